@@ -1,0 +1,21 @@
+//! What the measurements share: a real server process, lean clients, a report.
+
+pub mod load;
+pub mod nats;
+pub mod options;
+pub mod process;
+pub mod report;
+pub mod server;
+pub mod talk;
+pub mod ws;
+
+/// The middle of what was measured; of an even number, the mean of the two in the middle.
+pub fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    match sorted.len() {
+        0 => f64::NAN,
+        n if n % 2 == 1 => sorted[n / 2],
+        n => f64::midpoint(sorted[n / 2 - 1], sorted[n / 2]),
+    }
+}

@@ -1,0 +1,133 @@
+//! A coordinator of our own: its process, its state, its tokens, its metrics.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::options::Options;
+use super::process::Process;
+use super::ws::Socket;
+
+const START_TIMEOUT: Duration = Duration::from_mins(1);
+
+#[derive(Debug)]
+pub struct Server {
+    pub process: Process,
+    pub address: SocketAddr,
+    metrics: SocketAddr,
+    state_dir: PathBuf,
+    started: Instant,
+}
+
+impl Server {
+    /// Starts it on a state directory; does not wait for anything.
+    pub fn spawn(options: &Options, state_dir: &Path) -> Self {
+        let (address, metrics) = (free_address(), free_address());
+        let started = Instant::now();
+        let mut command = Command::new(&options.server);
+        command
+            .arg("serve")
+            .env_clear()
+            .env("COORD_PROFILE", "testing")
+            .env("COORD_STATE_DIR", state_dir)
+            .env("WEBSOCKET_PORT", address.port().to_string())
+            .env("METRICS_PORT", metrics.port().to_string())
+            .env("COORD_CONNECTIONS_MAX", "12000")
+            .env("COORD_LOG", "warn")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null());
+        Self {
+            process: Process::start(&mut command),
+            address,
+            metrics,
+            state_dir: state_dir.into(),
+            started,
+        }
+    }
+
+    /// Starts it and waits until it takes connections.
+    pub fn start(options: &Options, state_dir: &Path) -> Self {
+        let mut server = Self::spawn(options, state_dir);
+        server.first_upgrade();
+        server
+    }
+
+    /// Seconds from the start to the first accepted connection.
+    pub fn first_connection(&mut self) -> f64 {
+        loop {
+            if TcpStream::connect(self.address).is_ok() {
+                return self.started.elapsed().as_secs_f64();
+            }
+            assert!(!self.process.has_ended(), "the coordinator ended at once");
+            let waited = self.started.elapsed();
+            assert!(waited < START_TIMEOUT, "the coordinator does not listen");
+            std::thread::sleep(Duration::from_micros(100));
+        }
+    }
+
+    /// Seconds from the start to the first completed upgrade. The port takes connections earlier
+    /// than that, before there is anyone to answer them.
+    pub fn first_upgrade(&mut self) -> f64 {
+        self.first_connection();
+        let token = loop {
+            if let Some(token) = self.read_token() {
+                break token;
+            }
+            assert!(!self.process.has_ended(), "the coordinator ended at once");
+            std::thread::sleep(Duration::from_micros(100));
+        };
+        Socket::connect(self.address, &token);
+        self.started.elapsed().as_secs_f64()
+    }
+
+    fn read_token(&self) -> Option<String> {
+        let text = fs::read_to_string(self.state_dir.join("operator.token"));
+        Some(text.ok()?.trim().to_owned())
+    }
+
+    pub fn operator_token(&self) -> String {
+        self.read_token().expect("the first start wrote a token")
+    }
+
+    /// Makes a token for each of so many agents.
+    pub fn agent_tokens(&self, count: usize) -> Vec<String> {
+        let mut operator = Socket::connect(self.address, &self.operator_token());
+        let tokens = (0..count).map(|index| {
+            let params = format!(r#"{{"agent":"bench-{index}"}}"#);
+            let reply = operator.call("token.create", &params);
+            let secret = reply["result"]["secret"].as_str();
+            secret.expect("the answer has a secret").to_owned()
+        });
+        tokens.collect()
+    }
+
+    /// A connection with an open session.
+    pub fn session(&self, token: &str) -> Socket {
+        let mut socket = Socket::connect(self.address, token);
+        socket.call("session.open", "{}");
+        socket
+    }
+
+    /// The sum of all series of a metric.
+    pub fn metric(&self, name: &str) -> f64 {
+        let mut stream = TcpStream::connect(self.metrics).expect("the metrics port is open");
+        let request = "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+        stream.write_all(request.as_bytes()).expect("it is sent");
+        let mut text = String::new();
+        stream.read_to_string(&mut text).expect("it is answered");
+        let named = text.lines().filter_map(|line| line.strip_prefix(name));
+        let values = named
+            .filter(|rest| rest.starts_with([' ', '{']))
+            .filter_map(|rest| rest.rsplit(' ').next()?.parse::<f64>().ok());
+        values.sum()
+    }
+}
+
+/// An address that was free a moment ago.
+pub fn free_address() -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("there are free ports");
+    listener.local_addr().expect("a bound socket has one")
+}

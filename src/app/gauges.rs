@@ -1,0 +1,92 @@
+//! Gauges that are worked out from the engines when somebody scrapes.
+
+use std::sync::Arc;
+
+use crate::driver::core::Core;
+use crate::driver::shell::Driver;
+use crate::engine::Engine;
+use crate::http::metrics::MetricsSource;
+use crate::metrics::Metrics;
+
+const STATES: [&str; 6] = ["blocked", "ready", "claimed", "done", "dead", "cancelled"];
+const PRESENCES: [&str; 5] = ["online", "idle", "busy", "away", "gone"];
+
+pub(super) fn source(driver: Driver, metrics: Metrics) -> MetricsSource {
+    Arc::new(move || {
+        driver.inspect(|core| refresh(core, &metrics));
+        metrics.render().map_err(|error| error.to_string())
+    })
+}
+
+fn refresh(core: &Core, metrics: &Metrics) {
+    let status = core.journal_status();
+    metrics.journal_disk_bytes.set(gauge(status.disk_bytes));
+    metrics.journal_live_bytes.set(gauge(status.live_bytes));
+    metrics.journal_reserve.set(i64::from(core.storage_full()));
+    let mut sessions = 0;
+    for (name, engine) in core.engines() {
+        sessions += engine.state().sessions.len() as u64;
+        project(name.as_str(), engine, metrics);
+    }
+    metrics.sessions.set(gauge(sessions));
+}
+
+fn project(name: &str, engine: &Engine, metrics: &Metrics) {
+    let state = engine.state();
+    for wanted in STATES {
+        let count = state.tasks.values().filter(|t| t.state.as_str() == wanted);
+        let metric = metrics.tasks.with_label_values(&[name, wanted]);
+        metric.set(gauge(count.count() as u64));
+    }
+    for wanted in PRESENCES {
+        let count = state
+            .agents
+            .values()
+            .filter(|a| a.presence.as_str() == wanted);
+        let metric = metrics.agents.with_label_values(&[name, wanted]);
+        metric.set(gauge(count.count() as u64));
+    }
+    let held = state
+        .leases
+        .values()
+        .filter(|lease| lease.is_held())
+        .count();
+    let lapsed = state.leases.len() - held;
+    metrics
+        .leases
+        .with_label_values(&[name, "held"])
+        .set(gauge(held as u64));
+    metrics
+        .leases
+        .with_label_values(&[name, "lapsed"])
+        .set(gauge(lapsed as u64));
+    let waiting = || state.messages.values().filter(|m| !m.pending.is_empty());
+    let metric = metrics.messages_waiting.with_label_values(&[name]);
+    metric.set(gauge(waiting().count() as u64));
+    let oldest = waiting().map(|m| m.sent_at).min();
+    let age_ms = oldest.map_or(0, |sent_at| state.now.since_ms(sent_at));
+    let metric = metrics.messages_oldest_seconds.with_label_values(&[name]);
+    metric.set(gauge(age_ms / 1_000));
+    metrics
+        .clock_reading_ms
+        .with_label_values(&[name])
+        .set(gauge(state.now.0));
+    let totals = &state.totals;
+    for (what, value) in [
+        ("tasks_done", totals.tasks_done),
+        ("tasks_dead", totals.tasks_dead),
+        ("tasks_forgotten", totals.tasks_forgotten),
+        ("attempts_lost", totals.attempts_lost),
+        ("leases_lapsed", totals.leases_lapsed),
+        ("messages_expired", totals.messages_expired),
+    ] {
+        metrics
+            .totals
+            .with_label_values(&[name, what])
+            .set(gauge(value));
+    }
+}
+
+fn gauge(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,96 @@
+//! Listeners: bound once and kept, so that nothing can slip in between a check and its use.
+
+use std::io;
+use std::net::SocketAddr;
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use tokio::net::{TcpListener, TcpSocket, lookup_host};
+
+use crate::config::{Endpoint, Host};
+
+/// Connections that wait to be accepted.
+const BACKLOG: u32 = 1024;
+
+/// Why a port could not be listened on.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    #[error("failed to find the address of {host} for {service}")]
+    Resolve {
+        service: &'static str,
+        host: String,
+        #[source]
+        source: io::Error,
+    },
+    #[error(
+        "{endpoint} for {service} is taken by another program: stop it, or choose another port"
+    )]
+    Taken {
+        service: &'static str,
+        endpoint: String,
+    },
+    #[error("failed to listen on {endpoint} for {service}")]
+    Bind {
+        service: &'static str,
+        endpoint: String,
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Binds an endpoint and listens on it.
+pub(super) async fn bind(
+    endpoint: &Endpoint,
+    service: &'static str,
+) -> Result<TcpListener, ListenError> {
+    let address = resolve(endpoint, service).await?;
+    let listener = listen(address).map_err(|source| match source.kind() {
+        io::ErrorKind::AddrInUse => ListenError::Taken {
+            service,
+            endpoint: endpoint.to_string(),
+        },
+        _ => ListenError::Bind {
+            service,
+            endpoint: endpoint.to_string(),
+            source,
+        },
+    })?;
+    Ok(listener)
+}
+
+async fn resolve(endpoint: &Endpoint, service: &'static str) -> Result<SocketAddr, ListenError> {
+    let port = endpoint.port.number();
+    let name = match &endpoint.host {
+        Host::Address(address) => return Ok(SocketAddr::new(*address, port)),
+        Host::Name(name) => name,
+    };
+    let failed = |source| ListenError::Resolve {
+        service,
+        host: name.clone(),
+        source,
+    };
+    let mut found = lookup_host((name.as_str(), port)).await.map_err(failed)?;
+    let none = || failed(io::Error::from(io::ErrorKind::NotFound));
+    found.next().ok_or_else(none)
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv6() {
+        TcpSocket::new_v6()?
+    } else {
+        TcpSocket::new_v4()?
+    };
+    // A restart must not wait for the old connections' TIME_WAIT; a live listener still excludes us.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// Allows as many open files as the system lets us; every connection is one.
+pub(super) fn raise_file_limit() {
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && soft < hard
+        && let Err(error) = setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
+    {
+        tracing::warn!(%error, soft, "failed to raise the limit of open files");
+    }
+}

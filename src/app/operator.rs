@@ -1,0 +1,144 @@
+//! The first operator's token, random bytes, and where backups go.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+
+use crate::clock;
+use crate::config::client::OPERATOR_TOKEN_FILE;
+use crate::driver::core::{Core, SYSTEM_PROJECT, secret_hash};
+use crate::driver::shell::BackupWriter;
+use crate::engine::command::{ProjectScope, Role, TokenCreate};
+use crate::engine::ids::{AgentName, TokenId};
+use crate::journal::{Journal, inspect};
+use crate::protocol::admin::ServerBackupResult;
+
+/// Why the operator's token could not be made.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to write the operator's token to {path}")]
+pub struct OperatorError {
+    path: PathBuf,
+    #[source]
+    source: io::Error,
+}
+
+/// The id of the token that is made at first start.
+const OPERATOR_TOKEN: &str = "t-operator";
+
+/// The operator's access after a start.
+#[derive(Debug)]
+pub(super) struct Operator {
+    pub(super) token_file: PathBuf,
+    /// To be proposed; it takes the place of an earlier one of the same id.
+    pub(super) new_token: Option<TokenCreate>,
+}
+
+/// Makes the operator's token at first start, and anew when its file is gone: whoever may write the
+/// state directory is the operator, and a restored directory has no file. The file is durable
+/// before the token is known, so a crash in between leaves a file that the next start replaces.
+pub(super) fn prepare(state_dir: &Path, core: &Core) -> Result<Operator, OperatorError> {
+    let token_file = state_dir.join(OPERATOR_TOKEN_FILE);
+    let token: TokenId = OPERATOR_TOKEN.parse().expect("the id is valid");
+    let system = core
+        .engines()
+        .find(|(name, _)| name.as_str() == SYSTEM_PROJECT);
+    let known = system.is_some_and(|(_, engine)| engine.state().tokens.contains_key(&token));
+    if known && token_file.exists() {
+        return Ok(Operator {
+            token_file,
+            new_token: None,
+        });
+    }
+    let text = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(random());
+    let secret = format!("coord_{text}");
+    write(&token_file, &secret).map_err(|source| OperatorError {
+        path: token_file.clone(),
+        source,
+    })?;
+    let agent: AgentName = "operator".parse().expect("the name is valid");
+    let new_token = TokenCreate {
+        token,
+        secret_hash: secret_hash(&secret),
+        agent,
+        role: Role::Operator,
+        projects: ProjectScope::All,
+        ttl_ms: None,
+    };
+    Ok(Operator {
+        token_file,
+        new_token: Some(new_token),
+    })
+}
+
+fn write(path: &Path, secret: &str) -> io::Result<()> {
+    let temporary = path.with_extension("tmp");
+    let mut options = OpenOptions::new();
+    let mut file = options
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&temporary)?;
+    writeln!(file, "{secret}")?;
+    file.sync_all()?;
+    std::fs::rename(&temporary, path)?;
+    File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+}
+
+/// 256 bits from the system. Without them no secret could be made, so there is no going on.
+pub(super) fn random() -> [u8; 32] {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).expect("the system gives random bytes");
+    bytes
+}
+
+/// Backups go into a folder of the state directory: nowhere else may the service write.
+pub(super) fn backup_writer(state_dir: &Path) -> BackupWriter {
+    let folder = state_dir.join("backups");
+    Box::new(move |journal, name| {
+        write_backup(&folder, journal, name)
+            .map_err(|error| format!("failed to write the backup: {error}"))
+    })
+}
+
+fn write_backup(
+    folder: &Path,
+    journal: &mut dyn Journal,
+    name: Option<String>,
+) -> io::Result<ServerBackupResult> {
+    let name = name.unwrap_or_else(|| format!("coord-{}.backup", clock::wall_ms()));
+    let path = folder.join(name);
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)?;
+    let mut options = OpenOptions::new();
+    // An older backup of the same name is never overwritten.
+    let file = options
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&path)?;
+    let mut writer = BufWriter::new(file);
+    let written = inspect::backup(journal, &mut writer).map_err(io::Error::other);
+    let synced = written.and_then(|records| {
+        let file = writer
+            .into_inner()
+            .map_err(io::IntoInnerError::into_error)?;
+        file.sync_all()?;
+        File::open(folder)?.sync_all()?;
+        Ok(ServerBackupResult {
+            path: path.display().to_string(),
+            bytes: file.metadata()?.len(),
+            records,
+        })
+    });
+    if synced.is_err() {
+        // Half a backup is none; that it could not be removed either changes nothing.
+        let _ = std::fs::remove_file(&path);
+    }
+    synced
+}

@@ -1,0 +1,229 @@
+//! `coord agent`.
+
+use std::io;
+
+use super::client::Reply;
+use super::duration::ago;
+use super::error::CliError;
+use super::exit::Exit;
+use super::output::{Output, Paint};
+use super::shell::Shell;
+use super::table::{Table, joined, or_nothing};
+use crate::engine::ids::{
+    AgentKind, AgentName, Capability, JournalTime, LabelKey, LabelValue, Note, Topic,
+};
+use crate::protocol::agent::{
+    AgentGetParams, AgentListParams, AgentListResult, AgentRemoveParams, AgentUpdateParams,
+    AgentView, PresenceView, StatusParam,
+};
+use crate::protocol::operations::Operation;
+use crate::protocol::session::{Empty, PingResult};
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum AgentCommand {
+    /// Lists agents with their presence
+    List {
+        /// Only agents with this capability
+        #[arg(long)]
+        capability: Option<Capability>,
+        /// Only agents that have a session
+        #[arg(long)]
+        present: bool,
+        /// Only agents after this one, in the order of their names
+        #[arg(long, value_name = "NAME")]
+        after: Option<AgentName>,
+        /// At most this many
+        #[arg(long, value_name = "N")]
+        max: Option<u64>,
+    },
+    /// Shows one agent
+    Get {
+        /// Yourself when absent
+        agent: Option<AgentName>,
+    },
+    /// Says something of yourself; what is not given stays as it is
+    Update(Box<UpdateArgs>),
+    /// Forgets an agent that has no session, and frees all it held
+    Remove { agent: AgentName },
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct UpdateArgs {
+    #[arg(long, value_enum)]
+    status: Option<StatusArg>,
+    /// What program you are, such as claude-code
+    #[arg(long)]
+    kind: Option<AgentKind>,
+    /// Something you can do, again for more; replaces what was known
+    #[arg(long = "capability", value_name = "CAPABILITY")]
+    capabilities: Vec<Capability>,
+    /// A label, again for more; replaces what was known
+    #[arg(long = "label", value_name = "NAME=VALUE", value_parser = super::input::label)]
+    labels: Vec<(LabelKey, LabelValue)>,
+    /// A topic you listen to, again for more; replaces what was known
+    #[arg(long = "topic", value_name = "TOPIC")]
+    topics: Vec<Topic>,
+    /// How busy you are, from 0 to 100
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(..=100))]
+    load: Option<u8>,
+    /// A remark for people and other agents
+    #[arg(long)]
+    note: Option<Note>,
+}
+
+/// What an agent may say of itself.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub(super) enum StatusArg {
+    Idle,
+    Busy,
+    Away,
+}
+
+pub(super) async fn run(command: AgentCommand, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
+    match command {
+        AgentCommand::List {
+            capability,
+            present,
+            after,
+            max,
+        } => {
+            let params = AgentListParams {
+                capability,
+                present,
+                after,
+                count_max: max,
+            };
+            let reply = shell.call(Operation::AgentList, &params).await?;
+            shell.out.reply(&reply, show_list)?;
+        }
+        AgentCommand::Get { agent } => get(AgentGetParams { agent }, shell).await?,
+        AgentCommand::Update(args) => {
+            let params = AgentUpdateParams::from(*args);
+            let reply: Reply<AgentView> = shell.call(Operation::AgentUpdate, &params).await?;
+            let name = &reply.value.name;
+            shell.out.done(&reply, format_args!("updated {name}"))?;
+        }
+        AgentCommand::Remove { agent } => {
+            let params = AgentRemoveParams {
+                agent: agent.clone(),
+                request_id: None,
+            };
+            let reply = shell.call::<Empty>(Operation::AgentRemove, &params).await?;
+            shell.out.done(&reply, format_args!("removed {agent}"))?;
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+/// An agent's view does not say what time it is, so a ping does.
+async fn get(params: AgentGetParams, shell: &mut Shell<'_>) -> Result<(), CliError> {
+    let mut client = shell.client().await?;
+    let reply: Reply<AgentView> = client.call(Operation::AgentGet, &params).await?;
+    let ping: Reply<PingResult> = client.call(Operation::Ping, &Empty {}).await?;
+    client.close().await;
+    let now = ping.value.now_ms;
+    shell
+        .out
+        .reply(&reply, |out, agent| show(out, agent, now))?;
+    Ok(())
+}
+
+fn show(out: &mut Output<'_>, agent: &AgentView, now: JournalTime) -> io::Result<()> {
+    let presence = out.paint(paint(agent.presence), presence_name(agent.presence));
+    let since = ago(now, agent.since_ms);
+    out.line(format_args!(
+        "{} {presence} {since}: {}",
+        agent.name, agent.reason
+    ))?;
+    out.field("kind", or_nothing(agent.kind.as_ref()))?;
+    out.field("capabilities", joined(&agent.capabilities))?;
+    out.field("labels", labels(&agent.labels))?;
+    out.field("topics", joined(&agent.topics))?;
+    out.field(
+        "load",
+        or_nothing(agent.load_percent.map(|p| format!("{p} %"))),
+    )?;
+    out.field("note", or_nothing(agent.note.as_ref()))?;
+    out.field("tasks", joined(&agent.tasks))?;
+    out.field("mailbox", agent.mailbox)?;
+    for session in &agent.sessions {
+        let opened = ago(now, session.opened_at_ms);
+        let state = match session.grace_until_ms {
+            Some(until) => format!(", lost, ends {}", super::duration::ahead(now, until)),
+            None => String::new(),
+        };
+        let text = format!(
+            "{} on {}, opened {opened}{state}",
+            session.session, session.node
+        );
+        out.field("session", text)?;
+    }
+    Ok(())
+}
+
+fn show_list(out: &mut Output<'_>, list: &AgentListResult) -> io::Result<()> {
+    let mut table = Table::new(&[
+        "AGENT", "KIND", "PRESENCE", "SINCE", "LOAD", "TASKS", "NOTE",
+    ]);
+    for agent in &list.agents {
+        table.row(&[
+            agent.name.to_string(),
+            or_nothing(agent.kind.as_ref()),
+            presence_name(agent.presence).to_owned(),
+            ago(list.now_ms, agent.since_ms),
+            or_nothing(agent.load_percent.map(|p| format!("{p} %"))),
+            joined(&agent.tasks),
+            or_nothing(agent.note.as_ref()),
+        ]);
+    }
+    out.table(&table, "no agents")?;
+    if let Some(after) = &list.next_after {
+        out.note(format_args!("there are more: --after {after}"));
+    }
+    Ok(())
+}
+
+/// `name=value` pairs in one cell.
+pub(super) fn labels(labels: &crate::engine::command::Labels) -> String {
+    joined(labels.iter().map(|(key, value)| format!("{key}={value}")))
+}
+
+fn paint(presence: PresenceView) -> Paint {
+    match presence {
+        PresenceView::Online | PresenceView::Idle => Paint::Good,
+        PresenceView::Busy => Paint::Busy,
+        PresenceView::Away | PresenceView::Gone => Paint::Faint,
+    }
+}
+
+fn presence_name(presence: PresenceView) -> &'static str {
+    match presence {
+        PresenceView::Online => "online",
+        PresenceView::Idle => "idle",
+        PresenceView::Busy => "busy",
+        PresenceView::Away => "away",
+        PresenceView::Gone => "gone",
+    }
+}
+
+impl From<UpdateArgs> for AgentUpdateParams {
+    fn from(args: UpdateArgs) -> Self {
+        fn given<T, C: FromIterator<T>>(values: Vec<T>) -> Option<C> {
+            (!values.is_empty()).then(|| values.into_iter().collect())
+        }
+        Self {
+            status: args.status.map(|status| match status {
+                StatusArg::Idle => StatusParam::Idle,
+                StatusArg::Busy => StatusParam::Busy,
+                StatusArg::Away => StatusParam::Away,
+            }),
+            kind: args.kind,
+            capabilities: given(args.capabilities),
+            labels: given(args.labels),
+            topics: given(args.topics),
+            load_percent: args.load,
+            note: args.note,
+            request_id: None,
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! Request ids: with one, a request that is sent again after a lost connection has one effect.
+
+use schemars::SchemaGenerator;
+use serde_json::value::RawValue;
+
+use crate::protocol::operations::{OPERATIONS, Operation};
+
+/// Random bytes in each id, so that no two runs of the program share one.
+const RANDOM_BYTES: usize = 16;
+
+/// Makes request ids that nobody else makes.
+#[derive(Debug)]
+pub(super) struct RequestIds {
+    run: String,
+    last: u64,
+}
+
+impl RequestIds {
+    pub(super) fn new() -> Self {
+        let mut random = [0_u8; RANDOM_BYTES];
+        getrandom::fill(&mut random).expect("the operating system has random numbers");
+        let run = u128::from_be_bytes(random);
+        Self {
+            run: format!("{run:032x}"),
+            last: 0,
+        }
+    }
+
+    /// Puts a new id into `params`, a JSON object, if the operation takes one and it has none yet.
+    /// The text is kept as it is otherwise: payloads are carried verbatim.
+    pub(super) fn stamp(&mut self, operation: Operation, params: String) -> String {
+        if !takes_request_id(operation) || has_request_id(&params) {
+            return params;
+        }
+        let Some(fields) = params.trim_start().strip_prefix('{') else {
+            return params;
+        };
+        self.last += 1;
+        let comma = if fields.trim_start().starts_with('}') {
+            ""
+        } else {
+            ","
+        };
+        format!(
+            r#"{{"request_id":"cli-{}-{}"{comma}{fields}"#,
+            self.run, self.last
+        )
+    }
+}
+
+/// Whether sending it twice does no harm: it reads, or it carries a request id.
+pub(super) fn is_repeatable(operation: Operation) -> bool {
+    !matches!(operation, Operation::TokenCreate | Operation::ServerBackup)
+}
+
+/// A session that is opened twice is one too many for its grace, and holds nothing; an answer from
+/// memory would lack the secret to resume it with.
+fn takes_request_id(operation: Operation) -> bool {
+    operation != Operation::SessionOpen && schema_has_request_id(operation)
+}
+
+fn schema_has_request_id(operation: Operation) -> bool {
+    let Some(info) = OPERATIONS.iter().find(|info| info.operation == operation) else {
+        return false;
+    };
+    let mut generator = SchemaGenerator::default();
+    let schema = (info.params)(&mut generator);
+    let definitions = generator.take_definitions(true);
+    let reference = schema.get("$ref").and_then(|text| text.as_str());
+    let name = reference.and_then(|text| text.rsplit('/').next());
+    let object = name.and_then(|name| definitions.get(name));
+    let object = object.unwrap_or(schema.as_value());
+    object.pointer("/properties/request_id").is_some()
+}
+
+fn has_request_id(params: &str) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Given<'a> {
+        #[serde(borrow, default)]
+        request_id: Option<&'a RawValue>,
+    }
+    serde_json::from_str::<Given>(params).is_ok_and(|given| given.request_id.is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::command::Role;
+
+    #[test]
+    fn an_id_is_put_in_where_it_is_taken() {
+        let mut ids = RequestIds::new();
+        let stamped = ids.stamp(
+            Operation::TaskSubmit,
+            r#"{"title":"a","payload":1.0e5}"#.into(),
+        );
+        assert!(stamped.starts_with(r#"{"request_id":"cli-"#), "{stamped}");
+        assert!(
+            stamped.ends_with(r#"-1","title":"a","payload":1.0e5}"#),
+            "{stamped}"
+        );
+        let stamped = ids.stamp(Operation::AgentUpdate, "{}".into());
+        assert!(stamped.ends_with(r#"-2"}"#), "{stamped}");
+        assert!(serde_json::from_str::<serde_json::Value>(&stamped).is_ok());
+    }
+
+    #[test]
+    fn a_given_id_is_kept_and_reads_get_none() {
+        let mut ids = RequestIds::new();
+        for (operation, params) in [
+            (
+                Operation::TaskSubmit,
+                r#"{"request_id":"mine","title":"a"}"#,
+            ),
+            (Operation::TaskList, "{}"),
+            (Operation::SessionOpen, "{}"),
+        ] {
+            assert_eq!(ids.stamp(operation, params.into()), params);
+        }
+    }
+
+    #[test]
+    fn ids_fit_their_type() {
+        let mut ids = RequestIds::new();
+        ids.last = u64::MAX - 1;
+        let stamped = ids.stamp(Operation::TaskRetry, r#"{"task":1}"#.into());
+        let params: crate::protocol::task::TaskRetryParams =
+            serde_json::from_str(&stamped).expect("the id fits");
+        assert!(params.request_id.is_some());
+    }
+
+    /// A new operation that changes something must take a request id, or be listed as one that is
+    /// never sent twice.
+    #[test]
+    fn whatever_changes_something_can_be_repeated_or_is_not() {
+        let reads = [Operation::MessageThread, Operation::TokenList];
+        for info in OPERATIONS {
+            let safe = info.role == Role::Observer
+                || reads.contains(&info.operation)
+                || schema_has_request_id(info.operation)
+                || !is_repeatable(info.operation);
+            assert!(safe, "{}", info.name);
+        }
+    }
+}

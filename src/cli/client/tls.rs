@@ -1,0 +1,113 @@
+//! TLS towards a coordinator: by the machine's authorities, by given ones, or by one pinned
+//! certificate.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use sha2::{Digest, Sha256};
+
+use crate::config::{Fingerprint, Trust};
+
+/// What a TLS connection is made with.
+pub(super) fn config(trust: &Trust) -> io::Result<ClientConfig> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(io::Error::other)?;
+    let config = match trust {
+        Trust::Fingerprint(fingerprint) => {
+            let pinned = Pinned {
+                fingerprint: *fingerprint,
+                provider,
+            };
+            let builder = builder.dangerous();
+            builder.with_custom_certificate_verifier(Arc::new(pinned))
+        }
+        Trust::Authorities(path) => builder.with_root_certificates(authorities(path)?),
+        Trust::Machine => builder.with_root_certificates(of_machine()?),
+    };
+    Ok(config.with_no_client_auth())
+}
+
+fn authorities(path: &Path) -> io::Result<RootCertStore> {
+    let in_file = |error: String| io::Error::other(format!("{}: {error}", path.display()));
+    let certificates = CertificateDer::pem_file_iter(path).map_err(|e| in_file(e.to_string()))?;
+    let mut store = RootCertStore::empty();
+    for certificate in certificates {
+        let certificate = certificate.map_err(|e| in_file(e.to_string()))?;
+        store.add(certificate).map_err(|e| in_file(e.to_string()))?;
+    }
+    if store.is_empty() {
+        return Err(in_file("it holds no certificate".to_owned()));
+    }
+    Ok(store)
+}
+
+/// Some of a machine's certificates are often unreadable or odd; only none at all is a problem.
+fn of_machine() -> io::Result<RootCertStore> {
+    let found = rustls_native_certs::load_native_certs();
+    let mut store = RootCertStore::empty();
+    store.add_parsable_certificates(found.certs);
+    if store.is_empty() {
+        return Err(io::Error::other("this machine trusts no certificates"));
+    }
+    Ok(store)
+}
+
+/// Accepts one certificate, whoever signed it, for whatever name. Its key must still sign the
+/// handshake.
+#[derive(Debug)]
+struct Pinned {
+    fingerprint: Fingerprint,
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for Pinned {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let shown = Fingerprint(Sha256::digest(end_entity).into());
+        if shown == self.fingerprint {
+            return Ok(ServerCertVerified::assertion());
+        }
+        let pinned = self.fingerprint;
+        let text = format!("its certificate is {shown}, not {pinned}");
+        Err(rustls::Error::General(text))
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signed, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signed, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        algorithms.supported_schemes()
+    }
+}

@@ -1,0 +1,74 @@
+//! `coord completions` and `coord man`: generated from the command line's definition.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap_complete::Shell as Flavour;
+
+use super::error::CliError;
+use super::output::Output;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct ManArgs {
+    /// Write the pages of all commands to this folder
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+}
+
+pub(super) fn completions(flavour: Flavour, out: &mut Output<'_>) -> Result<(), CliError> {
+    // Into memory first: the generator takes a failed write for a bug.
+    let mut script = Vec::new();
+    clap_complete::generate(flavour, &mut super::definition(), "coord", &mut script);
+    out.sink().write_all(&script)?;
+    Ok(())
+}
+
+pub(super) fn man(args: &ManArgs, out: &mut Output<'_>) -> Result<(), CliError> {
+    let mut definition = super::definition();
+    definition.build();
+    match &args.dir {
+        Some(folder) => pages(&definition, folder)
+            .map_err(|error| CliError::input(format!("write to {}", folder.display()), error)),
+        None => Ok(out.sink().write_all(&page(&definition)?)?),
+    }
+}
+
+/// One page a command, named as git's are: `coord-task-work.1`.
+fn pages(command: &clap::Command, folder: &Path) -> std::io::Result<()> {
+    fs::create_dir_all(folder)?;
+    let name = command.get_display_name().unwrap_or(command.get_name());
+    fs::write(folder.join(format!("{name}.1")), page(command)?)?;
+    let own = |c: &&clap::Command| c.get_name() != "help";
+    command
+        .get_subcommands()
+        .filter(own)
+        .try_for_each(|subcommand| pages(subcommand, folder))
+}
+
+fn page(command: &clap::Command) -> std::io::Result<Vec<u8>> {
+    let mut page = Vec::new();
+    // The short form of the closing words would hide the table of exit codes.
+    let command = command.clone().after_help(None::<&str>);
+    clap_mangen::Man::new(command).render(&mut page)?;
+    Ok(page)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_has_a_page() {
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let mut definition = crate::cli::definition();
+        definition.build();
+        pages(&definition, folder.path()).expect("the pages can be written");
+        for name in ["coord", "coord-task", "coord-task-work", "coord-lease-run"] {
+            let page = fs::read_to_string(folder.path().join(format!("{name}.1")));
+            let page = page.expect("the page is there");
+            assert!(page.contains(".SH NAME"), "{name}");
+        }
+        let main = fs::read_to_string(folder.path().join("coord.1")).expect("it is there");
+        assert!(main.contains("Exit codes"));
+    }
+}

@@ -1,0 +1,267 @@
+//! `coord journal dump | verify | repair` and `coord restore`: the state directory itself, without
+//! a coordinator.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use serde_json::json;
+
+use crate::app;
+use crate::config::{Config, ConfigErrors, Environment, Flags, Invoker};
+use crate::engine::ids::Position;
+use crate::journal::JournalError;
+use crate::journal::disk::{Disk, RealDisk};
+use crate::journal::inspect::{self, RepairMode, Repaired, Verification};
+
+/// Looks at an embedded journal, or mends it.
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum JournalCommand {
+    /// Prints every record as one line of JSON
+    Dump {
+        #[command(flatten)]
+        place: StateDir,
+        /// Only records after this position
+        #[arg(long, value_name = "POSITION", default_value_t = 0)]
+        after: u64,
+    },
+    /// Reads everything and says whether a coordinator would start on it; changes nothing
+    Verify {
+        #[command(flatten)]
+        place: StateDir,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Gives up what is damaged, so that a coordinator starts again; keeps a copy of every file
+    Repair {
+        #[command(flatten)]
+        place: StateDir,
+        /// Keep the readable records after the damage: the state then never was without those between
+        #[arg(long)]
+        skip: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Fills an empty state directory from a backup.
+#[derive(Debug, clap::Args)]
+pub(super) struct RestoreCommand {
+    #[command(flatten)]
+    place: StateDir,
+    /// The backup, as `coord backup` made it
+    #[arg(value_name = "FILE")]
+    backup: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct StateDir {
+    /// The folder of the journal; what the configuration says when absent
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<String>,
+}
+
+/// Why a journal command failed.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalCommandError {
+    #[error("the configuration is not usable")]
+    Config(ConfigErrors),
+    #[error("failed to open {path}")]
+    Open {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    #[error("failed to print")]
+    Print(#[from] io::Error),
+}
+
+pub(super) fn run(
+    command: &JournalCommand,
+    environment: &dyn Environment,
+    out: &mut dyn Write,
+) -> Result<ExitCode, JournalCommandError> {
+    match command {
+        JournalCommand::Dump { place, after } => {
+            let disk = existing(&place.find(environment)?)?;
+            inspect::dump(&disk, Position(*after), out)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        JournalCommand::Verify { place, json } => {
+            let disk = existing(&place.find(environment)?)?;
+            let found = inspect::verify(&disk)?;
+            tell_verification(&found, *json, out)?;
+            let whole = found.damage.is_empty();
+            Ok(if whole {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            })
+        }
+        JournalCommand::Repair { place, skip, json } => {
+            let disk = existing(&place.find(environment)?)?;
+            let mode = if *skip {
+                RepairMode::Skip
+            } else {
+                RepairMode::Cut
+            };
+            let done = inspect::repair(&disk, mode)?;
+            tell_repair(&done, *json, out)?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// Restores; all of it is durable when this returns.
+pub(super) fn restore(
+    command: &RestoreCommand,
+    environment: &dyn Environment,
+    out: &mut dyn Write,
+) -> Result<ExitCode, JournalCommandError> {
+    let config = command.place.config(environment)?;
+    let path = &config.state_dir;
+    let mut backup = File::open(&command.backup).map_err(|source| JournalCommandError::Open {
+        path: command.backup.clone(),
+        source,
+    })?;
+    let disk = RealDisk::create(path).map_err(|source| JournalCommandError::Open {
+        path: path.clone(),
+        source,
+    })?;
+    let disk: Arc<dyn Disk> = Arc::new(disk);
+    let restored = inspect::restore(&disk, app::segment_options(&config), &mut backup)?;
+    writeln!(
+        out,
+        "restored {} snapshots and {} records, up to position {}, into {}",
+        restored.snapshots,
+        restored.records,
+        restored.last,
+        path.display()
+    )?;
+    let hint = "the next `coord serve` there makes a new operator token; the agents' tokens are as they were";
+    writeln!(out, "{hint}")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+impl StateDir {
+    fn config(&self, environment: &dyn Environment) -> Result<Config, JournalCommandError> {
+        let flags = Flags {
+            state_dir: self.state_dir.clone(),
+            ..Flags::default()
+        };
+        Config::load(&flags, environment, Invoker::current()).map_err(JournalCommandError::Config)
+    }
+
+    fn find(&self, environment: &dyn Environment) -> Result<PathBuf, JournalCommandError> {
+        Ok(self.config(environment)?.state_dir)
+    }
+}
+
+fn existing(path: &Path) -> Result<Arc<dyn Disk>, JournalCommandError> {
+    let disk = RealDisk::existing(path).map_err(|source| JournalCommandError::Open {
+        path: path.to_owned(),
+        source,
+    })?;
+    Ok(Arc::new(disk))
+}
+
+fn tell_verification(found: &Verification, json: bool, out: &mut dyn Write) -> io::Result<()> {
+    let damage: Vec<_> = found
+        .damage
+        .iter()
+        .map(|d| json!({ "file": d.file, "offset": d.offset, "what": d.what }))
+        .collect();
+    if json {
+        let snapshots = found.snapshots.iter();
+        let value = json!({
+            "ok": found.damage.is_empty(),
+            "in_use_by": found.in_use_by,
+            "segments": found.segments,
+            "records": found.records,
+            "first": found.positions.map(|(first, _)| first),
+            "last": found.positions.map(|(_, last)| last),
+            "snapshots": snapshots.map(|(p, at)| json!({ "project": p, "position": at })).collect::<Vec<_>>(),
+            "torn_bytes": found.torn_bytes,
+            "damage": damage,
+        });
+        return writeln!(out, "{value}");
+    }
+    if let Some(pid) = &found.in_use_by {
+        writeln!(
+            out,
+            "in use by process {pid}: its newest records may look torn"
+        )?;
+    }
+    write!(
+        out,
+        "{} records in {} segments",
+        found.records, found.segments
+    )?;
+    match found.positions {
+        Some((first, last)) => writeln!(out, ", positions {first} to {last}")?,
+        None => writeln!(out)?,
+    }
+    for (project, position) in &found.snapshots {
+        writeln!(out, "snapshot of {project} at position {position}")?;
+    }
+    if let Some((file, offset)) = &found.torn_at {
+        let bytes = found.torn_bytes;
+        writeln!(
+            out,
+            "{bytes} bytes of an unfinished write at byte {offset} of {file}; the next start removes them"
+        )?;
+    }
+    for bad in &found.damage {
+        writeln!(
+            out,
+            "DAMAGED: byte {} of {}: {}",
+            bad.offset, bad.file, bad.what
+        )?;
+    }
+    if found.damage.is_empty() {
+        return writeln!(out, "whole");
+    }
+    writeln!(
+        out,
+        "a coordinator does not start on this; restore a backup, or run `coord journal repair`"
+    )
+}
+
+fn tell_repair(done: &Repaired, json: bool, out: &mut dyn Write) -> io::Result<()> {
+    if json {
+        let value = json!({
+            "kept_in": done.kept_in,
+            "damage": done.damage.iter().map(|d| json!({ "file": d.file, "offset": d.offset, "what": d.what })).collect::<Vec<_>>(),
+            "lost": done.lost,
+            "cut_records": done.cut_records,
+            "snapshots_lost": done.snapshots_lost,
+        });
+        return writeln!(out, "{value}");
+    }
+    let Some(folder) = &done.kept_in else {
+        return writeln!(out, "there was nothing to repair");
+    };
+    for bad in &done.damage {
+        writeln!(out, "byte {} of {}: {}", bad.offset, bad.file, bad.what)?;
+    }
+    for (first, last) in &done.lost {
+        writeln!(out, "given up: positions {first} to {last}")?;
+    }
+    if done.cut_records > 0 {
+        let cut = done.cut_records;
+        writeln!(
+            out,
+            "{cut} readable records after the damage were given up too; --skip would keep them"
+        )?;
+    }
+    for snapshot in &done.snapshots_lost {
+        writeln!(out, "given up: {snapshot}")?;
+    }
+    writeln!(out, "the files as they were are in {folder}")
+}

@@ -1,0 +1,344 @@
+//! `coord lease`; `lease run` has a file of its own.
+
+use std::io;
+
+use super::client::{Client, ClientError, Reply};
+use super::duration::{Millis, ago, ahead};
+use super::error::CliError;
+use super::exit::Exit;
+use super::lease_run::{self, RunArgs};
+use super::output::{Output, Paint};
+use super::shell::Shell;
+use super::table::{NOTHING, Table, joined, one_line};
+use crate::engine::ids::{AgentName, FencingToken, LeaseId, Note};
+use crate::engine::resource::{Resource, ResourceRequest};
+use crate::protocol::error::ErrorKind;
+use crate::protocol::lease::{
+    LeaseAcquireParams, LeaseAcquireResult, LeaseCheckParams, LeaseCheckResult, LeaseListParams,
+    LeaseListResult, LeaseReleaseParams, LeaseRenewParams, LeaseRevokeParams, ModeParam,
+};
+use crate::protocol::operations::Operation;
+use crate::protocol::session::Empty;
+use crate::protocol::task::RenewResult;
+
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one for the life of the process"
+)]
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum LeaseCommand {
+    /// Acquires a lease that lapses after its time-to-live unless it is renewed
+    ///
+    /// Exits with 6 when somebody holds a resource, with 124 when the wait timed out.
+    Acquire(AcquireArgs),
+    /// Renews a lease
+    Renew {
+        lease: LeaseId,
+        /// The fencing token that `acquire` gave
+        #[arg(long)]
+        fence: FencingToken,
+        /// Change the time-to-live
+        #[arg(long, value_name = "DURATION")]
+        ttl: Option<Millis>,
+    },
+    /// Gives a lease back
+    Release {
+        lease: LeaseId,
+        /// The fencing token that `acquire` gave
+        #[arg(long)]
+        fence: FencingToken,
+    },
+    /// Takes a lease away from its holder, who is told
+    Revoke {
+        lease: LeaseId,
+        /// Why; the holder is told
+        #[arg(long)]
+        reason: Option<Note>,
+    },
+    /// Lists leases
+    List {
+        /// Only leases of this agent
+        #[arg(long)]
+        agent: Option<AgentName>,
+        /// Only leases that overlap this resource
+        #[arg(long)]
+        resource: Option<Resource>,
+        /// Only leases with a higher number
+        #[arg(long, value_name = "ID")]
+        after: Option<LeaseId>,
+        /// At most this many
+        #[arg(long, value_name = "N")]
+        max: Option<u64>,
+    },
+    /// Asks whether a lease still holds, or what stands in the way of resources
+    ///
+    /// Exits with 6 when somebody holds a resource, with 7 when the lease no longer holds.
+    Check(CheckArgs),
+    /// Holds a lease while a command runs, as flock(1) does
+    ///
+    /// Waits for the resources as long as it takes, unless told otherwise. The lease is held by the
+    /// connection, which is taken up again when it is lost. The command finds `COORD_LEASE` and
+    /// `COORD_FENCE` in its environment. When the lease is lost, the command gets TERM, and KILL a
+    /// little later. Exits with the command's own code; with 6 (--no-wait) or 124 (--wait) when
+    /// somebody else holds a resource, with 7 when the lease was lost.
+    Run(RunArgs),
+}
+
+/// What to hold, and how.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct HoldArgs {
+    /// path:GLOB, name:NAME, port:HOST:NUMBER, or any port of a pool: port:HOST:FIRST-LAST
+    #[arg(required = true, value_name = "RESOURCE")]
+    pub(super) resources: Vec<ResourceRequest>,
+    /// Others may hold it shared at the same time
+    #[arg(long)]
+    pub(super) shared: bool,
+    /// What it is for; others see it
+    #[arg(long)]
+    pub(super) note: Option<Note>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct AcquireArgs {
+    #[command(flatten)]
+    hold: HoldArgs,
+    /// How long it holds without being renewed
+    #[arg(long, value_name = "DURATION", default_value = super::TTL_DEFAULT)]
+    ttl: Millis,
+    /// How long to wait while others hold it [default: not at all]
+    #[arg(long, value_name = "DURATION")]
+    wait: Option<Millis>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct CheckArgs {
+    /// Resources to ask about
+    #[arg(required_unless_present = "lease")]
+    resources: Vec<Resource>,
+    /// Ask as one who would share
+    #[arg(long)]
+    shared: bool,
+    /// A lease to ask about
+    #[arg(long, requires = "fence", conflicts_with = "resources")]
+    lease: Option<LeaseId>,
+    /// Its fencing token
+    #[arg(long, requires = "lease")]
+    fence: Option<FencingToken>,
+}
+
+pub(super) async fn run(command: LeaseCommand, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
+    match command {
+        LeaseCommand::Acquire(args) => acquire(args, shell).await?,
+        LeaseCommand::Renew { lease, fence, ttl } => {
+            let params = LeaseRenewParams {
+                lease,
+                fence,
+                ttl_ms: ttl.map(|ttl| ttl.0),
+                request_id: None,
+            };
+            let reply = shell
+                .call::<RenewResult>(Operation::LeaseRenew, &params)
+                .await?;
+            shell
+                .out
+                .done(&reply, format_args!("renewed lease {lease}"))?;
+        }
+        LeaseCommand::Release { lease, fence } => {
+            let params = LeaseReleaseParams {
+                lease,
+                fence,
+                request_id: None,
+            };
+            let reply = shell
+                .call::<Empty>(Operation::LeaseRelease, &params)
+                .await?;
+            shell
+                .out
+                .done(&reply, format_args!("released lease {lease}"))?;
+        }
+        LeaseCommand::Revoke { lease, reason } => {
+            let params = LeaseRevokeParams {
+                lease,
+                reason,
+                request_id: None,
+            };
+            let reply = shell.call::<Empty>(Operation::LeaseRevoke, &params).await?;
+            shell
+                .out
+                .done(&reply, format_args!("revoked lease {lease}"))?;
+        }
+        LeaseCommand::List {
+            agent,
+            resource,
+            after,
+            max,
+        } => {
+            let params = LeaseListParams {
+                agent,
+                resource,
+                after,
+                count_max: max,
+            };
+            let reply = shell.call(Operation::LeaseList, &params).await?;
+            shell.out.reply(&reply, show_list)?;
+        }
+        LeaseCommand::Check(args) => return check(args, shell).await,
+        LeaseCommand::Run(args) => return lease_run::run(args, shell).await,
+    }
+    Ok(Exit::Ok)
+}
+
+impl HoldArgs {
+    pub(super) fn params(&self, ttl_ms: Option<u64>, wait_ms: Option<u64>) -> LeaseAcquireParams {
+        LeaseAcquireParams {
+            resources: self.resources.clone(),
+            mode: mode(self.shared),
+            ttl_ms,
+            wait_ms,
+            note: self.note.clone(),
+            request_id: None,
+        }
+    }
+}
+
+fn mode(shared: bool) -> ModeParam {
+    if shared {
+        ModeParam::Shared
+    } else {
+        ModeParam::Exclusive
+    }
+}
+
+async fn acquire(args: AcquireArgs, shell: &mut Shell<'_>) -> Result<(), CliError> {
+    let wait_ms = args.wait.map(|wait| wait.0);
+    let params = args.hold.params(Some(args.ttl.0), wait_ms);
+    let mut client = shell.client().await?;
+    let reply = acquire_with(&mut client, &params).await;
+    client.close().await;
+    let reply = reply.map_err(|error| match args.wait {
+        Some(wait) if wait.0 > 0 => timed_out(error, wait),
+        _ => error.into(),
+    })?;
+    shell
+        .out
+        .reply(&reply, |out, lease| show_acquired(out, lease, args.ttl))?;
+    Ok(())
+}
+
+pub(super) async fn acquire_with(
+    client: &mut Client,
+    params: &LeaseAcquireParams,
+) -> Result<Reply<LeaseAcquireResult>, ClientError> {
+    let wait_ms = params.wait_ms.unwrap_or_default();
+    let operation = Operation::LeaseAcquire;
+    client.call_waiting(operation, params, wait_ms).await
+}
+
+/// After a wait a conflict says that the wait timed out, and on whom.
+pub(super) fn timed_out(error: ClientError, waited: Millis) -> CliError {
+    match error.kind() {
+        Some(ErrorKind::Conflict) => {
+            CliError::unmet(Exit::TimedOut, format!("waited {waited}: {error}"))
+        }
+        _ => error.into(),
+    }
+}
+
+fn show_acquired(out: &mut Output<'_>, lease: &LeaseAcquireResult, ttl: Millis) -> io::Result<()> {
+    let (id, fence) = (lease.lease, lease.fence);
+    if out.style().quiet {
+        return out.line(format_args!("{id} {fence}"));
+    }
+    let resources = one_line(&joined(&lease.resources));
+    out.line(format_args!(
+        "lease {id} with fence {fence} on {resources}, for {ttl}"
+    ))?;
+    out.note(format_args!(
+        "renew it with `coord lease renew {id} --fence {fence}`, give it back with `coord lease release {id} --fence {fence}`"
+    ));
+    Ok(())
+}
+
+async fn check(args: CheckArgs, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
+    let params = LeaseCheckParams {
+        lease: args.lease,
+        fence: args.fence,
+        resources: args.resources,
+        mode: mode(args.shared),
+    };
+    let reply: Reply<LeaseCheckResult> = shell.call(Operation::LeaseCheck, &params).await?;
+    let of_lease = args.lease.is_some();
+    shell
+        .out
+        .reply(&reply, |out, result| show_check(out, result, of_lease))?;
+    Ok(match (reply.value.ok, of_lease) {
+        (true, _) => Exit::Ok,
+        (false, true) => Exit::StaleFence,
+        (false, false) => Exit::Conflict,
+    })
+}
+
+fn show_check(out: &mut Output<'_>, result: &LeaseCheckResult, of_lease: bool) -> io::Result<()> {
+    let (word, paint) = match (result.ok, of_lease) {
+        (true, true) => ("it holds", Paint::Good),
+        (false, true) => ("it no longer holds", Paint::Bad),
+        (true, false) => ("free", Paint::Good),
+        (false, false) => ("held", Paint::Bad),
+    };
+    out.line(out.paint(paint, word))?;
+    if result.conflicts.is_empty() {
+        return Ok(());
+    }
+    let mut table = Table::new(&["WANTED", "HELD", "BY", "LEASE", "BOTH MATCH", "OPENS"]);
+    for conflict in &result.conflicts {
+        let opens = conflict.opens_at_ms.map(|at| ahead(result.now_ms, at));
+        table.row(&[
+            conflict.wanted.clone(),
+            conflict.held.clone(),
+            conflict.holder.to_string(),
+            conflict.lease.to_string(),
+            conflict.example.clone().unwrap_or_default(),
+            opens.unwrap_or_default(),
+        ]);
+    }
+    out.table(&table, "")
+}
+
+fn show_list(out: &mut Output<'_>, list: &LeaseListResult) -> io::Result<()> {
+    let headings = [
+        "LEASE",
+        "AGENT",
+        "MODE",
+        "SINCE",
+        "UNTIL",
+        "RESOURCES",
+        "NOTE",
+    ];
+    let mut table = Table::new(&headings);
+    for lease in &list.leases {
+        let until = match (lease.opens_at_ms, lease.expires_at_ms, lease.session) {
+            (Some(at), _, _) => format!("lost, opens {}", ahead(list.now_ms, at)),
+            (None, Some(at), _) => ahead(list.now_ms, at),
+            (None, None, Some(session)) => format!("session {session} ends"),
+            (None, None, None) => NOTHING.to_owned(),
+        };
+        let mode = match lease.mode {
+            ModeParam::Exclusive => "exclusive",
+            ModeParam::Shared => "shared",
+        };
+        table.row(&[
+            lease.lease.to_string(),
+            lease.agent.to_string(),
+            mode.to_owned(),
+            ago(list.now_ms, lease.acquired_at_ms),
+            until,
+            joined(&lease.resources),
+            super::table::or_nothing(lease.note.as_ref()),
+        ]);
+    }
+    out.table(&table, "no leases")?;
+    if let Some(after) = list.next_after {
+        out.note(format_args!("there are more: --after {after}"));
+    }
+    Ok(())
+}

@@ -1,0 +1,195 @@
+//! `coord lease run`: holds a lease while a command runs.
+
+use std::ffi::OsString;
+
+use nix::sys::signal::Signal;
+
+use super::child::{self, Running, Signals, at_terminal};
+use super::client::{Client, ClientError, Notice, Reply};
+use super::duration::Millis;
+use super::error::CliError;
+use super::exit::Exit;
+use super::lease::{HoldArgs, acquire_with, timed_out};
+use super::output::{Output, note};
+use super::shell::Shell;
+use super::table::{joined, one_line};
+use crate::engine::ids::AgentKind;
+use crate::protocol::error::ErrorKind;
+use crate::protocol::lease::{LeaseAcquireResult, LeaseCheckParams, LeaseCheckResult};
+use crate::protocol::operations::Operation;
+use crate::protocol::session::SessionOpenParams;
+use tokio::time::Instant;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct RunArgs {
+    #[command(flatten)]
+    hold: HoldArgs,
+    /// How long to wait while others hold it [default: as long as it takes]
+    #[arg(long, value_name = "DURATION", conflicts_with = "no_wait")]
+    wait: Option<Millis>,
+    /// Do not wait
+    #[arg(long)]
+    no_wait: bool,
+    #[command(flatten)]
+    session: SessionArgs,
+    /// The command to run while the lease is held
+    #[arg(required = true, last = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
+}
+
+/// How a session is held, and a command stopped when it is lost.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct SessionArgs {
+    /// How long the connection may be lost before the command is stopped [default: the coordinator's]
+    #[arg(long, value_name = "DURATION")]
+    grace: Option<Millis>,
+    /// How long a command that is stopped has between TERM and KILL
+    #[arg(long, value_name = "DURATION", default_value = child::KILL_AFTER_DEFAULT)]
+    pub(super) kill_after: Millis,
+    /// What program works here; others see it
+    #[arg(long, value_name = "KIND")]
+    kind: Option<AgentKind>,
+}
+
+impl SessionArgs {
+    pub(super) fn params(&self) -> SessionOpenParams {
+        SessionOpenParams {
+            kind: self.kind.clone(),
+            grace_ms: self.grace.map(|grace| grace.0),
+            ..SessionOpenParams::default()
+        }
+    }
+}
+
+pub(super) async fn run(args: RunArgs, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
+    let mut signals = Signals::new()?;
+    let mut client = shell.client().await?;
+    let opened = client.open_session(&args.session.params()).await?;
+    let acquired = tokio::select! {
+        acquired = acquire(&mut client, &args, opened.limits.wait_ms_max, &shell.out) => acquired,
+        signal = signals.next() => Ok(Acquired::Interrupted(signal)),
+    };
+    let ended = match acquired {
+        Ok(Acquired::Lease(lease)) => {
+            let environment = shell.connection.for_child(&client, &opened.project);
+            hold(&mut client, &lease, &args, environment, &mut signals).await
+        }
+        Ok(Acquired::Interrupted(signal)) => Ok(Exit::of_signal(signal as i32)),
+        Err(error) => Err(error),
+    };
+    client.close().await;
+    ended
+}
+
+enum Acquired {
+    Lease(LeaseAcquireResult),
+    Interrupted(Signal),
+}
+
+/// Tries at once, to be able to say who is in the way, and then waits.
+async fn acquire(
+    client: &mut Client,
+    args: &RunArgs,
+    wait_ms_max: u64,
+    out: &Output<'_>,
+) -> Result<Acquired, CliError> {
+    let error = match acquire_with(client, &args.hold.params(None, None)).await {
+        Ok(reply) => return Ok(Acquired::Lease(reply.value)),
+        Err(error) => error,
+    };
+    if args.no_wait || error.kind() != Some(ErrorKind::Conflict) {
+        return Err(error.into());
+    }
+    out.note(format_args!("waiting: {error}"));
+    let started = Instant::now();
+    loop {
+        let left_ms = match args.wait {
+            None => wait_ms_max,
+            Some(wait) => {
+                let left = wait.duration().saturating_sub(started.elapsed());
+                u64::try_from(left.as_millis()).unwrap_or(u64::MAX)
+            }
+        };
+        let params = args.hold.params(None, Some(left_ms.min(wait_ms_max)));
+        match (acquire_with(client, &params).await, args.wait) {
+            (Ok(reply), _) => return Ok(Acquired::Lease(reply.value)),
+            (Err(error), None) if error.kind() == Some(ErrorKind::Conflict) => {}
+            (Err(error), Some(_))
+                if error.kind() == Some(ErrorKind::Conflict) && left_ms > wait_ms_max => {}
+            (Err(error), Some(wait)) => return Err(timed_out(error, wait)),
+            (Err(error), None) => return Err(error.into()),
+        }
+    }
+}
+
+async fn hold(
+    client: &mut Client,
+    lease: &LeaseAcquireResult,
+    args: &RunArgs,
+    environment: Vec<(&'static str, OsString)>,
+    signals: &mut Signals,
+) -> Result<Exit, CliError> {
+    let mut command = child::command(&args.command);
+    command.envs(environment);
+    command.env("COORD_LEASE", lease.lease.to_string());
+    command.env("COORD_FENCE", lease.fence.to_string());
+    // A pool is replaced by the port it gave, which the command has to learn.
+    command.env("COORD_RESOURCES", joined(&lease.resources));
+    let kill_after = args.session.kill_after.duration();
+    let mut running = Running::start(command, !at_terminal(), kill_after)?;
+    let watch = watch(client, lease);
+    tokio::pin!(watch);
+    let mut lost = None;
+    let status = loop {
+        tokio::select! {
+            status = running.wait() => break status?,
+            signal = signals.next() => running.pass_on(signal),
+            why = &mut watch, if lost.is_none() => {
+                note(format_args!("lease {}: {}; stopping the command", lease.lease, why.summary()));
+                running.stop();
+                lost = Some(why);
+            }
+        }
+    };
+    lost.map_or(Ok(child::exit_of(status)), Err)
+}
+
+/// Returns when the lease is lost, with why.
+async fn watch(client: &mut Client, lease: &LeaseAcquireResult) -> CliError {
+    loop {
+        let gone = match client.notice().await {
+            Ok(Notice::LeaseLost(lost)) if lost.lease == lease.lease => {
+                let reason = one_line(&lost.reason);
+                Some(CliError::unmet(
+                    Exit::StaleFence,
+                    format!("the lease is lost: {reason}"),
+                ))
+            }
+            Ok(Notice::Resumed) => check(client, lease).await,
+            Ok(_) => None,
+            Err(error) => Some(error.into()),
+        };
+        if let Some(gone) = gone {
+            return gone;
+        }
+    }
+}
+
+/// While the connection was lost, so may have been the lease, with nobody there to be told.
+async fn check(client: &mut Client, lease: &LeaseAcquireResult) -> Option<CliError> {
+    let params = LeaseCheckParams {
+        lease: Some(lease.lease),
+        fence: Some(lease.fence),
+        ..LeaseCheckParams::default()
+    };
+    let checked: Result<Reply<LeaseCheckResult>, ClientError> =
+        client.call(Operation::LeaseCheck, &params).await;
+    match checked {
+        Ok(reply) if reply.value.ok => None,
+        Ok(_) => {
+            let text = "the lease was lost while the connection was";
+            Some(CliError::unmet(Exit::StaleFence, text))
+        }
+        Err(error) => Some(error.into()),
+    }
+}

@@ -1,0 +1,267 @@
+//! `coord message`.
+
+use std::io;
+use std::path::PathBuf;
+
+use clap::ArgGroup;
+
+use super::client::Reply;
+use super::duration::{Millis, ago};
+use super::error::CliError;
+use super::exit::Exit;
+use super::input;
+use super::output::{Output, Paint};
+use super::shell::Shell;
+use super::table::{Table, lines, one_line};
+use crate::engine::ids::{AgentName, Capability, JournalTime, MessageId, Title, Topic};
+use crate::engine::payload::Payload;
+use crate::protocol::message::{
+    DeliveryState, ImportanceParam, MessageAckParams, MessageAckResult, MessageInboxParams,
+    MessageInboxResult, MessageSendParams, MessageSendResult, MessageThreadParams,
+    MessageThreadResult, MessageView, RecipientParam,
+};
+use crate::protocol::operations::Operation;
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum MessageCommand {
+    /// Sends a message, and tells what happened to it at every recipient
+    ///
+    /// Exits with 5 when no recipient could get it.
+    Send(Box<SendArgs>),
+    /// Reads your mailbox; what is read stays in it until `ack`
+    Inbox {
+        /// Hide what is shown from your other sessions for so long
+        #[arg(long, value_name = "DURATION")]
+        take: Option<Millis>,
+        /// Only messages with a higher number
+        #[arg(long, value_name = "ID", conflicts_with = "take")]
+        after: Option<MessageId>,
+        /// Only messages at least so important
+        #[arg(long, value_enum, value_name = "IMPORTANCE")]
+        importance: Option<ImportanceArg>,
+        /// At most this many
+        #[arg(long, value_name = "N")]
+        max: Option<u64>,
+    },
+    /// Takes messages out of your mailbox
+    Ack {
+        #[arg(required = true)]
+        messages: Vec<MessageId>,
+    },
+    /// Shows a thread, as far as you took part in it
+    Thread {
+        /// Any message of the thread
+        message: MessageId,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+#[group(skip)]
+#[command(group(ArgGroup::new("recipient").required(true).args(["to", "capability", "topic", "all"])))]
+#[command(group(ArgGroup::new("content").required(true).args(["text", "body", "file"])))]
+pub(super) struct SendArgs {
+    /// To this agent
+    #[arg(long, value_name = "AGENT")]
+    to: Option<AgentName>,
+    /// To every other agent that has this capability
+    #[arg(long)]
+    capability: Option<Capability>,
+    /// To every other agent that listens to this topic
+    #[arg(long)]
+    topic: Option<Topic>,
+    /// To every other agent of the project
+    #[arg(long)]
+    all: bool,
+    /// The message, as plain text
+    text: Option<String>,
+    /// The message, as JSON
+    #[arg(long, value_name = "JSON")]
+    body: Option<String>,
+    /// A file that holds the JSON; - for stdin
+    #[arg(long)]
+    file: Option<PathBuf>,
+    #[arg(long)]
+    subject: Option<Title>,
+    #[arg(long, value_enum, default_value_t)]
+    importance: ImportanceArg,
+    /// Continues the thread of this message
+    #[arg(long, value_name = "ID")]
+    reply_to: Option<MessageId>,
+    /// How long it waits for its recipients [default: a week]
+    #[arg(long, value_name = "DURATION")]
+    ttl: Option<Millis>,
+}
+
+/// How important a message is.
+#[derive(Debug, Clone, Copy, Default, clap::ValueEnum)]
+pub(super) enum ImportanceArg {
+    Low,
+    #[default]
+    Normal,
+    High,
+}
+
+pub(super) async fn run(command: MessageCommand, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
+    match command {
+        MessageCommand::Send(args) => return send(*args, shell).await,
+        MessageCommand::Inbox {
+            take,
+            after,
+            importance,
+            max,
+        } => {
+            let params = MessageInboxParams {
+                take_ms: take.map(|ms| ms.0),
+                after,
+                importance_min: importance.map(ImportanceParam::from),
+                count_max: max,
+                request_id: None,
+            };
+            let reply = shell.call(Operation::MessageInbox, &params).await?;
+            shell.out.reply(&reply, show_inbox)?;
+        }
+        MessageCommand::Ack { messages } => {
+            let params = MessageAckParams {
+                messages,
+                request_id: None,
+            };
+            let reply = shell.call(Operation::MessageAck, &params).await?;
+            shell.out.reply(&reply, |out, result: &MessageAckResult| {
+                for message in &result.unknown {
+                    out.note(format_args!("message {message} is not in the mailbox"));
+                }
+                if out.style().quiet {
+                    Ok(())
+                } else {
+                    out.line(format_args!("acknowledged {}", result.acked.len()))
+                }
+            })?;
+        }
+        MessageCommand::Thread { message } => {
+            let params = MessageThreadParams { message };
+            let reply = shell.call(Operation::MessageThread, &params).await?;
+            shell
+                .out
+                .reply(&reply, |out, thread: &MessageThreadResult| {
+                    show_messages(out, &thread.messages, thread.now_ms)
+                })?;
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+async fn send(args: SendArgs, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
+    let params = MessageSendParams {
+        to: recipient(&args),
+        body: body(&args)?,
+        subject: args.subject,
+        importance: args.importance.into(),
+        reply_to: args.reply_to,
+        ttl_ms: args.ttl.map(|ttl| ttl.0),
+        request_id: None,
+    };
+    let reply: Reply<MessageSendResult> = shell.call(Operation::MessageSend, &params).await?;
+    shell.out.reply(&reply, show_sent)?;
+    match reply.value.message {
+        Some(_) => Ok(Exit::Ok),
+        None => Ok(Exit::NotFound),
+    }
+}
+
+/// Exactly one is given: clap saw to it.
+fn recipient(args: &SendArgs) -> RecipientParam {
+    if let Some(agent) = &args.to {
+        return RecipientParam::Agent(agent.clone());
+    }
+    if let Some(capability) = &args.capability {
+        return RecipientParam::Capability(capability.clone());
+    }
+    match &args.topic {
+        Some(topic) => RecipientParam::Topic(topic.clone()),
+        None => RecipientParam::All(true),
+    }
+}
+
+fn body(args: &SendArgs) -> Result<Payload, CliError> {
+    if let Some(path) = &args.file {
+        return input::json(&input::file(path)?, &path.display().to_string());
+    }
+    match (&args.body, &args.text) {
+        (Some(body), _) => input::json(body, "--body"),
+        (None, text) => Ok(input::string(text.as_deref().unwrap_or_default())),
+    }
+}
+
+fn show_sent(out: &mut Output<'_>, sent: &MessageSendResult) -> io::Result<()> {
+    match (sent.message, out.style().quiet) {
+        (Some(message), true) => return out.line(message),
+        (Some(message), false) => out.line(format_args!("sent message {message}"))?,
+        (None, _) => out.line("nobody got it")?,
+    }
+    let mut table = Table::new(&["RECIPIENT", "WHAT HAPPENED"]);
+    for recipient in &sent.recipients {
+        let happened = match recipient.delivery {
+            DeliveryState::Live => "in the mailbox, and connected",
+            DeliveryState::Queued => "in the mailbox, not connected now",
+            DeliveryState::Unknown => "no such agent",
+            DeliveryState::Full => "mailbox full: not delivered",
+        };
+        table.row(&[recipient.agent.to_string(), happened.to_owned()]);
+    }
+    if table.is_empty() {
+        return Ok(());
+    }
+    out.table(&table, "")
+}
+
+fn show_inbox(out: &mut Output<'_>, inbox: &MessageInboxResult) -> io::Result<()> {
+    if inbox.expired > 0 {
+        let expired = inbox.expired;
+        out.note(format_args!("{expired} messages lapsed unread"));
+    }
+    if inbox.messages.is_empty() && !out.style().quiet {
+        return out.line("no messages");
+    }
+    show_messages(out, &inbox.messages, inbox.now_ms)?;
+    let hidden = inbox.waiting.saturating_sub(inbox.messages.len() as u64);
+    if hidden > 0 {
+        out.note(format_args!("{hidden} more wait"));
+    }
+    Ok(())
+}
+
+fn show_messages(
+    out: &mut Output<'_>,
+    messages: &[MessageView],
+    now: JournalTime,
+) -> io::Result<()> {
+    for message in messages {
+        let sent = ago(now, message.sent_at_ms);
+        let mark = match message.importance {
+            ImportanceParam::High => "  important",
+            ImportanceParam::Low | ImportanceParam::Normal => "",
+        };
+        let subject = message.subject.as_ref().map(|s| format!(": {s}"));
+        let subject = subject.unwrap_or_default();
+        let (id, from) = (message.message, &message.from);
+        let heading = one_line(&format!("#{id}  {from}  {sent}{mark}{subject}"));
+        out.line(out.paint(Paint::Heading, &heading))?;
+        // Text is shown as text, everything else as the JSON it is.
+        let text = serde_json::from_str::<String>(message.body.as_json());
+        let body = text.unwrap_or_else(|_| message.body.as_json().to_owned());
+        for line in lines(&body).lines() {
+            out.line(format_args!("  {line}"))?;
+        }
+    }
+    Ok(())
+}
+
+impl From<ImportanceArg> for ImportanceParam {
+    fn from(importance: ImportanceArg) -> Self {
+        match importance {
+            ImportanceArg::Low => Self::Low,
+            ImportanceArg::Normal => Self::Normal,
+            ImportanceArg::High => Self::High,
+        }
+    }
+}

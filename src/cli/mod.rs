@@ -1,0 +1,291 @@
+//! The command line: parses, calls, prints. The only part of the program that writes to stdout.
+
+mod agent;
+mod child;
+pub mod client;
+pub mod config;
+mod context;
+mod duration;
+mod error;
+mod events;
+pub mod exit;
+mod generate;
+mod input;
+pub mod journal;
+mod lease;
+mod lease_run;
+mod message;
+mod output;
+pub mod ports;
+mod project;
+mod protocol;
+pub mod serve;
+mod server;
+mod shell;
+mod table;
+mod task;
+mod token;
+
+use std::ffi::OsString;
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+
+use clap::{CommandFactory, FromArgMatches, Parser};
+
+use crate::config::{Environment, Invoker};
+pub use duration::Millis;
+pub use error::CliError;
+use exit::Exit;
+use output::{Output, Style};
+use shell::{ConnectionFlags, Shell};
+
+/// How long what a one-shot command holds lasts without being renewed.
+const TTL_DEFAULT: &str = "10m";
+
+/// Coordinates command-line AI agents: tasks, leases, messages and shared context on one gateway
+#[derive(Debug, Parser)]
+#[command(
+    name = "coord",
+    version,
+    max_term_width = 100,
+    subcommand_required = true
+)]
+#[command(arg_required_else_help = true)]
+pub struct Cli {
+    /// Print results as JSON, as they come over the wire; one value a line
+    #[arg(long, global = true, help_heading = "Output")]
+    json: bool,
+    /// When to use colours: auto, always or never; auto means on a terminal, unless `NO_COLOR` is set
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        value_name = "WHEN",
+        hide_possible_values = true,
+        help_heading = "Output"
+    )]
+    color: ColorArg,
+    /// Print only what was asked for: no hints, and of what was made only the number
+    #[arg(long, short, global = true, help_heading = "Output")]
+    quiet: bool,
+    #[command(flatten)]
+    connection: ConnectionFlags,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Clone, Copy, Default, clap::ValueEnum)]
+enum ColorArg {
+    #[default]
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Runs a coordinator until it gets SIGTERM or SIGINT
+    ///
+    /// Exits with 0 when it stopped in order, 65 when its state is damaged, 70 when its journal
+    /// failed (a restart recovers), 78 when the configuration is wrong.
+    Serve(serve::ServeCommand),
+    /// Shows how the coordinator and the project are
+    Status,
+    /// Asks for a sign of life, and tells how long it took
+    Ping,
+    /// Makes, lists and revokes tokens
+    #[command(subcommand)]
+    Token(token::TokenCommand),
+    /// Makes and lists projects
+    #[command(subcommand)]
+    Project(project::ProjectCommand),
+    /// Looks at agents, and says something of yourself
+    #[command(subcommand)]
+    Agent(agent::AgentCommand),
+    /// Submits tasks, looks at them, works on them
+    #[command(subcommand)]
+    Task(task::TaskCommand),
+    /// Holds files, ports and names, so that nobody else does
+    #[command(subcommand)]
+    Lease(lease::LeaseCommand),
+    /// Sends and reads messages
+    #[command(subcommand)]
+    Message(message::MessageCommand),
+    /// Reads and writes the shared context
+    #[command(subcommand)]
+    Context(context::ContextCommand),
+    /// Follows what happens
+    #[command(subcommand)]
+    Events(events::EventsCommand),
+    /// Writes a consistent backup on the coordinator's host, while all goes on
+    Backup(server::BackupArgs),
+    /// Calls any operation by its name
+    Call(server::CallArgs),
+    /// Fills an empty state directory from a backup
+    Restore(journal::RestoreCommand),
+    /// Looks at an embedded journal, or mends it
+    #[command(subcommand)]
+    Journal(journal::JournalCommand),
+    /// Looks at the configuration without starting anything
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+    /// Looks at ports
+    #[command(subcommand)]
+    Ports(ports::PortsCommand),
+    /// Prints the whole interface as an OpenRPC document, or as a page to read
+    Protocol(protocol::ProtocolArgs),
+    /// Prints completions for a shell
+    Completions {
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// Prints the man page of `coord`, or writes those of all commands to a folder
+    Man(generate::ManArgs),
+}
+
+/// The definition of the command line, with all that its help shows.
+pub fn definition() -> clap::Command {
+    Cli::command()
+        .after_long_help(Exit::help())
+        .after_help("`coord COMMAND --help` tells more; `coord --help` lists the exit codes.")
+}
+
+/// Runs a command line to its end.
+pub fn run(
+    arguments: impl IntoIterator<Item = OsString>,
+    environment: &dyn Environment,
+) -> ExitCode {
+    let parsed = definition().try_get_matches_from(arguments);
+    let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
+        Ok(cli) => cli,
+        Err(error) => return misused(&error),
+    };
+    let style = Style {
+        json: cli.json,
+        color: wants_color(cli.color, environment),
+        quiet: cli.quiet,
+    };
+    // Not locked: the output of commands that are run goes there from other threads.
+    let mut stdout = io::stdout();
+    let mut shell = Shell {
+        connection: cli.connection,
+        environment,
+        out: Output::new(&mut stdout, style),
+    };
+    let ended = dispatch(cli.command, &mut shell);
+    match ended {
+        Ok(code) => code,
+        Err(error) => {
+            report(&error, style);
+            error.exit().into()
+        }
+    }
+}
+
+fn dispatch(command: Command, shell: &mut Shell<'_>) -> Result<ExitCode, CliError> {
+    let environment = shell.environment;
+    let out = &mut shell.out;
+    match command {
+        Command::Config(command) => {
+            let invoker = Invoker::current();
+            return config::run(command, environment, invoker, out.sink()).map_err(CliError::from);
+        }
+        Command::Serve(command) => {
+            let errors = &mut io::stderr();
+            return Ok(serve::run(command, environment, out.sink(), errors)?);
+        }
+        Command::Restore(command) => {
+            return Ok(journal::restore(&command, environment, out.sink())?);
+        }
+        Command::Journal(command) => return Ok(journal::run(&command, environment, out.sink())?),
+        Command::Ports(command) => return Ok(ports::run(&command, out.sink())?),
+        Command::Protocol(args) => protocol::run(&args, out)?,
+        Command::Completions { shell } => generate::completions(shell, out)?,
+        Command::Man(args) => generate::man(&args, out)?,
+        connected => return call(connected, shell).map(ExitCode::from),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The commands that talk to a coordinator.
+fn call(command: Command, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    let runtime = builder.enable_all().build()?;
+    let ended = runtime.block_on(async {
+        match command {
+            Command::Status => server::status(shell).await,
+            Command::Ping => server::ping(shell).await,
+            Command::Token(command) => token::run(command, shell).await,
+            Command::Project(command) => project::run(command, shell).await,
+            Command::Agent(command) => agent::run(command, shell).await,
+            Command::Task(command) => Box::pin(task::run(command, shell)).await,
+            Command::Lease(command) => lease::run(command, shell).await,
+            Command::Message(command) => message::run(command, shell).await,
+            Command::Context(command) => context::run(command, shell).await,
+            Command::Events(command) => events::run(command, shell).await,
+            Command::Backup(args) => server::backup(args, shell).await,
+            Command::Call(args) => server::call(args, shell).await,
+            Command::Serve(_)
+            | Command::Restore(_)
+            | Command::Journal(_)
+            | Command::Config(_)
+            | Command::Ports(_)
+            | Command::Protocol(_)
+            | Command::Completions { .. }
+            | Command::Man(_) => Ok(Exit::Ok),
+        }
+    });
+    // A read of stdin or a write to a stuck terminal may still be under way on a helper thread.
+    runtime.shutdown_background();
+    ended
+}
+
+/// Help and version are no errors, and go to stdout.
+fn misused(error: &clap::Error) -> ExitCode {
+    // Nobody is there to be told that the help could not be printed.
+    let _ = error.print();
+    if error.use_stderr() {
+        Exit::Usage.into()
+    } else {
+        Exit::Ok.into()
+    }
+}
+
+/// What failed, why, and the next step. A closed pipe is no failure, and there is nobody to tell.
+fn report(error: &CliError, style: Style) {
+    if error.exit() == Exit::Ok {
+        return;
+    }
+    let text = if style.json {
+        error.json()
+    } else {
+        format!("coord: {}", error.text())
+    };
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+fn wants_color(choice: ColorArg, environment: &dyn Environment) -> bool {
+    let variable = |name| environment.variable(name).ok().flatten();
+    match choice {
+        ColorArg::Always => true,
+        ColorArg::Never => false,
+        ColorArg::Auto => {
+            io::stdout().is_terminal()
+                && variable("NO_COLOR").is_none()
+                && variable("TERM").is_none_or(|term| term != "dumb")
+        }
+    }
+}
+
+impl From<config::ConfigCommandError> for CliError {
+    fn from(error: config::ConfigCommandError) -> Self {
+        match error {
+            config::ConfigCommandError::Config(errors) => Self::Config(errors),
+            config::ConfigCommandError::Output(error) => Self::Output(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,45 @@
+//! `coord project`.
+
+use super::error::CliError;
+use super::exit::Exit;
+use super::shell::Shell;
+use crate::engine::ids::ProjectName;
+use crate::protocol::admin::{ProjectCreateParams, ProjectListResult};
+use crate::protocol::operations::Operation;
+use crate::protocol::session::Empty;
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum ProjectCommand {
+    /// Makes a project
+    Create {
+        // The flag --project has taken the plain name.
+        #[arg(id = "new_project", value_name = "PROJECT")]
+        project: ProjectName,
+    },
+    /// Lists the projects that the token opens
+    List,
+}
+
+pub(super) async fn run(command: ProjectCommand, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
+    match command {
+        ProjectCommand::Create { project } => {
+            let params = ProjectCreateParams {
+                project: project.clone(),
+                request_id: None,
+            };
+            let reply = shell
+                .call::<Empty>(Operation::ProjectCreate, &params)
+                .await?;
+            shell
+                .out
+                .done(&reply, format_args!("made project {project}"))?;
+        }
+        ProjectCommand::List => {
+            let reply = shell.call(Operation::ProjectList, &Empty {}).await?;
+            shell.out.reply(&reply, |out, list: &ProjectListResult| {
+                list.projects.iter().try_for_each(|name| out.line(name))
+            })?;
+        }
+    }
+    Ok(Exit::Ok)
+}

@@ -1,0 +1,122 @@
+//! `coord serve`: runs a coordinator in the foreground.
+
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+
+use tracing::level_filters::LevelFilter;
+
+use super::config::ConfigFlags;
+use crate::app::{self, AppError};
+use crate::config::{Config, Environment, Flags, Invoker, LogConfig, LogFormat, LogLevel};
+
+/// The coordinator ended because it could not make anything durable any more: a restart recovers.
+const EXIT_JOURNAL_FAILED: u8 = 70;
+/// The configuration is wrong, or what it names cannot be had: a restart would not help.
+const EXIT_CONFIG: u8 = 78;
+/// The journal is damaged: a restart would not help, `coord journal verify` says more.
+const EXIT_DAMAGED: u8 = 65;
+
+/// Runs a coordinator until it gets SIGTERM or SIGINT.
+#[derive(Debug, clap::Args)]
+pub(super) struct ServeCommand {
+    #[command(flatten)]
+    flags: Box<ConfigFlags>,
+}
+
+/// Exit codes: 0 stopped in order, 65 damaged state, 70 the journal failed, 78 wrong configuration,
+/// 1 any other failure.
+pub(super) fn run(
+    command: ServeCommand,
+    environment: &dyn Environment,
+    out: &mut dyn Write,
+    errors: &mut dyn Write,
+) -> io::Result<ExitCode> {
+    let flags = Flags::from(*command.flags);
+    let config = match Config::load(&flags, environment, Invoker::current()) {
+        Ok(config) => config,
+        Err(problems) => {
+            writeln!(errors, "{problems}")?;
+            return Ok(EXIT_CONFIG.into());
+        }
+    };
+    start_log(config.log);
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    if config.redis.is_some() {
+        let text = "redis is configured, and this version only has the embedded journal: \
+                    remove the redis settings to start";
+        writeln!(errors, "{text}")?;
+        return Ok(EXIT_CONFIG.into());
+    }
+    match app::run(&config, out) {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(error) => {
+            writeln!(errors, "{}", chain(&error))?;
+            Ok(exit_of(&error).into())
+        }
+    }
+}
+
+fn exit_of(error: &AppError) -> u8 {
+    use crate::driver::recover::RecoverError;
+    use crate::journal::JournalError as E;
+    match error {
+        AppError::JournalFailed(_) => EXIT_JOURNAL_FAILED,
+        AppError::Recover {
+            source: RecoverError::Snapshot { .. } | RecoverError::Record { .. },
+            ..
+        }
+        | AppError::Journal {
+            source: E::Corrupt { .. } | E::NewerFormat { .. },
+            ..
+        } => EXIT_DAMAGED,
+        AppError::Listen(_) | AppError::StateDir { .. } | AppError::Tls(_) => EXIT_CONFIG,
+        AppError::Journal {
+            source: E::Io { source, .. },
+            ..
+        } if is_forbidden(source.kind()) => EXIT_CONFIG,
+        _ => 1,
+    }
+}
+
+/// Whether the state directory is not ours to write to.
+fn is_forbidden(kind: io::ErrorKind) -> bool {
+    matches!(
+        kind,
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
+    )
+}
+
+/// An error with its causes, one a line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = format!("error: {error}");
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str("\n  because: ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+/// The log goes to stderr, so that stdout stays for what was asked for.
+fn start_log(config: LogConfig) {
+    let level = match config.level {
+        LogLevel::Off => LevelFilter::OFF,
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    };
+    let builder = tracing_subscriber::fmt()
+        .with_writer(io::stderr)
+        .with_max_level(level)
+        .with_ansi(io::stderr().is_terminal());
+    // A second start in one process, as in tests, keeps the first log.
+    let _ = match config.format {
+        LogFormat::Text => builder.try_init(),
+        LogFormat::Json => builder.json().try_init(),
+    };
+}

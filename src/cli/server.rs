@@ -1,0 +1,130 @@
+//! `coord status`, `ping`, `backup`, and `call` for everything else.
+
+use std::io;
+
+use tokio::time::Instant;
+
+use super::client::Reply;
+use super::duration::Millis;
+use super::error::CliError;
+use super::exit::Exit;
+use super::output::{Output, Paint};
+use super::shell::Shell;
+use crate::protocol::admin::{ServerBackupParams, ServerBackupResult, ServerStatusResult};
+use crate::protocol::operations::Operation;
+use crate::protocol::session::{Empty, PingResult};
+
+/// A call by the name of its operation.
+#[derive(Debug, clap::Args)]
+pub(super) struct CallArgs {
+    /// The operation, such as task.list; `coord protocol` lists them
+    method: String,
+    /// Its parameters, a JSON object
+    #[arg(default_value = "{}")]
+    params: String,
+    /// How long the operation itself may wait, beyond the usual time for an answer
+    #[arg(long, value_name = "DURATION", default_value = "0")]
+    wait: Millis,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct BackupArgs {
+    /// The file's name, without folders; made from the position when absent
+    name: Option<String>,
+}
+
+pub(super) async fn status(shell: &mut Shell<'_>) -> Result<Exit, CliError> {
+    let reply = shell.call(Operation::ServerStatus, &Empty {}).await?;
+    shell.out.reply(&reply, show_status)?;
+    Ok(Exit::Ok)
+}
+
+fn show_status(out: &mut Output<'_>, status: &ServerStatusResult) -> io::Result<()> {
+    let good = out.paint(Paint::Good, "running");
+    let uptime = Millis(status.uptime_ms);
+    out.line(format_args!("{good} for {uptime}"))?;
+    out.field("node", &status.node)?;
+    out.field(
+        "version",
+        format_args!("{} (protocol {})", status.version, status.protocol),
+    )?;
+    out.field("environment", &status.environment)?;
+    out.field("journal", &status.journal)?;
+    out.field("connections", status.connections)?;
+    let project = &status.project;
+    out.field("project", &project.project)?;
+    out.field("cursor", project.cursor)?;
+    let (present, known) = (project.agents_present, project.agents);
+    out.field("agents", format_args!("{present} present, {known} known"))?;
+    out.field("sessions", project.sessions)?;
+    out.field(
+        "tasks",
+        format_args!(
+            "{} blocked, {} ready, {} claimed, {} done, {} dead",
+            project.tasks_blocked,
+            project.tasks_ready,
+            project.tasks_claimed,
+            project.tasks_done,
+            project.tasks_dead
+        ),
+    )?;
+    out.field("leases", project.leases)?;
+    out.field(
+        "messages",
+        format_args!("{} waiting", project.messages_waiting),
+    )?;
+    out.field(
+        "context",
+        format_args!("{} entries", project.context_entries),
+    )?;
+    match &status.state_hash {
+        Some(hash) => out.field("state", hash),
+        None => Ok(()),
+    }
+}
+
+/// Connecting is not part of the time that is shown.
+pub(super) async fn ping(shell: &mut Shell<'_>) -> Result<Exit, CliError> {
+    let mut client = shell.client().await?;
+    let started = Instant::now();
+    let reply: Reply<PingResult> = client.call(Operation::Ping, &Empty {}).await?;
+    let micros = started.elapsed().as_micros();
+    client.close().await;
+    let (whole, rest) = (micros / 1_000, micros % 1_000);
+    let sentence = format!("answered in {whole}.{rest:03} ms");
+    shell.out.done(&reply, sentence)?;
+    Ok(Exit::Ok)
+}
+
+pub(super) async fn backup(args: BackupArgs, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
+    let params = ServerBackupParams { name: args.name };
+    let reply = shell.call(Operation::ServerBackup, &params).await?;
+    shell
+        .out
+        .reply(&reply, |out, backup: &ServerBackupResult| {
+            let (records, bytes) = (backup.records, backup.bytes);
+            out.line(format_args!(
+                "{} on the coordinator's host: {records} records, {bytes} bytes",
+                backup.path
+            ))
+        })?;
+    Ok(Exit::Ok)
+}
+
+/// Known operations get a request id and are sent again where that is safe; others go as they are.
+pub(super) async fn call(args: CallArgs, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
+    let params = super::input::json(&args.params, "the parameters")?;
+    let params = params.as_json().to_owned();
+    let mut client = shell.client().await?;
+    let raw = match Operation::by_name(&args.method) {
+        Some(operation) => client.call_raw(operation, params, args.wait.0).await?,
+        None => {
+            client
+                .call_verbatim(&args.method, &params, args.wait.0)
+                .await?
+        }
+    };
+    client.close().await;
+    shell.out.raw(&raw)?;
+    Ok(Exit::Ok)
+}

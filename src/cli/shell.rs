@@ -1,0 +1,158 @@
+//! What a command needs around it: where to connect, where to print.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::client::{Client, Reply, Target};
+use super::error::CliError;
+use super::output::Output;
+use crate::config::{ClientConfig, ClientFlags, Environment};
+use crate::engine::ids::ProjectName;
+use crate::protocol::operations::Operation;
+
+/// Where the coordinator is, and as whom to speak. Given before or after the command.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Connection")]
+pub(super) struct ConnectionFlags {
+    #[arg(
+        help = "The coordinator's address, such as wss://gateway:8766/ws [env: COORD_URL]",
+        long,
+        global = true,
+        value_name = "URL"
+    )]
+    pub(super) url: Option<String>,
+    #[arg(
+        help = "The file that holds the token [env: COORD_TOKEN_FILE, or COORD_TOKEN for the token itself]",
+        long,
+        global = true,
+        value_name = "FILE"
+    )]
+    pub(super) token_file: Option<PathBuf>,
+    #[arg(
+        help = "The project to work in [env: COORD_PROJECT]",
+        long,
+        global = true,
+        value_name = "NAME"
+    )]
+    pub(super) project: Option<String>,
+    #[arg(
+        help = "Accept the one certificate with this SHA-256 [env: COORD_TLS_FINGERPRINT]",
+        long,
+        global = true,
+        value_name = "SHA256",
+        hide_short_help = true
+    )]
+    pub(super) tls_fingerprint: Option<String>,
+    #[arg(
+        help = "Accept certificates that these signed, as PEM [env: COORD_TLS_CA_FILE]",
+        long = "tls-ca-file",
+        visible_alias = "tls-ca",
+        global = true,
+        value_name = "FILE",
+        hide_short_help = true
+    )]
+    pub(super) tls_ca_file: Option<PathBuf>,
+    #[arg(
+        help = "The file with these settings, in place of the user's client.toml [env: COORD_CLIENT_CONFIG]",
+        long,
+        global = true,
+        value_name = "FILE",
+        hide_short_help = true
+    )]
+    pub(super) client_config: Option<PathBuf>,
+}
+
+/// What a command needs around it.
+pub(super) struct Shell<'a> {
+    pub(super) connection: ConnectionFlags,
+    pub(super) environment: &'a dyn Environment,
+    pub(super) out: Output<'a>,
+}
+
+impl Shell<'_> {
+    /// Connects to the coordinator that flags, environment and file name.
+    pub(super) async fn client(&self) -> Result<Client, CliError> {
+        let config = ClientConfig::load(&self.connection.flags()?, self.environment)?;
+        for warning in &config.warnings {
+            self.out.note(format_args!("warning: {warning}"));
+        }
+        Ok(Client::connect(Target::new(config)?).await?)
+    }
+
+    /// One call on a connection of its own.
+    pub(super) async fn call<R: DeserializeOwned>(
+        &self,
+        operation: Operation,
+        params: &impl Serialize,
+    ) -> Result<Reply<R>, CliError> {
+        self.call_waiting(operation, params, 0).await
+    }
+
+    /// The same for an operation that itself waits up to `wait_ms`.
+    pub(super) async fn call_waiting<R: DeserializeOwned>(
+        &self,
+        operation: Operation,
+        params: &impl Serialize,
+        wait_ms: u64,
+    ) -> Result<Reply<R>, CliError> {
+        let mut client = self.client().await?;
+        let reply = client.call_waiting(operation, params, wait_ms).await?;
+        client.close().await;
+        Ok(reply)
+    }
+}
+
+impl ConnectionFlags {
+    /// What a command that is run needs to talk to the same coordinator: what flags said here.
+    pub(super) fn for_child(
+        &self,
+        client: &Client,
+        project: &ProjectName,
+    ) -> Vec<(&'static str, OsString)> {
+        let mut variables = vec![
+            ("COORD_URL", client.url().to_string().into()),
+            ("COORD_PROJECT", project.to_string().into()),
+        ];
+        let paths = [
+            ("COORD_TOKEN_FILE", &self.token_file),
+            ("COORD_TLS_CA_FILE", &self.tls_ca_file),
+            ("COORD_CLIENT_CONFIG", &self.client_config),
+        ];
+        for (name, path) in paths {
+            if let Some(path) = path {
+                // The command may change its folder.
+                let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+                variables.push((name, path.into()));
+            }
+        }
+        if let Some(fingerprint) = &self.tls_fingerprint {
+            variables.push(("COORD_TLS_FINGERPRINT", fingerprint.into()));
+        }
+        variables
+    }
+
+    fn flags(&self) -> Result<ClientFlags, CliError> {
+        Ok(ClientFlags {
+            config: text(self.client_config.as_ref())?,
+            url: self.url.clone(),
+            token_file: text(self.token_file.as_ref())?,
+            project: self.project.clone(),
+            tls_ca_file: text(self.tls_ca_file.as_ref())?,
+            tls_fingerprint: self.tls_fingerprint.clone(),
+            ..ClientFlags::default()
+        })
+    }
+}
+
+/// Paths are [`PathBuf`]s for the sake of shell completion; the configuration wants text.
+fn text(path: Option<&PathBuf>) -> Result<Option<String>, CliError> {
+    let Some(path) = path else { return Ok(None) };
+    let text = path.to_str().ok_or_else(|| {
+        let what = format!("the path {} is not UTF-8", path.display());
+        CliError::usage(what, "give the file another name")
+    })?;
+    Ok(Some(text.to_owned()))
+}

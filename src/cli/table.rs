@@ -1,0 +1,113 @@
+//! Aligned columns for people.
+
+use std::fmt::Write as _;
+
+/// What stands where there is nothing to say.
+pub(super) const NOTHING: &str = "-";
+
+/// Between two columns.
+const GAP: &str = "  ";
+
+/// Rows of cells under headings.
+#[derive(Debug)]
+pub(super) struct Table {
+    headings: Vec<&'static str>,
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    pub(super) fn new(headings: &[&'static str]) -> Self {
+        Self {
+            headings: headings.to_vec(),
+            rows: Vec::new(),
+        }
+    }
+
+    pub(super) fn row<const N: usize>(&mut self, cells: &[String; N]) {
+        debug_assert_eq!(N, self.headings.len(), "a cell for each heading");
+        self.rows
+            .push(cells.iter().map(|cell| one_line(cell)).collect());
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// The headings line and the other lines. Nothing is cut off: the output may be read by a program.
+    pub(super) fn render(&self) -> (String, String) {
+        let widths: Vec<usize> = (0..self.headings.len())
+            .map(|column| self.width(column))
+            .collect();
+        let heading = line(self.headings.iter().copied(), &widths);
+        let mut body = String::new();
+        for row in &self.rows {
+            body += &line(row.iter().map(String::as_str), &widths);
+            body.push('\n');
+        }
+        (heading, body)
+    }
+
+    fn width(&self, column: usize) -> usize {
+        let cells = self.rows.iter().map(|row| row[column].as_str());
+        let all = cells.chain(std::iter::once(self.headings[column]));
+        all.map(|cell| cell.chars().count()).max().unwrap_or(0)
+    }
+}
+
+fn line<'a>(cells: impl Iterator<Item = &'a str>, widths: &[usize]) -> String {
+    let mut text = String::new();
+    for (cell, width) in cells.zip(widths) {
+        let cell = if cell.is_empty() { NOTHING } else { cell };
+        write!(text, "{cell:<width$}{GAP}").expect("a string takes all that is written to it");
+    }
+    text.truncate(text.trim_end().len());
+    text
+}
+
+/// What others wrote, made safe for a terminal: an escape sequence in it stays text.
+pub(super) fn one_line(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
+}
+
+/// The same, but lines and tabs stay.
+pub(super) fn lines(text: &str) -> String {
+    let keep = |c: char| !c.is_control() || matches!(c, '\n' | '\t');
+    text.chars()
+        .map(|c| if keep(c) { c } else { ' ' })
+        .collect()
+}
+
+/// A cell for something that may be absent.
+pub(super) fn or_nothing<T: ToString>(value: Option<T>) -> String {
+    value.map_or_else(|| NOTHING.to_owned(), |value| value.to_string())
+}
+
+/// A cell for several things.
+pub(super) fn joined<T: ToString>(values: impl IntoIterator<Item = T>) -> String {
+    let texts: Vec<String> = values.into_iter().map(|v| v.to_string()).collect();
+    texts.join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_aligned_and_empty_cells_shown() {
+        let mut table = Table::new(&["ID", "TITLE", "AGE"]);
+        table.row(&["1".into(), "größer".into(), "now".into()]);
+        table.row(&["1000".into(), String::new(), "3m ago".into()]);
+        let (heading, body) = table.render();
+        assert_eq!(heading, "ID    TITLE   AGE");
+        assert_eq!(body, "1     größer  now\n1000  -       3m ago\n");
+    }
+
+    #[test]
+    fn escape_sequences_stay_text() {
+        let mut table = Table::new(&["TITLE"]);
+        table.row(&["a\u{1b}[31mb\nc".into()]);
+        assert_eq!(table.render().1, "a [31mb c\n");
+    }
+}

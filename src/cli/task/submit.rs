@@ -1,0 +1,177 @@
+//! `coord task submit` and `submit-many`.
+
+use std::path::Path;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::cli::client::Reply;
+use crate::cli::duration::Millis;
+use crate::cli::error::CliError;
+use crate::cli::input::{self, PayloadInput};
+use crate::cli::shell::Shell;
+use crate::engine::ids::{
+    Capability, ConcurrencyKey, IdempotencyKey, LabelKey, LabelValue, TaskId, Title,
+};
+use crate::protocol::operations::Operation;
+use crate::protocol::task::{
+    ConcurrencyParam, TaskInGraph, TaskSubmitManyParams, TaskSubmitManyResult, TaskSubmitParams,
+    TaskSubmitResult,
+};
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct SubmitArgs {
+    title: Title,
+    #[command(flatten)]
+    payload: PayloadInput,
+    /// Higher is claimed first
+    #[arg(long, default_value_t, allow_negative_numbers = true, value_name = "N")]
+    priority: i32,
+    /// Only an agent with this capability may claim it, again for more
+    #[arg(long = "requires", value_name = "CAPABILITY")]
+    requires: Vec<Capability>,
+    /// A label, again for more
+    #[arg(long = "label", value_name = "NAME=VALUE", value_parser = input::label)]
+    labels: Vec<(LabelKey, LabelValue)>,
+    /// It waits until this task is done, again for more
+    #[arg(long = "after", value_name = "ID")]
+    after: Vec<TaskId>,
+    /// It waits this long first
+    #[arg(long, value_name = "DURATION")]
+    delay: Option<Millis>,
+    /// Submitting again under the same key gives the same task
+    #[arg(long, value_name = "KEY")]
+    idempotency_key: Option<IdempotencyKey>,
+    /// After so many failed attempts it is dead [default: 3]
+    #[arg(long, value_name = "N")]
+    attempts: Option<u32>,
+    /// The pause after a failed attempt; it doubles each time [default: 1s]
+    #[arg(long, value_name = "DURATION")]
+    backoff: Option<Millis>,
+    /// One attempt may take so long
+    #[arg(long, value_name = "DURATION")]
+    timeout: Option<Millis>,
+    /// At most so many tasks of this key are claimed at a time
+    #[arg(long, value_name = "KEY=MAX", value_parser = concurrency)]
+    concurrency: Option<ConcurrencyParam>,
+}
+
+pub(super) async fn one(args: SubmitArgs, shell: &mut Shell<'_>) -> Result<(), CliError> {
+    let params = args.into_params()?;
+    let reply: Reply<TaskSubmitResult> = shell.call(Operation::TaskSubmit, &params).await?;
+    let submitted = &reply.value;
+    shell
+        .out
+        .made(&reply, submitted.task, sentence(submitted))?;
+    Ok(())
+}
+
+pub(super) async fn many(file: &Path, shell: &mut Shell<'_>) -> Result<(), CliError> {
+    let params = TaskSubmitManyParams {
+        tasks: items(file)?,
+        request_id: None,
+    };
+    let operation = Operation::TaskSubmitMany;
+    let reply: Reply<TaskSubmitManyResult> = shell.call(operation, &params).await?;
+    shell.out.reply(&reply, |out, result| {
+        let quiet = out.style().quiet;
+        result.tasks.iter().try_for_each(|submitted| {
+            if quiet {
+                out.line(submitted.task)
+            } else {
+                out.line(sentence(submitted))
+            }
+        })
+    })?;
+    Ok(())
+}
+
+/// Each item is read on its own, so that an error says which one is wrong, and where.
+fn items(file: &Path) -> Result<Vec<TaskInGraph>, CliError> {
+    let text = input::file(file)?;
+    let failed = |error| CliError::input(format!("use {}", file.display()), error);
+    let list: Vec<&RawValue> = serde_json::from_str(&text).map_err(failed)?;
+    let read = |(index, raw): (usize, &RawValue)| {
+        let what = format!("use item {index} of {}", file.display());
+        item(raw).map_err(|error| CliError::input(what, error))
+    };
+    list.into_iter().enumerate().map(read).collect()
+}
+
+/// A task with its place in the list's graph, or the task alone: which, its `task` tells.
+fn item(raw: &RawValue) -> Result<TaskInGraph, serde_path_to_error::Error<serde_json::Error>> {
+    #[derive(Deserialize)]
+    struct Probe<'a> {
+        #[serde(borrow, default)]
+        task: Option<&'a RawValue>,
+    }
+    let in_graph = serde_json::from_str::<Probe>(raw.get()).is_ok_and(|p| p.task.is_some());
+    let mut reader = serde_json::Deserializer::from_str(raw.get());
+    if in_graph {
+        return serde_path_to_error::deserialize(&mut reader);
+    }
+    let task: TaskSubmitParams = serde_path_to_error::deserialize(&mut reader)?;
+    Ok(TaskInGraph {
+        task,
+        after_index: Vec::new(),
+    })
+}
+
+fn sentence(submitted: &TaskSubmitResult) -> String {
+    let task = submitted.task;
+    if submitted.existing {
+        format!("task {task} was submitted before")
+    } else {
+        format!("submitted task {task}")
+    }
+}
+
+impl SubmitArgs {
+    fn into_params(self) -> Result<TaskSubmitParams, CliError> {
+        Ok(TaskSubmitParams {
+            payload: self.payload.read()?,
+            title: self.title,
+            priority: self.priority,
+            requires: self.requires.into_iter().collect(),
+            labels: self.labels.into_iter().collect(),
+            after: self.after,
+            delay_ms: self.delay.map_or(0, |delay| delay.0),
+            idempotency_key: self.idempotency_key,
+            attempts_max: self.attempts,
+            backoff_ms: self.backoff.map(|backoff| backoff.0),
+            attempt_timeout_ms: self.timeout.map(|timeout| timeout.0),
+            concurrency: self.concurrency,
+            request_id: None,
+        })
+    }
+}
+
+fn concurrency(text: &str) -> Result<ConcurrencyParam, String> {
+    let (key, max) = text.rsplit_once('=').ok_or("write KEY=MAX")?;
+    let key: ConcurrencyKey = key.parse().map_err(|error| format!("{error}"))?;
+    let max = max.parse().map_err(|_| "MAX is a number")?;
+    Ok(ConcurrencyParam { key, max })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<TaskInGraph, String> {
+        item(serde_json::from_str(text).expect("it is JSON")).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn items_have_two_forms() {
+        let alone = parse(r#"{"title":"a"}"#).expect("a task alone");
+        assert_eq!(alone.task.title.as_str(), "a");
+        let graph = parse(r#"{"task":{"title":"b"},"after_index":[0]}"#).expect("in a graph");
+        assert_eq!(graph.after_index, [0]);
+    }
+
+    #[test]
+    fn an_error_names_the_field() {
+        let error = parse(r#"{"task":{"title":"b","priority":"high"}}"#).expect_err("no number");
+        assert!(error.contains("task.priority"), "{error}");
+    }
+}

@@ -1,0 +1,319 @@
+//! What can only be judged when all values are known: settings that contradict each other, and those
+//! that are right but probably not meant.
+
+use std::fs::File;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use super::env::{Environment, Invoker};
+use super::host::{Endpoint, Host};
+use super::parsed::{JournalConfig, MetricsConfig, WebSocketConfig};
+use super::problem::{Misfit, Warning};
+use super::raw::Source;
+use super::reader::Reader;
+use super::redis::RedisConfig;
+use super::secret;
+use super::settings::{self, Spec};
+use super::suggest;
+use crate::ports::{Port, Profile, Service, neighbour, owner};
+
+/// How many segments a snapshot must leave room for: the one being written, and the next.
+const SEGMENTS_LIVE_MIN: u64 = 2;
+
+/// How many requests of the largest size a segment must hold, framing and all.
+const MESSAGES_PER_SEGMENT_MIN: u64 = 2;
+
+/// A coordinator needs a place for its state; a wrong one has been reported already.
+pub(super) fn state_dir(reader: &mut Reader, found: Option<&Path>) {
+    let spec = &settings::STATE_DIR;
+    if found.is_none() && reader.given_by(spec).is_none() {
+        let misfit = Misfit::new(
+            "there is no home directory to put it in",
+            "set --state-dir or COORD_STATE_DIR to a folder",
+        );
+        reader.problem(spec, Source::Default, misfit);
+    }
+}
+
+/// Off loopback without TLS is refused unless said so explicitly.
+pub(super) fn plaintext(reader: &mut Reader, websocket: &WebSocketConfig, metrics: &MetricsConfig) {
+    let allowed = reader.boolean(&settings::ALLOW_PLAINTEXT);
+    let host = &websocket.endpoint.host;
+    if websocket.tls.is_none() && !allowed && !host.is_loopback() {
+        refuse_plaintext(
+            reader,
+            &settings::WEBSOCKET_HOST,
+            host,
+            "set websocket.tls = true (WEBSOCKET_SSL_ENABLED=true), or, where something in front \
+             encrypts, websocket.allow_plaintext = true (COORD_ALLOW_PLAINTEXT=true)",
+        );
+    }
+    let allowed = reader.boolean(&settings::METRICS_ALLOW_PLAINTEXT);
+    let host = &metrics.endpoint.host;
+    if !allowed && !host.is_loopback() {
+        refuse_plaintext(
+            reader,
+            &settings::METRICS_HOST,
+            host,
+            "set metrics.allow_plaintext = true (COORD_METRICS_ALLOW_PLAINTEXT=true) if everybody \
+             who reaches the port may read the metrics",
+        );
+    }
+}
+
+/// Only what is bound here: a Redis elsewhere may have any port.
+pub(super) fn low_ports(
+    reader: &mut Reader,
+    websocket: &WebSocketConfig,
+    metrics: &MetricsConfig,
+    invoker: Invoker,
+) {
+    let bound = [
+        (&settings::WEBSOCKET_PORT, websocket.endpoint.port),
+        (&settings::METRICS_PORT, metrics.endpoint.port),
+    ];
+    for (spec, port) in bound {
+        if port.number() >= invoker.port_min {
+            continue;
+        }
+        let misfit = Misfit::new(
+            format!(
+                "port {port} is below {} and user {} may not bind it",
+                invoker.port_min, invoker.uid
+            ),
+            "use a higher port, or give the service CAP_NET_BIND_SERVICE",
+        );
+        reader.problem(spec, reader.source(spec), misfit);
+    }
+}
+
+/// Two services on one port, even on different addresses, is a mix-up waiting to happen.
+pub(super) fn duplicate_ports(
+    reader: &mut Reader,
+    websocket: &WebSocketConfig,
+    metrics: &MetricsConfig,
+    redis: Option<&RedisConfig>,
+) {
+    let services = [
+        (&settings::WEBSOCKET_PORT, Some(&websocket.endpoint)),
+        (&settings::METRICS_PORT, Some(&metrics.endpoint)),
+        (
+            &settings::REDIS_PORT,
+            redis.map(|redis| &redis.endpoint).filter(|redis| {
+                redis.host.is_loopback()
+                    || redis.host == websocket.endpoint.host
+                    || redis.host == metrics.endpoint.host
+            }),
+        ),
+    ];
+    let services: Vec<(&'static Spec, &Endpoint)> = services
+        .into_iter()
+        .filter_map(|(spec, endpoint)| Some((spec, endpoint?)))
+        .collect();
+    for (index, (spec, endpoint)) in services.iter().enumerate() {
+        let same = services[..index]
+            .iter()
+            .find(|(_, other)| other.port == endpoint.port);
+        if let Some((other, _)) = same {
+            duplicate(reader, spec, other, endpoint.port);
+        }
+    }
+}
+
+/// A port that somebody chose and that is another profile's, or a well-known neighbour's.
+pub(super) fn foreign_ports(
+    reader: &mut Reader,
+    profile: Profile,
+    websocket: &WebSocketConfig,
+    metrics: &MetricsConfig,
+    redis: Option<&RedisConfig>,
+) {
+    let ports = [
+        (
+            &settings::WEBSOCKET_PORT,
+            Service::WebSocket,
+            Some(&websocket.endpoint),
+        ),
+        (
+            &settings::METRICS_PORT,
+            Service::Metrics,
+            Some(&metrics.endpoint),
+        ),
+        // Redis' own port is right for a Redis in a container or elsewhere.
+        (
+            &settings::REDIS_PORT,
+            Service::Redis,
+            redis
+                .map(|redis| &redis.endpoint)
+                .filter(|redis| redis.port != Service::Redis.standard_port()),
+        ),
+    ];
+    for (spec, service, endpoint) in ports {
+        let source = reader.source(spec);
+        let Some(port) = endpoint.map(|endpoint| endpoint.port) else {
+            continue;
+        };
+        if !source.is_given() || profile.ports(service).contains(port) {
+            continue;
+        }
+        if let Some((other, of)) = owner(port) {
+            let text = format!("port {port} is {other}'s for {of}, but the profile is {profile}");
+            reader.warn(source, text);
+        } else if let Some(neighbour) = neighbour(port) {
+            reader.warn(source, format!("port {port}: {}", neighbour.note));
+        }
+    }
+}
+
+/// Sizes that could not work together.
+pub(super) fn sizes(reader: &mut Reader, websocket: &WebSocketConfig, journal: &JournalConfig) {
+    let live_min = journal.segment_bytes * SEGMENTS_LIVE_MIN;
+    if journal.live_bytes_max < live_min {
+        let specs = [
+            &settings::JOURNAL_LIVE_BYTES_MAX,
+            &settings::JOURNAL_SEGMENT_BYTES,
+        ];
+        let spec = blamed(reader, specs);
+        let misfit = Misfit::new(
+            format!(
+                "{} live bytes are less than {SEGMENTS_LIVE_MIN} segments of {}",
+                journal.live_bytes_max, journal.segment_bytes
+            ),
+            format!(
+                "use a journal.live_bytes_max of at least {live_min}, or a smaller \
+                 journal.segment_bytes"
+            ),
+        );
+        reader.problem(spec, reader.source(spec), misfit);
+    }
+    let segment_min = websocket.message_bytes_max as u64 * MESSAGES_PER_SEGMENT_MIN;
+    if journal.segment_bytes < segment_min {
+        let specs = [
+            &settings::JOURNAL_SEGMENT_BYTES,
+            &settings::MESSAGE_BYTES_MAX,
+        ];
+        let spec = blamed(reader, specs);
+        let misfit = Misfit::new(
+            format!(
+                "a segment of {} bytes cannot hold {MESSAGES_PER_SEGMENT_MIN} requests of {}",
+                journal.segment_bytes, websocket.message_bytes_max
+            ),
+            format!(
+                "use a journal.segment_bytes of at least {segment_min}, or a smaller \
+                 websocket.message_bytes_max"
+            ),
+        );
+        reader.problem(spec, reader.source(spec), misfit);
+    }
+}
+
+/// Certificate and key belong together, must be readable, and do nothing unless TLS is on.
+pub(super) fn tls_files(
+    reader: &mut Reader,
+    on: bool,
+    certificate: Option<&Path>,
+    key: Option<&Path>,
+) {
+    let files = [
+        (&settings::TLS_CERTIFICATE_FILE, certificate),
+        (&settings::TLS_KEY_FILE, key),
+    ];
+    for (index, (spec, path)) in files.into_iter().enumerate() {
+        let Some(path) = path else { continue };
+        let source = reader.source(spec);
+        let (other, other_path) = files[1 - index];
+        if other_path.is_none() && reader.given_by(other).is_none() {
+            let what = format!("{} is missing", other.key);
+            let right = "set both, or neither for a self-signed certificate";
+            reader.problem(spec, source.clone(), Misfit::new(what, right));
+        }
+        readable(reader, spec, path);
+        if !on && !matches!(source, Source::Credential { .. }) {
+            let text = format!("{} has no effect, because websocket.tls is off", spec.key);
+            reader.warn(source, text);
+        }
+    }
+    if let Some(path) = key {
+        private(reader, &settings::TLS_KEY_FILE, path);
+    }
+}
+
+/// A file that is only opened later should not be found missing only then.
+pub(super) fn readable(reader: &mut Reader, spec: &'static Spec, path: &Path) {
+    if let Err(error) = File::open(path) {
+        let what = format!("{} cannot be read: {error}", path.display());
+        let misfit = Misfit::new(what, "name a file that this user may read");
+        reader.problem(spec, reader.source(spec), misfit);
+    }
+}
+
+/// Variables that look like one of ours with a slip of the keyboard. Only warned of: others have
+/// variables too.
+pub(super) fn misspelt_variables(environment: &dyn Environment) -> Vec<Warning> {
+    const PREFIXES: [&str; 4] = ["COORD_", "WEBSOCKET_", "METRICS_", "REDIS_"];
+    let known: Vec<String> = settings::SERVER
+        .iter()
+        .chain(&settings::CLIENT)
+        .flat_map(|spec| spec.all_variables())
+        .chain([
+            settings::CONFIG_VARIABLE.to_owned(),
+            settings::CLIENT_CONFIG_VARIABLE.to_owned(),
+        ])
+        .collect();
+    let mut names = environment.names();
+    names.sort();
+    names
+        .into_iter()
+        .filter(|name| PREFIXES.iter().any(|prefix| name.starts_with(prefix)))
+        .filter(|name| !known.contains(name))
+        .filter_map(|name| {
+            let near = suggest::nearest(&name, known.iter().map(String::as_str))?;
+            Some(Warning {
+                text: format!("no setting has this variable; did you mean {near}?"),
+                origin: Source::Variable { name },
+            })
+        })
+        .collect()
+}
+
+fn refuse_plaintext(reader: &mut Reader, spec: &'static Spec, host: &Host, right: &str) {
+    let what = format!("{host} is off loopback, and nothing would be encrypted");
+    reader.problem(spec, reader.source(spec), Misfit::new(what, right));
+}
+
+/// Of two settings that do not go together, the first that somebody chose.
+fn blamed(reader: &Reader, specs: [&'static Spec; 2]) -> &'static Spec {
+    if reader.source(specs[0]).is_given() || !reader.source(specs[1]).is_given() {
+        specs[0]
+    } else {
+        specs[1]
+    }
+}
+
+fn duplicate(reader: &mut Reader, spec: &'static Spec, other: &'static Spec, port: Port) {
+    let blamed = blamed(reader, [spec, other]);
+    let holder = if blamed.key == spec.key { other } else { spec };
+    let what = format!(
+        "port {port} is {}'s already ({})",
+        holder.key,
+        reader.source(holder)
+    );
+    let misfit = Misfit::new(what, "give each service a port of its own");
+    reader.problem(blamed, reader.source(blamed), misfit);
+}
+
+fn private(reader: &mut Reader, spec: &'static Spec, path: &Path) {
+    let source = reader.source(spec);
+    // Systemd keeps its credentials from others by the folder they lie in.
+    if matches!(source, Source::Credential { .. }) {
+        return;
+    }
+    let mode = path.metadata().map_or(0, |metadata| metadata.mode());
+    if secret::is_world_readable(mode) {
+        let text = format!(
+            "everybody on this machine can read {}; run chmod 600 on it",
+            path.display()
+        );
+        reader.warn(source, text);
+    }
+}

@@ -1,0 +1,49 @@
+//! Configuration: what was typed becomes what is meant, once, and no later code checks again.
+//!
+//! ```text
+//! flags ┐
+//! env   ├─► RawConfig ──► Config        every bad value is reported at once, with its source
+//! file  │   (typed)       (meant)
+//! table ┘
+//! ```
+//!
+//! One table ([`settings`]) lists every setting: its key in the file, its variable, its flag, its
+//! kind and bounds, and what it is for. The reader of each source, the JSON Schema, the example file
+//! and `config show` all come from it. The first source that has a value wins: flag, environment
+//! variable (a systemd credential counts after the variables), file, profile.
+//!
+//! An empty environment variable counts as not set, so that `${REDIS_PASSWORD:-}` in a compose file
+//! does what it looks like.
+
+mod checks;
+pub mod client;
+pub mod env;
+pub mod example;
+mod file;
+mod host;
+mod names;
+mod parsed;
+mod places;
+pub mod problem;
+mod raw;
+mod reader;
+mod redis;
+pub mod schema;
+mod secret;
+pub mod settings;
+pub mod show;
+mod suggest;
+mod value;
+
+pub use client::{ClientConfig, ClientFlags, Fingerprint, ServerUrl, Trust};
+pub use env::{Environment, Invoker, MapEnvironment, ProcessEnvironment};
+pub use host::{AllowedHost, Endpoint, Host, WebOrigin};
+pub use names::{MetricsPath, NodeName};
+pub use parsed::{
+    Config, Flags, JournalConfig, LogConfig, LogFormat, LogLevel, MetricsConfig, SessionConfig,
+    TlsConfig, WebSocketConfig,
+};
+pub use problem::{ConfigErrors, Misfit, Problem, Warning};
+pub use raw::{Origins, Source};
+pub use redis::RedisConfig;
+pub use secret::{MASK, Secret};

@@ -1,0 +1,103 @@
+//! Texts with rules of their own: what a node is called, and the path of the metrics.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::Serialize;
+
+use super::problem::{Misfit, quoted};
+
+/// Bounds of a label in DNS, which a host's name is.
+const NODE_NAME_BYTES_MAX: usize = 63;
+
+const METRICS_PATH_BYTES_MAX: usize = 128;
+
+/// What a coordinator calls itself: letters, digits and `-_.`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct NodeName(String);
+
+/// The path of a URL: begins with `/`, holds letters, digits and `-._~/`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct MetricsPath(String);
+
+impl NodeName {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The host's name without its domain, if it makes a name; a box may be called anything.
+    pub(super) fn of_host(hostname: &str) -> Self {
+        let short = hostname.split('.').next().unwrap_or_default();
+        short.parse().unwrap_or_else(|_| Self("node".to_owned()))
+    }
+}
+
+impl FromStr for NodeName {
+    type Err = Misfit;
+
+    fn from_str(text: &str) -> Result<Self, Misfit> {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        let fits = (1..=NODE_NAME_BYTES_MAX).contains(&text.len())
+            && text.bytes().all(allowed)
+            && !text.starts_with(['-', '.']);
+        if fits {
+            return Ok(Self(text.to_owned()));
+        }
+        Err(Misfit::new(
+            format!("{} is no name for a node", quoted(text)),
+            format!("use at most {NODE_NAME_BYTES_MAX} letters, digits and -_. as in gateway-1"),
+        ))
+    }
+}
+
+impl MetricsPath {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for MetricsPath {
+    fn default() -> Self {
+        Self("/metrics".to_owned())
+    }
+}
+
+impl FromStr for MetricsPath {
+    type Err = Misfit;
+
+    fn from_str(text: &str) -> Result<Self, Misfit> {
+        let wrong = |right: &str| Misfit::new(format!("{} is no path", quoted(text)), right);
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
+        if text.len() > METRICS_PATH_BYTES_MAX {
+            return Err(wrong(&format!(
+                "use at most {METRICS_PATH_BYTES_MAX} bytes"
+            )));
+        }
+        if !text.starts_with('/') || !text.bytes().all(allowed) {
+            return Err(wrong(
+                "begin with / and use letters, digits and -._~/ alone, as in /metrics",
+            ));
+        }
+        if text == "/" || text.contains("//") || text.split('/').any(|part| part == "..") {
+            return Err(wrong("name a page, without // and .., as in /metrics"));
+        }
+        if matches!(text, "/healthz" | "/readyz") {
+            return Err(wrong("leave /healthz and /readyz to the health checks"));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Display for MetricsPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for NodeName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}

@@ -1,0 +1,343 @@
+//! What was typed, from each source, with its provenance. Nothing is judged here but what kind of
+//! thing stands there; what it means is for `parsed`.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::env::Environment;
+use super::file;
+use super::problem::{Problem, Warning};
+use super::secret::{self, Secret};
+use super::settings::Spec;
+use crate::ports::Profile;
+
+/// Where a value came from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Source {
+    Flag {
+        name: &'static str,
+    },
+    Variable {
+        name: String,
+    },
+    /// One of systemd's credentials.
+    Credential {
+        name: &'static str,
+    },
+    File {
+        path: PathBuf,
+        line: usize,
+        key: String,
+    },
+    /// The port table's value for this profile.
+    Profile(ProfileSource),
+    /// Chosen when the binary was built.
+    Baked,
+    Default,
+}
+
+/// The profile a port came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct ProfileSource {
+    pub profile: Profile,
+}
+
+/// One value as it was typed.
+#[derive(Debug, Clone)]
+pub(super) enum Given {
+    /// From a flag or a variable: text that may mean anything.
+    Word(String),
+    /// From a flag that may be repeated.
+    Words(Vec<String>),
+    /// From a file, where text, numbers and truth values look different.
+    Text(String),
+    /// A whole number; `None` when it is beyond all bounds.
+    Integer(Option<i64>),
+    Boolean(bool),
+    List(Vec<String>),
+    Secret(Secret),
+    /// Something of a kind that no setting has.
+    Unfit(&'static str),
+}
+
+/// One value and where it came from.
+#[derive(Debug, Clone)]
+pub(super) struct RawValue {
+    pub(super) given: Given,
+    pub(super) source: Source,
+}
+
+/// For each setting that any source has, the value of the first one, before it was understood.
+#[derive(Debug, Default)]
+pub(super) struct RawConfig {
+    values: BTreeMap<&'static str, RawValue>,
+}
+
+/// What was read, and what was noticed while reading.
+#[derive(Debug, Default)]
+pub(super) struct Gathered {
+    pub(super) raw: RawConfig,
+    pub(super) problems: Vec<Problem>,
+    pub(super) warnings: Vec<Warning>,
+}
+
+/// Flags as typed: a setting and its one or more values.
+pub(super) type GivenFlags = Vec<(&'static Spec, Given)>;
+
+/// Each setting's effective value, as it may be shown, and where it came from.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Origins {
+    entries: BTreeMap<&'static str, (Source, serde_json::Value)>,
+}
+
+impl Source {
+    /// Sources with a smaller rank go before those with a larger one.
+    pub(super) fn rank(&self) -> u8 {
+        match self {
+            Self::Flag { .. } => 0,
+            Self::Variable { .. } => 1,
+            Self::Credential { .. } => 2,
+            Self::File { .. } => 3,
+            Self::Profile(_) => 4,
+            Self::Baked | Self::Default => 5,
+        }
+    }
+
+    /// Whether somebody chose the value, rather than nobody.
+    pub fn is_given(&self) -> bool {
+        self.rank() < 4
+    }
+
+    pub(super) fn profile(profile: Profile) -> Self {
+        Self::Profile(ProfileSource { profile })
+    }
+}
+
+impl RawConfig {
+    pub(super) fn value(&self, spec: &Spec) -> Option<&RawValue> {
+        self.values.get(spec.key)
+    }
+}
+
+impl Origins {
+    /// Where the setting's value came from.
+    pub fn source(&self, spec: &Spec) -> &Source {
+        self.entries
+            .get(spec.key)
+            .map_or(&Source::Default, |(source, _)| source)
+    }
+
+    /// The setting's value, masked if it is secret; null if it has none.
+    pub fn shown(&self, spec: &Spec) -> &serde_json::Value {
+        self.entries
+            .get(spec.key)
+            .map_or(&serde_json::Value::Null, |(_, value)| value)
+    }
+
+    pub(super) fn note(&mut self, spec: &'static Spec, source: Source, value: &impl Serialize) {
+        let value = serde_json::to_value(value)
+            .expect("a setting's value is a number, a text or a list, which JSON can hold");
+        self.entries.insert(spec.key, (source, value));
+    }
+}
+
+/// Asks every source for every setting of the table. The first source that has one wins.
+pub(super) fn gather(
+    table: &[&'static Spec],
+    flags: GivenFlags,
+    environment: &dyn Environment,
+    file: Option<&Path>,
+) -> Gathered {
+    let mut gathered = Gathered::default();
+    let mut sources: [BTreeMap<&'static str, RawValue>; 4] = Default::default();
+    for (spec, given) in flags {
+        let source = Source::Flag {
+            name: spec.flag.expect("only settings with a flag have one given"),
+        };
+        gathered.accept(spec, given, source, &mut sources[0]);
+    }
+    for spec in table {
+        gathered.read_variables(spec, environment, &mut sources[1]);
+        gathered.read_credential(spec, environment, &mut sources[2]);
+    }
+    if let Some(path) = file {
+        for entry in file::read(path, table, &mut gathered.problems) {
+            if entry.names_file {
+                let folder = path.parent().unwrap_or(Path::new(""));
+                gathered.accept_file(entry.spec, entry.value, folder, &mut sources[3]);
+            } else {
+                gathered.insert(entry.spec, entry.value, &mut sources[3]);
+            }
+        }
+    }
+    // Later ones are overwritten by earlier ones.
+    for source in sources.into_iter().rev() {
+        gathered.raw.values.extend(source);
+    }
+    gathered
+}
+
+impl Gathered {
+    fn read_variables(
+        &mut self,
+        spec: &'static Spec,
+        environment: &dyn Environment,
+        values: &mut BTreeMap<&'static str, RawValue>,
+    ) {
+        for &name in spec.variables {
+            let source = Source::Variable {
+                name: name.to_owned(),
+            };
+            match environment.variable(name) {
+                // Of several names of one setting, the first that is set counts.
+                Ok(Some(_)) if values.contains_key(spec.key) => {}
+                Ok(Some(text)) => {
+                    let given = if spec.is_secret() {
+                        Given::Secret(Secret::new(text))
+                    } else {
+                        Given::Word(text)
+                    };
+                    self.insert(spec, RawValue { given, source }, values);
+                }
+                Ok(None) => {}
+                Err(error) => self.problem(spec, source, error.to_string(), "set it to plain text"),
+            }
+            if !spec.is_secret() {
+                continue;
+            }
+            let name = format!("{name}_FILE");
+            match environment.variable(&name) {
+                Ok(Some(path)) => {
+                    self.accept(spec, Given::Word(path), Source::Variable { name }, values);
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    let source = Source::Variable { name };
+                    self.problem(spec, source, error.to_string(), "set it to a path");
+                }
+            }
+        }
+    }
+
+    fn read_credential(
+        &mut self,
+        spec: &'static Spec,
+        environment: &dyn Environment,
+        values: &mut BTreeMap<&'static str, RawValue>,
+    ) {
+        let Some(name) = spec.credential else { return };
+        let Ok(Some(folder)) = environment.variable("CREDENTIALS_DIRECTORY") else {
+            return;
+        };
+        let path = Path::new(&folder).join(name);
+        if path.exists() {
+            let given = Given::Word(path.to_string_lossy().into_owned());
+            self.accept(spec, given, Source::Credential { name }, values);
+        }
+    }
+
+    /// Takes a value; that of a secret setting is the path of a file to read it from.
+    fn accept(
+        &mut self,
+        spec: &'static Spec,
+        given: Given,
+        source: Source,
+        values: &mut BTreeMap<&'static str, RawValue>,
+    ) {
+        let value = RawValue { given, source };
+        if spec.is_secret() {
+            self.accept_file(spec, value, Path::new(""), values);
+        } else {
+            self.insert(spec, value, values);
+        }
+    }
+
+    /// Reads a secret from the file a value names, relative to a folder.
+    fn accept_file(
+        &mut self,
+        spec: &'static Spec,
+        value: RawValue,
+        folder: &Path,
+        values: &mut BTreeMap<&'static str, RawValue>,
+    ) {
+        let RawValue { given, source } = value;
+        let (Given::Word(name) | Given::Text(name)) = given else {
+            return self.problem(
+                spec,
+                source,
+                "it is not a path".to_owned(),
+                "write the path of a file, in quotes",
+            );
+        };
+        let path = folder.join(name);
+        match secret::read(&path) {
+            Ok(file) => {
+                if file.world_readable && !matches!(source, Source::Credential { .. }) {
+                    self.warnings.push(Warning {
+                        origin: source.clone(),
+                        text: format!(
+                            "everybody on this machine can read {}; run chmod 600 on it",
+                            path.display()
+                        ),
+                    });
+                }
+                let given = Given::Secret(file.secret);
+                self.insert(spec, RawValue { given, source }, values);
+            }
+            Err(error) => {
+                let what = format!("{} cannot be read: {error}", path.display());
+                self.problem(
+                    spec,
+                    source,
+                    what,
+                    "name a file that holds the secret alone",
+                );
+            }
+        }
+    }
+
+    /// Within one source a setting has one value; a secret and a file for it are two.
+    fn insert(
+        &mut self,
+        spec: &'static Spec,
+        value: RawValue,
+        values: &mut BTreeMap<&'static str, RawValue>,
+    ) {
+        if let Some(other) = values.get(spec.key) {
+            let what = format!("{} is already given by {}", spec.key, other.source);
+            return self.problem(spec, value.source, what, "keep one of the two");
+        }
+        values.insert(spec.key, value);
+    }
+
+    fn problem(&mut self, spec: &Spec, origin: Source, what: String, right: &str) {
+        self.problems.push(Problem {
+            key: spec.key.to_owned(),
+            origin,
+            what,
+            right: right.to_owned(),
+        });
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flag { name } => f.write_str(name),
+            Self::Variable { name } => f.write_str(name),
+            Self::Credential { name } => write!(f, "credential {name}"),
+            Self::File { path, line: 0, .. } => write!(f, "{}", path.display()),
+            Self::File { path, line, key } if key.is_empty() => {
+                write!(f, "{}:{line}", path.display())
+            }
+            Self::File { path, line, key } => write!(f, "{}:{line} {key}", path.display()),
+            Self::Profile(source) => write!(f, "{} profile", source.profile),
+            Self::Baked => f.write_str("built in"),
+            Self::Default => f.write_str("default"),
+        }
+    }
+}

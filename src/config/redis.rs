@@ -1,0 +1,281 @@
+//! Where Redis is and how to get in, from single settings and from a URL.
+//!
+//! A URL is taken apart, and each part counts as if it had been set where the URL was. A setting from
+//! an earlier source goes before its part of the URL; from the same source it must not contradict it.
+
+use std::fmt::Display;
+
+use serde::Serialize;
+
+use super::host::{Endpoint, Host, split_port};
+use super::problem::Misfit;
+use super::raw::{Given, Source};
+use super::reader::Reader;
+use super::secret::Secret;
+use super::settings::{
+    REDIS_DATABASE, REDIS_HOST, REDIS_PASSWORD, REDIS_PORT, REDIS_TLS, REDIS_URL, REDIS_USER, Spec,
+};
+use super::value;
+use crate::ports::{Port, Profile, Service};
+
+const DATABASE_MAX: u64 = 1023;
+
+/// A Redis to keep the journal in.
+#[derive(Debug, Clone)]
+pub struct RedisConfig {
+    pub endpoint: Endpoint,
+    pub user: Option<String>,
+    pub password: Option<Secret>,
+    pub tls: bool,
+    pub database: u16,
+}
+
+/// What a URL says; what it leaves out is `None`.
+#[derive(Debug)]
+struct UrlParts {
+    host: Host,
+    port: Option<Port>,
+    user: Option<String>,
+    password: Option<Secret>,
+    tls: bool,
+    database: Option<u64>,
+}
+
+/// `None` unless a host, a port or a URL asks for Redis.
+pub(super) fn read(reader: &mut Reader, profile: Profile) -> Option<RedisConfig> {
+    let asked = [&REDIS_URL, &REDIS_HOST, &REDIS_PORT]
+        .iter()
+        .any(|spec| reader.given_by(spec).is_some());
+    let url = url(reader);
+    let mut parts = Parts {
+        source: reader.source(&REDIS_URL),
+        reader,
+    };
+    let of_url = url.as_ref();
+    let host = parts.merge(
+        &REDIS_HOST,
+        of_url.map(|url| url.host.clone()),
+        value::parsed,
+    );
+    let port = parts.merge(&REDIS_PORT, of_url.and_then(|url| url.port), value::port);
+    let user = parts.merge(
+        &REDIS_USER,
+        of_url.and_then(|url| url.user.clone()),
+        |given| Ok(value::text(given)?.to_owned()),
+    );
+    let tls = parts.merge(&REDIS_TLS, of_url.map(|url| url.tls), value::boolean);
+    let database = parts.merge(
+        &REDIS_DATABASE,
+        of_url.and_then(|url| url.database),
+        |given| value::count(given, "", 0, DATABASE_MAX),
+    );
+    let password = parts.password(of_url.and_then(|url| url.password.clone()));
+    if !asked {
+        idle(reader);
+        return None;
+    }
+    if user.is_some() && password.is_none() {
+        user_alone(reader);
+    }
+    let port = port.unwrap_or_else(|| default_port(reader, profile));
+    Some(RedisConfig {
+        endpoint: Endpoint {
+            host: host.unwrap_or_else(|| default(reader, &REDIS_HOST, Host::LOOPBACK)),
+            port,
+        },
+        user,
+        password,
+        tls: tls.unwrap_or_else(|| default(reader, &REDIS_TLS, false)),
+        database: u16::try_from(database.unwrap_or_else(|| default(reader, &REDIS_DATABASE, 0)))
+            .expect("a database number is bounded far below a u16"),
+    })
+}
+
+/// Merges single settings with the parts of a URL.
+struct Parts<'a> {
+    reader: &'a mut Reader,
+    /// Where the URL came from.
+    source: Source,
+}
+
+impl Parts<'_> {
+    fn merge<T: Serialize + PartialEq + Display>(
+        &mut self,
+        spec: &'static Spec,
+        of_url: Option<T>,
+        read: impl FnOnce(&Given) -> Result<T, Misfit>,
+    ) -> Option<T> {
+        let given = self.reader.given_by(spec).cloned();
+        let Some(of_url) = of_url else {
+            return self.reader.optional(spec, read);
+        };
+        match given {
+            Some(source) if source.rank() < self.source.rank() => self.reader.optional(spec, read),
+            Some(source) if source.rank() == self.source.rank() => {
+                let single = self.reader.optional(spec, read)?;
+                if single != of_url {
+                    let what = format!("it is {single}, but {} says {of_url}", self.source);
+                    let right = "keep one of the two".to_owned();
+                    self.reader.problem(spec, source, Misfit { what, right });
+                }
+                Some(single)
+            }
+            _ => {
+                self.reader.note(spec, self.source.clone(), &of_url);
+                Some(of_url)
+            }
+        }
+    }
+
+    /// As `merge`, but without a word about the values.
+    fn password(&mut self, of_url: Option<Secret>) -> Option<Secret> {
+        let given = self.reader.given_by(&REDIS_PASSWORD).cloned();
+        let single = self.reader.secret(&REDIS_PASSWORD);
+        let Some(of_url) = of_url else { return single };
+        match given {
+            Some(source) if source.rank() < self.source.rank() => single,
+            Some(source) if source.rank() == self.source.rank() => {
+                let differ = single
+                    .as_ref()
+                    .is_some_and(|single| single.expose() != of_url.expose());
+                if differ {
+                    let what = format!("it is not the password that {} has", self.source);
+                    let right = "keep one of the two".to_owned();
+                    self.reader
+                        .problem(&REDIS_PASSWORD, source, Misfit { what, right });
+                }
+                single
+            }
+            _ => {
+                self.reader
+                    .note(&REDIS_PASSWORD, self.source.clone(), &of_url);
+                Some(of_url)
+            }
+        }
+    }
+}
+
+fn url(reader: &mut Reader) -> Option<UrlParts> {
+    let secret = reader.secret(&REDIS_URL)?;
+    match parse(secret.expose()) {
+        Ok(parts) => Some(parts),
+        Err(misfit) => {
+            reader.problem(&REDIS_URL, reader.source(&REDIS_URL), misfit);
+            None
+        }
+    }
+}
+
+/// A URL without a port means Redis' own, as everywhere; a host without one means the profile's.
+fn default_port(reader: &mut Reader, profile: Profile) -> Port {
+    if reader.given_by(&REDIS_URL).is_some() {
+        return default(reader, &REDIS_PORT, Service::Redis.standard_port());
+    }
+    let port = profile.port(Service::Redis);
+    reader.note(&REDIS_PORT, Source::profile(profile), &port);
+    port
+}
+
+fn default<T: Serialize>(reader: &mut Reader, spec: &'static Spec, value: T) -> T {
+    reader.note(spec, Source::Default, &value);
+    value
+}
+
+/// Redis asks for both or for a password alone.
+fn user_alone(reader: &mut Reader) {
+    let misfit = Misfit::new("there is a user, but no password", "set redis.password");
+    reader.problem(&REDIS_USER, reader.source(&REDIS_USER), misfit);
+}
+
+/// Somebody prepared for Redis without asking for it: that is probably not what they think.
+fn idle(reader: &mut Reader) {
+    for spec in [&REDIS_PASSWORD, &REDIS_USER, &REDIS_TLS, &REDIS_DATABASE] {
+        if let Some(source) = reader.given_by(spec).cloned() {
+            let text = format!(
+                "{} has no effect: Redis is used when redis.url, redis.host or redis.port is set",
+                spec.key
+            );
+            reader.warn(source, text);
+        }
+    }
+}
+
+/// `redis://[[user]:password@]host[:port][/database]`. Errors never repeat the URL.
+fn parse(url: &str) -> Result<UrlParts, Misfit> {
+    let wrong = |what: &str| {
+        let right = "write redis://user:password@host:port/0, or rediss:// for TLS";
+        Misfit::new(what, right)
+    };
+    let (scheme, rest) = url
+        .split_once("://")
+        .ok_or_else(|| wrong("the URL has no scheme"))?;
+    let tls = match scheme {
+        "redis" => false,
+        "rediss" => true,
+        _ => return Err(wrong("the URL's scheme is not redis or rediss")),
+    };
+    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+    if rest.contains(['?', '#']) {
+        return Err(wrong("the URL has a query or a fragment"));
+    }
+    let (userinfo, address) = authority
+        .rsplit_once('@')
+        .map_or((None, authority), |(userinfo, address)| {
+            (Some(userinfo), address)
+        });
+    let (host, port) = split_port(address);
+    let decoded = |text: &str| {
+        percent_decoded(text).ok_or_else(|| wrong("the URL's user or password is badly encoded"))
+    };
+    let (user, password) = match userinfo.map(|info| info.split_once(':')) {
+        Some(Some((user, password))) => (decoded(user)?, decoded(password)?),
+        // Which of the two it is cannot be told, and a user would be shown.
+        Some(None) => {
+            return Err(wrong(
+                "the URL has a single word before the @: a password alone is :password@, a user user:@",
+            ));
+        }
+        None => Default::default(),
+    };
+    Ok(UrlParts {
+        host: host
+            .parse()
+            .map_err(|_| wrong("the URL's host is not a host"))?,
+        port: port
+            .map(str::parse)
+            .transpose()
+            .map_err(|_| wrong("the URL's port is not a port"))?,
+        user: Some(user).filter(|user| !user.is_empty()),
+        password: Some(password)
+            .filter(|password| !password.is_empty())
+            .map(Secret::new),
+        tls,
+        database: database(path).map_err(|()| wrong("the URL's path is not a database number"))?,
+    })
+}
+
+fn database(path: &str) -> Result<Option<u64>, ()> {
+    if path.is_empty() {
+        return Ok(None);
+    }
+    let number = path.parse().map_err(|_| ())?;
+    (number <= DATABASE_MAX).then_some(Some(number)).ok_or(())
+}
+
+fn percent_decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, tail @ ..] = rest {
+        rest = tail;
+        if *first != b'%' {
+            bytes.push(*first);
+            continue;
+        }
+        let (hex, tail) = rest.split_at_checked(2)?;
+        let digit = |byte: u8| char::from(byte).to_digit(16);
+        let value = digit(hex[0])? * 16 + digit(hex[1])?;
+        bytes.push(u8::try_from(value).expect("two hexadecimal digits make a byte"));
+        rest = tail;
+    }
+    String::from_utf8(bytes).ok()
+}

@@ -1,0 +1,88 @@
+//! Secrets: values that are used and never shown.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use serde::{Serialize, Serializer};
+
+/// What stands where a secret would.
+pub const MASK: &str = "********";
+
+/// Far more than any password or token; keeps a device or a log from being read as one.
+const SECRET_FILE_BYTES_MAX: u64 = 64 * 1024;
+
+/// The permission bits that let anybody else read a file.
+const MODE_OTHERS_READ: u32 = 0o004;
+
+/// A password or a token. No way of printing it prints it.
+#[derive(Clone)]
+pub struct Secret(Box<str>);
+
+/// What a file held, and whether anybody on the machine can read it.
+pub(super) struct SecretFile {
+    pub(super) secret: Secret,
+    pub(super) world_readable: bool,
+}
+
+impl Secret {
+    pub fn new(text: impl Into<Box<str>>) -> Self {
+        Self(text.into())
+    }
+
+    /// The secret itself: only for handing it to whoever asks for it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Reads a secret from a file, without the newline that editors and `echo` leave at the end.
+pub(super) fn read(path: &Path) -> io::Result<SecretFile> {
+    let file = File::open(path)?;
+    let metadata = file.metadata()?;
+    if metadata.is_dir() {
+        return Err(io::Error::from(io::ErrorKind::IsADirectory));
+    }
+    let mut text = String::new();
+    file.take(SECRET_FILE_BYTES_MAX + 1)
+        .read_to_string(&mut text)?;
+    if text.len() as u64 > SECRET_FILE_BYTES_MAX {
+        return Err(io::Error::other(format!(
+            "longer than {SECRET_FILE_BYTES_MAX} bytes"
+        )));
+    }
+    let line = text.strip_suffix('\n').unwrap_or(&text);
+    let line = line.strip_suffix('\r').unwrap_or(line);
+    if line.is_empty() {
+        return Err(io::Error::other("it is empty"));
+    }
+    Ok(SecretFile {
+        secret: Secret::new(line),
+        world_readable: is_world_readable(metadata.mode()),
+    })
+}
+
+/// Whether everybody on the machine may read a file of this mode.
+pub(super) fn is_world_readable(mode: u32) -> bool {
+    mode & MODE_OTHERS_READ != 0
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(MASK)
+    }
+}
+
+impl fmt::Display for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(MASK)
+    }
+}
+
+impl Serialize for Secret {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(MASK)
+    }
+}

@@ -1,0 +1,168 @@
+//! From what was typed to plain values: text, numbers, truth values, lists.
+//!
+//! A flag or a variable is text and may mean any of them. In a file they look different, and a
+//! number in quotes is a mistake.
+
+use std::str::FromStr;
+
+use super::problem::{Misfit, quoted};
+use super::raw::Given;
+use super::secret::Secret;
+use super::suggest;
+use crate::ports::{Port, PortError};
+
+pub(super) fn text(given: &Given) -> Result<&str, Misfit> {
+    match given {
+        Given::Word(text) | Given::Text(text) if text.is_empty() => Err(Misfit::new(
+            "it is empty",
+            "give it a value, or leave it out",
+        )),
+        Given::Word(text) | Given::Text(text) => Ok(text),
+        other => Err(Misfit::new(
+            format!("it is {}", found(other)),
+            "write text, in quotes",
+        )),
+    }
+}
+
+pub(super) fn parsed<T: FromStr<Err = Misfit>>(given: &Given) -> Result<T, Misfit> {
+    text(given)?.parse()
+}
+
+pub(super) fn boolean(given: &Given) -> Result<bool, Misfit> {
+    let wrong = |what| Misfit::new(what, "use true or false (1, 0, yes and no do as well)");
+    match given {
+        Given::Boolean(truth) => Ok(*truth),
+        Given::Word(text) => match text.to_ascii_lowercase().as_str() {
+            "true" | "1" | "yes" => Ok(true),
+            "false" | "0" | "no" => Ok(false),
+            _ => Err(wrong(format!("{} is neither true nor false", quoted(text)))),
+        },
+        other => Err(Misfit::new(
+            format!("it is {}", found(other)),
+            "use true or false, without quotes",
+        )),
+    }
+}
+
+pub(super) fn port(given: &Given) -> Result<Port, Misfit> {
+    let wrong = |what| Misfit::new(what, "use a port from 1 to 65535");
+    match given {
+        Given::Word(text) => text
+            .parse()
+            .map_err(|error: PortError| wrong(brief(&error, text))),
+        Given::Integer(Some(0)) => Err(wrong(PortError::Zero.to_string())),
+        Given::Integer(number) => number
+            .and_then(|number| u16::try_from(number).ok())
+            .and_then(Port::new)
+            .ok_or_else(|| wrong(not_within(*number, "a port"))),
+        other => Err(no_number(other)),
+    }
+}
+
+pub(super) fn count(given: &Given, unit: &str, min: u64, max: u64) -> Result<u64, Misfit> {
+    let unit = if unit.is_empty() {
+        String::new()
+    } else {
+        format!(" {unit}")
+    };
+    let wrong = |what| {
+        Misfit::new(
+            what,
+            format!("use a whole number from {min} to {max}{unit}"),
+        )
+    };
+    let number = match given {
+        Given::Word(text) => text
+            .parse()
+            .map_err(|_| wrong(format!("{} is not such a number", quoted(text))))?,
+        Given::Integer(Some(number)) => *number,
+        Given::Integer(None) => return Err(wrong("it is out of bounds".to_owned())),
+        other => return Err(no_number(other)),
+    };
+    u64::try_from(number)
+        .ok()
+        .filter(|number| (min..=max).contains(number))
+        .ok_or_else(|| wrong(format!("{number} is out of bounds")))
+}
+
+pub(super) fn choice<'a>(given: &Given, words: &[&'a str]) -> Result<&'a str, Misfit> {
+    let text = text(given)?;
+    let exact = words.iter().find(|word| text.eq_ignore_ascii_case(word));
+    exact.copied().ok_or_else(|| {
+        let right = suggest::nearest(text, words.iter().copied()).map_or_else(
+            || format!("use one of {}", words.join(", ")),
+            |near| format!("did you mean {near}? use one of {}", words.join(", ")),
+        );
+        Misfit::new(format!("{} is not one of its values", quoted(text)), right)
+    })
+}
+
+/// Each item on its own; in one word they are joined by commas.
+pub(super) fn list<T: FromStr<Err = Misfit>>(given: &Given) -> Result<Vec<T>, Misfit> {
+    let words = match given {
+        Given::Word(text) => std::slice::from_ref(text),
+        Given::Words(words) => words.as_slice(),
+        Given::List(items) => return items.iter().map(|item| item.parse()).collect(),
+        other => {
+            let what = format!("it is {}", found(other));
+            return Err(Misfit::new(what, "write a list of texts, in brackets"));
+        }
+    };
+    words
+        .iter()
+        .flat_map(|word| word.split(','))
+        .map(str::trim)
+        .filter(|item| !item.is_empty())
+        .map(str::parse)
+        .collect()
+}
+
+pub(super) fn secret(given: &Given) -> Result<Secret, Misfit> {
+    match given {
+        Given::Secret(secret) if secret.expose().is_empty() => Err(Misfit::new(
+            "it is empty",
+            "give it a value, or leave it out",
+        )),
+        Given::Secret(secret) => Ok(secret.clone()),
+        other => Err(Misfit::new(
+            format!("it is {}", found(other)),
+            "write text, in quotes",
+        )),
+    }
+}
+
+/// What a value looks like, without repeating it.
+fn found(given: &Given) -> &'static str {
+    match given {
+        Given::Word(_) | Given::Words(_) | Given::Text(_) | Given::Secret(_) => "text",
+        Given::Integer(_) => "a number",
+        Given::Boolean(_) => "true or false",
+        Given::List(_) => "a list",
+        Given::Unfit(what) => what,
+    }
+}
+
+fn no_number(given: &Given) -> Misfit {
+    let what = match given {
+        Given::Text(text) => format!("{} is text", quoted(text)),
+        other => format!("it is {}", found(other)),
+    };
+    Misfit::new(what, "use a whole number, without quotes")
+}
+
+fn not_within(number: Option<i64>, what: &str) -> String {
+    number.map_or_else(
+        || format!("it is too large for {what}"),
+        |number| format!("{number} is not {what}"),
+    )
+}
+
+/// A port error quotes what it was given, which may be long, or something pasted into the wrong place.
+fn brief(error: &PortError, text: &str) -> String {
+    match error {
+        PortError::NotANumber(_) => format!("{} is not a port number", quoted(text)),
+        PortError::TooLarge(_) => format!("{} is above 65535", quoted(text)),
+        PortError::Zero => error.to_string(),
+    }
+}

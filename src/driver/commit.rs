@@ -1,0 +1,382 @@
+//! What happens when the journal has made commands durable: apply, answer, tell, wake.
+
+use std::collections::BTreeSet;
+
+use super::admit::storage_full;
+use super::connection::{Attached, ConnectionId};
+#[cfg(feature = "planted-bugs")]
+use super::core::Extra;
+use super::core::{Core, Moment, Output, Pending, Proposed};
+use crate::engine::Signals;
+use crate::engine::command::{Action, Command, LostReason};
+use crate::engine::event::{ChangeKind, Event, Subject};
+use crate::engine::ids::{Position, ProjectName, TokenId};
+use crate::engine::outcome::{Answer, Outcome, Refusal, SessionOutcome};
+use crate::journal::{JournalStatus, Space};
+
+/// When the node's own commands are tried again that a full disk refused.
+const DEFERRED_RETRY_MS: u64 = 1_000;
+/// The first and the longest pause before a full disk is asked again whether it has room.
+const PROBE_PAUSE_MS_MIN: u64 = 1_000;
+const PROBE_PAUSE_MS_MAX: u64 = 60_000;
+
+impl Core {
+    /// The batch is durable and is applied at once.
+    pub fn appended(&mut self, now: Moment, positions: &[Position], status: JournalStatus) {
+        self.synced(positions, status);
+        self.apply_synced(now);
+    }
+
+    /// The batch is durable; `positions` says where each of its commands stands. The next one
+    /// goes off before this one is applied by [`Core::apply_synced`].
+    pub fn synced(&mut self, positions: &[Position], status: JournalStatus) {
+        self.note_status(status);
+        self.probe.under_way = false;
+        let batch = std::mem::take(&mut self.appending);
+        self.synced
+            .extend(batch.into_iter().zip(positions.iter().copied()));
+        self.flush();
+    }
+
+    /// Applies what is durable, answers, tells, wakes.
+    pub fn apply_synced(&mut self, now: Moment) {
+        let batch = std::mem::take(&mut self.synced);
+        self.apply_batch(now, batch);
+        self.maybe_snapshot();
+        self.flush();
+    }
+
+    /// The journal has no room for the batch; nothing of it was written.
+    pub fn append_refused(&mut self, now: Moment, status: JournalStatus) {
+        self.note_status(status);
+        self.status.space = Space::Reserve;
+        let mut contested = BTreeSet::new();
+        for proposed in std::mem::take(&mut self.appending) {
+            let Some(pending) = self.pending.remove(&proposed.sequence) else {
+                continue;
+            };
+            self.metrics.in_flight.dec();
+            if self.release_reservation(&proposed.project, &pending) {
+                contested.insert(proposed.project.clone());
+            }
+            self.landed(&pending, &proposed.command);
+            match pending.request {
+                Some(origin) => self.send_error(now, &origin, &storage_full()),
+                None => self
+                    .deferred
+                    .push((proposed.project, proposed.command.action)),
+            }
+        }
+        // Whoever stood behind a claim that was refused looks again: nobody else will wake it.
+        for project in contested {
+            self.wake_parked(now, &project, true, false);
+        }
+        self.deferred_until = Some(now.after_ms(DEFERRED_RETRY_MS));
+        self.maybe_snapshot();
+        self.flush();
+    }
+
+    fn note_status(&mut self, status: JournalStatus) {
+        let metrics = &self.metrics;
+        metrics
+            .journal_syncs
+            .inc_by(status.syncs.saturating_sub(self.status.syncs));
+        let written = status
+            .written_bytes
+            .saturating_sub(self.status.written_bytes);
+        metrics.journal_written_bytes.inc_by(written);
+        self.status = status;
+    }
+
+    fn apply_batch(&mut self, now: Moment, batch: Vec<(Proposed, Position)>) {
+        let mut woken: Vec<(ProjectName, Signals)> = Vec::new();
+        for (proposed, position) in batch {
+            let name = proposed.project.clone();
+            let signals = self.apply_one(now, &proposed, position);
+            match woken.iter_mut().find(|(project, _)| *project == name) {
+                Some((_, known)) => {
+                    known.claimable |= signals.claimable;
+                    known.leasable |= signals.leasable;
+                }
+                None => woken.push((name, signals)),
+            }
+        }
+        for (name, signals) in woken {
+            self.wake_parked(now, &name, signals.claimable, signals.leasable);
+        }
+    }
+
+    fn apply_one(&mut self, now: Moment, proposed: &Proposed, position: Position) -> Signals {
+        let Some(project) = self.projects.get_mut(&proposed.project) else {
+            return Signals::default();
+        };
+        let applied = project
+            .engine
+            .apply(position, proposed.at_ms, &proposed.command);
+        project.applied(now);
+        let mut signals = applied.signals;
+        if matches!(proposed.command.action, Action::Tick) {
+            project.ticking = false;
+        }
+        let pending = self.pending.get(&proposed.sequence);
+        let asker = pending.and_then(|p| Some(p.request.as_ref()?.connection));
+        if let Some(event) = &applied.event {
+            self.publish(&proposed.project, event);
+        }
+        if let Some(pending) = self.pending.remove(&proposed.sequence) {
+            self.metrics.in_flight.dec();
+            // Whoever stood behind this claim looks again, whether it got its task or not.
+            signals.claimable |= self.release_reservation(&proposed.project, &pending);
+            self.finish(now, proposed, pending, applied.answer);
+        }
+        // After the answer: revoking one's own token is answered before it ends the connection.
+        if let Some(event) = &applied.event {
+            self.follow_up(now, &proposed.project, event, asker);
+        }
+        signals
+    }
+
+    fn release_reservation(&mut self, project: &ProjectName, pending: &Pending) -> bool {
+        let Some(task) = pending.reserved else {
+            return false;
+        };
+        let project = self.projects.get_mut(project);
+        project.is_some_and(|project| project.reserved.remove(&task))
+    }
+
+    /// A command is no longer on its way, whatever came of it.
+    fn landed(&mut self, pending: &Pending, command: &Command) {
+        let Some(origin) = &pending.request else {
+            return;
+        };
+        if let (Some(agent), Some(id)) = (command.by.agent(), &command.request_id) {
+            let key = (agent.clone(), id.clone());
+            if let Some(count) = self.repeatable.get_mut(&key) {
+                *count -= 1;
+                if *count == 0 {
+                    self.repeatable.remove(&key);
+                }
+            }
+        }
+        let claims = u64::from(pending.parked.is_some());
+        self.claiming -= claims;
+        if let Some(connection) = self.connections.get_mut(&origin.connection) {
+            connection.in_flight -= 1;
+            connection.claiming -= claims;
+            let opens = matches!(
+                command.action,
+                Action::SessionOpen(_) | Action::SessionResume(_)
+            );
+            connection.opening &= !opens;
+        }
+    }
+
+    /// Answers the request behind an applied command, or puts it back in line.
+    fn finish(&mut self, now: Moment, proposed: &Proposed, pending: Pending, answer: Answer) {
+        self.landed(&pending, &proposed.command);
+        let Some(origin) = pending.request else {
+            return;
+        };
+        if let Ok(Outcome::Session(session)) = &answer {
+            self.attach(now, &proposed.project, origin.connection, session);
+        }
+        let unserved = matches!(
+            answer,
+            Ok(Outcome::Claimed(None)) | Err(Refusal::LeaseConflict(_))
+        );
+        if let Some((order, parked)) = pending.parked
+            && unserved
+            && parked.until.is_some_and(|until| until > now)
+            && !self.is_closing(origin.connection)
+        {
+            if self.draining {
+                let error = self.unavailable("the coordinator is stopping");
+                return self.send_error(now, &origin, &error);
+            }
+            return self.park(&proposed.project, order, *parked);
+        }
+        self.send_answer(now, &origin, answer, pending.extra);
+    }
+
+    /// Ties a session to the connection that opened or resumed it; an older connection is let go.
+    fn attach(
+        &mut self,
+        now: Moment,
+        project: &ProjectName,
+        id: ConnectionId,
+        outcome: &SessionOutcome,
+    ) {
+        let attached = Attached {
+            session: outcome.session,
+            connection: outcome.connection,
+        };
+        let Some(known) = self.projects.get_mut(project) else {
+            return;
+        };
+        let before = known.by_session.insert(outcome.session, id);
+        if let Some(before) = before.filter(|before| *before != id) {
+            if let Some(connection) = self.connections.get_mut(&before) {
+                connection.session = None;
+            }
+            self.close(before, "the session was resumed by another connection");
+        }
+        match self.connections.get_mut(&id) {
+            Some(connection) => connection.session = Some(attached),
+            // It went away while its session was being opened.
+            None => self.detach(now, project, id, attached, LostReason::ConnectionLost),
+        }
+    }
+
+    /// What the node itself has to do about an event.
+    fn follow_up(
+        &mut self,
+        now: Moment,
+        project: &ProjectName,
+        event: &Event,
+        asker: Option<ConnectionId>,
+    ) {
+        for change in &event.changes {
+            match (change.kind, &change.subject) {
+                (ChangeKind::TokenRevoked, Some(Subject::Token(token))) => {
+                    self.close_token(token);
+                }
+                (ChangeKind::SessionEnded, Some(Subject::Session(session))) => {
+                    let known = self.projects.get_mut(project);
+                    let served = known.and_then(|p| p.by_session.remove(session));
+                    let Some(id) = served else { continue };
+                    if let Some(connection) = self.connections.get_mut(&id) {
+                        connection.session = None;
+                    }
+                    if asker != served {
+                        // All it held is free for others: its connection must not go on as if.
+                        self.close(id, "the session was closed by another connection");
+                    }
+                }
+                (ChangeKind::ProjectCreated, Some(Subject::Project(created))) => {
+                    self.ensure_project(created, now);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn close_token(&mut self, token: &TokenId) {
+        let theirs = self
+            .connections
+            .iter()
+            .filter(|(_, c)| c.identity.token == *token);
+        let ids: Vec<ConnectionId> = theirs.map(|(id, _)| *id).collect();
+        for id in ids {
+            if let Some(connection) = self.connections.get_mut(&id) {
+                connection.lost = Some(LostReason::TokenRevoked);
+            }
+            self.close(id, "the token was revoked");
+        }
+    }
+
+    /// Whether a full disk has room again is known only by trying: nobody may have anything to
+    /// finish that would touch the journal, and new work is refused before it does.
+    fn probe(&mut self, now: Moment) {
+        if !self.storage_full() {
+            self.probe.next = None;
+            return;
+        }
+        let Some(next) = self.probe.next else {
+            self.probe.pause_ms = PROBE_PAUSE_MS_MIN;
+            self.probe.next = Some(now.after_ms(self.probe.pause_ms));
+            return;
+        };
+        if next > now || self.probe.under_way {
+            return;
+        }
+        self.probe.pause_ms = (self.probe.pause_ms * 2).min(PROBE_PAUSE_MS_MAX);
+        self.probe.next = Some(now.after_ms(self.probe.pause_ms));
+        if self.appending.is_empty() {
+            self.probe.under_way = true;
+            self.outputs.push_back(Output::Append(Vec::new()));
+        }
+    }
+
+    /// Lets time pass: deadlines, heartbeats, requests that waited long enough.
+    pub fn tick(&mut self, now: Moment) {
+        self.expire_parked(now);
+        self.probe(now);
+        let projects: Vec<ProjectName> = self.projects.keys().cloned().collect();
+        for name in projects {
+            let Some(project) = self.projects.get_mut(&name) else {
+                continue;
+            };
+            let Some(due) = project.next_tick(self.config.driver.heartbeat_ms) else {
+                continue;
+            };
+            if due <= now && !project.ticking {
+                project.ticking = true;
+                self.propose_own(now, &name, Action::Tick);
+            }
+        }
+        if self.deferred_until.is_some_and(|until| until <= now) {
+            self.deferred_until = None;
+            for (project, action) in std::mem::take(&mut self.deferred) {
+                self.propose_own(now, &project, action);
+            }
+        }
+        self.flush();
+    }
+
+    /// When `tick` has something to do next.
+    pub fn next_wakeup(&self) -> Option<Moment> {
+        let heartbeat_ms = self.config.driver.heartbeat_ms;
+        let projects = self.projects.values().filter(|p| !p.ticking);
+        let ticks = projects.filter_map(|p| p.next_tick(heartbeat_ms)).min();
+        let others = self.next_expiry().into_iter().chain(self.deferred_until);
+        // A disk that has just filled up makes for a tick at once, which plans the first probe.
+        let probe = (self.storage_full() && !self.probe.under_way)
+            .then(|| self.probe.next.unwrap_or_default());
+        ticks.into_iter().chain(others).chain(probe).min()
+    }
+
+    /// The planted bug "reply before sync": answers as soon as the batch is sent off.
+    #[cfg(feature = "planted-bugs")]
+    pub(super) fn planted_reply_before_sync(&mut self) {
+        if !crate::planted::is_on(crate::planted::Bug::ReplyBeforeSync) {
+            return;
+        }
+        let mut early_answers = Vec::new();
+        for proposed in &self.appending {
+            let Some(project) = self.projects.get(&proposed.project) else {
+                continue;
+            };
+            let mut ahead = project.engine.clone();
+            let position = Position(ahead.state().position.0 + 1);
+            let answer = ahead
+                .apply(position, proposed.at_ms, &proposed.command)
+                .answer;
+            let origin = self
+                .pending
+                .get_mut(&proposed.sequence)
+                .and_then(|p| p.request.as_mut());
+            let Some(origin) = origin else { continue };
+            let Some(id) = origin.id.take() else { continue };
+            let early = super::core::RequestOrigin {
+                connection: origin.connection,
+                id: Some(id),
+                operation: origin.operation,
+                started: origin.started,
+            };
+            early_answers.push((early, answer));
+        }
+        for (origin, answer) in early_answers {
+            self.send_answer(Moment(0), &origin, answer, Extra::None);
+        }
+    }
+}
+
+impl super::core::Project {
+    /// When journal time must get a record: at the next deadline, but often enough that no step
+    /// of the clock is larger than the engine lets pass.
+    fn next_tick(&self, heartbeat_ms: u64) -> Option<Moment> {
+        let deadline = self.engine.next_deadline()?;
+        let heartbeat = self.engine.now().after_ms(heartbeat_ms);
+        Some(self.clock.moment_of(deadline.min(heartbeat)))
+    }
+}

@@ -1,0 +1,23 @@
+//! The driver: owns the engines, decides what reaches the journal, answers when it has come back.
+//!
+//! [`core`] is a synchronous state machine without IO: requests, journal completions, ticks and
+//! disconnects go in; appends, frames and closings come out. The simulation runs that very code.
+//! [`shell`] gives it a thread for the journal, a clock, and wakers for the connections.
+//!
+//! It does not know WebSocket, HTTP, files or sockets.
+
+mod admit;
+mod commit;
+mod connection;
+pub mod core;
+pub mod limits;
+mod parked;
+pub mod queries;
+pub mod recover;
+mod replies;
+pub mod shell;
+mod snapshots;
+mod subscriptions;
+
+pub use connection::{ConnectionId, Identity, Prospect};
+pub use limits::DriverLimits;

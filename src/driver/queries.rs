@@ -1,0 +1,384 @@
+//! Requests that change nothing, answered from the engine at once.
+
+use sha2::{Digest, Sha256};
+
+use super::core::{Core, Moment, Project, RequestOrigin, hex};
+use crate::engine::Engine;
+use crate::engine::agents::Presence;
+use crate::engine::command::{Importance, Role};
+use crate::engine::ids::{Cursor, ProjectName};
+use crate::engine::resource::Resource;
+use crate::engine::tasks::{Task, TaskState};
+use crate::protocol::PROTOCOL_VERSION;
+use crate::protocol::admin::{
+    ProjectListResult, ProjectStatus, ServerStatusResult, TokenListResult, TokenView,
+};
+use crate::protocol::agent::{AgentGetParams, AgentListParams, AgentListResult, AgentView};
+use crate::protocol::context::{
+    ContextGetParams, ContextListParams, ContextListResult, ContextView,
+};
+use crate::protocol::error::{Conflict, ErrorKind, RpcError};
+use crate::protocol::lease::{
+    LeaseCheckParams, LeaseCheckResult, LeaseListParams, LeaseListResult, LeaseView,
+};
+use crate::protocol::message::{
+    MessageInboxParams, MessageInboxResult, MessageThreadParams, MessageThreadResult, MessageView,
+};
+use crate::protocol::operations::Request;
+use crate::protocol::session::{Empty, PingResult};
+use crate::protocol::task::{StateName, TaskGetParams, TaskListParams, TaskListResult, TaskView};
+
+/// Items a list returns when the request does not say.
+const COUNT_DEFAULT: u64 = 100;
+
+impl Core {
+    /// Answers a query; gives back a request that is none.
+    pub(super) fn query(
+        &mut self,
+        now: Moment,
+        origin: &RequestOrigin,
+        request: Request,
+    ) -> Option<Request> {
+        let connection = self.connections.get(&origin.connection)?;
+        let project = self.projects.get(&connection.project)?;
+        let engine = &project.engine;
+        let agent = &connection.identity.agent;
+        match request {
+            Request::Ping(Empty {}) => {
+                let now_ms = engine.now();
+                self.send(now, origin, Ok(&PingResult { now_ms }));
+            }
+            Request::AgentList(p) => {
+                let result = agents(engine, &p);
+                self.send(now, origin, Ok(&result));
+            }
+            Request::AgentGet(AgentGetParams { agent: named }) => {
+                let named = named.unwrap_or_else(|| agent.clone());
+                let found = engine.state().agents.get(&named);
+                let view = found.map(|agent| AgentView::of(engine, agent));
+                let result = view.ok_or_else(|| missing(&format!("agent {named}")));
+                self.send(now, origin, result.as_ref());
+            }
+            Request::TaskGet(TaskGetParams { task }) => {
+                let found = engine.state().tasks.get(&task);
+                let view = found.map(|task| TaskView::whole(task));
+                let result = view.ok_or_else(|| missing(&format!("task {task}")));
+                self.send(now, origin, result.as_ref());
+            }
+            Request::TaskList(p) => {
+                let result = tasks(engine, &p);
+                self.send(now, origin, Ok(&result));
+            }
+            Request::LeaseList(p) => {
+                let result = leases(engine, &p);
+                self.send(now, origin, Ok(&result));
+            }
+            Request::LeaseCheck(p) => {
+                let result = check(engine, Some(agent), &p);
+                self.send(now, origin, result.as_ref());
+            }
+            Request::MessageInbox(p) if p.take_ms.is_none() => {
+                let result = inbox(engine, agent, &p);
+                self.send(now, origin, Ok(&result));
+            }
+            Request::MessageThread(p) => {
+                let reads_all = connection.identity.role == Role::Operator;
+                let result = thread(engine, agent, reads_all, &p);
+                self.send(now, origin, result.as_ref());
+            }
+            Request::ContextGet(ContextGetParams { key }) => {
+                let found = engine.state().context.get(&key);
+                let view = found.map(|entry| ContextView::of(&key, entry, true));
+                let result = view.ok_or_else(|| missing(&format!("context entry {key}")));
+                self.send(now, origin, result.as_ref());
+            }
+            Request::ContextList(p) => {
+                let result = context(engine, &p);
+                self.send(now, origin, Ok(&result));
+            }
+            Request::TokenList(Empty {}) => {
+                let system = self.system_engine();
+                let tokens = system.state().tokens.values();
+                let result = TokenListResult {
+                    tokens: tokens.map(TokenView::from).collect(),
+                    now_ms: system.now(),
+                };
+                self.send(now, origin, Ok(&result));
+            }
+            Request::ProjectList(Empty {}) => {
+                let all = self.system_engine().state().projects.keys();
+                let scope = &connection.identity.projects;
+                let projects = all.filter(|p| scope.allows(p)).cloned().collect();
+                self.send(now, origin, Ok(&ProjectListResult { projects }));
+            }
+            Request::ServerStatus(Empty {}) => {
+                let hash = connection.identity.role == Role::Operator;
+                let result = self.status(now, &connection.project, project, hash);
+                self.send(now, origin, Ok(&result));
+            }
+            Request::EventsSubscribe(p) => self.subscribe(now, origin, p),
+            Request::ContextWatch(p) => self.watch(now, origin, p),
+            Request::EventsUnsubscribe(Empty {}) => self.unsubscribe(now, origin),
+            other => return Some(other),
+        }
+        None
+    }
+
+    fn status(
+        &self,
+        now: Moment,
+        name: &ProjectName,
+        project: &Project,
+        hash: bool,
+    ) -> ServerStatusResult {
+        ServerStatusResult {
+            version: self.config.version.to_owned(),
+            protocol: PROTOCOL_VERSION.to_owned(),
+            node: self.config.node.clone(),
+            environment: self.config.environment.clone(),
+            journal: self.config.journal.to_owned(),
+            uptime_ms: now.since_us(self.started) / 1_000,
+            connections: self.connections.len() as u64,
+            project: project_status(name, &project.engine),
+            state_hash: hash.then(|| state_hash(&project.engine)),
+        }
+    }
+}
+
+/// SHA-256 of a state's JSON: equal states have equal hashes on every node.
+pub fn state_hash(engine: &Engine) -> String {
+    let state = serde_json::to_vec(engine.state()).expect("states always encode as JSON");
+    hex(&Sha256::digest(&state))
+}
+
+pub(super) fn cursor_of(engine: &Engine) -> Cursor {
+    Cursor {
+        epoch: engine.state().epoch,
+        position: engine.state().position,
+    }
+}
+
+fn project_status(name: &ProjectName, engine: &Engine) -> ProjectStatus {
+    let state = engine.state();
+    let tasks = |wanted: fn(&TaskState) -> bool| {
+        let of_state = state.tasks.values().filter(|task| wanted(&task.state));
+        of_state.count() as u64
+    };
+    let present = state
+        .agents
+        .values()
+        .filter(|a| a.presence != Presence::Gone);
+    let waiting = state.messages.values().filter(|m| !m.pending.is_empty());
+    ProjectStatus {
+        project: name.clone(),
+        cursor: cursor_of(engine),
+        now_ms: engine.now(),
+        agents: state.agents.len() as u64,
+        agents_present: present.count() as u64,
+        sessions: state.sessions.len() as u64,
+        tasks_blocked: tasks(|s| matches!(s, TaskState::Blocked)),
+        tasks_ready: tasks(|s| matches!(s, TaskState::Ready)),
+        tasks_claimed: tasks(|s| matches!(s, TaskState::Claimed(_))),
+        tasks_done: state.totals.tasks_done,
+        tasks_dead: tasks(|s| matches!(s, TaskState::Dead)),
+        leases: state.leases.len() as u64,
+        messages_waiting: waiting.count() as u64,
+        context_entries: state.context.len() as u64,
+    }
+}
+
+fn missing(what: &str) -> RpcError {
+    RpcError::new(ErrorKind::NotFound, format!("{what} does not exist"))
+}
+
+/// Takes as many items as were asked for, and says whether there are more.
+fn page<T>(
+    engine: &Engine,
+    count_max: Option<u64>,
+    items: impl Iterator<Item = T>,
+) -> (Vec<T>, bool) {
+    let count = count_max
+        .unwrap_or(COUNT_DEFAULT)
+        .min(engine.limits().list_items_max);
+    let count = usize::try_from(count).unwrap_or(usize::MAX);
+    let mut items: Vec<T> = items.take(count.saturating_add(1)).collect();
+    let more = items.len() > count;
+    items.truncate(count);
+    (items, more)
+}
+
+fn agents(engine: &Engine, params: &AgentListParams) -> AgentListResult {
+    let wanted = engine.state().agents.values().filter(|agent| {
+        let able = params.capability.as_ref();
+        able.is_none_or(|capability| agent.capabilities.contains(capability))
+            && (!params.present || agent.presence != Presence::Gone)
+            && params
+                .after
+                .as_ref()
+                .is_none_or(|after| agent.name > *after)
+    });
+    let (agents, more) = page(engine, params.count_max, wanted);
+    let next_after = agents
+        .last()
+        .filter(|_| more)
+        .map(|agent| agent.name.clone());
+    AgentListResult {
+        agents: agents
+            .iter()
+            .map(|agent| AgentView::of(engine, agent))
+            .collect(),
+        next_after,
+        now_ms: engine.now(),
+    }
+}
+
+fn tasks(engine: &Engine, params: &TaskListParams) -> TaskListResult {
+    let wanted = |task: &&Task| {
+        let state = StateName::from(&task.state);
+        let holder = task.attempt().map(|attempt| &attempt.agent);
+        (params.states.is_empty() || params.states.contains(&state))
+            && params
+                .agent
+                .as_ref()
+                .is_none_or(|agent| holder == Some(agent))
+            && params
+                .labels
+                .iter()
+                .all(|(k, v)| task.labels.get(k) == Some(v))
+    };
+    let after = params.after.unwrap_or_default();
+    let later = engine
+        .state()
+        .tasks
+        .range((std::ops::Bound::Excluded(after), std::ops::Bound::Unbounded));
+    let found = later.map(|(_, task)| &**task).filter(wanted);
+    let (found, more) = page(engine, params.count_max, found);
+    TaskListResult {
+        next_after: found.last().filter(|_| more).map(|task| task.id),
+        tasks: found.into_iter().map(TaskView::summary).collect(),
+        now_ms: engine.now(),
+    }
+}
+
+fn leases(engine: &Engine, params: &LeaseListParams) -> LeaseListResult {
+    let wanted = engine.state().leases.values().filter(|lease| {
+        let overlaps = |resource| lease.resources.iter().any(|held| held.overlaps(resource));
+        params
+            .agent
+            .as_ref()
+            .is_none_or(|agent| lease.agent == *agent)
+            && params.resource.as_ref().is_none_or(overlaps)
+            && params.after.is_none_or(|after| lease.id > after)
+    });
+    let (found, more) = page(engine, params.count_max, wanted);
+    LeaseListResult {
+        next_after: found.last().filter(|_| more).map(|lease| lease.id),
+        leases: found.into_iter().map(LeaseView::from).collect(),
+        now_ms: engine.now(),
+    }
+}
+
+fn check(
+    engine: &Engine,
+    agent: Option<&crate::engine::ids::AgentName>,
+    params: &LeaseCheckParams,
+) -> Result<LeaseCheckResult, RpcError> {
+    let invalid = |problem| Err(RpcError::new(ErrorKind::InvalidParams, problem));
+    let max = engine.limits().resources_per_lease_max;
+    if params.resources.len() as u64 > max {
+        return Err(RpcError::limit("resources_per_lease_max", max));
+    }
+    let patterns: u64 = params.resources.iter().map(Resource::pattern_bytes).sum();
+    let max = engine.limits().pattern_bytes_per_lease_max;
+    if patterns > max {
+        return Err(RpcError::limit("pattern_bytes_per_lease_max", max));
+    }
+    let mode = params.mode.into();
+    let (ok, conflicts) = match (params.lease, params.fence) {
+        (Some(lease), Some(fence)) => (engine.held_lease(lease, fence).is_ok(), Vec::new()),
+        (None, None) if !params.resources.is_empty() => {
+            let all = params.resources.iter();
+            let conflicts: Vec<Conflict> = all
+                .flat_map(|resource| engine.lease_conflicts(agent, resource, mode))
+                .map(Conflict::from)
+                .collect();
+            (conflicts.is_empty(), conflicts)
+        }
+        _ => return invalid("give either lease and fence, or resources"),
+    };
+    Ok(LeaseCheckResult {
+        ok,
+        conflicts,
+        now_ms: engine.now(),
+    })
+}
+
+fn inbox(
+    engine: &Engine,
+    agent: &crate::engine::ids::AgentName,
+    params: &MessageInboxParams,
+) -> MessageInboxResult {
+    let importance_min = params.importance_min.map_or(Importance::Low, Into::into);
+    let count_max = params.count_max.unwrap_or(COUNT_DEFAULT);
+    let count_max = count_max.min(engine.limits().messages_per_request_max);
+    let found = engine
+        .inbox(agent, importance_min)
+        .filter(|(message, _)| params.after.is_none_or(|after| message.id > after));
+    let (found, _) = page(engine, Some(count_max), found);
+    let messages = found
+        .into_iter()
+        .map(|(message, taken)| MessageView::of(message, taken));
+    inbox_result(engine, agent, messages.collect())
+}
+
+pub(super) fn inbox_result(
+    engine: &Engine,
+    agent: &crate::engine::ids::AgentName,
+    messages: Vec<MessageView>,
+) -> MessageInboxResult {
+    let known = engine.state().agents.get(agent);
+    MessageInboxResult {
+        messages,
+        waiting: engine.mailbox_len(agent),
+        expired: known.map_or(0, |agent| agent.messages_expired),
+        now_ms: engine.now(),
+    }
+}
+
+fn thread(
+    engine: &Engine,
+    agent: &crate::engine::ids::AgentName,
+    reads_all: bool,
+    params: &MessageThreadParams,
+) -> Result<MessageThreadResult, RpcError> {
+    let message = engine.state().messages.get(&params.message);
+    let visible =
+        |message: &crate::engine::messages::Message| reads_all || message.is_visible_to(agent);
+    let message = message.filter(|message| visible(message));
+    let message = message.ok_or_else(|| missing(&format!("message {}", params.message)))?;
+    let messages = engine
+        .thread(message.thread)
+        .filter(|message| visible(message));
+    let (messages, _) = page(engine, Some(u64::MAX), messages);
+    Ok(MessageThreadResult {
+        messages: messages
+            .into_iter()
+            .map(|m| MessageView::of(m, None))
+            .collect(),
+        now_ms: engine.now(),
+    })
+}
+
+fn context(engine: &Engine, params: &ContextListParams) -> ContextListResult {
+    let wanted = engine.state().context.iter().filter(|(key, _)| {
+        key.as_str().starts_with(&params.prefix)
+            && params.after.as_ref().is_none_or(|after| *key > after)
+    });
+    let (found, more) = page(engine, params.count_max, wanted);
+    let view = |(key, entry)| ContextView::of(key, entry, params.values);
+    ContextListResult {
+        next_after: found.last().filter(|_| more).map(|(key, _)| (*key).clone()),
+        entries: found.into_iter().map(view).collect(),
+        cursor: cursor_of(engine),
+    }
+}

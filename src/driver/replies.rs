@@ -1,0 +1,314 @@
+//! From outcomes and refusals to frames in a connection's outbox.
+
+use bytes::Bytes;
+use serde::Serialize;
+
+use super::connection::{ConnectionId, Outbox};
+use super::core::{Core, Extra, Moment, Output, RequestOrigin};
+use super::queries::{cursor_of, inbox_result};
+use crate::engine::command::LostReason;
+use crate::engine::ids::MessageId;
+use crate::engine::outcome::{Answer, Outcome, SessionOutcome};
+use crate::protocol::PROTOCOL_VERSION;
+use crate::protocol::admin::{ServerBackupResult, TokenCreateResult};
+use crate::protocol::agent::AgentView;
+use crate::protocol::context::ContextPutResult;
+use crate::protocol::error::{ErrorKind, RpcError};
+use crate::protocol::events::SessionClosed;
+use crate::protocol::jsonrpc;
+use crate::protocol::lease::LeaseAcquireResult;
+use crate::protocol::message::{MessageAckResult, MessageSendResult, MessageView};
+use crate::protocol::operations::Operation;
+use crate::protocol::session::{ConnectionLimits, Empty, SessionOpenResult};
+use crate::protocol::task::{
+    ClaimView, RenewResult, TaskClaimResult, TaskCompleteResult, TaskFailResult,
+    TaskSubmitManyResult, TaskSubmitResult,
+};
+
+impl Outbox {
+    fn push_closed(&mut self, reason: &str) {
+        let closed = SessionClosed {
+            reason: reason.to_owned(),
+        };
+        let frame = jsonrpc::notification("session.closed", &closed);
+        self.bytes += frame.len();
+        self.frames.push_back(frame.into());
+    }
+}
+
+impl Core {
+    /// Answers one request.
+    pub(super) fn send<T: Serialize>(
+        &mut self,
+        now: Moment,
+        origin: &RequestOrigin,
+        result: Result<&T, &RpcError>,
+    ) {
+        let kind = result.err().map(|error| error.kind);
+        let micros = now.since_us(origin.started);
+        self.metrics.request(origin.operation, kind, micros);
+        if let Some(limit) = result.err().and_then(|error| error.detail.limit.as_deref()) {
+            self.metrics.limits_hit.with_label_values(&[limit]).inc();
+        }
+        // A notification gets no answer, not even an error.
+        let Some(id) = &origin.id else { return };
+        let frame = match result {
+            Ok(result) => jsonrpc::reply(id, result),
+            Err(error) => jsonrpc::error(Some(id), error),
+        };
+        self.push_frame(origin.connection, frame.into());
+    }
+
+    pub(super) fn send_error(&mut self, now: Moment, origin: &RequestOrigin, error: &RpcError) {
+        self.send::<Empty>(now, origin, Err(error));
+    }
+
+    /// Queues a frame; a connection that lets too much pile up is closed and told why.
+    pub(super) fn push_frame(&mut self, id: ConnectionId, frame: Bytes) {
+        let limits = &self.config.driver;
+        let Some(connection) = self.connections.get_mut(&id) else {
+            return;
+        };
+        let outbox = &mut connection.outbox;
+        if outbox.closed {
+            return;
+        }
+        let was_empty = outbox.frames.is_empty();
+        outbox.bytes += frame.len();
+        outbox.frames.push_back(frame);
+        let full = outbox.frames.len() as u64 > limits.frames_queued_max
+            || outbox.bytes as u64 > limits.bytes_queued_max;
+        if full {
+            self.metrics
+                .limits_hit
+                .with_label_values(&["frames_queued_max"])
+                .inc();
+            return self.close(
+                id,
+                "too many unread frames: read faster, then resume the session",
+            );
+        }
+        if was_empty {
+            self.outputs.push_back(Output::Wake(id));
+        }
+    }
+
+    /// Tells a connection that it ends, and lets its writer finish.
+    pub(super) fn close(&mut self, id: ConnectionId, reason: &str) {
+        let Some(connection) = self.connections.get_mut(&id) else {
+            return;
+        };
+        if connection.outbox.closed {
+            return;
+        }
+        connection.outbox.push_closed(reason);
+        connection.outbox.closed = true;
+        self.outputs.push_back(Output::Close(id));
+        // Nothing may be granted any more to someone who will never read that it was.
+        self.unpark_all_of(id);
+    }
+
+    /// Tells a connection that the coordinator stops. Its requests are answered until it is quiet.
+    pub(super) fn end(&mut self, id: ConnectionId, reason: &str) {
+        let Some(connection) = self.connections.get_mut(&id) else {
+            return;
+        };
+        if connection.outbox.closed || connection.outbox.ending {
+            return;
+        }
+        connection.lost = Some(LostReason::Drained);
+        connection.outbox.push_closed(reason);
+        connection.outbox.ending = true;
+        self.outputs.push_back(Output::Close(id));
+    }
+
+    /// Answers a request with what the engine said.
+    pub(super) fn send_answer(
+        &mut self,
+        now: Moment,
+        origin: &RequestOrigin,
+        answer: Answer,
+        extra: Extra,
+    ) {
+        match answer {
+            Ok(outcome) => self.send_outcome(now, origin, outcome, extra),
+            Err(refusal) => self.send_error(now, origin, &RpcError::from(refusal)),
+        }
+    }
+
+    fn send_outcome(
+        &mut self,
+        now: Moment,
+        origin: &RequestOrigin,
+        outcome: Outcome,
+        extra: Extra,
+    ) {
+        match outcome {
+            Outcome::Done if origin.operation == Operation::AgentUpdate => {
+                self.send_own_agent(now, origin);
+            }
+            Outcome::Done => self.send_done(now, origin, extra),
+            Outcome::Session(session) => self.send_session(now, origin, &session, extra),
+            Outcome::Submitted(submitted) => {
+                let mut tasks: Vec<TaskSubmitResult> = submitted
+                    .iter()
+                    .map(|s| TaskSubmitResult {
+                        task: s.task,
+                        existing: s.existing,
+                    })
+                    .collect();
+                if origin.operation == Operation::TaskSubmit
+                    && let Some(one) = tasks.pop()
+                {
+                    return self.send(now, origin, Ok(&one));
+                }
+                self.send(now, origin, Ok(&TaskSubmitManyResult { tasks }));
+            }
+            Outcome::Claimed(grant) => {
+                let claim = grant.map(|grant| ClaimView::from(*grant));
+                self.send(now, origin, Ok(&TaskClaimResult { claim }));
+            }
+            Outcome::Completed { next } => {
+                let next = next.map(|grant| ClaimView::from(*grant));
+                self.send(now, origin, Ok(&TaskCompleteResult { next }));
+            }
+            Outcome::Failed(failed) => self.send(now, origin, Ok(&TaskFailResult::from(failed))),
+            Outcome::Lease(grant) => {
+                let result = LeaseAcquireResult {
+                    lease: grant.lease,
+                    fence: grant.fence,
+                    resources: grant.resources,
+                    expires_at_ms: grant.expires_at,
+                };
+                self.send(now, origin, Ok(&result));
+            }
+            Outcome::Renewed { expires_at } => {
+                let result = RenewResult {
+                    expires_at_ms: expires_at,
+                };
+                self.send(now, origin, Ok(&result));
+            }
+            Outcome::Sent(sent) => self.send(now, origin, Ok(&MessageSendResult::from(sent))),
+            Outcome::Taken(messages) => self.send_taken(now, origin, &messages),
+            Outcome::Acked { acked, unknown } => {
+                self.send(now, origin, Ok(&MessageAckResult { acked, unknown }));
+            }
+            Outcome::Context { revision } => {
+                self.send(now, origin, Ok(&ContextPutResult { revision }));
+            }
+        }
+    }
+
+    fn send_done(&mut self, now: Moment, origin: &RequestOrigin, extra: Extra) {
+        let Extra::Token(secret) = extra else {
+            return self.send(now, origin, Ok(&Empty {}));
+        };
+        let hash = super::core::secret_hash(&secret.0);
+        let result = self
+            .system_engine()
+            .token_by_hash(&hash)
+            .map(|token| TokenCreateResult {
+                token: token.id.clone(),
+                agent: token.agent.clone(),
+                secret: secret.0,
+            });
+        let gone = || RpcError::new(ErrorKind::NotFound, "the token was revoked at once");
+        self.send(now, origin, result.ok_or_else(gone).as_ref());
+    }
+
+    fn send_own_agent(&mut self, now: Moment, origin: &RequestOrigin) {
+        let Some(connection) = self.connections.get(&origin.connection) else {
+            return;
+        };
+        let engine = self.projects.get(&connection.project).map(|p| &p.engine);
+        let view = engine.and_then(|engine| {
+            let agent = engine.state().agents.get(&connection.identity.agent)?;
+            Some(AgentView::of(engine, agent))
+        });
+        let gone = || RpcError::new(ErrorKind::NotFound, "the agent was removed");
+        self.send(now, origin, view.ok_or_else(gone).as_ref());
+    }
+
+    fn send_taken(&mut self, now: Moment, origin: &RequestOrigin, messages: &[MessageId]) {
+        let Some(connection) = self.connections.get(&origin.connection) else {
+            return;
+        };
+        let agent = connection.identity.agent.clone();
+        let Some(engine) = self.projects.get(&connection.project).map(|p| &p.engine) else {
+            return;
+        };
+        // A repeated request may name messages that were acknowledged since.
+        let known = messages
+            .iter()
+            .filter_map(|id| engine.state().messages.get(id));
+        let views = known.map(|message| {
+            let taken = message.pending.get(&agent).copied().flatten();
+            MessageView::of(message, taken)
+        });
+        let result = inbox_result(engine, &agent, views.collect());
+        self.send(now, origin, Ok(&result));
+    }
+
+    fn send_session(
+        &mut self,
+        now: Moment,
+        origin: &RequestOrigin,
+        session: &SessionOutcome,
+        extra: Extra,
+    ) {
+        let Some(connection) = self.connections.get(&origin.connection) else {
+            return;
+        };
+        let Some(engine) = self.projects.get(&connection.project).map(|p| &p.engine) else {
+            return;
+        };
+        let resume_secret = match extra {
+            Extra::Session(secret) => secret.0,
+            Extra::None | Extra::Token(_) => String::new(),
+        };
+        let known = engine.state().sessions.get(&session.session);
+        let driver = &self.config.driver;
+        let result = SessionOpenResult {
+            session: session.session,
+            resume_secret,
+            resumed: session.resumed,
+            agent: connection.identity.agent.clone(),
+            project: connection.project.clone(),
+            node: self.config.node.clone(),
+            environment: self.config.environment.clone(),
+            protocol: PROTOCOL_VERSION.to_owned(),
+            version: self.config.version.to_owned(),
+            cursor: cursor_of(engine),
+            now_ms: engine.now(),
+            grace_ms: known.map_or(0, |session| session.grace_ms),
+            limits: ConnectionLimits {
+                message_bytes_max: self.config.message_bytes_max,
+                requests_in_flight_max: driver.requests_in_flight_max,
+                requests_waiting_max: driver.requests_waiting_max,
+                wait_ms_max: driver.wait_ms_max,
+                payload_bytes_max: engine.limits().payload_bytes_max,
+            },
+        };
+        self.send(now, origin, Ok(&result));
+    }
+
+    /// The shell has written a backup, or could not.
+    pub fn backup_done(
+        &mut self,
+        now: Moment,
+        request: u64,
+        result: Result<ServerBackupResult, String>,
+    ) {
+        let Some((connection, id, started)) = self.backups.remove(&request) else {
+            return;
+        };
+        let origin = RequestOrigin {
+            connection,
+            id: Some(id),
+            operation: Operation::ServerBackup,
+            started,
+        };
+        let result = result.map_err(|why| RpcError::new(ErrorKind::Internal, why));
+        self.send(now, &origin, result.as_ref());
+    }
+}

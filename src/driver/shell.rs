@@ -1,0 +1,522 @@
+//! What turns the driver's core into a running thing: a thread for the journal, a clock, wakers.
+//!
+//! Connections call the core directly, under a lock that is held for microseconds and never across
+//! an await or a write. What they propose is sent off by a task of its own, which runs once every
+//! connection that has something to say has said it: a batch is whatever is there, without a timer.
+//! While one batch is being synced, commands gather for the next; the next is sent off before the
+//! results of the last are applied, so that the medium and the processor work at the same time.
+//!
+//! A batch of one command on a fast medium is synced by that task itself: handing it to another
+//! thread and back can take as long as the sync.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use bytes::Bytes;
+use tokio::sync::{Notify, mpsc, watch};
+
+use super::connection::{ConnectionId, Identity, Prospect};
+use super::core::{Core, Moment, Output};
+use crate::clock::Clock;
+use crate::engine::command::LostReason;
+use crate::engine::ids::{Position, ProjectName};
+use crate::journal::{Entry, Journal, JournalError, JournalStatus, Snapshot};
+use crate::metrics::Metrics;
+use crate::protocol::admin::ServerBackupResult;
+use crate::protocol::error::RpcError;
+
+/// Jobs that wait for the journal's thread: one append, one set of snapshots, one backup, and room.
+const JOURNAL_JOBS_MAX: usize = 8;
+
+/// Writes a backup under a name; given by whoever knows where backups go.
+pub type BackupWriter =
+    Box<dyn FnMut(&mut dyn Journal, Option<String>) -> Result<ServerBackupResult, String> + Send>;
+
+/// The running driver; cheap to clone.
+#[derive(Clone)]
+pub struct Driver {
+    shared: Arc<Shared>,
+}
+
+impl std::fmt::Debug for Driver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Driver")
+    }
+}
+
+/// A lone command is synced in place while syncs have taken no longer than this of late: so long
+/// all connections may stand still without anybody noticing.
+const SYNC_IN_PLACE_US_MAX: u64 = 1_000;
+
+struct Shared {
+    state: Mutex<State>,
+    journal: Arc<Mutex<Box<dyn Journal>>>,
+    /// How long syncs take: a moving average.
+    sync_us: AtomicU64,
+    /// Commands wait to be sent off.
+    flush: Notify,
+    metrics: Metrics,
+    clock: Clock,
+    jobs: SyncSender<Job>,
+    /// The time to wake up at may have changed.
+    rearm: Notify,
+    failure: watch::Sender<Option<String>>,
+    settled: Notify,
+}
+
+struct State {
+    core: Core,
+    /// A batch of one, to be synced in place.
+    lone: Option<Vec<Entry>>,
+    wakers: HashMap<ConnectionId, Arc<Notify>>,
+}
+
+enum Job {
+    Append(Vec<Entry>),
+    Snapshots {
+        snapshots: Vec<Snapshot>,
+        floor: Position,
+    },
+    Backup {
+        request: u64,
+        name: Option<String>,
+    },
+}
+
+enum Done {
+    Appended {
+        result: Result<Vec<Position>, JournalError>,
+        status: JournalStatus,
+        commands: usize,
+        micros: u64,
+    },
+    Snapshots {
+        saved: Vec<(ProjectName, Position)>,
+        failure: Option<JournalError>,
+        status: JournalStatus,
+    },
+    Backup {
+        request: u64,
+        result: Result<ServerBackupResult, String>,
+    },
+}
+
+impl Driver {
+    /// Starts the journal's thread and the tasks that serve the core. Must be called in a runtime.
+    pub fn start(
+        core: Core,
+        journal: Box<dyn Journal>,
+        backup: BackupWriter,
+        clock: Clock,
+        metrics: Metrics,
+    ) -> std::io::Result<Self> {
+        let (jobs, job_queue) = sync_channel(JOURNAL_JOBS_MAX);
+        let (done, results) = mpsc::channel(JOURNAL_JOBS_MAX);
+        let (failure, _) = watch::channel(None);
+        let journal = Arc::new(Mutex::new(journal));
+        let shared = Arc::new(Shared {
+            state: Mutex::new(State {
+                core,
+                lone: None,
+                wakers: HashMap::new(),
+            }),
+            journal: Arc::clone(&journal),
+            sync_us: AtomicU64::new(0),
+            flush: Notify::new(),
+            metrics,
+            clock,
+            jobs,
+            rearm: Notify::new(),
+            failure,
+            settled: Notify::new(),
+        });
+        thread::Builder::new()
+            .name("journal".to_owned())
+            .spawn(move || journal_thread(&journal, backup, &job_queue, &done, clock))?;
+        let driver = Self { shared };
+        tokio::spawn(driver.clone().serve_results(results));
+        tokio::spawn(driver.clone().send_off());
+        tokio::spawn(driver.clone().keep_time());
+        driver.with_core(None, |_, _| ());
+        Ok(driver)
+    }
+
+    /// Who a secret belongs to; `None` when it is unknown, revoked or has run out.
+    pub fn authenticate(&self, secret: &str) -> Option<Identity> {
+        self.lock().core.authenticate(secret)
+    }
+
+    /// Takes in a connection of an identity, to the project it names or means.
+    pub fn connect(&self, identity: Identity, project: Option<&str>) -> Result<Link, RpcError> {
+        let notify = Arc::new(Notify::new());
+        let now = self.shared.clock.now();
+        let mut state = self.lock();
+        let project = state.core.project_of(&identity, project)?;
+        let id = state.core.connect(now, identity, project)?;
+        state.wakers.insert(id, Arc::clone(&notify));
+        drop(state);
+        Ok(Link {
+            driver: self.clone(),
+            id,
+            notify,
+            reason: LostReason::ConnectionLost,
+        })
+    }
+
+    /// Looks at the core; for health and metrics.
+    pub fn inspect<T>(&self, look: impl FnOnce(&Core) -> T) -> T {
+        look(&self.lock().core)
+    }
+
+    pub fn now(&self) -> Moment {
+        self.shared.clock.now()
+    }
+
+    /// Waits until everything proposed so far is durable and answered.
+    pub async fn settled(&self) {
+        self.until(Core::is_settled).await;
+    }
+
+    /// Waits until there is no connection.
+    pub async fn emptied(&self) {
+        self.until(|core| core.connection_count() == 0).await;
+    }
+
+    async fn until(&self, reached: impl Fn(&Core) -> bool) {
+        loop {
+            let mut notified = std::pin::pin!(self.shared.settled.notified());
+            // From here on nothing is missed, whatever happens between the look and the wait.
+            notified.as_mut().enable();
+            if reached(&self.lock().core) {
+                return;
+            }
+            notified.await;
+        }
+    }
+
+    /// Refuses new work; waiting requests are told to come back.
+    pub fn drain(&self) {
+        self.with_core(None, Core::drain);
+    }
+
+    /// Tells every connection that it ends; each does once its peer is quiet.
+    pub fn end_all(&self, reason: &str) {
+        self.with_core(None, |core, _| core.end_all(reason));
+    }
+
+    /// Becomes a text when the journal has failed: nothing more can be made durable, so the
+    /// process must end and recover.
+    pub fn failure(&self) -> watch::Receiver<Option<String>> {
+        self.shared.failure.subscribe()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic under the lock aborts a release build; in a test the state is still consistent,
+        // since the core applies whole records.
+        self.shared
+            .state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Calls the core and carries out its effects. `caller` takes its own frames afterwards.
+    fn with_core<T>(
+        &self,
+        caller: Option<ConnectionId>,
+        call: impl FnOnce(&mut Core, Moment) -> T,
+    ) -> T {
+        let now = self.shared.clock.now();
+        let mut state = self.lock();
+        let before = state.core.next_wakeup();
+        let result = call(&mut state.core, now);
+        self.carry_out(&mut state, caller);
+        if state.core.wants_flush() {
+            self.shared.flush.notify_one();
+        }
+        let after = state.core.next_wakeup();
+        if after.is_some_and(|after| before.is_none_or(|before| after < before)) {
+            self.shared.rearm.notify_one();
+        }
+        result
+    }
+
+    fn carry_out(&self, state: &mut State, caller: Option<ConnectionId>) {
+        while let Some(output) = state.core.poll_output() {
+            let job = match output {
+                Output::Wake(id) | Output::Close(id) => {
+                    if Some(id) != caller
+                        && let Some(waker) = state.wakers.get(&id)
+                    {
+                        waker.notify_one();
+                    }
+                    continue;
+                }
+                Output::Append(entries) if self.syncs_in_place(&entries) => {
+                    state.lone = Some(entries);
+                    self.shared.flush.notify_one();
+                    continue;
+                }
+                Output::Append(entries) => Job::Append(entries),
+                Output::Snapshots { snapshots, floor } => Job::Snapshots { snapshots, floor },
+                Output::Backup { request, name } => Job::Backup { request, name },
+            };
+            // The queue has room for every job the core can have out at once, so this never
+            // waits; it fails only once the journal's thread has ended with a failure.
+            let _ = self.shared.jobs.try_send(job);
+        }
+    }
+
+    /// Sends batches off whenever there is something to send and nothing on its way.
+    async fn send_off(self) {
+        loop {
+            self.shared.flush.notified().await;
+            self.with_core(None, |core, _| core.flush());
+            // A lone command that was synced in place may have let others go on.
+            let lone = self.lock().lone.take();
+            if let Some(entries) = lone
+                && !self.sync_in_place(entries)
+            {
+                return;
+            }
+        }
+    }
+
+    /// Syncs a lone command on this thread. Says whether the journal is still good.
+    fn sync_in_place(&self, entries: Vec<Entry>) -> bool {
+        let Ok(mut journal) = self.shared.journal.try_lock() else {
+            // The journal's thread is busy with a snapshot or a backup; it takes this one next.
+            let _ = self.shared.jobs.try_send(Job::Append(entries));
+            return true;
+        };
+        let done = append(&mut **journal, &entries, &self.shared.clock);
+        drop(journal);
+        self.finish(done)
+    }
+
+    async fn serve_results(self, mut results: mpsc::Receiver<Done>) {
+        while let Some(done) = results.recv().await {
+            if !self.finish(done) {
+                return;
+            }
+        }
+    }
+
+    /// Deals with what the journal did. Says whether it is still good.
+    fn finish(&self, done: Done) -> bool {
+        match done {
+            Done::Appended {
+                result,
+                status,
+                commands,
+                micros,
+            } => {
+                self.observe_append(commands, micros);
+                match result {
+                    Ok(positions) => self.appended(&positions, status),
+                    Err(JournalError::Full { .. }) => {
+                        self.with_core(None, |core, now| core.append_refused(now, status));
+                    }
+                    Err(error) => {
+                        self.fail(&error);
+                        return false;
+                    }
+                }
+            }
+            Done::Snapshots {
+                saved,
+                failure,
+                status,
+            } => {
+                match failure {
+                    None | Some(JournalError::Full { .. }) => {}
+                    Some(error) => {
+                        self.fail(&error);
+                        return false;
+                    }
+                }
+                self.with_core(None, |core, _| core.snapshots_saved(&saved, status));
+            }
+            Done::Backup { request, result } => {
+                self.with_core(None, |core, now| core.backup_done(now, request, result));
+            }
+        }
+        if self.lock().core.is_settled() {
+            self.shared.settled.notify_waiters();
+        }
+        true
+    }
+
+    fn observe_append(&self, commands: usize, micros: u64) {
+        let average = self.shared.sync_us.load(Ordering::Relaxed);
+        let average = average - average / 8 + micros / 8;
+        self.shared.sync_us.store(average, Ordering::Relaxed);
+        let metrics = &self.shared.metrics;
+        #[allow(clippy::cast_precision_loss, reason = "both are far below 2^52")]
+        {
+            metrics.journal_batch_commands.observe(commands as f64);
+            metrics.journal_sync_seconds.observe(micros as f64 / 1e6);
+        }
+    }
+
+    /// Whether one command is better synced in place than by the journal's thread.
+    fn syncs_in_place(&self, entries: &[Entry]) -> bool {
+        let fast = self.shared.sync_us.load(Ordering::Relaxed) <= SYNC_IN_PLACE_US_MAX;
+        entries.len() == 1 && fast
+    }
+
+    fn appended(&self, positions: &[Position], status: JournalStatus) {
+        // First the next batch goes off, then the results of this one are applied.
+        self.with_core(None, |core, _| core.synced(positions, status));
+        self.with_core(None, Core::apply_synced);
+    }
+
+    fn fail(&self, error: &JournalError) {
+        let text = describe(error);
+        tracing::error!(error = %text, "the journal failed; nothing more can be made durable");
+        self.shared.failure.send_replace(Some(text));
+    }
+
+    async fn keep_time(self) {
+        loop {
+            let wakeup = self.lock().core.next_wakeup();
+            let rearmed = self.shared.rearm.notified();
+            match wakeup {
+                Some(at) => {
+                    tokio::select! {
+                        () = tokio::time::sleep_until(self.shared.clock.instant(at)) => {
+                            self.with_core(None, Core::tick);
+                        }
+                        () = rearmed => {}
+                    }
+                }
+                None => rearmed.await,
+            }
+        }
+    }
+}
+
+/// One connection's end of the driver. Dropping it tells the driver that the connection is gone.
+#[derive(Debug)]
+pub struct Link {
+    driver: Driver,
+    id: ConnectionId,
+    notify: Arc<Notify>,
+    reason: LostReason,
+}
+
+impl Link {
+    /// One text frame from the peer.
+    pub fn frame(&self, text: &str) {
+        self.driver
+            .with_core(Some(self.id), |core, now| core.gather(now, self.id, text));
+    }
+
+    /// Answers a frame that cannot be a request.
+    pub fn refuse_frame(&self, why: &str) {
+        self.driver
+            .with_core(Some(self.id), |core, _| core.refuse_frame(self.id, why));
+    }
+
+    /// Takes frames to write, oldest first. Says whether the connection goes on once there are none.
+    pub fn take_frames(&self, frames_max: usize, into: &mut Vec<Bytes>) -> Prospect {
+        let mut state = self.driver.lock();
+        state.core.take_frames(self.id, frames_max, into);
+        // What catching up queued is taken with the next call, which `into` not being empty causes.
+        if into.is_empty() {
+            state.core.prospect(self.id)
+        } else {
+            Prospect::Open
+        }
+    }
+
+    /// Waits until there may be something to take.
+    pub async fn ready(&self) {
+        self.notify.notified().await;
+    }
+
+    /// Says why the connection is about to be dropped.
+    pub fn lost(&mut self, reason: LostReason) {
+        self.reason = reason;
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        let (id, reason) = (self.id, self.reason);
+        self.driver
+            .with_core(None, |core, now| core.disconnect(now, id, reason));
+        self.driver.lock().wakers.remove(&id);
+        self.driver.shared.settled.notify_waiters();
+    }
+}
+
+/// An error with all its causes, on one line.
+fn describe(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+fn journal_thread(
+    journal: &Mutex<Box<dyn Journal>>,
+    mut backup: BackupWriter,
+    jobs: &Receiver<Job>,
+    done: &mpsc::Sender<Done>,
+    clock: Clock,
+) {
+    while let Ok(job) = jobs.recv() {
+        // A panic while it was held has ended a release build; a test goes on with what is there.
+        let mut journal = journal.lock().unwrap_or_else(PoisonError::into_inner);
+        let result = match job {
+            Job::Append(entries) => append(&mut **journal, &entries, &clock),
+            Job::Snapshots { snapshots, floor } => save(&mut **journal, &snapshots, floor),
+            Job::Backup { request, name } => Done::Backup {
+                request,
+                result: backup(&mut **journal, name),
+            },
+        };
+        drop(journal);
+        if done.blocking_send(result).is_err() {
+            return;
+        }
+    }
+}
+
+fn append(journal: &mut dyn Journal, entries: &[Entry], clock: &Clock) -> Done {
+    let begun = clock.now();
+    let result = journal.append(entries);
+    Done::Appended {
+        result,
+        status: journal.status(),
+        commands: entries.len(),
+        micros: clock.now().since_us(begun),
+    }
+}
+
+fn save(journal: &mut dyn Journal, snapshots: &[Snapshot], floor: Position) -> Done {
+    let mut saved = Vec::with_capacity(snapshots.len());
+    let mut failure = None;
+    for snapshot in snapshots {
+        match journal.save_snapshot(snapshot) {
+            Ok(()) => saved.push((snapshot.project.clone(), snapshot.position)),
+            Err(error) => failure = Some(error),
+        }
+    }
+    // Only once every snapshot is safe may the records go that they stand for.
+    if failure.is_none() {
+        failure = journal.trim(floor).err();
+    }
+    Done::Snapshots {
+        saved,
+        failure,
+        status: journal.status(),
+    }
+}

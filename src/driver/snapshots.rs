@@ -1,0 +1,61 @@
+//! Snapshots: taken when enough records have gathered, so that the journal stays small.
+
+use super::core::{Core, Output};
+use crate::engine::ids::{Position, ProjectName};
+use crate::journal::{Snapshot, Space};
+
+/// The part of `live_bytes_max` from which a full disk calls for snapshots.
+const PRESSED_SHARE: u64 = 16;
+
+impl Core {
+    /// Takes snapshots of every project that changed since its last one, when it is time.
+    pub(super) fn maybe_snapshot(&mut self) {
+        let live_bytes_max = self.config.driver.live_bytes_max;
+        let due = self.status.live_bytes > live_bytes_max;
+        // On a full disk sooner, but not for every record: only whole segments come free.
+        let pressed = self.status.space == Space::Reserve
+            && self.status.live_bytes > live_bytes_max / PRESSED_SHARE;
+        if self.snapshotting || !(due || pressed) {
+            return;
+        }
+        let (mut snapshots, mut last) = (Vec::new(), Position::default());
+        for (name, project) in &self.projects {
+            let state = project.engine.state();
+            last = last.max(state.position);
+            if state.position > project.snapshot_at {
+                snapshots.push(Snapshot {
+                    project: name.clone(),
+                    position: state.position,
+                    state: serde_json::to_vec(state).expect("states always encode as JSON"),
+                });
+            }
+        }
+        if snapshots.is_empty() {
+            return;
+        }
+        self.snapshotting = true;
+        let bytes: usize = snapshots.iter().map(|s| s.state.len()).sum();
+        self.metrics
+            .snapshot_bytes
+            .set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        let floor = Position(last.0 + 1);
+        self.outputs
+            .push_back(Output::Snapshots { snapshots, floor });
+    }
+
+    /// The shell has saved snapshots, or could not; then they are tried again later.
+    pub fn snapshots_saved(
+        &mut self,
+        saved: &[(ProjectName, Position)],
+        status: crate::journal::JournalStatus,
+    ) {
+        self.snapshotting = false;
+        self.status = status;
+        for (name, position) in saved {
+            if let Some(project) = self.projects.get_mut(name) {
+                project.snapshot_at = *position;
+                self.metrics.snapshots.inc();
+            }
+        }
+    }
+}

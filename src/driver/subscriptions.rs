@@ -1,0 +1,289 @@
+//! Subscriptions: each connection has at most one, with filters, resumable from a cursor.
+//!
+//! Events go straight to the outbox while there is room. Beyond that the subscription lags: it is
+//! fed from the history as its outbox drains, and if the history has moved on it ends and says so.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::connection::ConnectionId;
+use super::core::{Core, Moment, RequestOrigin};
+use super::queries::cursor_of;
+use crate::engine::Engine;
+use crate::engine::event::{Change, ChangeKind, Event, Subject};
+use crate::engine::ids::{Cursor, Position, ProjectName};
+use crate::protocol::context::ContextWatchParams;
+use crate::protocol::error::{ErrorKind, RpcError};
+use crate::protocol::events::{
+    EventFilter, EventView, EventsClosed, EventsSubscribeParams, EventsSubscribeResult,
+    FILTERS_MAX, TaskLost,
+};
+use crate::protocol::jsonrpc;
+use crate::protocol::lease::LeaseLost;
+use crate::protocol::session::Empty;
+
+#[derive(Debug)]
+pub(super) struct Subscription {
+    filters: Vec<EventFilter>,
+    watches: Vec<EventFilter>,
+    /// Every event up to this position was told or did not match.
+    told: Position,
+    /// Some event did not fit; the rest comes from the history.
+    pub(super) lagging: bool,
+}
+
+impl Subscription {
+    fn wants(&self, event: &Event) -> bool {
+        let all = self.filters.is_empty() && self.watches.is_empty();
+        let mut filters = self.filters.iter().chain(&self.watches);
+        all || filters.any(|filter| event.changes.iter().any(|c| filter.matches(c)))
+    }
+}
+
+impl Core {
+    pub(super) fn subscribe(
+        &mut self,
+        now: Moment,
+        origin: &RequestOrigin,
+        params: EventsSubscribeParams,
+    ) {
+        if params.filters.len() > FILTERS_MAX {
+            let error = RpcError::limit("filters_max", FILTERS_MAX as u64);
+            return self.send_error(now, origin, &error);
+        }
+        self.begin(now, origin, params.from, |subscription| {
+            subscription.filters = params.filters;
+        });
+    }
+
+    pub(super) fn watch(
+        &mut self,
+        now: Moment,
+        origin: &RequestOrigin,
+        params: ContextWatchParams,
+    ) {
+        let filter = EventFilter {
+            kinds: ["context.*".to_owned()].into(),
+            key_prefix: Some(params.prefix),
+            ..EventFilter::default()
+        };
+        let connection = self.connections.get(&origin.connection);
+        let watches = connection.and_then(|c| c.subscription.as_ref());
+        if watches.is_some_and(|s| s.watches.len() >= FILTERS_MAX) {
+            let error = RpcError::limit("filters_max", FILTERS_MAX as u64);
+            return self.send_error(now, origin, &error);
+        }
+        self.begin(now, origin, params.from, |subscription| {
+            subscription.watches.push(filter);
+        });
+    }
+
+    /// Begins or changes a connection's subscription. The answer goes out before its first event.
+    fn begin(
+        &mut self,
+        now: Moment,
+        origin: &RequestOrigin,
+        from: Option<Cursor>,
+        change: impl FnOnce(&mut Subscription),
+    ) {
+        let Some(connection) = self.connections.get_mut(&origin.connection) else {
+            return;
+        };
+        let Some(project) = self.projects.get_mut(&connection.project) else {
+            return;
+        };
+        let here = cursor_of(&project.engine);
+        let start = match resume_point(&project.engine, from) {
+            Ok(start) => start,
+            Err(error) => return self.send_error(now, origin, &error),
+        };
+        let subscription = connection.subscription.get_or_insert_with(|| {
+            Box::new(Subscription {
+                filters: Vec::new(),
+                watches: Vec::new(),
+                told: start,
+                lagging: false,
+            })
+        });
+        change(subscription);
+        if from.is_some() {
+            subscription.told = start;
+        }
+        subscription.lagging = subscription.told < here.position;
+        let cursor = Cursor {
+            epoch: here.epoch,
+            position: subscription.told,
+        };
+        project.subscribers.insert(origin.connection);
+        self.send(now, origin, Ok(&EventsSubscribeResult { cursor }));
+        self.catch_up(origin.connection);
+    }
+
+    pub(super) fn unsubscribe(&mut self, now: Moment, origin: &RequestOrigin) {
+        if let Some(connection) = self.connections.get_mut(&origin.connection) {
+            connection.subscription = None;
+            if let Some(project) = self.projects.get_mut(&connection.project) {
+                project.subscribers.remove(&origin.connection);
+            }
+        }
+        self.send(now, origin, Ok(&Empty {}));
+    }
+
+    /// Feeds a lagging subscription from the history, as far as its outbox has room.
+    pub(super) fn catch_up(&mut self, id: ConnectionId) {
+        let room = usize::try_from(self.config.driver.events_queued_max).unwrap_or(usize::MAX);
+        loop {
+            let Some(connection) = self.connections.get_mut(&id) else {
+                return;
+            };
+            let Some(subscription) = connection.subscription.as_mut() else {
+                return;
+            };
+            if !subscription.lagging || connection.outbox.frames.len() >= room {
+                return;
+            }
+            let Some(project) = self.projects.get(&connection.project) else {
+                return;
+            };
+            let engine = &project.engine;
+            let told = subscription.told;
+            let Some(mut events) = engine.state().history.after(told) else {
+                return self.expire(id);
+            };
+            let found = events.find(|event| subscription.wants(event)).cloned();
+            drop(events);
+            let Some(event) = found else {
+                subscription.told = engine.state().position;
+                subscription.lagging = false;
+                return;
+            };
+            subscription.told = event.position;
+            let frame = encode(engine, &event);
+            self.metrics.events_sent.inc();
+            self.push_frame(id, frame);
+        }
+    }
+
+    /// Ends a subscription that fell behind what the history keeps, and says where to begin anew.
+    fn expire(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(&id) else {
+            return;
+        };
+        let Some(subscription) = connection.subscription.take() else {
+            return;
+        };
+        let Some(project) = self.projects.get_mut(&connection.project) else {
+            return;
+        };
+        project.subscribers.remove(&id);
+        let next = cursor_of(&project.engine);
+        let closed = EventsClosed {
+            kind: ErrorKind::CursorExpired,
+            cursor: Cursor {
+                epoch: next.epoch,
+                position: subscription.told,
+            },
+            next,
+        };
+        self.metrics.subscriptions_expired.inc();
+        self.push_frame(id, jsonrpc::notification("events.closed", &closed).into());
+    }
+
+    /// Tells everyone concerned of an event: subscribers, and holders that lost something.
+    pub(super) fn publish(&mut self, name: &ProjectName, event: &Arc<Event>) {
+        let room = self.config.driver.events_queued_max;
+        let Some(project) = self.projects.get(name) else {
+            return;
+        };
+        let mut encoded: Option<Bytes> = None;
+        let mut frames: Vec<(ConnectionId, Bytes)> = Vec::new();
+        for id in &project.subscribers {
+            let Some(connection) = self.connections.get_mut(id) else {
+                continue;
+            };
+            let queued = connection.outbox.frames.len() as u64;
+            let Some(subscription) = connection.subscription.as_mut() else {
+                continue;
+            };
+            if subscription.lagging || event.position <= subscription.told {
+                continue;
+            }
+            if !subscription.wants(event) {
+                subscription.told = event.position;
+            } else if queued >= room {
+                subscription.lagging = true;
+            } else {
+                subscription.told = event.position;
+                // Encoded once, shared by all.
+                let frame = encoded.get_or_insert_with(|| encode(&project.engine, event));
+                frames.push((*id, frame.clone()));
+            }
+        }
+        for change in &event.changes {
+            let Some(frame) = loss(change) else { continue };
+            let holder = change.agent.as_ref();
+            let theirs = holder.and_then(|agent| project.by_agent.get(agent));
+            frames.extend(theirs.into_iter().flatten().map(|id| (*id, frame.clone())));
+        }
+        for (id, frame) in frames {
+            self.metrics.events_sent.inc();
+            self.push_frame(id, frame);
+        }
+    }
+}
+
+fn encode(engine: &Engine, event: &Event) -> Bytes {
+    let view = EventView::of(engine.state().epoch, event);
+    jsonrpc::notification("event", &view).into()
+}
+
+/// Where a subscription begins: at a cursor that can still be resumed, or now.
+fn resume_point(engine: &Engine, from: Option<Cursor>) -> Result<Position, RpcError> {
+    let here = cursor_of(engine);
+    let Some(from) = from else {
+        return Ok(here.position);
+    };
+    let refuse = |kind, message: String| {
+        let error = RpcError::new(kind, message);
+        Err(error.with(|detail| detail.cursor = Some(here)))
+    };
+    if from.epoch != here.epoch || from.position > here.position {
+        let message = format!("cursor {from} is of another epoch than {here}");
+        return refuse(ErrorKind::EpochChanged, message);
+    }
+    if engine.state().history.after(from.position).is_none() {
+        let message = format!("events after cursor {from} are forgotten");
+        return refuse(ErrorKind::CursorExpired, message);
+    }
+    Ok(from.position)
+}
+
+/// What a holder is told when it lost something without having asked for it.
+fn loss(change: &Change) -> Option<Bytes> {
+    let fence = change.fence?;
+    let reason = change.reason.as_deref().unwrap_or("gone").to_owned();
+    match (&change.subject, change.kind) {
+        (Some(Subject::Lease(lease)), ChangeKind::LeaseLapsed | ChangeKind::LeaseRevoked) => {
+            let lost = LeaseLost {
+                lease: *lease,
+                fence,
+                reason,
+            };
+            Some(jsonrpc::notification("lease.lost", &lost).into())
+        }
+        (
+            Some(Subject::Task { task, attempt }),
+            ChangeKind::TaskLost | ChangeKind::TaskCancelled,
+        ) => {
+            let lost = TaskLost {
+                task: *task,
+                attempt: *attempt,
+                fence,
+                reason,
+            };
+            Some(jsonrpc::notification("task.lost", &lost).into())
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,317 @@
+//! Agents: who is there, what they can do, how they are.
+
+use serde::{Deserialize, Serialize};
+
+use super::Engine;
+use super::command::{Actor, AgentRemove, AgentUpdate, Capabilities, DeclaredStatus, Labels, Role};
+use super::event::{Change, ChangeKind};
+use super::ids::{AgentKind, AgentName, JournalTime, MessageId, NodeId, Note, SessionId, Topic};
+use super::limits::{LimitExceeded, check_limit};
+use super::outcome::Refusal;
+
+/// A named worker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Agent {
+    pub name: AgentName,
+    #[serde(default)]
+    pub kind: Option<AgentKind>,
+    #[serde(default)]
+    pub capabilities: Capabilities,
+    #[serde(default)]
+    pub labels: Labels,
+    #[serde(default)]
+    pub topics: std::collections::BTreeSet<Topic>,
+    #[serde(default)]
+    pub status: Option<DeclaredStatus>,
+    #[serde(default)]
+    pub load_percent: Option<u8>,
+    #[serde(default)]
+    pub note: Option<Note>,
+    pub first_seen_at: JournalTime,
+    pub presence: Presence,
+    pub presence_since: JournalTime,
+    pub presence_reason: Box<str>,
+    /// Messages that lapsed in its mailbox since it last looked; told with its next inbox.
+    #[serde(default)]
+    pub messages_expired: u64,
+}
+
+/// How an agent is, as others see it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Presence {
+    /// Connected, and says nothing about itself.
+    Online,
+    /// Connected and free.
+    Idle,
+    /// Connected and at work.
+    Busy,
+    /// Connected but says it is away, or lost its connection a moment ago.
+    Away,
+    /// Has no session.
+    Gone,
+}
+
+impl Presence {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Online => "online",
+            Self::Idle => "idle",
+            Self::Busy => "busy",
+            Self::Away => "away",
+            Self::Gone => "gone",
+        }
+    }
+}
+
+/// One connection of an agent, or what is left of it until its grace ends.
+///
+/// ```text
+///  open ──► Live ──lost──► Grace ──until──► ended
+///             ▲   ◄─resume──┘
+///             └── close ──► ended
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Session {
+    pub id: SessionId,
+    pub agent: AgentName,
+    pub node: NodeId,
+    pub state: SessionState,
+    pub resume_hash: Box<str>,
+    pub grace_ms: u64,
+    /// Counts its connections.
+    pub connection: u64,
+    pub opened_at: JournalTime,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SessionState {
+    Live,
+    Grace { until: JournalTime },
+}
+
+impl Engine {
+    /// The sessions of an agent, oldest first.
+    pub fn sessions_of(&self, agent: &AgentName) -> impl Iterator<Item = &Session> {
+        let ids = self.index.agent_sessions.get(agent);
+        ids.into_iter()
+            .flatten()
+            .filter_map(|id| self.state.sessions.get(id))
+    }
+
+    pub(super) fn is_live(&self, agent: &AgentName) -> bool {
+        self.sessions_of(agent)
+            .any(|s| s.state == SessionState::Live)
+    }
+
+    pub(super) fn check_agent_update(
+        &self,
+        by: &Actor,
+        update: &AgentUpdate,
+    ) -> Result<(), Refusal> {
+        self.check_new_agent(by.agent())?;
+        let limits = &self.limits;
+        check_description(limits, update.capabilities.as_ref(), update.labels.as_ref())?;
+        let topics = update
+            .topics
+            .as_ref()
+            .map_or(0, std::collections::BTreeSet::len);
+        check_limit!(limits, topics_per_agent_max, topics)?;
+        if update.load_percent.is_some_and(|load| load > 100) {
+            return Err(Refusal::Invalid {
+                path: "load_percent".to_owned(),
+                problem: "a load is between 0 and 100".to_owned(),
+            });
+        }
+        Ok(())
+    }
+
+    /// An agent is registered by its first command that changes anything.
+    pub(super) fn check_new_agent(&self, agent: Option<&AgentName>) -> Result<(), LimitExceeded> {
+        match agent {
+            Some(agent) if !self.state.agents.contains_key(agent) => {
+                check_limit!(self.limits, agents_max, self.state.agents.len() + 1)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn ensure_agent(&mut self, agent: &AgentName) -> Result<(), Refusal> {
+        self.check_new_agent(Some(agent))?;
+        if !self.state.agents.contains_key(agent) {
+            let new = Agent {
+                name: agent.clone(),
+                kind: None,
+                capabilities: Capabilities::new(),
+                labels: Labels::new(),
+                topics: std::collections::BTreeSet::new(),
+                status: None,
+                load_percent: None,
+                note: None,
+                first_seen_at: self.state.now,
+                presence: Presence::Gone,
+                presence_since: self.state.now,
+                presence_reason: "no session yet".into(),
+                messages_expired: 0,
+            };
+            self.state.agents.insert(agent.clone(), new);
+        }
+        Ok(())
+    }
+
+    pub(super) fn agent_update(&mut self, by: &Actor, update: &AgentUpdate) {
+        let Some(agent) = by.agent().and_then(|name| self.state.agents.get_mut(name)) else {
+            return;
+        };
+        let name = agent.name.clone();
+        replace_some(&mut agent.status, update.status);
+        replace_some(&mut agent.kind, update.kind.clone());
+        replace_some(&mut agent.load_percent, update.load_percent);
+        replace_some(&mut agent.note, update.note.clone());
+        describe(agent, update.capabilities.as_ref(), update.labels.as_ref());
+        if let Some(topics) = &update.topics {
+            agent.topics.clone_from(topics);
+        }
+        self.signals.claimable |= update.capabilities.is_some();
+        self.change(Change::new(ChangeKind::AgentUpdated).agent(&name));
+        self.refresh_presence(&name, "said so");
+    }
+
+    pub(super) fn check_agent_remove(
+        &self,
+        by: &Actor,
+        remove: &AgentRemove,
+    ) -> Result<(), Refusal> {
+        if !by.is_operator() && by.agent() != Some(&remove.agent) {
+            return Err(Refusal::Forbidden(
+                "only an operator removes other agents".to_owned(),
+            ));
+        }
+        if !self.state.agents.contains_key(&remove.agent) {
+            return Err(Refusal::NotFound(format!("agent {}", remove.agent)));
+        }
+        if self.sessions_of(&remove.agent).next().is_some() {
+            return Err(Refusal::Conflict(format!(
+                "agent {} still has sessions",
+                remove.agent
+            )));
+        }
+        Ok(())
+    }
+
+    /// Frees all it held, empties its mailbox, forgets it.
+    pub(super) fn agent_remove(&mut self, remove: &AgentRemove) {
+        let agent = &remove.agent;
+        let tasks = self.index.agent_tasks.get(agent).cloned();
+        for task in tasks.into_iter().flatten() {
+            self.attempt_lost(task, "agent removed");
+        }
+        let leases = self.index.agent_leases.get(agent).cloned();
+        for lease in leases.into_iter().flatten() {
+            self.lease_lapses(lease, "agent removed");
+        }
+        let offered = self.index.offered.get(agent).cloned();
+        for (_, task) in offered.into_iter().flatten() {
+            self.task_offer_ends(task);
+        }
+        let mailbox = self.index.mailboxes.get(agent).map(|m| m.messages.clone());
+        let messages: Vec<MessageId> = mailbox.into_iter().flatten().collect();
+        for message in messages {
+            self.message_leaves(agent, message);
+        }
+        self.state.answers.remove(agent);
+        self.state.agents.remove(agent);
+        self.change(Change::new(ChangeKind::AgentRemoved).agent(agent));
+    }
+
+    /// Works out anew how an agent is; notes since when and why when that has changed.
+    pub(super) fn refresh_presence(&mut self, name: &AgentName, reason: &str) {
+        let Some(agent) = self.state.agents.get(name) else {
+            return;
+        };
+        let (before, after) = (agent.presence, self.presence_now(agent));
+        if before == after {
+            return;
+        }
+        let now = self.state.now;
+        if let Some(agent) = self.state.agents.get_mut(name) {
+            agent.presence = after;
+            agent.presence_since = now;
+            agent.presence_reason = reason.into();
+        }
+        if before == Presence::Gone {
+            self.change(
+                Change::new(ChangeKind::AgentOnline)
+                    .agent(name)
+                    .reason(reason),
+            );
+        } else if after == Presence::Gone {
+            self.change(
+                Change::new(ChangeKind::AgentGone)
+                    .agent(name)
+                    .reason(reason),
+            );
+        }
+    }
+
+    fn presence_now(&self, agent: &Agent) -> Presence {
+        if self.sessions_of(&agent.name).next().is_none() {
+            return Presence::Gone;
+        }
+        if !self.is_live(&agent.name) {
+            return Presence::Away;
+        }
+        match agent.status {
+            Some(DeclaredStatus::Away) => Presence::Away,
+            Some(DeclaredStatus::Busy) => Presence::Busy,
+            _ if self.index.agent_tasks.contains_key(&agent.name) => Presence::Busy,
+            Some(DeclaredStatus::Idle) => Presence::Idle,
+            None => Presence::Online,
+        }
+    }
+}
+
+/// Whether `by` may act on what `owner` made.
+pub(super) fn owns_or_operates(by: &Actor, owner: &AgentName) -> bool {
+    match by {
+        Actor::Agent { name, role, .. } => name == owner || *role == Role::Operator,
+        Actor::Node(_) => false,
+    }
+}
+
+pub(super) fn check_description(
+    limits: &super::limits::Limits,
+    capabilities: Option<&Capabilities>,
+    labels: Option<&Labels>,
+) -> Result<(), LimitExceeded> {
+    check_limit!(
+        limits,
+        capabilities_max,
+        capabilities.map_or(0, std::collections::BTreeSet::len)
+    )?;
+    check_limit!(
+        limits,
+        labels_max,
+        labels.map_or(0, std::collections::BTreeMap::len)
+    )
+}
+
+pub(super) fn describe(
+    agent: &mut Agent,
+    capabilities: Option<&Capabilities>,
+    labels: Option<&Labels>,
+) {
+    if let Some(capabilities) = capabilities {
+        agent.capabilities.clone_from(capabilities);
+    }
+    if let Some(labels) = labels {
+        agent.labels.clone_from(labels);
+    }
+}
+
+pub(super) fn replace_some<T>(field: &mut Option<T>, value: Option<T>) {
+    if value.is_some() {
+        *field = value;
+    }
+}

@@ -1,0 +1,112 @@
+//! A walk through one automaton, along a path.
+
+use super::GLOB_STATES_MAX;
+use super::path::{Segment, is_path};
+use super::program::{Id, Program, State};
+
+pub(super) fn matches(program: &Program, path: &str) -> bool {
+    if program.is_literal {
+        return *program.prefix == *path && is_path(path);
+    }
+    let framed = begins_with(path.as_bytes(), program.prefix.as_bytes())
+        && ends_with(path.as_bytes(), program.suffix.as_bytes());
+    framed && is_path(path) && run(program, path).found
+}
+
+/// How a walk ended, and how many states or pairs it looked at.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Walk {
+    pub(super) found: bool,
+    pub(super) steps: usize,
+}
+
+/// The states a path can have led to, each once.
+struct Reached {
+    seen: [u64; GLOB_STATES_MAX / 64],
+    ids: Vec<Id>,
+}
+
+impl Reached {
+    fn new() -> Self {
+        Self {
+            seen: [0; GLOB_STATES_MAX / 64],
+            ids: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, id: Id) {
+        let (word, bit) = (usize::from(id) / 64, id % 64);
+        if self.seen[word] >> bit & 1 == 0 {
+            self.seen[word] |= 1 << bit;
+            self.ids.push(id);
+        }
+    }
+
+    /// Adds all that can be reached without reading.
+    fn close(&mut self, program: &Program, segment: Segment) {
+        let mut next = 0;
+        while let Some(id) = self.ids.get(next) {
+            let moves = free_moves(program.state(*id), segment);
+            moves.into_iter().flatten().for_each(|id| self.add(id));
+            next += 1;
+        }
+    }
+
+    fn clear(&mut self) {
+        self.seen.fill(0);
+        self.ids.clear();
+    }
+}
+
+/// Walks along a path, in all ways at once.
+pub(super) fn run(program: &Program, path: &str) -> Walk {
+    let (mut now, mut then) = (Reached::new(), Reached::new());
+    let mut segment = Segment::Start;
+    let mut steps = 0;
+    now.add(program.start);
+    now.close(program, segment);
+    for c in path.chars() {
+        let Some(after) = segment.then(c) else {
+            return Walk {
+                found: false,
+                steps,
+            };
+        };
+        segment = after;
+        steps += now.ids.len();
+        then.clear();
+        for (reads, next) in now.ids.iter().filter_map(|id| program.reads(*id)) {
+            if reads.contains(c) {
+                then.add(next);
+            }
+        }
+        then.close(program, segment);
+        std::mem::swap(&mut now, &mut then);
+    }
+    let accepts = |id: &Id| matches!(program.state(*id), State::Accept);
+    Walk {
+        found: segment == Segment::Name && now.ids.iter().any(accepts),
+        steps,
+    }
+}
+
+/// Where a state leads without reading.
+pub(super) fn free_moves(state: State, segment: Segment) -> [Option<Id>; 2] {
+    match state {
+        State::Split(one, other) => [Some(one), Some(other)],
+        State::Segments { skip, .. } if segment == Segment::Start => [Some(skip), None],
+        State::Star(next) | State::Segments { next, .. } => [Some(next), None],
+        _ => [None, None],
+    }
+}
+
+/// An empty text has no address that can be read, and on processors with masked vector loads a
+/// `memcmp` of no bytes there takes as long as a whole search: so empty ones are not compared.
+pub(super) fn begins_with(text: &[u8], start: &[u8]) -> bool {
+    start.is_empty() || text.starts_with(start)
+}
+
+/// See [`begins_with`].
+pub(super) fn ends_with(text: &[u8], end: &[u8]) -> bool {
+    end.is_empty() || text.ends_with(end)
+}

@@ -1,0 +1,194 @@
+//! Path patterns, and whether two of them can ever mean the same file.
+//!
+//! A lease on `path:<glob>` conflicts with another one exactly when some path is matched by both
+//! globs. This is decided, not guessed: see [`Glob::overlaps`].
+//!
+//! # Paths
+//!
+//! A path is relative to the root of the repository: one or more names joined by single `/`. A name
+//! is not empty, not `.` and not `..`; any other text is a name, compared character by character
+//! (Unicode scalar values; case matters, nothing is normalised). What is not such a path is matched
+//! by no glob.
+//!
+//! # Patterns
+//!
+//! | pattern | matches |
+//! |---|---|
+//! | `?` | one character, not `/` |
+//! | `*` | any run of characters without `/`, also an empty one, also a leading dot |
+//! | `**` as a whole segment | any number of segments, see below |
+//! | `[a-z_]` | one of these characters; a `]` at the very start and a `-` at either end are literal |
+//! | `[!a-z]`, `[^a-z]` | one character that is none of these, and not `/` |
+//! | `{a,b/c,}` | any of the alternatives; they may be empty, hold `/`, and nest |
+//! | `\*` | the character itself; letters and digits are not escaped, so `src\main.rs` is refused |
+//! | anything else | itself; `,` and `]` have no meaning outside of braces and classes |
+//!
+//! A whole pattern is matched against a whole path. So `src` matches the one entry `src`, and not
+//! `src/a.rs`.
+//!
+//! ## `**`
+//! As gitignore and globset have it. Followed by `/`, it stands for zero or more segments:
+//! `src/**/*.rs` matches `src/a.rs` and `src/x/y/a.rs`. At the end it stands for one or more:
+//! `src/**` matches everything below `src` and not `src` itself; `**` alone matches every path.
+//! Longer runs mean the same. Beside anything else in its segment, `**` is `*`: `a**b` is `a*b`.
+//! The asterisks must be written together: `{*}{*}` is no `**`. Where it depends on the choice of
+//! an alternative whether `**` is a whole segment, as in `{a,b/}**`, the pattern is refused.
+//!
+//! ## Slashes and dots
+//! - A trailing `/`, also that of an alternative, means everything below: `src/` is `src/**`.
+//! - Repeated slashes count as one, and `./` at the start of a segment is dropped.
+//! - A leading `/` is refused: an absolute path would be a lease on nothing. So is a slash that
+//!   leads, or follows another, only for some alternatives: write `{a/,}b` and not `{a,}/b`.
+//! - A choice of alternatives that leaves nothing at all, as in `{,a}`, matches nothing.
+//! - Segments `..` are refused, and so is `.` where it is not followed by `/`.
+//! - A class never matches `/`, and naming it there is refused.
+//!
+//! ## Refused too
+//! Control characters; a leading `!`, which would be a negation in gitignore (write `\!`); `{}`,
+//! `[]` and named classes (`[:alpha:]`); patterns that no path can match, such as `[.]`.
+//!
+//! # Bounds
+//! A pattern has at most [`GLOB_BYTES_MAX`] bytes, [`GLOB_ALTERNATIVES_MAX`] alternatives and
+//! [`GLOB_DEPTH_MAX`] nested braces. It is compiled once, to an automaton of fewer than
+//! [`GLOB_STATES_MAX`] states in which braces are branches, so nothing is ever expanded. Matching
+//! visits a state at most once a character; overlap visits a pair of states at most once for each of
+//! the four things that can be known about the segment so far.
+
+mod class;
+mod cursor;
+mod error;
+mod left;
+mod matching;
+mod overlap;
+mod parse;
+mod path;
+mod program;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+pub use error::GlobError;
+use program::Program;
+
+/// The most bytes a pattern may have.
+pub const GLOB_BYTES_MAX: usize = 512;
+/// The most alternatives a pattern may have, all its braces together.
+pub const GLOB_ALTERNATIVES_MAX: usize = 128;
+/// How deeply braces may nest.
+pub const GLOB_DEPTH_MAX: usize = 8;
+/// The most states a compiled pattern can have.
+///
+/// No pattern is refused for this. A byte makes at most one state that reads. The comma or brace
+/// before an alternative makes none; the alternative makes at most four that branch: its own, the
+/// one that `**` skips to, and for slashes that can end the pattern one before its braces and one at
+/// its own end.
+pub const GLOB_STATES_MAX: usize = 1024;
+
+const _: () = assert!(GLOB_BYTES_MAX + 3 * GLOB_ALTERNATIVES_MAX + 8 <= GLOB_STATES_MAX);
+
+/// A pattern for paths, checked and compiled; cheap to clone.
+///
+/// Globs are equal when their texts are, so `a//b` and `a/b` differ although they match the same.
+#[derive(Clone)]
+pub struct Glob(Arc<Inner>);
+
+struct Inner {
+    text: Box<str>,
+    program: Program,
+}
+
+impl Glob {
+    /// The pattern as it was written.
+    pub fn as_str(&self) -> &str {
+        &self.0.text
+    }
+
+    /// Whether the pattern matches this path.
+    pub fn matches(&self, path: &str) -> bool {
+        matching::matches(&self.0.program, path)
+    }
+
+    /// Whether there is a path that both patterns match.
+    ///
+    /// Exact and symmetric. Patterns that differ in the text before their first special character,
+    /// or after their last, are told apart by that alone.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || overlap::overlap(&self.0.program, &other.0.program)
+    }
+
+    /// A path that both patterns match, if there is one: an example for people.
+    ///
+    /// There is one exactly when [`Glob::overlaps`] says so. It is short, and the same each time,
+    /// whichever of the two is asked.
+    pub fn overlap_witness(&self, other: &Self) -> Option<String> {
+        let (one, other) = (self.min(other), self.max(other));
+        overlap::witness(&one.0.program, &other.0.program)
+    }
+}
+
+impl FromStr for Glob {
+    type Err = GlobError;
+
+    fn from_str(text: &str) -> Result<Self, GlobError> {
+        let program = Program::compile(parse::parse(text)?)?;
+        // A lease on nothing would look like protection. It also means that every glob overlaps
+        // itself, which `overlaps` relies on.
+        if !overlap::overlap(&program, &Program::everything()) {
+            return Err(GlobError::MatchesNothing { length: text.len() });
+        }
+        Ok(Self(Arc::new(Inner {
+            text: text.into(),
+            program,
+        })))
+    }
+}
+
+impl PartialEq for Glob {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for Glob {}
+
+impl PartialOrd for Glob {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Glob {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.as_str().cmp(other.as_str())
+    }
+}
+
+impl fmt::Display for Glob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for Glob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
+impl Serialize for Glob {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for Glob {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}

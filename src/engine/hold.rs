@@ -1,0 +1,84 @@
+//! How leases and attempts are kept: by a session, or for a time after the last renewal.
+
+use serde::{Deserialize, Serialize};
+
+use super::Engine;
+use super::command::{Actor, HoldRequest};
+use super::ids::{JournalTime, SessionId};
+use super::outcome::Refusal;
+
+/// What keeps a lease or an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Hold {
+    Session(SessionId),
+    Ttl { ttl_ms: u64, until: JournalTime },
+}
+
+impl Hold {
+    pub fn session(&self) -> Option<SessionId> {
+        match self {
+            Self::Session(session) => Some(*session),
+            Self::Ttl { .. } => None,
+        }
+    }
+
+    pub fn expires_at(&self) -> Option<JournalTime> {
+        match self {
+            Self::Session(_) => None,
+            Self::Ttl { until, .. } => Some(*until),
+        }
+    }
+
+    pub(super) fn renew(&mut self, now: JournalTime, ttl_ms_new: Option<u64>) {
+        if let Self::Ttl { ttl_ms, until } = self {
+            *ttl_ms = ttl_ms_new.unwrap_or(*ttl_ms);
+            *until = now.after_ms(*ttl_ms);
+        }
+    }
+}
+
+impl Engine {
+    pub(super) fn check_hold(&self, by: &Actor, request: HoldRequest) -> Result<(), Refusal> {
+        match request {
+            HoldRequest::TtlMs(ttl_ms) => self.check_ttl(ttl_ms),
+            HoldRequest::Session => {
+                let session = by.session().and_then(|id| self.state.sessions.get(&id));
+                match session {
+                    Some(session) if Some(&session.agent) == by.agent() => Ok(()),
+                    _ => Err(Refusal::Conflict(
+                        "this connection has no session to hold it: call session.open first, or give ttl_ms"
+                            .to_owned(),
+                    )),
+                }
+            }
+        }
+    }
+
+    pub(super) fn check_ttl(&self, ttl_ms: u64) -> Result<(), Refusal> {
+        let (min, max) = (self.limits.lease_ttl_ms_min, self.limits.lease_ttl_ms_max);
+        if (min..=max).contains(&ttl_ms) {
+            return Ok(());
+        }
+        Err(Refusal::Invalid {
+            path: "ttl_ms".to_owned(),
+            problem: format!("{ttl_ms} is not between {min} and {max}"),
+        })
+    }
+
+    /// The hold that `check_hold` allowed.
+    pub(super) fn hold(&self, by: &Actor, request: HoldRequest) -> Hold {
+        match (request, by.session()) {
+            (HoldRequest::TtlMs(ttl_ms), _) => Hold::Ttl {
+                ttl_ms,
+                until: self.state.now.after_ms(ttl_ms),
+            },
+            (HoldRequest::Session, Some(session)) => Hold::Session(session),
+            // `check_hold` refuses this; a hold that lapses at once is the safe reading of it.
+            (HoldRequest::Session, None) => Hold::Ttl {
+                ttl_ms: self.limits.lease_ttl_ms_min,
+                until: self.state.now,
+            },
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! Identifiers and names: fixed capacity, checked once where they enter.
+//!
+//! Text names are stored inline (`heapless`), so the bound is part of the type and a name can never
+//! grow past what the limits table promises. Numbers are newtypes, so a task can never be passed
+//! where a lease is meant.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// Why a text is not a valid name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    #[error("{what} must not be empty")]
+    Empty { what: &'static str },
+    #[error("{what} is {length} bytes long, at most {max} are allowed")]
+    TooLong {
+        what: &'static str,
+        length: usize,
+        max: usize,
+    },
+    #[error("{what} contains {found:?}; {allowed}")]
+    BadCharacter {
+        what: &'static str,
+        found: char,
+        allowed: &'static str,
+    },
+}
+
+/// Letters, digits and `-_.`, starting with a letter, a digit or `_`: safe in paths, URLs and labels.
+fn is_slug(index: usize, c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_' || (index > 0 && matches!(c, '-' | '.'))
+}
+
+/// A slug that may have parts: `/`, `:`, `@` and `+` join them.
+fn is_path_like(index: usize, c: char) -> bool {
+    is_slug(index, c) || (index > 0 && matches!(c, '/' | ':' | '@' | '+'))
+}
+
+/// Anything that can be printed on one line.
+fn is_line(_index: usize, c: char) -> bool {
+    !c.is_control()
+}
+
+const SLUG: &str = "letters, digits and '-_.' are allowed, the first one a letter, digit or '_'";
+const PATH_LIKE: &str =
+    "letters, digits and '-_./:@+' are allowed, the first one a letter, digit or '_'";
+const LINE: &str = "control characters are not allowed";
+
+macro_rules! text_names {
+    ($($(#[$doc:meta])* $name:ident[$max:literal] = $what:literal, $rule:ident, $allowed:expr;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(heapless::String<$max, u16>);
+
+        text_name!($name[$max] = $what, $rule, $allowed, |text| {
+            let mut inner = heapless::String::new();
+            inner.push_str(text).map(|()| Self(inner)).ok()
+        });
+    )*};
+}
+
+/// Long texts that most things do without: inline they would make everything as large as they may
+/// become, and every move of a command a copy of a thousand bytes.
+macro_rules! long_texts {
+    ($($(#[$doc:meta])* $name:ident[$max:literal] = $what:literal, $rule:ident, $allowed:expr;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Box<str>);
+
+        text_name!($name[$max] = $what, $rule, $allowed, |text| {
+            (text.len() <= $max).then(|| Self(text.into()))
+        });
+    )*};
+}
+
+/// What all texts can do; `$store` keeps one that is short enough.
+macro_rules! text_name {
+    ($name:ident[$max:literal] = $what:literal, $rule:ident, $allowed:expr, |$text:ident| $store:expr) => {
+        impl $name {
+            /// The most bytes such a name may have.
+            pub const BYTES_MAX: usize = $max;
+            /// What the name is called in error texts.
+            pub const WHAT: &'static str = $what;
+
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = NameError;
+
+            fn from_str($text: &str) -> Result<Self, NameError> {
+                if $text.is_empty() {
+                    return Err(NameError::Empty { what: $what });
+                }
+                let bad = $text.char_indices().find(|(i, c)| !$rule(*i, *c));
+                if let Some((_, found)) = bad {
+                    return Err(NameError::BadCharacter {
+                        what: $what,
+                        found,
+                        allowed: $allowed,
+                    });
+                }
+                let stored: Option<Self> = $store;
+                stored.ok_or(NameError::TooLong {
+                    what: $what,
+                    length: $text.len(),
+                    max: $max,
+                })
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(self.as_str(), f)
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                deserializer.deserialize_str(NameVisitor(std::marker::PhantomData))
+            }
+        }
+    };
+}
+
+/// Reads any of the names from a string without an intermediate allocation.
+struct NameVisitor<T>(std::marker::PhantomData<T>);
+
+impl<T: FromStr<Err = NameError>> serde::de::Visitor<'_> for NameVisitor<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {
+        text.parse().map_err(E::custom)
+    }
+}
+
+text_names! {
+    /// Names a project.
+    ProjectName[64] = "a project name", is_slug, SLUG;
+    /// Names an agent.
+    AgentName[64] = "an agent name", is_slug, SLUG;
+    /// What program an agent is: `claude-code`, `codex`, `shell`.
+    AgentKind[32] = "an agent kind", is_slug, SLUG;
+    /// One thing an agent can do, or a task needs.
+    Capability[64] = "a capability", is_path_like, PATH_LIKE;
+    /// Names a topic.
+    Topic[128] = "a topic", is_path_like, PATH_LIKE;
+    /// The name of a label.
+    LabelKey[64] = "a label name", is_path_like, PATH_LIKE;
+    /// The value of a label.
+    LabelValue[128] = "a label value", is_line, LINE;
+    /// The key of a context entry.
+    ContextKey[256] = "a context key", is_path_like, PATH_LIKE;
+    /// The key under which tasks share a concurrency cap.
+    ConcurrencyKey[128] = "a concurrency key", is_path_like, PATH_LIKE;
+    /// Makes submitting the same task twice one task.
+    IdempotencyKey[128] = "an idempotency key", is_line, LINE;
+    /// Makes sending the same request twice one effect.
+    RequestId[64] = "a request_id", is_line, LINE;
+    /// The title of a task or the subject of a message.
+    Title[200] = "a title", is_line, LINE;
+    /// Unique over all nodes: names one proposed command.
+    CommandId[48] = "a command id", is_slug, SLUG;
+    /// One run of one coordinator.
+    NodeId[32] = "a node id", is_slug, SLUG;
+    /// Names a token; not its secret.
+    TokenId[32] = "a token id", is_slug, SLUG;
+}
+
+long_texts! {
+    /// A short remark for people and other agents.
+    Note[1000] = "a note", is_note, NOTE;
+}
+
+const NOTE: &str = "control characters other than newline and tab are not allowed";
+
+/// Several lines of text.
+fn is_note(_index: usize, c: char) -> bool {
+    !c.is_control() || matches!(c, '\n' | '\t')
+}
+
+macro_rules! numbers {
+    ($($(#[$doc:meta])* $name:ident;)*) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub u64);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(&self.0, f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = std::num::ParseIntError;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                text.parse().map(Self)
+            }
+        }
+    )*};
+}
+
+numbers! {
+    /// A task of a project; grows with every submission.
+    TaskId;
+    /// A lease of a project.
+    LeaseId;
+    /// A message of a project; grows with every message sent.
+    MessageId;
+    /// A session of a project.
+    SessionId;
+    /// Grows with every grant in a project; an operation that carries a stale one is refused.
+    FencingToken;
+    /// Where a record stands in the journal of its project; grows, gaps are allowed.
+    Position;
+    /// Counts how often a project's journal lost its tail and was taken up again.
+    Epoch;
+    /// Counts changes of the shared context of a project.
+    Revision;
+    /// Milliseconds of journal time: it only moves forward, and says nothing about the wall clock.
+    JournalTime;
+}
+
+impl JournalTime {
+    /// This time and `milliseconds` more, capped at the end of time.
+    #[must_use]
+    pub fn after_ms(self, milliseconds: u64) -> Self {
+        Self(self.0.saturating_add(milliseconds))
+    }
+
+    /// How long ago `earlier` was; 0 when it lies ahead.
+    pub fn since_ms(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+/// Where a subscriber, a mailbox reader or a resumed session stands: `epoch:position`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Cursor {
+    pub epoch: Epoch,
+    pub position: Position,
+}
+
+/// A text that is no cursor.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a cursor is written epoch:position, two numbers")]
+pub struct CursorError;
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.epoch, self.position)
+    }
+}
+
+impl FromStr for Cursor {
+    type Err = CursorError;
+
+    fn from_str(text: &str) -> Result<Self, CursorError> {
+        let (epoch, position) = text.split_once(':').ok_or(CursorError)?;
+        Ok(Self {
+            epoch: epoch.parse().map_err(|_| CursorError)?,
+            position: position.parse().map_err(|_| CursorError)?,
+        })
+    }
+}
+
+impl Serialize for Cursor {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Cursor {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}

@@ -1,0 +1,286 @@
+//! The engine: the state of one project, a pure fold over its journal.
+//!
+//! No IO, no clock, no randomness: time, ids and secrets' hashes come in with the commands. Applying
+//! is total: whatever the journal holds, it answers with an outcome or a refusal and never panics.
+//!
+//! Every rule is a `check_…` that only looks, followed by a commit that cannot fail. Admission asks
+//! the same checks, so a command that could do nothing costs no write.
+//!
+//! What can be computed from the state (deadlines, the order of ready tasks, who holds what) lives in
+//! `index`, is never stored, and is kept right by taking an item out, changing it, putting it back.
+
+pub mod agents;
+pub mod command;
+pub mod context;
+mod deadlines;
+pub mod event;
+pub mod glob;
+pub mod hold;
+pub mod ids;
+mod index;
+pub mod leases;
+pub mod limits;
+pub mod messages;
+pub mod outcome;
+pub mod payload;
+pub mod resource;
+mod sessions;
+pub mod state;
+pub mod system;
+pub mod tasks;
+
+use std::sync::Arc;
+
+use command::{Action, Actor, Command};
+use event::{Change, Event};
+use ids::{JournalTime, Position, RequestId};
+use index::Index;
+use limits::Limits;
+use outcome::{Answer, Outcome, Refusal};
+use state::State;
+
+/// The state of one project and what follows from it.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    limits: Limits,
+    state: State,
+    index: Index,
+    changes: Vec<Change>,
+    signals: Signals,
+}
+
+/// What applying one record did.
+#[derive(Debug, Clone)]
+pub struct Applied {
+    pub answer: Answer,
+    /// `None` when nothing changed.
+    pub event: Option<Arc<Event>>,
+    pub signals: Signals,
+}
+
+/// Which waiting requests may have become possible.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Signals {
+    /// A task became ready, or an agent or a concurrency key became free for one.
+    pub claimable: bool,
+    /// A resource became free.
+    pub leasable: bool,
+}
+
+impl Engine {
+    pub fn new(limits: Limits) -> Self {
+        Self::from_state(limits, State::default())
+    }
+
+    /// Takes up a state that a snapshot kept.
+    pub fn from_state(limits: Limits, state: State) -> Self {
+        let index = Index::of(&state);
+        Self {
+            limits,
+            state,
+            index,
+            changes: Vec::new(),
+            signals: Signals::default(),
+        }
+    }
+
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Journal time as of the last record.
+    pub fn now(&self) -> JournalTime {
+        self.state.now
+    }
+
+    /// When the next deadline falls due.
+    pub fn next_deadline(&self) -> Option<JournalTime> {
+        self.index.deadlines.first().map(|(at, _)| *at)
+    }
+
+    /// Applies one record. Deadlines that are due by its time come first.
+    pub fn apply(&mut self, position: Position, at_ms: JournalTime, command: &Command) -> Applied {
+        self.state.position = position;
+        self.advance(at_ms);
+        let answer = self.answer(command);
+        Applied {
+            answer,
+            event: self.take_event(),
+            signals: std::mem::take(&mut self.signals),
+        }
+    }
+
+    /// Whether `action` would be refused now; the same checks that applying makes.
+    pub fn check(&self, by: &Actor, action: &Action) -> Result<(), Refusal> {
+        match action {
+            Action::Tick
+            | Action::NodeStart(_)
+            | Action::SessionLost(_)
+            | Action::MessageTake(_)
+            | Action::MessageAck(_) => Ok(()),
+            Action::SessionOpen(open) => self.check_session_open(by, open),
+            Action::SessionResume(resume) => self.check_session_resume(by, resume),
+            Action::SessionClose(close) => self.check_session_close(by, close),
+            Action::AgentUpdate(update) => self.check_agent_update(by, update),
+            Action::AgentRemove(remove) => self.check_agent_remove(by, remove),
+            Action::TaskSubmit(submit) => self.check_task_submit(by, submit),
+            Action::TaskClaim(claim) => self.check_task_claim(by, claim),
+            Action::TaskProgress(c) => self.check_attempt(by, c.task, c.fence).map(|_| ()),
+            Action::TaskComplete(complete) => self.check_task_complete(by, complete),
+            Action::TaskFail(c) => self.check_attempt(by, c.task, c.fence).map(|_| ()),
+            Action::TaskRelease(c) => self.check_attempt(by, c.task, c.fence).map(|_| ()),
+            Action::TaskHandoff(handoff) => self.check_task_handoff(by, handoff),
+            Action::TaskCancel(cancel) => self.check_task_cancel(by, cancel),
+            Action::TaskRetry(retry) => self.check_task_retry(by, retry),
+            Action::LeaseAcquire(acquire) => self.check_lease_acquire(by, acquire).map(|_| ()),
+            Action::LeaseRenew(renew) => self.check_lease_renew(by, renew),
+            Action::LeaseRelease(release) => self.check_lease_release(by, release),
+            Action::LeaseRevoke(revoke) => self.check_lease_revoke(by, revoke),
+            Action::MessageSend(send) => self.check_message_send(by, send),
+            Action::ContextPut(put) => self.check_context_put(put),
+            Action::ContextDelete(delete) => self.check_context_delete(delete),
+            Action::TokenCreate(create) => self.check_token_create(by, create),
+            Action::TokenRevoke(revoke) => self.check_token_revoke(by, revoke),
+            Action::ProjectCreate(create) => self.check_project_create(by, create),
+        }
+    }
+
+    /// The answer already given to this agent's request of the same id, if it is remembered.
+    pub fn remembered(&self, by: &Actor, id: &RequestId, action: &Action) -> Option<Answer> {
+        #[cfg(feature = "planted-bugs")]
+        if crate::planted::is_on(crate::planted::Bug::RepeatedTwice) {
+            return None;
+        }
+        let known = self.state.answers.get(by.agent()?)?;
+        let (_, operation, outcome) = known.iter().find(|(known_id, ..)| known_id == id)?;
+        if **operation == *action.name() {
+            return Some(Ok(self.with_payload(outcome.clone())));
+        }
+        Some(Err(Refusal::Conflict(format!(
+            "request_id {id} was already used for {operation}"
+        ))))
+    }
+
+    fn answer(&mut self, command: &Command) -> Answer {
+        if let Some(id) = &command.request_id
+            && let Some(answer) = self.remembered(&command.by, id, &command.action)
+        {
+            return answer;
+        }
+        self.check(&command.by, &command.action)?;
+        if let Some(agent) = command.by.agent() {
+            self.ensure_agent(agent)?;
+        }
+        let outcome = self.commit(&command.by, &command.action)?;
+        if let Some(id) = &command.request_id {
+            self.remember(&command.by, id, &command.action, &outcome);
+        }
+        Ok(outcome)
+    }
+
+    /// Carries out what was checked. The only refusals left are those that must look at the same
+    /// things as the change itself (which ports of a pool are free).
+    fn commit(&mut self, by: &Actor, action: &Action) -> Answer {
+        match action {
+            Action::Tick => {}
+            Action::NodeStart(start) => self.node_start(start),
+            Action::SessionOpen(open) => return Ok(self.session_open(by, open)),
+            Action::SessionResume(resume) => return Ok(self.session_resume(resume)),
+            Action::SessionClose(close) => self.session_close(close),
+            Action::SessionLost(lost) => self.session_lost(lost),
+            Action::AgentUpdate(update) => self.agent_update(by, update),
+            Action::AgentRemove(remove) => self.agent_remove(remove),
+            Action::TaskSubmit(submit) => return Ok(self.task_submit(by, submit)),
+            Action::TaskClaim(claim) => {
+                return Ok(Outcome::Claimed(self.task_claim(by, claim).map(Box::new)));
+            }
+            Action::TaskProgress(progress) => return Ok(self.task_progress(progress)),
+            Action::TaskComplete(complete) => return Ok(self.task_complete(by, complete)),
+            Action::TaskFail(fail) => return Ok(self.task_fail(fail)),
+            Action::TaskRelease(release) => self.task_release(release),
+            Action::TaskHandoff(handoff) => self.task_handoff(handoff),
+            Action::TaskCancel(cancel) => self.task_cancel(cancel),
+            Action::TaskRetry(retry) => self.task_retry(retry),
+            Action::LeaseAcquire(acquire) => return self.lease_acquire(by, acquire),
+            Action::LeaseRenew(renew) => return Ok(self.lease_renew(renew)),
+            Action::LeaseRelease(release) => self.lease_release(release),
+            Action::LeaseRevoke(revoke) => self.lease_revoke(revoke),
+            Action::MessageSend(send) => return Ok(self.message_send(by, send)),
+            Action::MessageTake(take) => return Ok(self.message_take(by, take)),
+            Action::MessageAck(ack) => return Ok(self.message_ack(by, ack)),
+            Action::ContextPut(put) => return Ok(self.context_put(by, put)),
+            Action::ContextDelete(delete) => return Ok(self.context_delete(by, delete)),
+            Action::TokenCreate(create) => self.token_create(create),
+            Action::TokenRevoke(revoke) => self.token_revoke(&revoke.token, "revoked"),
+            Action::ProjectCreate(create) => self.project_create(create),
+        }
+        Ok(Outcome::Done)
+    }
+
+    /// Keeps an answer for a repeated request. "Nothing to claim" is no effect, so it is not kept.
+    fn remember(&mut self, by: &Actor, id: &RequestId, action: &Action, outcome: &Outcome) {
+        let Some(agent) = by.agent() else { return };
+        if matches!(outcome, Outcome::Claimed(None)) || !self.state.agents.contains_key(agent) {
+            return;
+        }
+        let known = self.state.answers.entry(agent.clone()).or_default();
+        let outcome = without_payload(outcome.clone());
+        known.push_back((id.clone(), action.name().into(), outcome));
+        while known.len() as u64 > self.limits.request_ids_per_agent_max {
+            known.pop_front();
+        }
+    }
+
+    /// Puts back what [`without_payload`] left out, as long as the task is known.
+    fn with_payload(&self, mut outcome: Outcome) -> Outcome {
+        if let Some(grant) = grant_of(&mut outcome)
+            && let Some(task) = self.state.tasks.get(&grant.task)
+        {
+            grant.payload.clone_from(&task.payload);
+            grant.handoff.clone_from(&task.handoff);
+        }
+        outcome
+    }
+
+    fn change(&mut self, change: Change) {
+        self.changes.push(change);
+    }
+
+    fn take_event(&mut self) -> Option<Arc<Event>> {
+        if self.changes.is_empty() {
+            return None;
+        }
+        let event = Arc::new(Event {
+            position: self.state.position,
+            at_ms: self.state.now,
+            changes: std::mem::take(&mut self.changes),
+        });
+        self.state.history.push(Arc::clone(&event), &self.limits);
+        Some(event)
+    }
+
+    /// Whether the derived structures are what the state says; for tests, after every step.
+    pub fn is_consistent(&self) -> bool {
+        self.index == Index::of(&self.state)
+    }
+}
+
+/// Remembered answers must not keep payloads alive that no limit counts any more.
+fn without_payload(mut outcome: Outcome) -> Outcome {
+    if let Some(grant) = grant_of(&mut outcome) {
+        grant.payload = None;
+        grant.handoff = None;
+    }
+    outcome
+}
+
+fn grant_of(outcome: &mut Outcome) -> Option<&mut outcome::Grant> {
+    match outcome {
+        Outcome::Claimed(grant) | Outcome::Completed { next: grant } => grant.as_deref_mut(),
+        _ => None,
+    }
+}

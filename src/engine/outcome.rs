@@ -1,0 +1,168 @@
+//! What an applied command answers: an outcome, or a refusal.
+
+use serde::{Deserialize, Serialize};
+
+use super::command::Labels;
+use super::ids::{
+    AgentName, FencingToken, JournalTime, LeaseId, MessageId, Note, Revision, SessionId, TaskId,
+    Title,
+};
+use super::limits::LimitExceeded;
+use super::payload::Payload;
+use super::resource::Resource;
+use super::tasks::Handoff;
+
+/// What came of a command that was carried out.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Carried out, nothing more to say.
+    Done,
+    Session(SessionOutcome),
+    Submitted(Vec<Submitted>),
+    /// `None`: nothing to claim.
+    Claimed(Option<Box<Grant>>),
+    Completed {
+        next: Option<Box<Grant>>,
+    },
+    Failed(FailOutcome),
+    Lease(Box<LeaseGrant>),
+    Renewed {
+        expires_at: Option<JournalTime>,
+    },
+    Sent(SendOutcome),
+    Taken(Vec<MessageId>),
+    Acked {
+        acked: Vec<MessageId>,
+        unknown: Vec<MessageId>,
+    },
+    Context {
+        revision: Revision,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionOutcome {
+    pub session: SessionId,
+    /// Counts the connections of the session; a later report about an earlier one is ignored.
+    pub connection: u64,
+    pub resumed: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Submitted {
+    pub task: TaskId,
+    /// The idempotency key was known: this is the task submitted then.
+    pub existing: bool,
+}
+
+/// A claimed attempt, with all that is needed to do the work.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Grant {
+    pub task: TaskId,
+    pub attempt: u32,
+    pub fence: FencingToken,
+    pub title: Title,
+    #[serde(default)]
+    pub payload: Option<Payload>,
+    #[serde(default)]
+    pub labels: Labels,
+    pub submitted_by: AgentName,
+    #[serde(default)]
+    pub handoff: Option<Handoff>,
+    #[serde(default)]
+    pub last_error: Option<Note>,
+    /// When a claim that no session holds lapses unless it is renewed.
+    #[serde(default)]
+    pub expires_at: Option<JournalTime>,
+    /// When the attempt is over whatever happens.
+    #[serde(default)]
+    pub timeout_at: Option<JournalTime>,
+}
+
+/// What becomes of a task whose attempt failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailOutcome {
+    /// It will be tried again, not before this time.
+    Retry { not_before: JournalTime },
+    /// No further attempt: it is in the dead letters.
+    Dead,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaseGrant {
+    pub lease: LeaseId,
+    pub fence: FencingToken,
+    pub resources: Vec<Resource>,
+    #[serde(default)]
+    pub expires_at: Option<JournalTime>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SendOutcome {
+    /// `None`: nobody took it, so it is not kept.
+    pub message: Option<MessageId>,
+    pub thread: Option<MessageId>,
+    pub recipients: Vec<(AgentName, Delivery)>,
+}
+
+/// What happened to a message at one recipient.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Delivery {
+    /// In the mailbox of an agent that is connected now.
+    Live,
+    /// In the mailbox of an agent that is not.
+    Queued,
+    /// No agent of that name has been here.
+    Unknown,
+    /// The mailbox is full: not delivered.
+    Full,
+}
+
+/// Why a command was not carried out. It changed nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    NotFound(String),
+    /// The state of things forbids it.
+    Conflict(String),
+    /// Other leases stand in the way.
+    LeaseConflict(Vec<LeaseConflict>),
+    StaleFence {
+        what: String,
+        given: FencingToken,
+        current: Option<FencingToken>,
+    },
+    Limit(LimitExceeded),
+    Forbidden(String),
+    /// A value that only the state shows to be wrong.
+    Invalid {
+        path: String,
+        problem: String,
+    },
+}
+
+/// One lease that stands in the way of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeaseConflict {
+    pub lease: LeaseId,
+    pub holder: AgentName,
+    /// The resource that is held.
+    pub held: Resource,
+    /// The resource that was asked for.
+    pub wanted: String,
+    /// A path that both match, where both are globs.
+    pub example: Option<String>,
+    /// The holder is gone; the resource opens at this time.
+    pub opens_at: Option<JournalTime>,
+}
+
+impl From<LimitExceeded> for Refusal {
+    fn from(limit: LimitExceeded) -> Self {
+        Self::Limit(limit)
+    }
+}
+
+/// The answer to an applied command.
+pub type Answer = Result<Outcome, Refusal>;

@@ -1,0 +1,201 @@
+//! Sessions: opened, resumed within their grace, closed, lost.
+
+use super::Engine;
+use super::agents::{Session, SessionState, check_description, describe, replace_some};
+use super::command::{
+    Actor, LostReason, NodeStart, SessionClose, SessionLost, SessionOpen, SessionResume,
+};
+use super::event::{Change, ChangeKind, Subject};
+use super::ids::SessionId;
+use super::limits::check_limit;
+use super::outcome::{Outcome, Refusal, SessionOutcome};
+
+impl Engine {
+    pub(super) fn check_session_open(&self, by: &Actor, open: &SessionOpen) -> Result<(), Refusal> {
+        let limits = &self.limits;
+        self.check_new_agent(by.agent())?;
+        check_description(limits, open.capabilities.as_ref(), open.labels.as_ref())?;
+        check_limit!(limits, session_grace_ms_max, open.grace_ms)?;
+        check_limit!(limits, sessions_max, self.state.sessions.len() + 1)?;
+        if let Some(agent) = by.agent() {
+            let sessions = self.sessions_of(agent).count();
+            check_limit!(limits, sessions_per_agent_max, sessions + 1)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn session_open(&mut self, by: &Actor, open: &SessionOpen) -> Outcome {
+        let id = self.state.last.session();
+        let Some(agent) = by.agent().and_then(|name| self.state.agents.get_mut(name)) else {
+            return Outcome::Done;
+        };
+        let name = agent.name.clone();
+        replace_some(&mut agent.kind, open.kind.clone());
+        describe(agent, open.capabilities.as_ref(), open.labels.as_ref());
+        let session = Session {
+            id,
+            agent: name.clone(),
+            node: open.node.clone(),
+            state: SessionState::Live,
+            resume_hash: open.resume_hash.as_str().into(),
+            grace_ms: open.grace_ms,
+            connection: 1,
+            opened_at: self.state.now,
+        };
+        self.index.add_session(&session);
+        self.state.sessions.insert(id, session);
+        self.signals.claimable |= open.capabilities.is_some();
+        self.change(about(ChangeKind::SessionOpened, id).agent(&name));
+        self.refresh_presence(&name, "session opened");
+        Outcome::Session(SessionOutcome {
+            session: id,
+            connection: 1,
+            resumed: false,
+        })
+    }
+
+    pub(super) fn check_session_resume(
+        &self,
+        by: &Actor,
+        resume: &SessionResume,
+    ) -> Result<(), Refusal> {
+        let session = self.state.sessions.get(&resume.session);
+        let known = session.filter(|s| {
+            // One answer for "no such session", "another agent's" and "wrong secret": a guesser learns nothing.
+            Some(&s.agent) == by.agent() && *s.resume_hash == *resume.resume_hash
+        });
+        match known {
+            Some(_) => Ok(()),
+            None => Err(Refusal::NotFound(format!(
+                "session {} to resume: it ended, or the secret is wrong; open a new one",
+                resume.session
+            ))),
+        }
+    }
+
+    pub(super) fn session_resume(&mut self, resume: &SessionResume) -> Outcome {
+        let node = resume.node.clone();
+        let outcome = self.with_session(resume.session, |session| {
+            session.state = SessionState::Live;
+            session.node = node;
+            session.connection += 1;
+            session.connection
+        });
+        let Some((agent, connection)) = outcome else {
+            return Outcome::Done;
+        };
+        self.change(about(ChangeKind::SessionResumed, resume.session).agent(&agent));
+        self.refresh_presence(&agent, "session resumed");
+        Outcome::Session(SessionOutcome {
+            session: resume.session,
+            connection,
+            resumed: true,
+        })
+    }
+
+    pub(super) fn check_session_close(
+        &self,
+        by: &Actor,
+        close: &SessionClose,
+    ) -> Result<(), Refusal> {
+        let session = self.state.sessions.get(&close.session);
+        match session {
+            Some(session) if by.is_operator() || Some(&session.agent) == by.agent() => Ok(()),
+            _ => Err(Refusal::NotFound(format!("session {}", close.session))),
+        }
+    }
+
+    pub(super) fn session_close(&mut self, close: &SessionClose) {
+        self.session_ends(close.session, "closed", true);
+    }
+
+    pub(super) fn session_lost(&mut self, lost: &SessionLost) {
+        let current = self.state.sessions.get(&lost.session);
+        if current.is_some_and(|s| s.connection == lost.connection) {
+            self.session_to_grace(lost.session, lost.reason);
+        }
+    }
+
+    /// Sessions that another run of a coordinator served have lost their connection. Those of the
+    /// sole coordinator's own run have not: its start may reach the journal late, if the disk is full.
+    pub(super) fn node_start(&mut self, start: &NodeStart) {
+        let stranded: Vec<SessionId> = self
+            .state
+            .sessions
+            .values()
+            .filter(|s| s.state == SessionState::Live && (s.node == start.node) != start.sole)
+            .map(|s| s.id)
+            .collect();
+        for session in stranded {
+            self.session_to_grace(session, LostReason::NodeRestarted);
+        }
+    }
+
+    fn session_to_grace(&mut self, id: SessionId, reason: LostReason) {
+        let now = self.state.now;
+        let changed = self.with_session(id, |session| {
+            let was_live = session.state == SessionState::Live;
+            if was_live {
+                let until = now.after_ms(session.grace_ms);
+                session.state = SessionState::Grace { until };
+            }
+            was_live
+        });
+        let Some((agent, true)) = changed else { return };
+        let change = about(ChangeKind::SessionLost, id).agent(&agent);
+        self.change(change.reason(reason.as_str()));
+        self.refresh_presence(&agent, reason.as_str());
+    }
+
+    pub(super) fn session_grace_ends(&mut self, id: SessionId) {
+        self.session_ends(id, "not resumed in time", false);
+    }
+
+    /// Ends a session and frees what it held: orderly without delay, abruptly with a lock-delay and
+    /// an offer to the same agent.
+    fn session_ends(&mut self, id: SessionId, reason: &str, orderly: bool) {
+        let Some(session) = self.state.sessions.remove(&id) else {
+            return;
+        };
+        self.index.remove_session(&session);
+        let tasks = self.index.session_tasks.get(&id).cloned();
+        for task in tasks.into_iter().flatten() {
+            if orderly {
+                self.attempt_released(task, "session closed");
+            } else {
+                self.attempt_lost(task, "its session ended");
+            }
+        }
+        #[cfg(feature = "planted-bugs")]
+        if crate::planted::is_on(crate::planted::Bug::HoldsOutliveSession) {
+            return;
+        }
+        let leases = self.index.session_leases.get(&id).cloned();
+        for lease in leases.into_iter().flatten() {
+            if orderly {
+                self.lease_ends(lease, ChangeKind::LeaseReleased, "session closed");
+            } else {
+                self.lease_lapses(lease, "its session ended");
+            }
+        }
+        let change = about(ChangeKind::SessionEnded, id).agent(&session.agent);
+        self.change(change.reason(reason));
+        self.refresh_presence(&session.agent, reason);
+    }
+
+    fn with_session<T>(
+        &mut self,
+        id: SessionId,
+        change: impl FnOnce(&mut Session) -> T,
+    ) -> Option<(super::ids::AgentName, T)> {
+        let session = self.state.sessions.get_mut(&id)?;
+        self.index.remove_session(session);
+        let result = change(session);
+        self.index.add_session(session);
+        Some((session.agent.clone(), result))
+    }
+}
+
+fn about(kind: ChangeKind, session: SessionId) -> Change {
+    Change::new(kind).about(Subject::Session(session))
+}

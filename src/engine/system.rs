@@ -1,0 +1,139 @@
+//! The system project: tokens and the list of projects. Every deployment has exactly one.
+
+use serde::{Deserialize, Serialize};
+
+use super::Engine;
+use super::command::{Actor, ProjectCreate, ProjectScope, Role, TokenCreate, TokenRevoke};
+use super::event::{Change, ChangeKind, Subject};
+use super::ids::{AgentName, JournalTime, TokenId};
+use super::limits::check_limit;
+use super::outcome::Refusal;
+
+/// What a secret stands for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Token {
+    pub id: TokenId,
+    pub secret_hash: Box<str>,
+    pub agent: AgentName,
+    pub role: Role,
+    pub projects: ProjectScope,
+    pub created_at: JournalTime,
+    #[serde(default)]
+    pub expires_at: Option<JournalTime>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Project {
+    pub created_at: JournalTime,
+}
+
+impl Engine {
+    /// The token whose secret has this SHA-256, as hex.
+    pub fn token_by_hash(&self, secret_hash: &str) -> Option<&Token> {
+        let id = self.index.token_by_hash.get(secret_hash)?;
+        self.state.tokens.get(id)
+    }
+
+    pub(super) fn check_token_create(
+        &self,
+        by: &Actor,
+        create: &TokenCreate,
+    ) -> Result<(), Refusal> {
+        operators_only(by)?;
+        let limits = &self.limits;
+        check_limit!(limits, tokens_max, self.state.tokens.len() + 1)?;
+        if let ProjectScope::Only(projects) = &create.projects {
+            check_limit!(limits, projects_per_token_max, projects.len())?;
+            let unknown = projects
+                .iter()
+                .find(|p| !self.state.projects.contains_key(*p));
+            if let Some(project) = unknown {
+                return Err(Refusal::NotFound(format!(
+                    "project {project}: create it first with project.create"
+                )));
+            }
+        }
+        let taken = self.state.tokens.contains_key(&create.token)
+            || self
+                .index
+                .token_by_hash
+                .contains_key(create.secret_hash.as_str());
+        if taken {
+            return Err(Refusal::Conflict(format!("token {} exists", create.token)));
+        }
+        Ok(())
+    }
+
+    pub(super) fn token_create(&mut self, create: &TokenCreate) {
+        let token = Token {
+            id: create.token.clone(),
+            secret_hash: create.secret_hash.as_str().into(),
+            agent: create.agent.clone(),
+            role: create.role,
+            projects: create.projects.clone(),
+            created_at: self.state.now,
+            expires_at: create.ttl_ms.map(|ms| self.state.now.after_ms(ms)),
+        };
+        self.index.add_token(&token);
+        self.change(of_token(ChangeKind::TokenCreated, &token));
+        self.state.tokens.insert(token.id.clone(), token);
+    }
+
+    pub(super) fn check_token_revoke(
+        &self,
+        by: &Actor,
+        revoke: &TokenRevoke,
+    ) -> Result<(), Refusal> {
+        operators_only(by)?;
+        if self.state.tokens.contains_key(&revoke.token) {
+            return Ok(());
+        }
+        Err(Refusal::NotFound(format!("token {}", revoke.token)))
+    }
+
+    pub(super) fn token_revoke(&mut self, id: &TokenId, reason: &str) {
+        if let Some(token) = self.state.tokens.remove(id) {
+            self.index.remove_token(&token);
+            self.change(of_token(ChangeKind::TokenRevoked, &token).reason(reason));
+        }
+    }
+
+    pub(super) fn check_project_create(
+        &self,
+        by: &Actor,
+        create: &ProjectCreate,
+    ) -> Result<(), Refusal> {
+        operators_only(by)?;
+        if self.state.projects.contains_key(&create.project) {
+            return Err(Refusal::Conflict(format!(
+                "project {} exists",
+                create.project
+            )));
+        }
+        let projects = self.state.projects.len() + 1;
+        Ok(check_limit!(self.limits, projects_max, projects)?)
+    }
+
+    pub(super) fn project_create(&mut self, create: &ProjectCreate) {
+        let project = Project {
+            created_at: self.state.now,
+        };
+        self.state.projects.insert(create.project.clone(), project);
+        let subject = Subject::Project(create.project.clone());
+        self.change(Change::new(ChangeKind::ProjectCreated).about(subject));
+    }
+}
+
+/// The node itself administers at first start, before there is any token.
+fn operators_only(by: &Actor) -> Result<(), Refusal> {
+    match by {
+        Actor::Node(_) => Ok(()),
+        Actor::Agent { .. } if by.is_operator() => Ok(()),
+        Actor::Agent { .. } => Err(Refusal::Forbidden("only an operator does this".to_owned())),
+    }
+}
+
+fn of_token(kind: ChangeKind, token: &Token) -> Change {
+    let subject = Subject::Token(token.id.clone());
+    Change::new(kind).agent(&token.agent).about(subject)
+}

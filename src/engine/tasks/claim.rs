@@ -1,0 +1,145 @@
+//! Claiming: which task an agent gets, and the attempt it then holds.
+
+use super::super::Engine;
+use super::super::command::{Actor, ClaimFilter, TaskClaim};
+use super::super::event::ChangeKind;
+use super::super::ids::{AgentName, TaskId};
+use super::super::index::{ReadyGroup, ReadyKey};
+use super::super::outcome::{Grant, Refusal};
+use super::{Attempt, Task, TaskState, about};
+
+impl Engine {
+    pub(in super::super) fn check_task_claim(
+        &self,
+        by: &Actor,
+        claim: &TaskClaim,
+    ) -> Result<(), Refusal> {
+        self.check_new_agent(by.agent())?;
+        self.check_hold(by, claim.hold)?;
+        if let Some(id) = claim.filter.task {
+            self.task(id)?;
+        }
+        Ok(())
+    }
+
+    /// The task that `agent` would get: first one that is kept for it, then by priority and age.
+    /// `passed_over` are left out: other claims are on their way to them.
+    pub fn claim_candidate(
+        &self,
+        agent: &AgentName,
+        filter: &ClaimFilter,
+        passed_over: &dyn Fn(TaskId) -> bool,
+    ) -> Option<TaskId> {
+        let fits = |key: &&ReadyKey| {
+            let (_, id) = key;
+            !passed_over(*id) && self.passes(filter, *id)
+        };
+        let offered = self.index.offered.get(agent).into_iter().flatten();
+        let kept = offered
+            .filter(|(_, id)| self.has_free_slot(*id))
+            .find(fits)
+            .map(|(_, id)| *id);
+        if kept.is_some() {
+            return kept;
+        }
+        let capabilities = self.state.agents.get(agent).map(|a| &a.capabilities);
+        let can_do = |group: &ReadyGroup| {
+            let able = match capabilities {
+                Some(own) => group.requires.is_subset(own),
+                None => group.requires.is_empty(),
+            };
+            able && group
+                .concurrency
+                .as_ref()
+                .is_none_or(|key| self.is_below_cap(key))
+        };
+        let groups = self.index.ready.iter().filter(|(group, _)| can_do(group));
+        let best = groups.filter_map(|(_, keys)| keys.iter().find(fits)).min();
+        best.map(|(_, id)| *id)
+    }
+
+    /// The tasks that an agent has claimed.
+    pub fn tasks_of(&self, agent: &AgentName) -> impl Iterator<Item = TaskId> {
+        self.index
+            .agent_tasks
+            .get(agent)
+            .into_iter()
+            .flatten()
+            .copied()
+    }
+
+    fn passes(&self, filter: &ClaimFilter, id: TaskId) -> bool {
+        if filter.is_empty() {
+            return true;
+        }
+        let Some(task) = self.state.tasks.get(&id) else {
+            return false;
+        };
+        filter.task.is_none_or(|wanted| wanted == id)
+            && filter.priority_min.is_none_or(|min| task.priority >= min)
+            && filter
+                .labels
+                .iter()
+                .all(|(k, v)| task.labels.get(k) == Some(v))
+    }
+
+    fn has_free_slot(&self, id: TaskId) -> bool {
+        let key = self
+            .state
+            .tasks
+            .get(&id)
+            .and_then(|t| t.concurrency.as_ref());
+        key.is_none_or(|key| self.is_below_cap(key))
+    }
+
+    fn is_below_cap(&self, key: &super::super::ids::ConcurrencyKey) -> bool {
+        let running = self.index.running.get(key).copied().unwrap_or(0);
+        running < self.state.concurrency.get(key).copied().unwrap_or(u32::MAX)
+    }
+
+    pub(in super::super) fn task_claim(&mut self, by: &Actor, claim: &TaskClaim) -> Option<Grant> {
+        let agent = by.agent()?;
+        let id = self.claim_candidate(agent, &claim.filter, &|_| false)?;
+        let fence = self.state.last.fence();
+        let now = self.state.now;
+        let hold = self.hold(by, claim.hold);
+        let grant = self.with_task(id, |task| {
+            task.attempts += 1;
+            task.offer = None;
+            task.progress = None;
+            let timeout_at = task.attempt_timeout_ms.map(|ms| now.after_ms(ms));
+            let attempt = Attempt {
+                number: task.attempts,
+                agent: agent.clone(),
+                fence,
+                hold,
+                claimed_at: now,
+                timeout_at,
+            };
+            let grant = grant(task, &attempt);
+            task.state = TaskState::Claimed(attempt);
+            task.state_since = now;
+            grant
+        })?;
+        let change = about(ChangeKind::TaskClaimed, id, grant.attempt);
+        self.change(change.agent(agent).fence(fence));
+        self.refresh_presence(agent, "claimed a task");
+        Some(grant)
+    }
+}
+
+fn grant(task: &Task, attempt: &Attempt) -> Grant {
+    Grant {
+        task: task.id,
+        attempt: attempt.number,
+        fence: attempt.fence,
+        title: task.title.clone(),
+        payload: task.payload.clone(),
+        labels: task.labels.clone(),
+        submitted_by: task.submitted_by.clone(),
+        handoff: task.handoff.clone(),
+        last_error: task.last_error.clone(),
+        expires_at: attempt.hold.expires_at(),
+        timeout_at: attempt.timeout_at,
+    }
+}

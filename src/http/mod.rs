@@ -1,0 +1,160 @@
+//! HTTP listeners: accept, shake hands within a time, hand requests to a router.
+//!
+//! One listener serves WebSocket upgrades, health and whatever front end comes later, since they
+//! share the port; the metrics have their own. This layer knows neither operations nor engines.
+
+pub mod access;
+pub mod health;
+pub mod metrics;
+pub mod tls;
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio_rustls::TlsAcceptor;
+
+/// Bytes of a request's head.
+const HEAD_BYTES_MAX: usize = 16 * 1024;
+/// Header lines of a request.
+const HEADERS_MAX: usize = 64;
+/// How long to rest when the process is out of file descriptors, instead of spinning.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How one listener treats its connections.
+#[derive(Clone)]
+pub struct ListenerOptions {
+    /// Connections at once, upgraded ones included.
+    pub connections_max: usize,
+    /// For TLS, for a request's head, and between requests.
+    pub handshake_timeout: Duration,
+    pub tls: Option<TlsAcceptor>,
+    /// Told the reason when a connection is refused or fails to shake hands.
+    pub refused: Arc<dyn Fn(&'static str) + Send + Sync>,
+}
+
+impl std::fmt::Debug for ListenerOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ListenerOptions")
+    }
+}
+
+/// Who is at the other end, and the place it takes among the connections; the place is free again
+/// when the last copy is dropped.
+#[derive(Debug, Clone)]
+pub struct Peer {
+    pub address: SocketAddr,
+    _place: Arc<tokio::sync::OwnedSemaphorePermit>,
+}
+
+/// Serves a listener until `stop` says so. Upgraded connections go on.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    options: ListenerOptions,
+    mut stop: watch::Receiver<bool>,
+) {
+    let places = Arc::new(Semaphore::new(options.connections_max));
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stopped(&mut stop) => return,
+        };
+        let (stream, address) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "failed to accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+            // Closing at once is the only answer that costs an attacker as much as us.
+            (options.refused)("connections_max");
+            continue;
+        };
+        let peer = Peer {
+            address,
+            _place: Arc::new(place),
+        };
+        // Small frames must not wait for each other.
+        let _ = stream.set_nodelay(true);
+        tokio::spawn(shake_hands(
+            stream,
+            peer,
+            router.clone(),
+            options.clone(),
+            stop.clone(),
+        ));
+    }
+}
+
+async fn shake_hands(
+    stream: TcpStream,
+    peer: Peer,
+    router: Router,
+    options: ListenerOptions,
+    stop: watch::Receiver<bool>,
+) {
+    let Some(acceptor) = &options.tls else {
+        return serve_connection(stream, peer, router, options.handshake_timeout, stop).await;
+    };
+    match tokio::time::timeout(options.handshake_timeout, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => {
+            serve_connection(stream, peer, router, options.handshake_timeout, stop).await;
+        }
+        Ok(Err(error)) => {
+            tracing::debug!(peer = %peer.address, %error, "failed to shake hands in TLS");
+            (options.refused)("tls_handshake");
+        }
+        Err(_) => (options.refused)("handshake_timeout"),
+    }
+}
+
+/// Boxed, so that the memory of a handshake is not kept by the connection's whole life.
+fn serve_connection<S>(
+    stream: S,
+    peer: Peer,
+    router: Router,
+    head_timeout: Duration,
+    mut stop: watch::Receiver<bool>,
+) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let address = peer.address;
+    let router = router.layer(axum::Extension(peer));
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(head_timeout)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .max_headers(HEADERS_MAX)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+        .with_upgrades();
+    Box::pin(async move {
+        let mut connection = std::pin::pin!(connection);
+        let result = tokio::select! {
+            result = connection.as_mut() => result,
+            () = stopped(&mut stop) => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = result {
+            tracing::debug!(peer = %address, %error, "an HTTP connection ended with an error");
+        }
+    })
+}
+
+/// Waits for the word to stop; the end of whoever would give it counts as one.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
+}

@@ -1,0 +1,130 @@
+//! The journal: one total order of durable records, from which all state is folded.
+//!
+//! The journal knows nothing of what a record means: a body is one line of JSON (a command), kept
+//! and returned byte for byte. Implementations block; the driver's shell gives them a thread.
+
+use std::ops::ControlFlow;
+
+use crate::engine::ids::{JournalTime, Position, ProjectName};
+
+pub mod disk;
+pub mod inspect;
+pub mod memory;
+pub mod segments;
+pub mod sim_disk;
+
+pub use segments::{Recovery, SegmentJournal, SegmentOptions};
+
+/// What is proposed to the journal: one command of one project.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    pub project: ProjectName,
+    /// The proposer's reading of the journal clock.
+    pub at_ms: JournalTime,
+    /// The command as JSON, on one line.
+    pub body: Vec<u8>,
+}
+
+/// What the journal holds: an entry and where it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    pub project: ProjectName,
+    pub position: Position,
+    pub at_ms: JournalTime,
+    pub body: Vec<u8>,
+}
+
+/// The state of one project after every record up to and including `position`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    pub project: ProjectName,
+    pub position: Position,
+    /// The state as JSON.
+    pub state: Vec<u8>,
+}
+
+/// How much room is left for new records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Space {
+    /// All is well.
+    Ample,
+    /// Only the preallocated reserve is left: work may finish, nothing new may begin.
+    Reserve,
+}
+
+/// How the journal stands, for the decision to take a snapshot and for metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JournalStatus {
+    pub space: Space,
+    /// Bytes of records that no snapshot covers yet.
+    pub live_bytes: u64,
+    /// Bytes of the journal on the medium, preallocated ones included.
+    pub disk_bytes: u64,
+    /// Syncs done since it was opened.
+    pub syncs: u64,
+    /// Bytes written since it was opened, padding included.
+    pub written_bytes: u64,
+}
+
+/// Why the journal could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// The medium failed. After a failed write or sync nothing may be tried again on this journal:
+    /// the process ends, and recovery finds out what is there.
+    #[error("failed to {action} {path}")]
+    Io {
+        action: &'static str,
+        path: String,
+        #[source]
+        source: std::io::Error,
+    },
+    /// No room, and the reserve is used up too. Nothing of the batch was written.
+    #[error("the journal has no room left for {wanted_bytes} bytes")]
+    Full { wanted_bytes: u64 },
+    /// Valid records follow after an invalid one: something was damaged, not merely torn.
+    #[error("the journal is corrupt at byte {offset} of {path}: {what}")]
+    Corrupt {
+        path: String,
+        offset: u64,
+        what: String,
+    },
+    /// Written by a newer version of the program.
+    #[error("{path} has format {found}, this program knows formats up to {known}")]
+    NewerFormat {
+        path: String,
+        found: u32,
+        known: u32,
+    },
+    /// Another process holds the state directory.
+    #[error("{path} is in use by another coordinator{holder}")]
+    InUse { path: String, holder: String },
+    /// One entry is larger than a record may be.
+    #[error("a record of {bytes} bytes is more than record_bytes_max ({max})")]
+    RecordTooLarge { bytes: usize, max: usize },
+}
+
+/// One total order of durable records.
+pub trait Journal: Send {
+    /// Makes all entries durable, in this order, all or (after a crash) a prefix of them; returns
+    /// the position of each. When it returns, they are on the medium. Without entries it looks
+    /// whether a medium that was full has room again; the status says so.
+    fn append(&mut self, entries: &[Entry]) -> Result<Vec<Position>, JournalError>;
+
+    /// Visits every record after `after`, of all projects, in order, until `visit` breaks.
+    fn read(
+        &mut self,
+        after: Position,
+        visit: &mut dyn FnMut(Record) -> ControlFlow<()>,
+    ) -> Result<(), JournalError>;
+
+    /// Makes a snapshot durable; it replaces an older one of its project.
+    fn save_snapshot(&mut self, snapshot: &Snapshot) -> Result<(), JournalError>;
+
+    /// The newest snapshot of every project, in the order of their names.
+    fn load_snapshots(&mut self) -> Result<Vec<Snapshot>, JournalError>;
+
+    /// Lets go of every record before `floor`; the caller has snapshots of all they did.
+    fn trim(&mut self, floor: Position) -> Result<(), JournalError>;
+
+    fn status(&self) -> JournalStatus;
+}

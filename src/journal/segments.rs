@@ -1,0 +1,349 @@
+//! The embedded journal: append-only segment files on the box's own flash.
+//!
+//! # Files
+//!
+//! All in one folder, the state directory. Whatever has another name is left alone.
+//!
+//! | name | holds |
+//! |---|---|
+//! | `segment-0000000001` | records, in order; numbers have no gaps |
+//! | `spare-0000000001` | room made ahead, or a segment that was trimmed; its bytes mean nothing |
+//! | `floor` | which segment is the first that counts |
+//! | `snapshot-<project>` | the state of one project |
+//! | `journal.lock` | the process id of the coordinator that holds the lock (`flock`) on it |
+//! | `restoring` | stands while a restore is under way; the journal is not whole |
+//! | `tmp-…` | being written; removed at the next start |
+//!
+//! # Format 1
+//!
+//! All numbers are little-endian. Every file begins with a block of 64 bytes, whose layout and
+//! checksum all later formats keep, so that a newer one is recognised as such:
+//!
+//! | byte | size | field |
+//! |---|---|---|
+//! | 0 | 8 | magic: `coordseg`, `coordflr`, `coordsnp` (a backup: `coordbak`) |
+//! | 8 | 4 | format version, 1 |
+//! | 12 | 4 | CRC32C of bytes 0..12 and 16..64 |
+//! | 16 | 48 | six numbers of 8 bytes; those not named below are 0 |
+//!
+//! The numbers of a **segment**: journal id (random, the same in all files of a journal), segment
+//! number, position of its first record, length of the file. Frames begin at byte 4096; the header
+//! has its block of the medium to itself and is never rewritten while the segment is live.
+//!
+//! The numbers of a **floor** slot: journal id, generation, position, segment number. There are two
+//! slots, at bytes 0 and 4096, written in turn; the valid one with the higher generation counts.
+//!
+//! The numbers of a **snapshot**: position, bytes of the project's name, bytes of the state, CRC32C
+//! of name and state. Then follow name and state.
+//!
+//! A **frame** begins at a multiple of 8 bytes:
+//!
+//! | byte | size | field |
+//! |---|---|---|
+//! | 0 | 4 | salt: the CRC32C of the segment's header |
+//! | 4 | 4 | CRC32C of bytes 8..40, begun with the salt |
+//! | 8 | 4 | bytes of the body |
+//! | 12 | 4 | CRC32C of project and body |
+//! | 16 | 8 | sequence: the record's position; one more than the one before |
+//! | 24 | 8 | journal time in milliseconds; of a gap: how many positions it stands for |
+//! | 32 | 4 | how many frames of the same write came before this one |
+//! | 36 | 1 | bytes of the project's name |
+//! | 37 | 1 | kind: 0 a record, 1 a gap left by a repair |
+//! | 38 | 2 | 0 |
+//! | 40 | … | project, body, zeros up to a multiple of 8 |
+//!
+//! # What makes it safe
+//!
+//! **One write at a time.** A write begins only when the one before is synced. So of all that may
+//! be half there after a crash, everything belongs to one write.
+//!
+//! **Recycled segments.** A spare gets its new header while it is still named a spare; it is synced,
+//! then renamed, the folder synced, and only then are frames written. So a segment's header is never
+//! torn, and stale frames differ from live ones twice: in the salt, and in a sequence that is
+//! lower than any the new header allows.
+//!
+//! **Torn tail or damage.** Where the last segment has no valid next frame, frames behind it are
+//! looked for. Frames of a *later* write prove that this one was durable: damage. Frames of the same
+//! write prove nothing, for its sectors reach the medium in any order: torn tail. It is cut, and
+//! overwritten with zeros as far as anything bears the segment's salt, so no later append can
+//! complete a frame with old bytes. In other segments the next header tells the last position, so
+//! any loss there is damage. A later header with a gap before it is damage too.
+//!
+//! **After a failed sync** the process ends, and the next one reads what the kernel's cache has, which
+//! need not be on the medium. So opening writes the last write and the floor once more, and syncs
+//! them and the folder, before anything found counts.
+//!
+//! **What cannot be told.** The last write, once damaged, looks like one that never got through:
+//! a medium that loses or flips bits in the last acknowledged write loses its records unnoticed.
+//! So does one that acknowledges a sync it did not do. Nothing on the same medium could tell.
+//!
+//! **Full disk.** Records only go into files that have their blocks. On a file system that copies
+//! on write (btrfs, or a compressed one) even that may fail; the reserve is no promise there.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::ops::ControlFlow;
+
+use super::disk::LockGuard;
+use super::{Entry, Journal, JournalError, JournalStatus, Record, Snapshot, Space};
+use crate::engine::ids::{JournalTime, Position, ProjectName};
+use format::Kind;
+use ledger::Ledger;
+use medium::{Medium, Named};
+use names::Floor;
+use pool::{Pool, Step};
+use walk::Segment;
+
+mod append;
+pub(crate) mod format;
+mod ledger;
+pub(crate) mod medium;
+pub(crate) mod names;
+pub(crate) mod open;
+mod options;
+mod pool;
+pub(crate) mod scan;
+pub(crate) mod snapshots;
+
+pub(crate) mod walk;
+
+pub(crate) use ledger::NameCache;
+pub use options::{Planted, SegmentOptions};
+pub use walk::Damage;
+
+/// What recovery found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recovery {
+    pub segments: usize,
+    pub records: u64,
+    /// The position of the newest record; 0 when there was none ever.
+    pub last: Position,
+    /// Bytes of a write that a crash cut short; none of it was ever acknowledged.
+    pub torn_bytes: u64,
+    /// The file and offset where they were cut.
+    pub torn_at: Option<(String, u64)>,
+}
+
+/// The embedded journal, open.
+#[derive(Debug)]
+pub struct SegmentJournal {
+    medium: Medium,
+    options: SegmentOptions,
+    floor: Floor,
+    /// Live segments, in order. The last one is open for appends.
+    segments: Vec<Segment>,
+    active: Named,
+    pool: Pool,
+    space: Space,
+    ledger: Ledger,
+    snapshots: BTreeMap<ProjectName, u64>,
+    buffer: Vec<u8>,
+    /// Bytes appended since the last step towards a spare.
+    unprepared_bytes: u64,
+    poisoned: bool,
+    _lock: Box<dyn LockGuard>,
+}
+
+impl Journal for SegmentJournal {
+    fn append(&mut self, entries: &[Entry]) -> Result<Vec<Position>, JournalError> {
+        self.guarded(|journal| journal.append_batch(entries))
+    }
+
+    fn read(
+        &mut self,
+        after: Position,
+        visit: &mut dyn FnMut(Record) -> ControlFlow<()>,
+    ) -> Result<(), JournalError> {
+        self.guarded(|journal| journal.read_records(after, visit))
+    }
+
+    fn save_snapshot(&mut self, snapshot: &Snapshot) -> Result<(), JournalError> {
+        self.guarded(|journal| journal.replace_snapshot(snapshot))
+    }
+
+    fn load_snapshots(&mut self) -> Result<Vec<Snapshot>, JournalError> {
+        self.guarded(|journal| {
+            let names = journal.snapshots.keys().map(names::snapshot_name);
+            names
+                .map(|name| Ok(snapshots::load(&journal.medium, &name)?.0))
+                .collect()
+        })
+    }
+
+    fn trim(&mut self, floor: Position) -> Result<(), JournalError> {
+        self.guarded(|journal| journal.trim_to(floor))
+    }
+
+    fn status(&self) -> JournalStatus {
+        let segments: u64 = self.segments.iter().map(|segment| segment.bytes).sum();
+        let snapshots: u64 = self.snapshots.values().sum();
+        JournalStatus {
+            space: self.space,
+            live_bytes: self.ledger.live_bytes(),
+            disk_bytes: segments + snapshots + self.pool.disk_bytes(),
+            syncs: self.medium.syncs,
+            written_bytes: self.medium.written_bytes,
+        }
+    }
+}
+
+impl SegmentJournal {
+    /// Runs one operation; after a failure of the medium none is run any more. Where a full medium
+    /// is no failure, it does not show as [`JournalError::Io`].
+    fn guarded<T>(
+        &mut self,
+        operation: impl FnOnce(&mut Self) -> Result<T, JournalError>,
+    ) -> Result<T, JournalError> {
+        if self.poisoned {
+            let why = io::Error::other("the medium failed before; restart to recover");
+            return Err(self.medium.failed("use", "", why));
+        }
+        let result = operation(self);
+        self.poisoned |= matches!(result, Err(JournalError::Io { .. }));
+        result
+    }
+
+    /// Does one step towards a complete reserve; `false` when nothing is left to do. An append does
+    /// this now and then; calling it while idle keeps it out of the appends.
+    pub fn prepare(&mut self) -> Result<bool, JournalError> {
+        self.guarded(Self::prepare_step)
+    }
+
+    fn prepare_step(&mut self) -> Result<bool, JournalError> {
+        if self.reserve_complete() {
+            self.space = Space::Ample;
+            return Ok(false);
+        }
+        let step = self.pool.step(&mut self.medium, &self.options)?;
+        self.space = match step {
+            Step::Complete => Space::Ample,
+            Step::NoRoom => Space::Reserve,
+            Step::More => self.space,
+        };
+        Ok(step == Step::More)
+    }
+
+    fn reserve_complete(&self) -> bool {
+        !self.pool.ready.is_empty() && self.pool.bytes() >= self.options.reserve_bytes
+    }
+
+    fn read_records(
+        &mut self,
+        after: Position,
+        visit: &mut dyn FnMut(Record) -> ControlFlow<()>,
+    ) -> Result<(), JournalError> {
+        let mut names = NameCache::default();
+        let mut bad_name = None;
+        self.read_frames(after, &mut |frame, offset| {
+            if frame.kind != Kind::Record {
+                return ControlFlow::Continue(());
+            }
+            let Some(project) = names.parse(frame.project) else {
+                bad_name = Some(offset);
+                return ControlFlow::Break(());
+            };
+            visit(Record {
+                project: project.clone(),
+                position: Position(frame.sequence),
+                at_ms: JournalTime(frame.at_ms),
+                body: frame.body.to_vec(),
+            })
+        })?;
+        match bad_name {
+            Some(offset) => Err(self
+                .medium
+                .corrupt("", offset, "a frame names no valid project")),
+            None => Ok(()),
+        }
+    }
+
+    /// Visits every frame after `after`, a segment at a time.
+    fn read_frames(
+        &self,
+        after: Position,
+        visit: &mut walk::Visit<'_>,
+    ) -> Result<(), JournalError> {
+        let mut bytes = Vec::new();
+        let mut stopped = false;
+        for segment in self
+            .segments
+            .iter()
+            .filter(|segment| segment.next > after.0.saturating_add(1))
+        {
+            self.medium.load(&segment.name, segment.end, &mut bytes)?;
+            let walk = walk::walk(segment, &bytes, Some(segment.next), &mut |frame, offset| {
+                if frame.sequence <= after.0 {
+                    return ControlFlow::Continue(());
+                }
+                let flow = visit(frame, offset);
+                stopped = flow.is_break();
+                flow
+            });
+            if let Some(damage) = walk.damage.into_iter().next() {
+                return Err(self
+                    .medium
+                    .corrupt(&damage.file, damage.offset, damage.what));
+            }
+            if stopped {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn replace_snapshot(&mut self, snapshot: &Snapshot) -> Result<(), JournalError> {
+        if snapshot.position.0 >= self.next() {
+            // Accepting it would make records to come look as if they were covered.
+            let name = names::snapshot_name(&snapshot.project);
+            let what = format!(
+                "refused a snapshot of position {}, it does not exist yet",
+                snapshot.position
+            );
+            return Err(self.medium.corrupt(&name, 0, what));
+        }
+        let bytes = snapshots::save(&mut self.medium, snapshot)?;
+        self.snapshots.insert(snapshot.project.clone(), bytes);
+        let mut later_bytes = 0;
+        if self.ledger.last(&snapshot.project) > snapshot.position {
+            let project = snapshot.project.as_str().as_bytes();
+            self.read_frames(snapshot.position, &mut |frame, _| {
+                later_bytes += if frame.project == project {
+                    frame.bytes() as u64
+                } else {
+                    0
+                };
+                ControlFlow::Continue(())
+            })?;
+        }
+        self.ledger.covered(&snapshot.project, later_bytes);
+        Ok(())
+    }
+
+    /// The position of the next record.
+    pub(crate) fn next(&self) -> u64 {
+        self.segments.last().map_or(1, |segment| segment.next)
+    }
+
+    fn trim_to(&mut self, floor: Position) -> Result<(), JournalError> {
+        let keep_from = self
+            .segments
+            .iter()
+            .rposition(|segment| segment.first <= floor.0)
+            .unwrap_or(0);
+        if keep_from == 0 {
+            return Ok(());
+        }
+        let first = &self.segments[keep_from];
+        self.floor.generation += 1;
+        (self.floor.position, self.floor.number) = (first.first, first.number);
+        if !self.options.planted(Planted::SkipFloor) {
+            self.floor.write(&mut self.medium)?;
+        }
+        for segment in self.segments.drain(..keep_from) {
+            self.pool
+                .recycle(&self.medium, &segment.name, segment.bytes, &self.options)?;
+        }
+        self.medium.sync_dir("")?;
+        self.prepare_step().map(drop)
+    }
+}

@@ -1,0 +1,281 @@
+//! Opening: the lock, recovery, the first start.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use super::format::{Frame, Kind};
+use super::ledger::{Ledger, NameCache};
+use super::medium::Medium;
+use super::names::{self, Floor, Inventory};
+use super::pool::Pool;
+use super::{Planted, Recovery, SegmentJournal, SegmentOptions};
+use super::{append, scan, snapshots};
+use crate::engine::ids::{Position, ProjectName};
+use crate::journal::disk::{Disk, Lock, LockGuard};
+use crate::journal::{JournalError, Space};
+
+impl SegmentJournal {
+    /// Takes the disk for this process and recovers what is on it; on an empty one, begins.
+    pub fn open(
+        disk: Arc<dyn Disk>,
+        options: SegmentOptions,
+    ) -> Result<(Self, Recovery), JournalError> {
+        let medium = Medium::new(disk);
+        let lock = lock(&medium)?;
+        options
+            .check()
+            .map_err(|e| medium.failed("configure", "", e))?;
+        let inventory = Inventory::take(&medium)?;
+        if inventory.restoring {
+            return Err(medium.corrupt(names::RESTORING_FILE, 0, names::RESTORING));
+        }
+        for name in &inventory.temps {
+            medium.remove(name)?;
+        }
+        if inventory.is_new() {
+            return Self::begin(medium, options, lock, 1);
+        }
+        let mut books = Books::load(&medium, &inventory)?;
+        let found = scan::scan(&medium, &inventory, false, &mut |frame, offset| {
+            books.note(frame, offset);
+            ControlFlow::Continue(())
+        })?;
+        books.check(&medium, &found)?;
+        Self::resume(medium, options, lock, &inventory, books, found)
+    }
+
+    /// Goes on where the medium ends.
+    fn resume(
+        mut medium: Medium,
+        options: SegmentOptions,
+        lock: Box<dyn LockGuard>,
+        inventory: &Inventory,
+        books: Books,
+        mut found: scan::Scan,
+    ) -> Result<(Self, Recovery), JournalError> {
+        let mut pool = Pool::open(&medium, inventory, &options)?;
+        for (_, name) in inventory.dead() {
+            let bytes = medium.load(name, 0, &mut Vec::new())?;
+            pool.recycle(&medium, name, bytes, &options)?;
+        }
+        let longest = found
+            .segments
+            .iter()
+            .map(|segment| segment.bytes)
+            .chain(pool.ready.iter().map(|s| s.bytes))
+            .max();
+        pool.bytes_next = longest
+            .unwrap_or(0)
+            .saturating_mul(2)
+            .clamp(options.first_bytes(), options.segment_bytes);
+        let Some(last) = found.segments.last_mut() else {
+            return Err(medium.corrupt(names::FLOOR_FILE, 0, "there is no segment"));
+        };
+        let active = medium.open(&last.name)?;
+        if found.torn_bytes > 0 && !options.planted(Planted::KeepTornBytes) {
+            // Zeros, and durable before anything is appended: see the docs of the module.
+            let zeros = vec![0; usize::try_from(found.torn_bytes).expect("it is within the file")];
+            medium.write(&active, &zeros, last.end)?;
+        }
+        // If the run before ended with a failed sync, what was just read may be in the kernel's
+        // cache alone, which takes it for written. From now on it counts, so it is written again:
+        // the last write, the names of files, and the floor. All else was synced before the next.
+        if last.next > last.first {
+            let mut bytes = Vec::new();
+            medium.load(&last.name, last.end, &mut bytes)?;
+            let from = usize::try_from(books.last_write_at).expect("it is within the file");
+            medium.write(&active, &bytes[from..], books.last_write_at)?;
+        }
+        medium.sync(&active)?;
+        medium.sync_dir("")?;
+        if options.planted(Planted::ReuseSequence) {
+            last.next = last.next.saturating_sub(1).max(last.first);
+        }
+        let mut floor = inventory.floor;
+        floor.id = found.id;
+        if inventory.floor_exists {
+            floor.write(&mut medium)?;
+        } else {
+            floor.create(&mut medium)?;
+        }
+        let recovery = Recovery {
+            segments: found.segments.len(),
+            records: found.records,
+            last: Position(found.next.saturating_sub(1)),
+            torn_bytes: found.torn_bytes,
+            torn_at: (found.torn_bytes > 0)
+                .then(|| {
+                    found
+                        .segments
+                        .last()
+                        .map(|last| (medium.disk.path(&last.name), last.end))
+                })
+                .flatten(),
+        };
+        let journal = Self {
+            medium,
+            options,
+            floor,
+            segments: found.segments,
+            active,
+            pool,
+            space: Space::Ample,
+            ledger: books.ledger,
+            snapshots: books
+                .snapshots
+                .into_iter()
+                .map(|(project, (_, bytes))| (project, bytes))
+                .collect(),
+            buffer: Vec::new(),
+            unprepared_bytes: 0,
+            poisoned: false,
+            _lock: lock,
+        };
+        Ok((journal, recovery))
+    }
+
+    /// Begins a journal whose first record gets the position `first`.
+    pub(crate) fn begin(
+        mut medium: Medium,
+        options: SegmentOptions,
+        lock: Box<dyn LockGuard>,
+        first: u64,
+    ) -> Result<(Self, Recovery), JournalError> {
+        let spares = Inventory::take(&medium)?;
+        let mut pool = Pool::open(&medium, &spares, &options)?;
+        let wanted_bytes = options.first_bytes();
+        if pool.ready.is_empty() && !pool.make(&mut medium, &options)? {
+            return Err(JournalError::Full { wanted_bytes });
+        }
+        let spare = pool.ready.remove(0);
+        let id = medium.disk.fresh_id().max(1);
+        let (active, segment) = append::activate(&mut medium, &spare, id, 1, first, true)?;
+        // The floor comes last: with it and without a segment, the journal has lost something.
+        let floor = Floor {
+            id,
+            position: first,
+            ..Floor::START
+        };
+        floor.create(&mut medium)?;
+        let recovery = Recovery {
+            segments: 1,
+            records: 0,
+            last: Position(first - 1),
+            torn_bytes: 0,
+            torn_at: None,
+        };
+        let journal = Self {
+            medium,
+            options,
+            floor,
+            segments: vec![segment],
+            active,
+            pool,
+            space: Space::Ample,
+            ledger: Ledger::default(),
+            snapshots: BTreeMap::new(),
+            buffer: Vec::new(),
+            unprepared_bytes: 0,
+            poisoned: false,
+            _lock: lock,
+        };
+        Ok((journal, recovery))
+    }
+}
+
+/// What recovery learns besides the frames: who covers what.
+struct Books {
+    ledger: Ledger,
+    /// The position and the file's bytes of each snapshot.
+    snapshots: BTreeMap<ProjectName, (Position, u64)>,
+    names: NameCache,
+    bad_name_at: Option<u64>,
+    /// Where, in its segment, the last write begins.
+    last_write_at: u64,
+}
+
+impl Books {
+    fn load(medium: &Medium, inventory: &Inventory) -> Result<Self, JournalError> {
+        let mut snapshots = BTreeMap::new();
+        for name in &inventory.snapshots {
+            let (snapshot, bytes) = snapshots::load(medium, name)?;
+            snapshots.insert(snapshot.project, (snapshot.position, bytes));
+        }
+        Ok(Self {
+            ledger: Ledger::default(),
+            snapshots,
+            names: NameCache::default(),
+            bad_name_at: None,
+            last_write_at: 0,
+        })
+    }
+
+    fn note(&mut self, frame: &Frame<'_>, offset: u64) {
+        if frame.index == 0 {
+            self.last_write_at = offset;
+        }
+        if frame.kind != Kind::Record {
+            return;
+        }
+        let Some(project) = self.names.parse(frame.project) else {
+            self.bad_name_at = self.bad_name_at.or(Some(frame.sequence));
+            return;
+        };
+        let covered = self
+            .snapshots
+            .get(project)
+            .is_some_and(|(position, _)| position.0 >= frame.sequence);
+        let bytes = if covered { 0 } else { frame.bytes() as u64 };
+        self.ledger.note(project, Position(frame.sequence), bytes);
+    }
+
+    /// Refuses what is damaged, and what snapshots prove to be missing.
+    fn check(&self, medium: &Medium, found: &scan::Scan) -> Result<(), JournalError> {
+        if let Some(damage) = found.damage.first() {
+            return Err(medium.corrupt(&damage.file, damage.offset, damage.what.clone()));
+        }
+        let (name, end) = found
+            .segments
+            .last()
+            .map_or(("", 0), |last| (&last.name, last.end));
+        if let Some(sequence) = self.bad_name_at {
+            return Err(medium.corrupt(
+                name,
+                end,
+                format!("record {sequence} names no valid project"),
+            ));
+        }
+        let ahead = self
+            .snapshots
+            .iter()
+            .find(|(_, (position, _))| position.0 >= found.next);
+        if let Some((project, (position, _))) = ahead {
+            let what = format!(
+                "the records end before {}, yet the snapshot of {project} covers {position}",
+                found.next
+            );
+            return Err(medium.corrupt(name, end, what));
+        }
+        Ok(())
+    }
+}
+
+/// Takes the folder for this process.
+pub(crate) fn lock(medium: &Medium) -> Result<Box<dyn LockGuard>, JournalError> {
+    match medium.disk.lock(names::LOCK_FILE) {
+        Ok(Lock::Taken(guard)) => Ok(guard),
+        Ok(Lock::Busy { holder }) => {
+            let holder = if holder.is_empty() {
+                holder
+            } else {
+                format!(" (process {holder})")
+            };
+            Err(JournalError::InUse {
+                path: medium.disk.path(""),
+                holder,
+            })
+        }
+        Err(error) => Err(medium.failed("lock", names::LOCK_FILE, error)),
+    }
+}

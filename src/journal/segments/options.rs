@@ -1,0 +1,90 @@
+//! How large the files of an embedded journal are.
+
+use std::io;
+
+use super::format::{FRAMES_OFFSET, frame_bytes};
+use super::medium::FILE_BYTES_MAX;
+use crate::engine::ids::ProjectName;
+
+/// Length of the first file made, so that a first start is quick; later ones double up to
+/// `segment_bytes`.
+const FIRST_SEGMENT_BYTES: u64 = 256 << 10;
+/// The sizes of an embedded journal.
+#[derive(Debug, Clone)]
+pub struct SegmentOptions {
+    /// Length of a segment file.
+    pub segment_bytes: u64,
+    /// Trimmed segments kept for use again; more are deleted.
+    pub spare_segments_max: usize,
+    /// Room that is kept ready for when the medium is full.
+    pub reserve_bytes: u64,
+    /// Most bytes of the body of one record.
+    pub record_bytes_max: usize,
+    /// A deliberate bug, which the fault tests must catch.
+    #[cfg(feature = "planted-bugs")]
+    pub planted: Option<Planted>,
+}
+
+/// Deliberate bugs, one a rule that durability rests on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Planted {
+    /// Append returns without a sync.
+    SkipSync,
+    /// Recovery leaves what a torn write wrote.
+    KeepTornBytes,
+    /// After recovery the last sequence is given out again.
+    ReuseSequence,
+    /// A segment is written to before its name is durable.
+    SkipRenameSync,
+    /// A trim does not write the floor first.
+    SkipFloor,
+}
+
+impl Default for SegmentOptions {
+    /// For an edge gateway: some 16 MiB at rest, and room to finish thousands of tasks when full.
+    fn default() -> Self {
+        Self {
+            segment_bytes: 8 << 20,
+            spare_segments_max: 4,
+            reserve_bytes: 8 << 20,
+            record_bytes_max: 128 << 10,
+            #[cfg(feature = "planted-bugs")]
+            planted: None,
+        }
+    }
+}
+
+impl SegmentOptions {
+    /// Every file has room for any one record, so a batch never finds a segment it must skip.
+    pub(super) fn first_bytes(&self) -> u64 {
+        let record = frame_bytes(ProjectName::BYTES_MAX, self.record_bytes_max) + FRAMES_OFFSET;
+        FIRST_SEGMENT_BYTES
+            .max(record as u64)
+            .min(self.segment_bytes)
+    }
+
+    #[cfg(feature = "planted-bugs")]
+    pub(super) fn planted(&self, bug: Planted) -> bool {
+        self.planted == Some(bug)
+    }
+
+    #[cfg(not(feature = "planted-bugs"))]
+    #[expect(
+        clippy::unused_self,
+        reason = "the same signature as with planted bugs"
+    )]
+    pub(super) fn planted(&self, _bug: Planted) -> bool {
+        false
+    }
+
+    pub(super) fn check(&self) -> io::Result<()> {
+        let record = frame_bytes(ProjectName::BYTES_MAX, self.record_bytes_max) + FRAMES_OFFSET;
+        let fits = (record as u64) <= self.segment_bytes && self.segment_bytes <= FILE_BYTES_MAX;
+        let what = "segment_bytes must hold one record of record_bytes_max, and be at most 256 MiB";
+        if fits {
+            Ok(())
+        } else {
+            Err(io::Error::new(io::ErrorKind::InvalidInput, what))
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! Spare segments: made ahead, filled with zeros, or left over from a trim.
+//!
+//! They are the reserve too. A file filled with zeros has all its blocks, so writing records into
+//! it needs no room and no metadata.
+
+use super::SegmentOptions;
+use super::medium::{Medium, Named, is_full};
+use super::names::{Inventory, TEMP_SPARE, spare_name};
+use crate::journal::JournalError;
+
+/// Bytes of zeros written and synced in one step: about the cost of two commits.
+const STEP_BYTES: usize = 256 << 10;
+static ZEROS: [u8; STEP_BYTES] = [0; STEP_BYTES];
+
+#[derive(Debug, Clone)]
+pub(super) struct Spare {
+    pub(super) name: String,
+    pub(super) bytes: u64,
+}
+
+/// How preparing went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    /// One step done, more are needed.
+    More,
+    /// The reserve is complete.
+    Complete,
+    /// The medium is full.
+    NoRoom,
+}
+
+#[derive(Debug)]
+pub(super) struct Pool {
+    pub(super) ready: Vec<Spare>,
+    /// The file being filled, and how far.
+    building: Option<(Named, u64)>,
+    number_next: u64,
+    /// The length of the next file made. Starts small, so that a first start is quick, and doubles.
+    pub(super) bytes_next: u64,
+}
+
+impl Pool {
+    /// Takes over the spares of an earlier run. Those too small for a record of today go.
+    pub(super) fn open(
+        medium: &Medium,
+        inventory: &Inventory,
+        options: &SegmentOptions,
+    ) -> Result<Self, JournalError> {
+        let mut pool = Self {
+            ready: Vec::new(),
+            building: None,
+            number_next: 1,
+            bytes_next: options.first_bytes(),
+        };
+        for (number, name) in &inventory.spares {
+            pool.number_next = number.saturating_add(1);
+            let bytes = medium.load(name, 0, &mut Vec::new())?;
+            if bytes >= options.first_bytes() {
+                pool.ready.push(Spare {
+                    name: name.clone(),
+                    bytes,
+                });
+            } else {
+                medium.remove(name)?;
+            }
+        }
+        Ok(pool)
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.ready.iter().map(|spare| spare.bytes).sum()
+    }
+
+    /// Bytes of the medium taken, the unfinished file included.
+    pub(super) fn disk_bytes(&self) -> u64 {
+        self.bytes() + self.building.as_ref().map_or(0, |(_, filled)| *filled)
+    }
+
+    /// Does a little towards one more spare.
+    pub(super) fn step(
+        &mut self,
+        medium: &mut Medium,
+        options: &SegmentOptions,
+    ) -> Result<Step, JournalError> {
+        match self.fill(medium, options) {
+            Ok(()) => {
+                let complete = self.bytes() >= options.reserve_bytes && !self.ready.is_empty();
+                Ok(if complete { Step::Complete } else { Step::More })
+            }
+            Err(error) if is_full(&error) => {
+                // What was begun is given back: a snapshot may need the room, and frees far more.
+                if self.building.take().is_some() {
+                    medium.remove(TEMP_SPARE)?;
+                }
+                Ok(Step::NoRoom)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn fill(&mut self, medium: &mut Medium, options: &SegmentOptions) -> Result<(), JournalError> {
+        let (file, filled) = match self.building.take() {
+            Some(building) => building,
+            None => (medium.create(TEMP_SPARE)?, 0),
+        };
+        let missing = usize::try_from(self.bytes_next - filled).unwrap_or(usize::MAX);
+        let zeros = &ZEROS[..missing.min(STEP_BYTES)];
+        let (file, filled) = self.building.insert((file, filled));
+        medium.write(file, zeros, *filled)?;
+        medium.sync(file)?;
+        *filled += zeros.len() as u64;
+        if *filled == self.bytes_next {
+            self.building = None;
+            let spare = Spare {
+                name: spare_name(self.number_next),
+                bytes: self.bytes_next,
+            };
+            // Not synced: a spare whose name is lost is merely made again.
+            medium.rename(TEMP_SPARE, &spare.name)?;
+            self.added(spare, options);
+        }
+        Ok(())
+    }
+
+    fn added(&mut self, spare: Spare, options: &SegmentOptions) {
+        self.number_next += 1;
+        self.bytes_next = (spare.bytes * 2).clamp(options.first_bytes(), options.segment_bytes);
+        self.ready.push(spare);
+    }
+
+    /// Makes one more spare now. `false` when the medium is full.
+    pub(super) fn make(
+        &mut self,
+        medium: &mut Medium,
+        options: &SegmentOptions,
+    ) -> Result<bool, JournalError> {
+        let before = self.ready.len();
+        while self.ready.len() == before {
+            if self.step(medium, options)? == Step::NoRoom {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Takes a file that holds no live record any more: as a spare, or away with it.
+    pub(super) fn recycle(
+        &mut self,
+        medium: &Medium,
+        name: &str,
+        bytes: u64,
+        options: &SegmentOptions,
+    ) -> Result<(), JournalError> {
+        let reserved = self.bytes() >= options.reserve_bytes && !self.ready.is_empty();
+        let plenty =
+            self.ready.len() >= options.spare_segments_max || bytes < options.segment_bytes;
+        if (reserved && plenty) || bytes < options.first_bytes() {
+            return medium.remove(name);
+        }
+        let spare = spare_name(self.number_next);
+        medium.rename(name, &spare)?;
+        self.number_next += 1;
+        self.ready.push(Spare { name: spare, bytes });
+        Ok(())
+    }
+}

@@ -1,0 +1,213 @@
+//! Reading all that is on the medium: which records are there, and what is wrong with them. Writes
+//! nothing, so recovery, inspection and repair all judge by the same code.
+
+use super::format::{FORMAT, FRAMES_OFFSET, Flaw, HEAD_BYTES, Head, Kind, SegmentHeader, u32_at};
+use super::medium::Medium;
+use super::names::Inventory;
+use super::walk::{DAMAGE_MAX, Damage, Segment, Visit, walk};
+use crate::journal::JournalError;
+
+/// What is on the medium, as far as it can be read.
+#[derive(Debug)]
+pub(crate) struct Scan {
+    /// The journal's own number; 0 when no segment could be read.
+    pub(crate) id: u64,
+    pub(crate) segments: Vec<Segment>,
+    pub(crate) records: u64,
+    /// The position the next record gets.
+    pub(crate) next: u64,
+    /// Bytes a torn write left behind the end of the last segment.
+    pub(crate) torn_bytes: u64,
+    /// In the order of positions.
+    pub(crate) damage: Vec<Damage>,
+}
+
+/// Reads all live segments. Unless `all`, it stops at the first damage.
+pub(crate) fn scan(
+    medium: &Medium,
+    inventory: &Inventory,
+    all: bool,
+    visit: &mut Visit<'_>,
+) -> Result<Scan, JournalError> {
+    let mut scan = Scan {
+        id: inventory.floor.id,
+        segments: Vec::new(),
+        records: 0,
+        next: inventory.floor.position,
+        torn_bytes: 0,
+        damage: inventory.damage.iter().cloned().collect(),
+    };
+    let mut starts = Vec::new();
+    for (number, name) in inventory.live() {
+        starts.push(Start::read(medium, *number, name)?);
+    }
+    if scan.id == 0 {
+        scan.id = starts
+            .iter()
+            .map(|start| start.id)
+            .find(|id| *id != 0)
+            .unwrap_or(0);
+    }
+    let mut number_next = inventory.floor.number;
+    let mut buffer = Vec::new();
+    for (index, start) in starts.iter().enumerate() {
+        if !all && !scan.damage.is_empty() {
+            break;
+        }
+        let missing = (start.number != number_next).then_some(number_next);
+        number_next = start.number.saturating_add(1);
+        if !scan.enter(start, missing) {
+            continue;
+        }
+        medium.load(&start.name, u64::MAX, &mut buffer)?;
+        let mut segment = Segment {
+            name: start.name.clone(),
+            number: start.number,
+            salt: start.salt,
+            first: scan.next,
+            next: scan.next,
+            end: FRAMES_OFFSET as u64,
+            bytes: buffer.len() as u64,
+        };
+        let limit = starts
+            .get(index + 1)
+            .map(|next| next.first)
+            .filter(|first| *first >= segment.first);
+        let found = walk(&segment, &buffer, limit, &mut |frame, offset| {
+            scan.records += u64::from(frame.kind == Kind::Record);
+            visit(frame, offset)
+        });
+        (segment.next, segment.end) = (found.next, found.end as u64);
+        scan.next = found.next;
+        scan.damage.extend(found.damage);
+        scan.torn_bytes = (found.torn_to - found.end) as u64;
+        if index + 1 == starts.len() {
+            scan.cut_off(start, &segment);
+        }
+        scan.segments.push(segment);
+    }
+    Ok(scan)
+}
+
+impl Scan {
+    /// Of a last segment that lost its end nobody knows how many records were in it.
+    fn cut_off(&mut self, start: &Start, last: &Segment) {
+        let room = start.bytes_due.saturating_sub(last.end) / HEAD_BYTES as u64;
+        if start.bytes_due > start.bytes {
+            self.damage.push(Damage {
+                file: start.name.clone(),
+                offset: last.end,
+                what: format!(
+                    "the file ends early, so the records from {} on may be lost",
+                    last.next
+                ),
+                lost_from: last.next,
+                lost_to: last.next.saturating_add(room),
+            });
+        }
+    }
+
+    /// Judges how a segment begins; `false` when nothing in it can be read.
+    fn enter(&mut self, start: &Start, missing: Option<u64>) -> bool {
+        let foreign = start.id != 0 && start.id != self.id;
+        let mut lost_to = start.first.max(self.next);
+        let what = match (&start.flaw, missing) {
+            (Some(flaw), _) => flaw.clone(),
+            _ if foreign => "the segment belongs to another journal".to_owned(),
+            (None, Some(number)) => format!("segment {number} is missing before this one"),
+            _ if start.first == self.next => return true,
+            _ => format!(
+                "the segment begins with record {}, {} was due",
+                start.first, self.next
+            ),
+        };
+        let readable = start.first >= self.next && start.salt_known && !foreign;
+        if !readable {
+            // How many records were in it nobody knows: as many as there is room for.
+            lost_to = self.next.saturating_add(start.bytes / HEAD_BYTES as u64);
+        }
+        if self.damage.len() < DAMAGE_MAX {
+            let (file, lost_from) = (start.name.clone(), self.next);
+            self.damage.push(Damage {
+                file,
+                offset: 0,
+                what,
+                lost_from,
+                lost_to,
+            });
+        }
+        if readable {
+            self.next = lost_to;
+        }
+        readable
+    }
+}
+
+/// What the beginning of a segment file tells.
+struct Start {
+    name: String,
+    number: u64,
+    id: u64,
+    first: u64,
+    salt: u32,
+    salt_known: bool,
+    bytes: u64,
+    /// How long the header says that the file is.
+    bytes_due: u64,
+    flaw: Option<String>,
+}
+
+impl Start {
+    fn read(medium: &Medium, number: u64, name: &str) -> Result<Self, JournalError> {
+        let mut buffer = Vec::new();
+        let bytes = medium.load(name, (FRAMES_OFFSET + HEAD_BYTES) as u64, &mut buffer)?;
+        let mut start = Self {
+            name: name.into(),
+            number,
+            id: 0,
+            first: 0,
+            salt: 0,
+            salt_known: false,
+            bytes,
+            bytes_due: 0,
+            flaw: None,
+        };
+        match SegmentHeader::decode(&buffer) {
+            Ok(header) => {
+                (start.id, start.first, start.bytes_due) = (header.id, header.first, header.bytes);
+                (start.salt, start.salt_known) = (header.salt(), true);
+                if header.number != number {
+                    start.flaw = Some(format!("the header is that of segment {}", header.number));
+                    start.salt_known = false;
+                } else if header.bytes != bytes {
+                    start.flaw = Some(format!(
+                        "the file has {bytes} bytes, its header says {}",
+                        header.bytes
+                    ));
+                }
+            }
+            Err(Flaw::Newer(found)) => {
+                let path = medium.disk.path(name);
+                return Err(JournalError::NewerFormat {
+                    path,
+                    found,
+                    known: FORMAT,
+                });
+            }
+            Err(Flaw::Damaged) => start.guess(&buffer),
+        }
+        Ok(start)
+    }
+
+    /// Without a header the first frame still shows its salt, and its checksum proves it.
+    fn guess(&mut self, buffer: &[u8]) {
+        self.flaw = Some("the segment header does not match its checksum".into());
+        let Some(word) = buffer.get(FRAMES_OFFSET..FRAMES_OFFSET + 4) else {
+            return;
+        };
+        let salt = u32_at(word, 0);
+        if let Some(head) = Head::at(buffer, FRAMES_OFFSET, salt) {
+            (self.first, self.salt, self.salt_known) = (head.sequence, salt, true);
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! `cli-coordinator`: the place on an edge gateway where command-line AI agents work together.
+
+pub mod app;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod driver;
+pub mod engine;
+pub mod http;
+pub mod journal;
+pub mod metrics;
+#[cfg(feature = "planted-bugs")]
+pub mod planted;
+pub mod ports;
+pub mod protocol;
+pub mod ws;

@@ -1,0 +1,49 @@
+//! Deliberate bugs, switched on one at a time by tests. Compiled only with the feature
+//! `planted-bugs`: a simulation that has caught nothing proves nothing.
+
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+
+/// A bug that the simulation must catch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Bug {
+    None,
+    ReplyBeforeSync,
+    FenceNotChecked,
+    DeadlineOnWallClock,
+    LostWakeUp,
+    /// Recovery skips the first record after a snapshot.
+    SnapshotForgetsRecord,
+    /// Globs only exclude each other when they are written alike.
+    DoubleGrant,
+    /// What a session held stays held when it ends.
+    HoldsOutliveSession,
+    /// Journal time goes on from when a record is applied, so what a sync takes never counts.
+    ClockStandsStill,
+    /// After a standstill every record moves journal time by a whole step.
+    JumpsCount,
+    /// A repeated request is carried out again.
+    RepeatedTwice,
+}
+
+static ACTIVE: AtomicU8 = AtomicU8::new(Bug::None as u8);
+
+/// Switches one bug on, and all others off.
+pub fn plant(bug: Bug) {
+    ACTIVE.store(bug as u8, Ordering::SeqCst);
+}
+
+pub fn is_on(bug: Bug) -> bool {
+    ACTIVE.load(Ordering::Relaxed) == bug as u8
+}
+
+static WALL_MS: AtomicU64 = AtomicU64::new(0);
+
+/// Sets what the bug `DeadlineOnWallClock` takes for the time.
+pub fn set_wall_ms(wall_ms: u64) {
+    WALL_MS.store(wall_ms, Ordering::SeqCst);
+}
+
+pub fn wall_ms() -> u64 {
+    WALL_MS.load(Ordering::Relaxed)
+}

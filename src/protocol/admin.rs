@@ -1,0 +1,181 @@
+//! Wire types of administration.
+
+use std::collections::BTreeSet;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::engine::command::{ProjectScope, Role};
+use crate::engine::ids::{AgentName, Cursor, JournalTime, NodeId, ProjectName, RequestId, TokenId};
+use crate::engine::system::Token;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RoleParam {
+    /// Reads.
+    Observer,
+    /// Works.
+    #[default]
+    Agent,
+    /// Administers.
+    Operator,
+}
+
+/// Makes a token. Its secret is in the answer and nowhere else.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TokenCreateParams {
+    /// Whoever connects with the token is this agent.
+    pub agent: AgentName,
+    #[serde(default)]
+    pub role: RoleParam,
+    /// The projects it opens; all when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub projects: Option<BTreeSet<ProjectName>>,
+    /// It runs out after so long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_ms: Option<u64>,
+}
+
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
+pub struct TokenCreateResult {
+    pub token: TokenId,
+    pub agent: AgentName,
+    /// Shown this once.
+    pub secret: String,
+}
+
+impl std::fmt::Debug for TokenCreateResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "TokenCreateResult {{ token: {} }}", self.token)
+    }
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TokenRevokeParams {
+    pub token: TokenId,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<RequestId>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct TokenListResult {
+    pub tokens: Vec<TokenView>,
+    pub now_ms: JournalTime,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct TokenView {
+    pub token: TokenId,
+    pub agent: AgentName,
+    pub role: RoleParam,
+    /// `null`: all.
+    pub projects: Option<BTreeSet<ProjectName>>,
+    pub created_at_ms: JournalTime,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at_ms: Option<JournalTime>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ProjectCreateParams {
+    pub project: ProjectName,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<RequestId>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct ProjectListResult {
+    /// Those that the token opens.
+    pub projects: Vec<ProjectName>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct ServerStatusResult {
+    pub version: String,
+    pub protocol: String,
+    pub node: NodeId,
+    pub environment: String,
+    /// `embedded` or `redis`.
+    pub journal: String,
+    pub uptime_ms: u64,
+    pub connections: u64,
+    /// The connection's project.
+    pub project: ProjectStatus,
+    /// SHA-256 of the project's state: equal on every node that applied the same records.
+    /// For operators only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state_hash: Option<String>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct ProjectStatus {
+    pub project: ProjectName,
+    pub cursor: Cursor,
+    pub now_ms: JournalTime,
+    pub agents: u64,
+    pub agents_present: u64,
+    pub sessions: u64,
+    pub tasks_blocked: u64,
+    pub tasks_ready: u64,
+    pub tasks_claimed: u64,
+    pub tasks_done: u64,
+    pub tasks_dead: u64,
+    pub leases: u64,
+    pub messages_waiting: u64,
+    pub context_entries: u64,
+}
+
+/// Writes a consistent copy of everything to a new file beside the journal, while all goes on.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ServerBackupParams {
+    /// The file's name, without folders; made from the position when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct ServerBackupResult {
+    /// Where the coordinator's host has it.
+    pub path: String,
+    pub bytes: u64,
+    pub records: u64,
+}
+
+impl From<RoleParam> for Role {
+    fn from(role: RoleParam) -> Self {
+        match role {
+            RoleParam::Observer => Self::Observer,
+            RoleParam::Agent => Self::Agent,
+            RoleParam::Operator => Self::Operator,
+        }
+    }
+}
+
+impl From<Role> for RoleParam {
+    fn from(role: Role) -> Self {
+        match role {
+            Role::Observer => Self::Observer,
+            Role::Agent => Self::Agent,
+            Role::Operator => Self::Operator,
+        }
+    }
+}
+
+impl From<&Token> for TokenView {
+    fn from(token: &Token) -> Self {
+        Self {
+            token: token.id.clone(),
+            agent: token.agent.clone(),
+            role: token.role.into(),
+            projects: match &token.projects {
+                ProjectScope::All => None,
+                ProjectScope::Only(projects) => Some(projects.clone()),
+            },
+            created_at_ms: token.created_at,
+            expires_at_ms: token.expires_at,
+        }
+    }
+}

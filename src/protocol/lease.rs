@@ -1,0 +1,203 @@
+//! Wire types of the lease operations.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::error::Conflict;
+use super::task::hold;
+use crate::engine::command;
+use crate::engine::ids::{
+    AgentName, FencingToken, JournalTime, LeaseId, Note, RequestId, SessionId,
+};
+use crate::engine::leases::{Lease, LeaseState};
+use crate::engine::resource::{Resource, ResourceRequest};
+
+/// Whether others may hold the same resource at the same time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ModeParam {
+    #[default]
+    Exclusive,
+    Shared,
+}
+
+/// Several resources at once, all or none.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LeaseAcquireParams {
+    pub resources: Vec<ResourceRequest>,
+    #[serde(default)]
+    pub mode: ModeParam,
+    /// Without it the session holds the lease; with it the lease lapses so long after the last
+    /// `lease.renew`, whatever the connection does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_ms: Option<u64>,
+    /// How long to wait while others hold them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wait_ms: Option<u64>,
+    /// What it is for; others see it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<Note>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<RequestId>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct LeaseAcquireResult {
+    pub lease: LeaseId,
+    /// Give it to whatever the lease protects, so that a stale holder is refused there too.
+    pub fence: FencingToken,
+    /// In the order asked for; a pool is replaced by the port it gave.
+    pub resources: Vec<Resource>,
+    /// `null`: the session holds it.
+    pub expires_at_ms: Option<JournalTime>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LeaseRenewParams {
+    pub lease: LeaseId,
+    pub fence: FencingToken,
+    /// Changes the time-to-live.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_ms: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<RequestId>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LeaseReleaseParams {
+    pub lease: LeaseId,
+    pub fence: FencingToken,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<RequestId>,
+}
+
+/// Takes a lease away from its holder; a holder may revoke its own without the fencing token.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LeaseRevokeParams {
+    pub lease: LeaseId,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Note>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<RequestId>,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct LeaseListParams {
+    /// Only leases of this agent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent: Option<AgentName>,
+    /// Only leases that overlap this resource.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resource: Option<Resource>,
+    /// Only leases with a higher number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<LeaseId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub count_max: Option<u64>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct LeaseListResult {
+    pub leases: Vec<LeaseView>,
+    /// There are more: ask again with this as `after`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_after: Option<LeaseId>,
+    pub now_ms: JournalTime,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct LeaseView {
+    pub lease: LeaseId,
+    pub agent: AgentName,
+    pub resources: Vec<Resource>,
+    pub mode: ModeParam,
+    pub fence: FencingToken,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<Note>,
+    pub acquired_at_ms: JournalTime,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<SessionId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at_ms: Option<JournalTime>,
+    /// Its holder was lost; others may take the resources from this time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opens_at_ms: Option<JournalTime>,
+}
+
+/// Asks either whether a lease still holds (`lease` and `fence`), or what stands in the way of
+/// `resources`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct LeaseCheckParams {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lease: Option<LeaseId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fence: Option<FencingToken>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub resources: Vec<Resource>,
+    pub mode: ModeParam,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct LeaseCheckResult {
+    /// The lease holds, or the resources could be had now.
+    pub ok: bool,
+    pub conflicts: Vec<Conflict>,
+    pub now_ms: JournalTime,
+}
+
+/// Told to the holder: the lease is gone. Stop touching what it protected.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct LeaseLost {
+    pub lease: LeaseId,
+    pub fence: FencingToken,
+    pub reason: String,
+}
+
+impl From<ModeParam> for command::LeaseMode {
+    fn from(mode: ModeParam) -> Self {
+        match mode {
+            ModeParam::Exclusive => Self::Exclusive,
+            ModeParam::Shared => Self::Shared,
+        }
+    }
+}
+
+impl From<LeaseAcquireParams> for command::LeaseAcquire {
+    fn from(params: LeaseAcquireParams) -> Self {
+        Self {
+            resources: params.resources,
+            mode: params.mode.into(),
+            hold: hold(params.ttl_ms),
+            note: params.note,
+        }
+    }
+}
+
+impl From<&Lease> for LeaseView {
+    fn from(lease: &Lease) -> Self {
+        Self {
+            lease: lease.id,
+            agent: lease.agent.clone(),
+            resources: lease.resources.clone(),
+            mode: match lease.mode {
+                command::LeaseMode::Exclusive => ModeParam::Exclusive,
+                command::LeaseMode::Shared => ModeParam::Shared,
+            },
+            fence: lease.fence,
+            note: lease.note.clone(),
+            acquired_at_ms: lease.acquired_at,
+            session: lease.hold.session(),
+            expires_at_ms: lease.hold.expires_at(),
+            opens_at_ms: match lease.state {
+                LeaseState::Held => None,
+                LeaseState::Lapsed { opens_at } => Some(opens_at),
+            },
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! Wire types of the message operations.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::engine::command::{self, Recipient};
+use crate::engine::ids::{AgentName, Capability, JournalTime, MessageId, RequestId, Title, Topic};
+use crate::engine::messages::Message;
+use crate::engine::outcome::{Delivery, SendOutcome};
+use crate::engine::payload::Payload;
+
+/// How long a message waits when its sender does not say: a week.
+pub const TTL_MS_DEFAULT: u64 = 604_800_000;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ImportanceParam {
+    Low,
+    #[default]
+    Normal,
+    High,
+}
+
+/// Who gets it: exactly one of the four.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum RecipientParam {
+    Agent(AgentName),
+    /// Every other agent that has it.
+    Capability(Capability),
+    /// Every other agent that listens to it.
+    Topic(Topic),
+    /// Every other agent of the project: `{"all": true}`.
+    All(bool),
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MessageSendParams {
+    pub to: RecipientParam,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<Title>,
+    pub body: Payload,
+    #[serde(default)]
+    pub importance: ImportanceParam,
+    /// Continues the thread of that message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reply_to: Option<MessageId>,
+    /// How long it waits for its recipients. A week when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_ms: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<RequestId>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct MessageSendResult {
+    /// `null`: nobody took it, so it is not kept.
+    pub message: Option<MessageId>,
+    pub thread: Option<MessageId>,
+    /// What really happened, for each recipient.
+    pub recipients: Vec<DeliveryView>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct DeliveryView {
+    pub agent: AgentName,
+    pub delivery: DeliveryState,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DeliveryState {
+    /// In the mailbox of an agent that is connected now.
+    Live,
+    /// In the mailbox of an agent that is not.
+    Queued,
+    /// No agent of that name has been here.
+    Unknown,
+    /// The mailbox is full: not delivered.
+    Full,
+}
+
+/// Reads one's own mailbox. Reading consumes nothing: `message.ack` does.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct MessageInboxParams {
+    /// Hides what is returned from other readers of the mailbox for so long; without it, peeks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub take_ms: Option<u64>,
+    /// Only messages with a higher number; with `take_ms` not allowed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<MessageId>,
+    /// Only messages at least so important.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub importance_min: Option<ImportanceParam>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub count_max: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<RequestId>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct MessageInboxResult {
+    pub messages: Vec<MessageView>,
+    /// All that wait, the returned ones included.
+    pub waiting: u64,
+    /// Messages that lapsed unread since the last acknowledgement.
+    pub expired: u64,
+    pub now_ms: JournalTime,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct MessageView {
+    pub message: MessageId,
+    pub from: AgentName,
+    pub to: RecipientParam,
+    pub thread: MessageId,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reply_to: Option<MessageId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<Title>,
+    pub body: Payload,
+    pub importance: ImportanceParam,
+    pub sent_at_ms: JournalTime,
+    pub expires_at_ms: JournalTime,
+    /// Another reader of the mailbox has taken it until this time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taken_until_ms: Option<JournalTime>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MessageAckParams {
+    pub messages: Vec<MessageId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<RequestId>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct MessageAckResult {
+    pub acked: Vec<MessageId>,
+    /// Not in the mailbox: acknowledged before, lapsed, or never there.
+    pub unknown: Vec<MessageId>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MessageThreadParams {
+    /// Any message of the thread.
+    pub message: MessageId,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct MessageThreadResult {
+    /// Those the agent sent or got, oldest first; the oldest may be forgotten.
+    pub messages: Vec<MessageView>,
+    pub now_ms: JournalTime,
+}
+
+impl TryFrom<MessageSendParams> for command::MessageSend {
+    type Error = &'static str;
+
+    fn try_from(params: MessageSendParams) -> Result<Self, Self::Error> {
+        let to = match params.to {
+            RecipientParam::Agent(agent) => Recipient::Agent(agent),
+            RecipientParam::Capability(capability) => Recipient::Capability(capability),
+            RecipientParam::Topic(topic) => Recipient::Topic(topic),
+            RecipientParam::All(true) => Recipient::All,
+            RecipientParam::All(false) => return Err("write {\"all\": true}, or name a recipient"),
+        };
+        Ok(Self {
+            to,
+            subject: params.subject,
+            body: params.body,
+            importance: params.importance.into(),
+            reply_to: params.reply_to,
+            ttl_ms: params.ttl_ms.unwrap_or(TTL_MS_DEFAULT),
+        })
+    }
+}
+
+impl From<ImportanceParam> for command::Importance {
+    fn from(importance: ImportanceParam) -> Self {
+        match importance {
+            ImportanceParam::Low => Self::Low,
+            ImportanceParam::Normal => Self::Normal,
+            ImportanceParam::High => Self::High,
+        }
+    }
+}
+
+impl From<command::Importance> for ImportanceParam {
+    fn from(importance: command::Importance) -> Self {
+        match importance {
+            command::Importance::Low => Self::Low,
+            command::Importance::Normal => Self::Normal,
+            command::Importance::High => Self::High,
+        }
+    }
+}
+
+impl From<SendOutcome> for MessageSendResult {
+    fn from(outcome: SendOutcome) -> Self {
+        let recipients = outcome.recipients.into_iter();
+        Self {
+            message: outcome.message,
+            thread: outcome.thread,
+            recipients: recipients
+                .map(|(agent, delivery)| DeliveryView {
+                    agent,
+                    delivery: match delivery {
+                        Delivery::Live => DeliveryState::Live,
+                        Delivery::Queued => DeliveryState::Queued,
+                        Delivery::Unknown => DeliveryState::Unknown,
+                        Delivery::Full => DeliveryState::Full,
+                    },
+                })
+                .collect(),
+        }
+    }
+}
+
+impl MessageView {
+    pub fn of(message: &Message, taken_until: Option<JournalTime>) -> Self {
+        Self {
+            message: message.id,
+            from: message.from.clone(),
+            to: match &message.to {
+                Recipient::Agent(agent) => RecipientParam::Agent(agent.clone()),
+                Recipient::Capability(c) => RecipientParam::Capability(c.clone()),
+                Recipient::Topic(topic) => RecipientParam::Topic(topic.clone()),
+                Recipient::All => RecipientParam::All(true),
+            },
+            thread: message.thread,
+            reply_to: message.reply_to,
+            subject: message.subject.clone(),
+            body: message.body.clone(),
+            importance: message.importance.into(),
+            sent_at_ms: message.sent_at,
+            expires_at_ms: message.expires_at,
+            taken_until_ms: taken_until,
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! The WebSocket front: upgrade, then text frames to the driver and back.
+
+mod socket;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Query, Request, State};
+use axum::http::header::{
+    CONNECTION, RETRY_AFTER, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
+    SEC_WEBSOCKET_VERSION, UPGRADE,
+};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use serde::Deserialize;
+use serde_json::json;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+
+use crate::driver::shell::Driver;
+use crate::protocol::error::{ErrorKind, RpcError};
+
+/// What is checked before a connection is upgraded; it says who is let in, or answers itself.
+pub type Admit = Arc<dyn Fn(&HeaderMap) -> Result<Admitted, Box<Response>> + Send + Sync>;
+
+/// Who is let in, and what the answer must say.
+#[derive(Debug)]
+pub struct Admitted {
+    pub identity: crate::driver::Identity,
+    pub subprotocol: Option<&'static str>,
+}
+
+/// Bounds of one connection.
+#[derive(Debug, Clone, Copy)]
+pub struct SocketOptions {
+    pub message_bytes_max: usize,
+    pub ping_interval: Duration,
+}
+
+#[derive(Clone)]
+struct Front {
+    driver: Driver,
+    admit: Admit,
+    options: SocketOptions,
+}
+
+#[derive(Debug, Deserialize)]
+struct UpgradeQuery {
+    project: Option<String>,
+}
+
+/// `/ws`, and `/` for clients that do not name a path.
+pub fn routes(driver: Driver, admit: Admit, options: SocketOptions) -> Router {
+    let front = Front {
+        driver,
+        admit,
+        options,
+    };
+    Router::new()
+        .route("/ws", get(upgrade))
+        .route("/", get(upgrade))
+        .with_state(front)
+}
+
+async fn upgrade(
+    State(front): State<Front>,
+    Query(query): Query<UpgradeQuery>,
+    mut request: Request,
+) -> Response {
+    let headers = request.headers();
+    let Some(key) = websocket_key(headers) else {
+        return not_an_upgrade();
+    };
+    let accept = derive_accept_key(key.as_bytes());
+    let admitted = match (front.admit)(headers) {
+        Ok(admitted) => admitted,
+        Err(response) => return *response,
+    };
+    let link = match front
+        .driver
+        .connect(admitted.identity, query.project.as_deref())
+    {
+        Ok(link) => link,
+        Err(error) => return refuse(&error),
+    };
+    // Keeps the connection's place among the listener's connections as long as the socket lives.
+    let peer = request.extensions_mut().remove::<PeerGuard>();
+    let on_upgrade = hyper::upgrade::on(&mut request);
+    tokio::spawn(socket::serve(on_upgrade, link, front.options, peer));
+    switching(&accept, admitted.subprotocol)
+}
+
+/// Something of the listener's that must live as long as the socket.
+#[derive(Clone)]
+pub struct PeerGuard(#[expect(dead_code, reason = "held, never read")] Arc<dyn Send + Sync>);
+
+impl std::fmt::Debug for PeerGuard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("PeerGuard")
+    }
+}
+
+impl PeerGuard {
+    pub fn new(held: impl Send + Sync + 'static) -> Self {
+        Self(Arc::new(held))
+    }
+}
+
+fn websocket_key(headers: &HeaderMap) -> Option<&HeaderValue> {
+    let has = |name, wanted: &str| {
+        let value = headers
+            .get(name)
+            .and_then(|v: &HeaderValue| v.to_str().ok());
+        value.is_some_and(|text| {
+            text.split(',')
+                .any(|t| t.trim().eq_ignore_ascii_case(wanted))
+        })
+    };
+    let upgrades = has(CONNECTION, "upgrade") && has(UPGRADE, "websocket");
+    let known_version = has(SEC_WEBSOCKET_VERSION, "13");
+    headers
+        .get(SEC_WEBSOCKET_KEY)
+        .filter(|_| upgrades && known_version)
+}
+
+fn not_an_upgrade() -> Response {
+    let body = json!({
+        "service": "cli-coordinator",
+        "error": { "kind": "invalid_request", "message": "connect with WebSocket, version 13" },
+    });
+    let mut response = (StatusCode::UPGRADE_REQUIRED, axum::Json(body)).into_response();
+    let headers = response.headers_mut();
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+    response
+}
+
+fn refuse(error: &RpcError) -> Response {
+    let status = match error.kind {
+        ErrorKind::Forbidden => StatusCode::FORBIDDEN,
+        ErrorKind::InvalidParams => StatusCode::BAD_REQUEST,
+        _ => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    let body = json!({ "error": { "kind": error.kind.as_str(), "message": error.message } });
+    let mut response = (status, axum::Json(body)).into_response();
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        response
+            .headers_mut()
+            .insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    response
+}
+
+fn switching(accept: &str, subprotocol: Option<&'static str>) -> Response {
+    let mut response = StatusCode::SWITCHING_PROTOCOLS.into_response();
+    let headers = response.headers_mut();
+    headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    if let Ok(accept) = HeaderValue::from_str(accept) {
+        headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
+    }
+    if let Some(name) = subprotocol {
+        headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(name));
+    }
+    response
+}

@@ -1,0 +1,243 @@
+//! One connection, one task: frames in, frames out, pings, and an end that is always told.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{FutureExt, SinkExt, StreamExt};
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout, timeout_at};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::error::CapacityError;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
+
+use super::{PeerGuard, SocketOptions};
+use crate::driver::Prospect;
+use crate::driver::shell::Link;
+use crate::engine::command::LostReason;
+
+/// The library's default of 128 KiB, filled with zeros at every read, costs thrice the processor
+/// time and eighteen times the memory at many connections. Most requests fit into this.
+const READ_BUFFER_BYTES: usize = 2 * 1024;
+/// Frames gather up to this before they are written; with less, each would be a write of its own.
+const WRITE_BUFFER_BYTES: usize = 16 * 1024;
+/// Frames written before the socket is flushed.
+const FRAMES_AT_ONCE_MAX: usize = 64;
+/// Frames read before those that wait are written.
+const READS_AT_ONCE_MAX: usize = 32;
+/// How long the closing handshake may take.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long nothing must have come from the peer of a connection that ends, so that whatever it had
+/// sent before it was told gets its answer.
+const QUIET: Duration = Duration::from_millis(200);
+/// How long a peer that goes on sending keeps such a connection open.
+const QUIET_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Why a connection ends.
+enum End {
+    /// The peer closed, or its stream ended.
+    Peer,
+    /// The driver wants it closed; it has told the peer why.
+    Driver,
+    /// The peer broke a rule.
+    Refused(CloseCode, String),
+    /// The peer does not read, or does not answer to pings.
+    Silent,
+}
+
+/// Waits for the upgrade, then serves the socket until one side ends it.
+pub(super) async fn serve(
+    upgrade: OnUpgrade,
+    link: Link,
+    options: SocketOptions,
+    peer: Option<PeerGuard>,
+) {
+    let upgraded = match upgrade.await {
+        Ok(upgraded) => upgraded,
+        Err(error) => {
+            tracing::debug!(%error, "an upgrade was not completed");
+            return;
+        }
+    };
+    // A plain stream is served without the indirection that an upgraded connection brings.
+    match upgraded.downcast::<TokioIo<TcpStream>>() {
+        Ok(parts) => {
+            let stream = parts.io.into_inner();
+            run(stream, parts.read_buf, link, options).await;
+        }
+        Err(upgraded) => {
+            run::<TokioIo<Upgraded>>(TokioIo::new(upgraded), Bytes::new(), link, options).await;
+        }
+    }
+    drop(peer);
+}
+
+async fn run<S>(stream: S, read: Bytes, mut link: Link, options: SocketOptions)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let config = WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER_BYTES)
+        .write_buffer_size(WRITE_BUFFER_BYTES)
+        .max_write_buffer_size(options.message_bytes_max.saturating_mul(4).max(1 << 20))
+        .max_message_size(Some(options.message_bytes_max))
+        .max_frame_size(Some(options.message_bytes_max));
+    let mut socket = if read.is_empty() {
+        WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await
+    } else {
+        WebSocketStream::from_partially_read(stream, read.into(), Role::Server, Some(config)).await
+    };
+    let end = talk(&mut socket, &link, options).await;
+    if matches!(end, End::Silent) {
+        link.lost(LostReason::NoAnswerToPing);
+    }
+    // The driver hears of the end before the handshake of closing, which a dead peer never answers.
+    drop(link);
+    let frame = match end {
+        End::Peer | End::Silent => None,
+        End::Driver => Some(close_frame(CloseCode::Away, "see session.closed")),
+        End::Refused(code, reason) => Some(close_frame(code, &reason)),
+    };
+    let closing = async {
+        let _ = socket.close(frame).await;
+        while let Some(Ok(_)) = socket.next().await {}
+    };
+    let _ = timeout(CLOSE_TIMEOUT, closing).await;
+}
+
+fn close_frame(code: CloseCode, reason: &str) -> CloseFrame {
+    CloseFrame {
+        code,
+        reason: Utf8Bytes::from(reason),
+    }
+}
+
+async fn talk<S>(socket: &mut WebSocketStream<S>, link: &Link, options: SocketOptions) -> End
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut pings = interval_at(
+        Instant::now() + options.ping_interval,
+        options.ping_interval,
+    );
+    pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut heard = true;
+    let mut frames = Vec::new();
+    let mut ending: Option<Instant> = None;
+    loop {
+        match timeout(options.ping_interval, write_all(socket, link, &mut frames)).await {
+            Ok(Ok(Prospect::Open)) => {}
+            Ok(Ok(Prospect::EndsWhenQuiet)) => {
+                let latest = *ending.get_or_insert_with(|| Instant::now() + QUIET_TIMEOUT);
+                let quiet = latest.min(Instant::now() + QUIET);
+                let Ok(message) = timeout_at(quiet, socket.next()).await else {
+                    return End::Driver;
+                };
+                if let Some(end) = receive(socket, link, message, options) {
+                    return end;
+                }
+                continue;
+            }
+            Ok(Ok(Prospect::EndsNow)) => return End::Driver,
+            Ok(Err(_)) => return End::Peer,
+            Err(_) => return End::Silent,
+        }
+        // In this order, since looking for input costs a buffer full of zeros. It is not starved:
+        // frames that wait are written, and only a peer that does not read makes that take long.
+        tokio::select! {
+            biased;
+            () = link.ready() => {}
+            message = socket.next() => {
+                heard = true;
+                if let Some(end) = receive(socket, link, message, options) {
+                    return end;
+                }
+            }
+            _ = pings.tick() => {
+                if !heard {
+                    return End::Silent;
+                }
+                heard = false;
+                match timeout(options.ping_interval, socket.send(Message::Ping(Bytes::new()))).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(_)) => return End::Peer,
+                    Err(_) => return End::Silent,
+                }
+            }
+        }
+    }
+}
+
+/// Writes all that waits, with one flush for many frames. Says whether the connection goes on.
+async fn write_all<S>(
+    socket: &mut WebSocketStream<S>,
+    link: &Link,
+    frames: &mut Vec<Bytes>,
+) -> Result<Prospect, Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    loop {
+        let prospect = link.take_frames(FRAMES_AT_ONCE_MAX, frames);
+        if frames.is_empty() {
+            return Ok(prospect);
+        }
+        for frame in frames.drain(..) {
+            // Frames are made of JSON text, so this check never fails; it costs nanoseconds.
+            let text = Utf8Bytes::try_from(frame).map_err(|_| Error::AttackAttempt)?;
+            socket.feed(Message::Text(text)).await?;
+        }
+        socket.flush().await?;
+    }
+}
+
+/// Hands on a message and those that have arrived with it.
+fn receive<S>(
+    socket: &mut WebSocketStream<S>,
+    link: &Link,
+    first: Option<Result<Message, Error>>,
+    options: SocketOptions,
+) -> Option<End>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut message = first;
+    for _ in 0..READS_AT_ONCE_MAX {
+        match message {
+            Some(Ok(Message::Text(text))) => link.frame(text.as_str()),
+            Some(Ok(Message::Binary(_))) => {
+                link.refuse_frame("binary frames are not accepted: send JSON as text");
+            }
+            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
+            Some(Ok(Message::Close(_))) | None => return Some(End::Peer),
+            Some(Err(error)) => return Some(refuse(&error, options)),
+        }
+        message = socket.next().now_or_never()?;
+    }
+    // One more was read than may be dealt with at once; it must not be lost.
+    match message {
+        Some(Ok(Message::Text(text))) => {
+            link.frame(text.as_str());
+            None
+        }
+        Some(Ok(Message::Close(_))) | None => Some(End::Peer),
+        Some(Ok(_)) => None,
+        Some(Err(error)) => Some(refuse(&error, options)),
+    }
+}
+
+fn refuse(error: &Error, options: SocketOptions) -> End {
+    match error {
+        Error::Capacity(CapacityError::MessageTooLong { .. }) => {
+            let reason = format!("message_bytes_max is {}", options.message_bytes_max);
+            End::Refused(CloseCode::Size, reason)
+        }
+        Error::Utf8(_) => End::Refused(CloseCode::Invalid, "text frames must be UTF-8".to_owned()),
+        Error::Protocol(error) => End::Refused(CloseCode::Protocol, error.to_string()),
+        _ => End::Peer,
+    }
+}

@@ -1,0 +1,15 @@
+//! What bad input gets, from the real binary: an error that names what and where, and a connection
+//! and a process that go on where they can.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod admission;
+mod frames;
+mod hostile;
+mod params;
+mod roles;
+mod state_dir;
+mod storage_full;

@@ -1,0 +1,207 @@
+//! State directories that cannot be used: taken, no directory, read-only, newer, damaged.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use nix::unistd::geteuid;
+use serde_json::json;
+
+use crate::support::Coordinator;
+use crate::support::coordinator::Start;
+
+/// Somebody with no rights at all.
+const NOBODY: u32 = 65_534;
+
+#[tokio::test]
+async fn a_second_coordinator() {
+    let first = Coordinator::start().await;
+    let state = first.state_dir().display().to_string();
+    let second = Start::new().state_dir(first.state_dir()).run_to_end().await;
+    let holder = format!("process {}", first.pid());
+    second.check(1, &[&state, "in use by another coordinator", &holder]);
+    first.operator().await.check_alive().await;
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken() {
+    let first = Coordinator::start().await;
+    let second = Start::new()
+        .variable("WEBSOCKET_PORT", first.port())
+        .run_to_end()
+        .await;
+    second.check(78, &[&first.port().to_string(), "taken", "WebSocket"]);
+    let third = Start::new()
+        .variable("METRICS_PORT", first.port())
+        .run_to_end()
+        .await;
+    third.check(78, &[&first.port().to_string(), "taken", "metrics"]);
+    first.operator().await.check_alive().await;
+}
+
+#[tokio::test]
+async fn a_file_in_its_place() {
+    let start = Start::new();
+    fs::write(start.state(), "not a folder").unwrap();
+    let path = start.state().display().to_string();
+    start.run_to_end().await.check(78, &[&path]);
+    assert_eq!(fs::read_to_string(start.state()).unwrap(), "not a folder");
+}
+
+/// Runs as somebody who may not write, whoever runs the test.
+fn powerless(start: Start) -> Start {
+    if !geteuid().is_root() {
+        return start;
+    }
+    // The folders above are the test's own; nobody else could even look into them.
+    fs::set_permissions(start.folder(), Permissions::from_mode(0o755)).unwrap();
+    let id = NOBODY.to_string();
+    let words = ["setpriv", "--reuid", &id, "--regid", &id, "--clear-groups"];
+    start.wrapper(&words)
+}
+
+#[tokio::test]
+async fn a_read_only_state_directory() {
+    let start = powerless(Start::new());
+    fs::create_dir(start.state()).unwrap();
+    fs::set_permissions(start.state(), Permissions::from_mode(0o555)).unwrap();
+    let path = start.state().display().to_string();
+    let ended = start.run_to_end().await;
+    assert_ne!(ended.status.code(), Some(0));
+    ended.check(78, &[&path, "denied"]);
+}
+
+#[tokio::test]
+async fn a_state_directory_that_cannot_be_made() {
+    let start = powerless(Start::new());
+    let parent = start.folder().join("closed");
+    fs::create_dir(&parent).unwrap();
+    fs::set_permissions(&parent, Permissions::from_mode(0o555)).unwrap();
+    let state = parent.join("state");
+    let path = state.display().to_string();
+    start
+        .state_dir(&state)
+        .run_to_end()
+        .await
+        .check(78, &[&path, "denied"]);
+}
+
+/// A coordinator that has written something and stopped, without a snapshot.
+async fn with_records() -> Coordinator {
+    let mut coordinator = Coordinator::start().await;
+    let mut client = coordinator.agent("alice").await;
+    for number in 0..50 {
+        let params = json!({"title": format!("task {number}"), "payload": "x".repeat(200)});
+        client.call("task.submit", params).await.unwrap();
+    }
+    coordinator.kill().await;
+    coordinator
+}
+
+fn segment(state: &Path) -> PathBuf {
+    state.join("segment-0000000001")
+}
+
+#[tokio::test]
+async fn a_state_of_a_newer_version() {
+    for (file, at) in [("segment-0000000001", 8), ("floor", 8), ("floor", 4096 + 8)] {
+        let stopped = with_records().await.into_start();
+        let path = stopped.state().join(file);
+        let mut bytes = fs::read(&path).unwrap();
+        if bytes[at..at + 4] == [0; 4] {
+            // The slot of the floor that was never written.
+            continue;
+        }
+        bytes[at..at + 4].copy_from_slice(&2_u32.to_le_bytes());
+        let block = &mut bytes[at - 8..at - 8 + 64];
+        let sum = crc32c::crc32c_append(crc32c::crc32c(&block[..12]), &block[16..]);
+        block[12..16].copy_from_slice(&sum.to_le_bytes());
+        fs::write(&path, &bytes).unwrap();
+        let ended = stopped.run_to_end().await;
+        ended.check(
+            65,
+            &[&path.display().to_string(), "format 2", "formats up to 1"],
+        );
+        assert_eq!(
+            fs::read(&path).unwrap(),
+            bytes,
+            "a refused state was changed"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_journal_damaged_in_the_middle() {
+    let stopped = with_records().await.into_start();
+    let path = segment(stopped.state());
+    let mut bytes = fs::read(&path).unwrap();
+    let middle = bytes
+        .windows(7)
+        .position(|window| window == b"task 20")
+        .unwrap();
+    bytes[middle] ^= 0x20;
+    fs::write(&path, &bytes).unwrap();
+    let ended = stopped.run_to_end().await;
+    ended.check(65, &[&path.display().to_string(), "corrupt at byte"]);
+    // It says where, to the frame.
+    let told: usize = ended
+        .said
+        .split("at byte ")
+        .nth(1)
+        .unwrap()
+        .split(' ')
+        .next()
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert!(
+        told <= middle && middle - told < 1000,
+        "byte {told} is told, {middle} was damaged"
+    );
+    assert_eq!(
+        fs::read(&path).unwrap(),
+        bytes,
+        "a damaged state was changed"
+    );
+}
+
+#[tokio::test]
+async fn a_journal_cut_off_in_its_last_record() {
+    let mut coordinator = with_records().await;
+    let path = segment(coordinator.state_dir());
+    let mut bytes = fs::read(&path).unwrap();
+    let last = bytes
+        .windows(7)
+        .rposition(|window| window == b"task 49")
+        .unwrap();
+    bytes[last..].fill(0);
+    fs::write(&path, &bytes).unwrap();
+    coordinator.restart().await;
+    let mut operator = coordinator.operator().await;
+    let tasks = operator.call("task.list", json!({})).await.unwrap();
+    assert_eq!(tasks["tasks"].as_array().unwrap().len(), 49);
+    assert!(
+        coordinator.said().contains("unfinished write"),
+        "{}",
+        coordinator.said()
+    );
+}
+
+#[tokio::test]
+async fn a_journal_that_has_lost_a_segment() {
+    let mut coordinator = Start::new()
+        .variable("COORD_JOURNAL_SEGMENT_BYTES", 262_144)
+        .variable("COORD_MESSAGE_BYTES_MAX", 65_536)
+        .run()
+        .await;
+    let mut client = coordinator.agent("alice").await;
+    for number in 0..40 {
+        let params = json!({"title": format!("task {number}"), "payload": "x".repeat(20_000)});
+        client.call("task.submit", params).await.unwrap();
+    }
+    coordinator.kill().await;
+    let stopped = coordinator.into_start();
+    let lost = stopped.state().join("segment-0000000002");
+    fs::remove_file(&lost).unwrap();
+    stopped.run_to_end().await.check(65, &["segment"]);
+}

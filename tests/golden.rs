@@ -1,0 +1,439 @@
+//! The golden journal: what format 1 wrote must load for ever, and give the state it gave then.
+//!
+//! The files are written anew only with `GOLDEN_WRITE=1`, and only before a format is released:
+//! afterwards a difference is a bug of the reader.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use cli_coordinator::driver::queries::state_hash;
+use cli_coordinator::engine::Engine;
+use cli_coordinator::engine::command::{Action, Actor, Command, Role};
+use cli_coordinator::engine::ids::{JournalTime, Position, ProjectName};
+use cli_coordinator::engine::limits::Limits;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+/// One record, as `coord journal dump` would show it.
+#[derive(Debug, Serialize, Deserialize)]
+struct Line {
+    project: ProjectName,
+    position: Position,
+    at_ms: JournalTime,
+    command: Box<RawValue>,
+}
+
+/// What a project must come to.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Expected {
+    state_hash: String,
+    /// Commands that were carried out, and those that were refused.
+    done: u64,
+    refused: u64,
+}
+
+fn file(name: &str) -> PathBuf {
+    [env!("CARGO_MANIFEST_DIR"), "tests", "golden", name]
+        .iter()
+        .collect()
+}
+
+fn read(name: &str) -> String {
+    std::fs::read_to_string(file(name)).expect("the golden files are part of the repository")
+}
+
+/// Folds the lines; also gives the names of all kinds of command among them.
+fn fold(
+    lines: &str,
+) -> (
+    BTreeMap<ProjectName, (Engine, Expected)>,
+    BTreeSet<&'static str>,
+) {
+    let mut projects: BTreeMap<ProjectName, (Engine, Expected)> = BTreeMap::new();
+    let mut kinds = BTreeSet::new();
+    for line in lines.lines() {
+        let line: Line = serde_json::from_str(line).expect("every line is a record");
+        let command: Command =
+            serde_json::from_str(line.command.get()).expect("every command of format 1 loads");
+        kinds.insert(command.action.name());
+        let (engine, expected) = projects.entry(line.project).or_insert_with(|| {
+            let nothing = Expected {
+                state_hash: String::new(),
+                done: 0,
+                refused: 0,
+            };
+            (Engine::new(Limits::default()), nothing)
+        });
+        let applied = engine.apply(line.position, line.at_ms, &command);
+        expected.done += u64::from(applied.answer.is_ok());
+        expected.refused += u64::from(applied.answer.is_err());
+        expected.state_hash = state_hash(engine);
+    }
+    (projects, kinds)
+}
+
+#[test]
+fn format_1_loads_and_gives_the_same_state() {
+    write_if_asked();
+    let (projects, kinds) = fold(&read("format-1.jsonl"));
+    assert_eq!(
+        kinds,
+        all_kinds(),
+        "every kind of command is in the golden journal"
+    );
+    let expected: BTreeMap<ProjectName, Expected> =
+        serde_json::from_str(&read("format-1-expected.json")).expect("the expectations load");
+    let states: BTreeMap<ProjectName, Box<RawValue>> =
+        serde_json::from_str(&read("format-1-states.json")).expect("the snapshots load");
+    assert_eq!(projects.len(), expected.len());
+    for (name, (engine, found)) in &projects {
+        assert_eq!(*found, expected[name], "{name}");
+        // The same state from a snapshot that format 1 wrote.
+        let state = serde_json::from_str(states[name].get()).expect("a snapshot of format 1 loads");
+        let engine_again = Engine::from_state(Limits::default(), state);
+        assert_eq!(engine_again.state(), engine.state(), "{name}");
+        assert!(engine_again.is_consistent(), "{name}");
+    }
+}
+
+/// Fields that a later version adds must not keep this one from reading the rest.
+#[test]
+fn unknown_fields_are_tolerated() {
+    let lines = read("format-1.jsonl");
+    let with_more: Vec<String> = lines
+        .lines()
+        .map(|line| {
+            let mut line: Value = serde_json::from_str(line).expect("every line is JSON");
+            line["command"]["later"] = json!({ "version": 2 });
+            for (_, action) in line["command"]["do"].as_object_mut().into_iter().flatten() {
+                if let Some(fields) = action.as_object_mut() {
+                    fields.insert("later".to_owned(), json!([1, 2]));
+                }
+            }
+            line.to_string()
+        })
+        .collect();
+    let (plain, _) = fold(&lines);
+    let (more, _) = fold(&with_more.join("\n"));
+    for (name, (_, expected)) in &plain {
+        assert_eq!(more[name].1, *expected, "{name}");
+    }
+}
+
+fn all_kinds() -> BTreeSet<&'static str> {
+    [
+        "tick",
+        "node.start",
+        "session.open",
+        "session.resume",
+        "session.close",
+        "session.lost",
+        "agent.update",
+        "agent.remove",
+        "task.submit",
+        "task.claim",
+        "task.progress",
+        "task.complete",
+        "task.fail",
+        "task.release",
+        "task.handoff",
+        "task.cancel",
+        "task.retry",
+        "lease.acquire",
+        "lease.renew",
+        "lease.release",
+        "lease.revoke",
+        "message.send",
+        "message.take",
+        "message.ack",
+        "context.put",
+        "context.delete",
+        "token.create",
+        "token.revoke",
+        "project.create",
+    ]
+    .into()
+}
+
+#[allow(
+    clippy::disallowed_methods,
+    reason = "writing the golden files anew must be asked for outside the test"
+)]
+fn write_if_asked() {
+    if std::env::var("GOLDEN_WRITE").is_err() {
+        return;
+    }
+    let lines = script();
+    let (projects, _) = fold(&lines);
+    let expected: BTreeMap<_, _> = projects.iter().map(|(name, (_, e))| (name, e)).collect();
+    let states: BTreeMap<_, _> = projects
+        .iter()
+        .map(|(name, (engine, _))| (name, engine.state()))
+        .collect();
+    let pretty = serde_json::to_string_pretty(&expected).expect("expectations encode");
+    let states = serde_json::to_string(&states).expect("states encode");
+    for (name, text) in [
+        ("format-1.jsonl", lines),
+        ("format-1-expected.json", pretty + "\n"),
+        ("format-1-states.json", states + "\n"),
+    ] {
+        std::fs::write(file(name), text).expect("the folder can be written");
+    }
+}
+
+/// A day's work of two agents and an operator, with every kind of command in it.
+fn script() -> String {
+    let node = || Actor::Node("box-00000001".parse().expect("a node id"));
+    let agent = |name: &str, session: Option<u64>, role| Actor::Agent {
+        name: name.parse().expect("an agent"),
+        session: session.map(cli_coordinator::engine::ids::SessionId),
+        role,
+    };
+    let ant = || agent("ant", Some(1), Role::Agent);
+    let bee = || agent("bee", Some(2), Role::Agent);
+    let op = || agent("op", None, Role::Operator);
+    let open = |hash: &str| json!({ "session_open": { "node": "box-00000001", "kind": "codex", "capabilities": ["rust"], "labels": { "team": "a" }, "resume_hash": hash, "grace_ms": 5000 } });
+    let steps: Vec<(&str, u64, Actor, Value)> = vec![
+        (
+            "_system",
+            0,
+            node(),
+            json!({ "project_create": { "project": "default" } }),
+        ),
+        (
+            "_system",
+            5,
+            op(),
+            json!({ "token_create": { "token": "t-1", "secret_hash": "ab", "agent": "ant", "role": "agent", "projects": { "only": ["default"] }, "ttl_ms": 1000 } }),
+        ),
+        (
+            "_system",
+            5,
+            op(),
+            json!({ "token_create": { "token": "t-2", "secret_hash": "cd", "agent": "bee", "role": "agent", "projects": "all" } }),
+        ),
+        (
+            "_system",
+            5,
+            op(),
+            json!({ "token_revoke": { "token": "t-2" } }),
+        ),
+        ("_system", 2000, node(), json!("tick")),
+        ("default", 0, agent("ant", None, Role::Agent), open("h1")),
+        ("default", 10, agent("bee", None, Role::Agent), open("h2")),
+        (
+            "default",
+            10,
+            ant(),
+            json!({ "agent_update": { "status": "busy", "topics": ["news"], "load_percent": 40, "note": "at work" } }),
+        ),
+        (
+            "default",
+            10,
+            ant(),
+            json!({ "task_submit": { "tasks": [
+            { "title": "build", "payload": { "cmd": ["make", "-j2"] }, "priority": 5, "requires": ["rust"], "labels": { "kind": "ci" }, "idempotency_key": "build-1", "attempts_max": 3, "backoff_ms": 100, "attempt_timeout_ms": 60000, "concurrency": { "key": "cpu", "max": 1 } },
+            { "title": "test", "after": [{ "index": 0 }], "attempts_max": 2 },
+            { "title": "later", "delay_ms": 50, "attempts_max": 1 },
+            { "title": "never", "attempts_max": 1 }
+        ] } }),
+        ),
+        (
+            "default",
+            10,
+            bee(),
+            json!({ "task_claim": { "hold": "session" } }),
+        ),
+        (
+            "default",
+            10,
+            bee(),
+            json!({ "task_progress": { "task": 1, "fence": 1, "percent": 30, "note": "a third" } }),
+        ),
+        (
+            "default",
+            10,
+            bee(),
+            json!({ "task_handoff": { "task": 1, "fence": 1, "to": { "agent": "ant" }, "offer_ms": 1000, "note": "yours", "context": { "done": 30 } } }),
+        ),
+        (
+            "default",
+            10,
+            ant(),
+            json!({ "task_claim": { "hold": { "ttl_ms": 5000 }, "filter": { "task": 1, "priority_min": 1 } } }),
+        ),
+        (
+            "default",
+            10,
+            ant(),
+            json!({ "task_complete": { "task": 1, "fence": 2, "result": "ok", "next": { "hold": "session" } } }),
+        ),
+        (
+            "default",
+            10,
+            ant(),
+            json!({ "task_fail": { "task": 2, "fence": 3, "error": "flaky", "retry": true } }),
+        ),
+        (
+            "default",
+            100,
+            bee(),
+            json!({ "task_claim": { "hold": "session", "filter": { "task": 3 } } }),
+        ),
+        (
+            "default",
+            10,
+            bee(),
+            json!({ "task_release": { "task": 3, "fence": 4 } }),
+        ),
+        (
+            "default",
+            10,
+            ant(),
+            json!({ "task_cancel": { "task": 4, "reason": "not needed" } }),
+        ),
+        ("default", 10, op(), json!({ "task_retry": { "task": 4 } })),
+        (
+            "default",
+            10,
+            ant(),
+            json!({ "lease_acquire": { "resources": ["path:src/**/*.rs", "name:merge", "port:box:8000-8010"], "mode": "exclusive", "hold": { "ttl_ms": 3000 }, "note": "refactoring" } }),
+        ),
+        (
+            "default",
+            10,
+            bee(),
+            json!({ "lease_acquire": { "resources": ["path:src/main.rs"], "hold": "session" } }),
+        ),
+        (
+            "default",
+            10,
+            ant(),
+            json!({ "lease_renew": { "lease": 1, "fence": 5, "ttl_ms": 4000 } }),
+        ),
+        (
+            "default",
+            10,
+            bee(),
+            json!({ "lease_acquire": { "resources": ["path:docs/*"], "mode": "shared", "hold": "session" } }),
+        ),
+        (
+            "default",
+            10,
+            bee(),
+            json!({ "lease_release": { "lease": 2, "fence": 6 } }),
+        ),
+        (
+            "default",
+            10,
+            bee(),
+            json!({ "lease_acquire": { "resources": ["name:slot"], "hold": "session" } }),
+        ),
+        (
+            "default",
+            10,
+            op(),
+            json!({ "lease_revoke": { "lease": 3, "reason": "needed" } }),
+        ),
+        (
+            "default",
+            10,
+            bee(),
+            json!({ "message_send": { "to": { "topic": "news" }, "subject": "hello", "body": { "text": "hi" }, "importance": "high", "ttl_ms": 60000 } }),
+        ),
+        (
+            "default",
+            10,
+            ant(),
+            json!({ "message_send": { "to": { "agent": "bee" }, "body": [1, 2.50, null], "reply_to": 1, "ttl_ms": 900 } }),
+        ),
+        (
+            "default",
+            10,
+            ant(),
+            json!({ "message_take": { "count_max": 5, "take_ms": 1000 } }),
+        ),
+        (
+            "default",
+            10,
+            ant(),
+            json!({ "message_ack": { "messages": [1, 9] } }),
+        ),
+        (
+            "default",
+            10,
+            ant(),
+            json!({ "context_put": { "key": "plan/a", "value": { "step": 1 } } }),
+        ),
+        (
+            "default",
+            10,
+            bee(),
+            json!({ "context_put": { "key": "plan/b", "value": "x", "if_revision": 0 } }),
+        ),
+        (
+            "default",
+            10,
+            bee(),
+            json!({ "context_delete": { "key": "plan/a", "if_revision": 1 } }),
+        ),
+        (
+            "default",
+            10,
+            node(),
+            json!({ "session_lost": { "session": 1, "connection": 1, "reason": "connection_lost" } }),
+        ),
+        (
+            "default",
+            10,
+            agent("ant", None, Role::Agent),
+            json!({ "session_resume": { "session": 1, "node": "box-00000001", "resume_hash": "h1" } }),
+        ),
+        (
+            "default",
+            10,
+            bee(),
+            json!({ "session_close": { "session": 2 } }),
+        ),
+        (
+            "default",
+            10,
+            node(),
+            json!({ "node_start": { "node": "box-00000002", "sole": true } }),
+        ),
+        ("default", 50_000, node(), json!("tick")),
+        (
+            "default",
+            10,
+            op(),
+            json!({ "agent_remove": { "agent": "bee" } }),
+        ),
+    ];
+    let mut now: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut lines = String::new();
+    for (index, (project, later_ms, by, action)) in steps.into_iter().enumerate() {
+        let action: Action = serde_json::from_str(&action.to_string())
+            .expect("the script has the journal's own form");
+        let command = Command {
+            id: format!("box-00000001-{index}")
+                .parse()
+                .expect("a command id"),
+            by,
+            request_id: (index % 5 == 0)
+                .then(|| format!("r{index}").parse().expect("a request id")),
+            action,
+        };
+        let at = now.entry(project).or_default();
+        *at += later_ms;
+        let line = Line {
+            project: project.parse().expect("a project"),
+            position: Position(index as u64 + 1),
+            at_ms: JournalTime(*at),
+            command: serde_json::value::to_raw_value(&command).expect("commands encode"),
+        };
+        lines.push_str(&serde_json::to_string(&line).expect("records encode"));
+        lines.push('\n');
+    }
+    lines
+}

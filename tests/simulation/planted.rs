@@ -1,0 +1,102 @@
+//! Deliberate bugs, each of which the simulation must catch, by the invariant that it breaks.
+
+use cli_coordinator::planted::{Bug, plant};
+
+use super::run::run;
+use super::violation::Invariant;
+use super::{metrics, turn};
+
+/// Seeds within which each bug must be found.
+const SEEDS: u64 = 60;
+
+/// Unplants when the test ends, however it does.
+struct Planted;
+
+impl Drop for Planted {
+    fn drop(&mut self) {
+        plant(Bug::None);
+    }
+}
+
+/// The bug is found by the invariant that is there for it; `others` may see it first.
+#[allow(clippy::print_stdout, reason = "says how soon each bug was found")]
+fn check(bug: Bug, expected: Invariant, others: &[Invariant]) {
+    let _turn = turn();
+    let _planted = Planted;
+    plant(bug);
+    let metrics = metrics();
+    for seed in 0..SEEDS {
+        let Err(violation) = run(seed, &metrics, false) else {
+            continue;
+        };
+        println!(
+            "{bug:?}: seed {seed}, {:?}: {}",
+            violation.invariant, violation.what
+        );
+        if violation.invariant == expected {
+            return;
+        }
+        let seen_first = others.contains(&violation.invariant);
+        assert!(
+            seen_first,
+            "{bug:?} broke {:?}, not {expected:?}: {}",
+            violation.invariant, violation.what
+        );
+    }
+    panic!("{bug:?} did not break {expected:?} within {SEEDS} seeds");
+}
+
+#[test]
+fn a_reply_before_the_sync_is_found() {
+    // A waiting request that was answered ahead is answered again when it is granted.
+    check(
+        Bug::ReplyBeforeSync,
+        Invariant::Durable,
+        &[Invariant::Fenced],
+    );
+}
+
+#[test]
+fn an_unchecked_fence_is_found() {
+    check(Bug::FenceNotChecked, Invariant::Fenced, &[]);
+}
+
+#[test]
+fn deadlines_on_the_wall_clock_are_found() {
+    check(Bug::DeadlineOnWallClock, Invariant::TimeProof, &[]);
+}
+
+#[test]
+fn a_lost_wake_up_is_found() {
+    check(Bug::LostWakeUp, Invariant::NoLostWakeUp, &[]);
+}
+
+#[test]
+fn a_snapshot_that_forgets_a_record_is_found() {
+    check(Bug::SnapshotForgetsRecord, Invariant::Deterministic, &[]);
+}
+
+#[test]
+fn a_double_grant_is_found() {
+    check(Bug::DoubleGrant, Invariant::Exclusive, &[]);
+}
+
+#[test]
+fn holds_that_outlive_their_session_are_found() {
+    check(Bug::HoldsOutliveSession, Invariant::Expires, &[]);
+}
+
+#[test]
+fn a_clock_that_stands_still_is_found() {
+    check(Bug::ClockStandsStill, Invariant::Expires, &[]);
+}
+
+#[test]
+fn jumps_that_count_are_found() {
+    check(Bug::JumpsCount, Invariant::TimeProof, &[]);
+}
+
+#[test]
+fn a_request_carried_out_twice_is_found() {
+    check(Bug::RepeatedTwice, Invariant::Once, &[]);
+}

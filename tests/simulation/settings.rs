@@ -1,0 +1,115 @@
+//! What a run is given: its seed, and the limits that follow from it.
+
+use cli_coordinator::driver::DriverLimits;
+use cli_coordinator::engine::limits::Limits;
+use cli_coordinator::journal::SegmentOptions;
+
+/// Seeds of an ordinary test run.
+const SEEDS: u64 = 1_000;
+/// Rounds with faults in each, before all is made well and the rest must come out right.
+pub(crate) const ROUNDS: usize = 45;
+/// Largest record: small, so that the limit is met.
+const RECORD_BYTES_MAX: usize = 3_000;
+
+/// Which seeds to run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Plan {
+    /// `SIM_SEED`: this one, with a trace.
+    One(u64),
+    /// So many from 0 on; `SIM_SEEDS` sets how many.
+    Many(u64),
+}
+
+#[allow(
+    clippy::disallowed_methods,
+    reason = "a failing seed must be replayed without changing the test"
+)]
+pub(crate) fn plan() -> Plan {
+    let number = |name| std::env::var(name).ok().and_then(|text| text.parse().ok());
+    match (number("SIM_SEED"), number("SIM_SEEDS")) {
+        (Some(seed), _) => Plan::One(seed),
+        (None, Some(count)) => Plan::Many(count),
+        (None, None) => Plan::Many(SEEDS),
+    }
+}
+
+/// Everything that is fixed during a run.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub(crate) engine: Limits,
+    pub(crate) driver: DriverLimits,
+    pub(crate) journal: SegmentOptions,
+    /// How likely faults of the disk and of the process are: once in so many steps.
+    pub(crate) fault_one_in: usize,
+}
+
+impl Settings {
+    /// Every other seed has limits so small that ordinary work meets them.
+    pub(crate) fn of(seed: u64) -> Self {
+        let mut engine = Limits {
+            clock_step_ms_max: 6_000,
+            crash_offer_ms: 3_000,
+            lock_delay_ms: 1_500,
+            ..Limits::default()
+        };
+        let mut driver = DriverLimits {
+            heartbeat_ms: 4_000,
+            live_bytes_max: 4_000 + (seed % 7) * 4_000,
+            ..DriverLimits::default()
+        };
+        if seed % 2 == 1 {
+            shrink(&mut engine);
+        }
+        if seed % 3 == 1 {
+            driver.requests_in_flight_max = 3;
+            driver.requests_waiting_max = 2;
+            driver.commands_in_flight_max = 6;
+            driver.waiting_max = 4;
+            driver.batch_commands_max = 2;
+            driver.events_queued_max = 4;
+            driver.frames_queued_max = 12;
+            driver.bytes_queued_max = 16_000;
+        }
+        Self {
+            engine,
+            driver,
+            journal: SegmentOptions {
+                segment_bytes: 16 << 10,
+                spare_segments_max: 2,
+                // With hardly any reserve a full disk is soon full to the last byte.
+                reserve_bytes: if seed.is_multiple_of(4) {
+                    1 << 10
+                } else {
+                    16 << 10
+                },
+                record_bytes_max: RECORD_BYTES_MAX,
+                ..SegmentOptions::default()
+            },
+            // Some seeds have few faults: long histories find other bugs than short lives do.
+            fault_one_in: if seed.is_multiple_of(3) { 60 } else { 12 },
+        }
+    }
+}
+
+fn shrink(limits: &mut Limits) {
+    limits.tasks_open_max = 10;
+    limits.tasks_finished_max = 5;
+    limits.tasks_bytes_max = 2_500;
+    limits.payload_bytes_max = 600;
+    limits.concurrency_keys_max = 2;
+    limits.leases_max = 5;
+    limits.sessions_max = 6;
+    limits.sessions_per_agent_max = 2;
+    limits.mailbox_messages_max = 3;
+    limits.mailbox_bytes_max = 900;
+    limits.messages_bytes_max = 3_000;
+    limits.messages_finished_max = 3;
+    limits.context_entries_max = 3;
+    limits.context_bytes_max = 700;
+    limits.events_history_max = 12;
+    limits.changes_per_event_max = 2;
+    limits.agents_max = 5;
+    limits.tokens_max = 4;
+    limits.projects_max = 2;
+    limits.pattern_bytes_per_agent_max = 30;
+}
