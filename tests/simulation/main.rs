@@ -150,7 +150,6 @@ const REACHED: &[&str] = &[
     "context_bytes_max",
     "context_entries_max",
     "cursor_expired",
-    "disk full",
     "epoch_changed",
     "event",
     "events.closed",
