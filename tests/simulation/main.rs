@@ -150,6 +150,7 @@ const REACHED: &[&str] = &[
     "context_bytes_max",
     "context_entries_max",
     "cursor_expired",
+    "disk full",
     "epoch_changed",
     "event",
     "events.closed",

@@ -14,7 +14,7 @@ use super::replies::check_error;
 use super::settings::ROUNDS;
 use super::shadow::Shadow;
 use super::violation::{Checked, Invariant, Violation, broken, ensure};
-use super::world::World;
+use super::world::{DISK_FULL, World};
 
 /// What a run came to: the hash of all that happened, and how often what did.
 #[derive(Debug, PartialEq, Eq)]
@@ -28,6 +28,9 @@ pub(crate) fn run(seed: u64, metrics: &Metrics, printed: bool) -> Result<Report,
     let mut world = World::new(seed, metrics, printed);
     for _ in 0..ROUNDS {
         round(&mut world)?;
+    }
+    if world.settings.fills_the_disk {
+        fill_the_disk(&mut world)?;
     }
     finish(&mut world)?;
     Ok(Report {
@@ -319,6 +322,24 @@ fn fault(world: &mut World) -> Checked {
             Ok(())
         }
     }
+}
+
+/// There is no room for so long that heartbeats use up the preallocated segments to the last one,
+/// and an append is refused; how the coordinator comes out of it, [`finish`] finds out.
+fn fill_the_disk(world: &mut World) -> Checked {
+    // A heartbeat record takes about 100 bytes of three segments of 16 KiB.
+    const HEARTBEATS_MAX: usize = 2_000;
+    world.disk.set_capacity(world.disk.used_bytes());
+    for _ in 0..HEARTBEATS_MAX {
+        if world.seen.contains_key(DISK_FULL) {
+            break;
+        }
+        world.pass_us(5_000_000);
+        world.tick();
+        settle(world)?;
+        check(world)?;
+    }
+    Ok(())
 }
 
 /// What must hold after every step.

@@ -41,6 +41,8 @@ pub(crate) struct Settings {
     pub(crate) journal: SegmentOptions,
     /// How likely faults of the disk and of the process are: once in so many steps.
     pub(crate) fault_one_in: usize,
+    /// Whether the disk is left without room until appends are refused.
+    pub(crate) fills_the_disk: bool,
 }
 
 impl Settings {
@@ -87,6 +89,7 @@ impl Settings {
             },
             // Some seeds have few faults: long histories find other bugs than short lives do.
             fault_one_in: if seed.is_multiple_of(3) { 60 } else { 12 },
+            fills_the_disk: seed % 8 == 4,
         }
     }
 }

@@ -21,6 +21,9 @@ use super::settings::Settings;
 use super::shadow::{Proposed, Shadow};
 use super::violation::{Checked, Invariant, broken, ensure};
 
+/// What is counted when the journal refuses an append for want of room.
+pub(crate) const DISK_FULL: &str = "disk full";
+
 /// What the journal's thread has to do.
 #[derive(Debug)]
 pub(crate) enum Job {
@@ -196,7 +199,7 @@ impl World {
                     }
                     Err(JournalError::Full { .. }) => {
                         self.trace.note("full", &[]);
-                        *self.seen.entry("disk full".to_owned()).or_default() += 1;
+                        self.saw(DISK_FULL);
                         self.core.append_refused(self.now, status);
                     }
                     Err(_) => {
