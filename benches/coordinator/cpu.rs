@@ -62,7 +62,7 @@ fn compare(
         .into_iter()
         .map(|socket| (socket.stream, Repeat(frame.clone())));
     let mut ours = Load::new(ours.collect());
-    let (echo, address) = echo::start(frame.len(), reply_bytes);
+    let (echo, address) = echo::start(frame.len(), reply_bytes, None);
     let mut theirs = Load::new(
         (0..connections)
             .map(|_| plain(address, &frame, reply_bytes))

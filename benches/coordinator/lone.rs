@@ -1,7 +1,12 @@
-//! Latency: one connection, one durable operation after the other, next to the bare system calls.
+//! Latency: one connection, one durable operation after the other, next to the bare system calls,
+//! and next to a TCP echo that makes the same system calls before it answers: no server whose
+//! client is another process can be faster than that.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::time::Instant;
 
+use crate::echo;
 use crate::support::median;
 use crate::support::options::Options;
 use crate::support::report::{Report, bare_commit, preallocated};
@@ -48,9 +53,20 @@ pub fn measure(options: &Options, report: &mut Report) {
     } else {
         bytes as usize
     };
+    let reply_bytes = reply.len();
+    let (_echo, address) = echo::start(put.len(), reply_bytes, Some((bytes, folder.path())));
+    let mut committing = TcpStream::connect(address).expect("the echo server listens");
+    committing.set_nodelay(true).expect("it is a TCP socket");
+    let mut echoed = |frame: &[u8]| {
+        let mut answer = vec![0; reply_bytes];
+        let begun = Instant::now();
+        committing.write_all(frame).expect("the echo server reads");
+        committing.read_exact(&mut answer).expect("it answers");
+        begun.elapsed().as_secs_f64()
+    };
     let file = preallocated(folder.path());
     let (mut ours, mut bare, mut pings) = (Vec::new(), Vec::new(), Vec::new());
-    let mut ratios = Vec::new();
+    let (mut ratios, mut floors, mut over_floor) = (Vec::new(), Vec::new(), Vec::new());
     let before = names.map(|name| server.metric(name));
     for round in 0..ROUNDS {
         let operations = 0..OPERATIONS_PER_ROUND;
@@ -63,7 +79,10 @@ pub fn measure(options: &Options, report: &mut Report) {
             .map(|index| bare_commit(&file, bytes, round * OPERATIONS_PER_ROUND + index))
             .collect();
         pings.extend(operations.map(|_| one(&mut socket, &ping, &mut reply)));
+        let c: Vec<f64> = (0..OPERATIONS_PER_ROUND).map(|_| echoed(&put)).collect();
         ratios.push(median(&a) / median(&b));
+        over_floor.push(median(&a) / median(&c));
+        floors.extend(c);
         ours.extend(a);
         bare.extend(b);
     }
@@ -77,6 +96,15 @@ pub fn measure(options: &Options, report: &mut Report) {
     report
         .figure("lone operation over bare, by rounds", median(&ratios), "×")
         .at_most(TARGET_RATIO);
+    report
+        .figure("bare commit behind a TCP echo", median(&floors) * 1e6, "µs")
+        .peer(median(&bare) * 1e6)
+        .note("what the two processes and the loopback cost any server");
+    report.figure(
+        "lone operation over that, by rounds",
+        median(&over_floor),
+        "×",
+    );
     report.figure("of it inside the journal (mean)", spent / syncs * 1e6, "µs");
     report.figure("lone ping (median)", median(&pings) * 1e6, "µs");
 }
