@@ -19,7 +19,7 @@ use crate::driver::DriverLimits;
 use crate::driver::core::{Core, CoreConfig, Entropy};
 use crate::driver::recover::{RecoverError, recover};
 use crate::driver::shell::Driver;
-use crate::engine::ids::NodeId;
+use crate::engine::ids::{NodeId, PortFingerprint};
 use crate::engine::limits::Limits;
 use crate::http::access::{self, Access, Denied};
 use crate::http::health::Health;
@@ -29,6 +29,7 @@ use crate::journal::disk::RealDisk;
 use crate::journal::segments::{Recovery, SegmentJournal, SegmentOptions};
 use crate::journal::{Journal, JournalError};
 use crate::metrics::Metrics;
+use crate::ports;
 use crate::ws::{self, Admitted, SocketOptions};
 use operator::OperatorError;
 
@@ -165,10 +166,15 @@ async fn serve(config: &Config, out: &mut dyn Write) -> Result<(), AppError> {
     let routes = front_routes(config, &driver, &refused);
     let gauges = gauges::source(driver.clone(), metrics);
     let metrics_routes = http::metrics::routes(config.metrics.path.as_str(), gauges);
-    tokio::spawn(http::serve(websocket, routes, front, stopping.clone()));
+    tokio::spawn(http::serve(
+        websocket,
+        named(routes),
+        front,
+        stopping.clone(),
+    ));
     tokio::spawn(http::serve(
         metrics_listener,
-        metrics_routes,
+        named(metrics_routes),
         scrapes,
         stopping,
     ));
@@ -265,6 +271,7 @@ fn core_config(config: &Config, engine: Limits) -> Result<CoreConfig, AppError> 
     Ok(CoreConfig {
         node,
         environment: config.profile.name().to_owned(),
+        port_fingerprint: wire(config.port_fingerprint()),
         journal: "embedded",
         version: VERSION,
         message_bytes_max: config.websocket.message_bytes_max as u64,
@@ -276,6 +283,11 @@ fn core_config(config: &Config, engine: Limits) -> Result<CoreConfig, AppError> 
             ..DriverLimits::default()
         },
     })
+}
+
+fn wire(fingerprint: ports::PortFingerprint) -> PortFingerprint {
+    let text = fingerprint.to_string();
+    text.parse().expect("it displays as 16 hexadecimal digits")
 }
 
 fn front_routes(
@@ -321,6 +333,11 @@ fn front_routes(
         .merge(health)
 }
 
+/// Every answer says whose it is, a refusal too, so that a probe can tell us from a stranger.
+fn named(router: Router) -> Router {
+    router.layer(axum::middleware::map_response(http::access::name_product))
+}
+
 /// Lets the socket keep the connection's place among the listener's.
 async fn hold_place(mut request: axum::extract::Request) -> axum::extract::Request {
     if let Some(peer) = request.extensions().get::<http::Peer>().cloned() {
@@ -342,7 +359,11 @@ fn health_of(driver: &Driver) -> Health {
         version: VERSION,
         node: core.config().node.to_string(),
         environment: core.config().environment.clone(),
+        port_fingerprint: core.config().port_fingerprint.to_string(),
         journal: core.config().journal,
+        draining: core.is_draining(),
+        storage_full: core.storage_full(),
+        connections_port_mismatch: core.port_mismatches(),
         uptime_ms: core.uptime_ms(driver.now()),
     })
 }

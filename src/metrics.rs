@@ -16,6 +16,8 @@ pub struct Metrics {
     pub connections: IntGauge,
     pub connections_total: IntCounter,
     pub connections_refused: IntCounterVec,
+    pub connections_port_mismatch: IntGauge,
+    pub port_mismatches: IntCounter,
     pub sessions: IntGauge,
     pub in_flight: IntGauge,
     pub waiting: IntGauge,
@@ -73,6 +75,14 @@ impl Metrics {
                 "coord_connections_refused_total",
                 "Connections refused, by reason.",
                 &["reason"],
+            ),
+            connections_port_mismatch: make.gauge(
+                "coord_connections_port_mismatch",
+                "Open connections whose port configuration is another one.",
+            ),
+            port_mismatches: make.counter(
+                "coord_port_mismatches_total",
+                "Connections whose port configuration was another one.",
             ),
             sessions: make.gauge(
                 "coord_sessions",

@@ -8,6 +8,7 @@
 //! fails the build.
 
 mod choice;
+mod fingerprint;
 mod neighbours;
 mod number;
 mod render;
@@ -18,6 +19,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 pub use choice::{TestPorts, candidates_above, candidates_for_key, candidates_in_profile};
+pub use fingerprint::{PortFingerprint, PortPlan};
 pub use neighbours::{NEIGHBOURS, Neighbour, neighbour};
 pub use number::{PORT_UNPRIVILEGED_MIN, Port, PortError, PortRange, PortRangeError};
 pub use render::{table_json, table_markdown, table_text};

@@ -46,7 +46,8 @@ const ROOMS: &[Room] = &[
         "app",
         4,
         &[
-            "clock", "config", "driver", "engine", "http", "journal", "metrics", "protocol", "ws",
+            "clock", "config", "driver", "engine", "http", "journal", "metrics", "ports",
+            "protocol", "ws",
         ],
     ),
     room(

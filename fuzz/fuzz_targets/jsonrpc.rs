@@ -146,6 +146,7 @@ impl World {
         let config = CoreConfig {
             node: "fuzz-1".parse().unwrap(),
             environment: "testing".to_owned(),
+            port_fingerprint: "0123456789abcdef".parse().unwrap(),
             journal: "embedded",
             version: "0",
             message_bytes_max: 1 << 20,

@@ -65,6 +65,7 @@ pub(super) async fn run(args: RunArgs, shell: &mut Shell<'_>) -> Result<Exit, Cl
     let mut signals = Signals::new()?;
     let mut client = shell.client().await?;
     let opened = client.open_session(&args.session.params()).await?;
+    shell.out.warn_of(&opened);
     let acquired = tokio::select! {
         acquired = acquire(&mut client, &args, opened.limits.wait_ms_max, &shell.out) => acquired,
         signal = signals.next() => Ok(Acquired::Interrupted(signal)),

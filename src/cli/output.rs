@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 
 use super::client::Reply;
 use super::table::{NOTHING, Table, one_line};
+use crate::protocol::session::SessionOpenResult;
 
 /// Where results go, and how they look.
 pub(super) struct Output<'a> {
@@ -152,6 +153,13 @@ impl<'a> Output<'a> {
             return format!("\u{1b}[{}m{text}\u{1b}[0m", paint.code());
         }
         text.to_owned()
+    }
+
+    /// What the coordinator warned of when it opened a session.
+    pub(super) fn warn_of(&self, opened: &SessionOpenResult) {
+        for warning in &opened.warnings {
+            self.note(format_args!("warning: {}", one_line(&warning.message)));
+        }
     }
 
     /// A remark on stderr, not with `--quiet`. Nobody is served by failing when stderr is gone.

@@ -49,6 +49,9 @@ fn show_status(out: &mut Output<'_>, status: &ServerStatusResult) -> io::Result<
         format_args!("{} (protocol {})", status.version, status.protocol),
     )?;
     out.field("environment", &status.environment)?;
+    if let Some(ports) = &status.port_fingerprint {
+        out.field("ports", ports)?;
+    }
     out.field("journal", &status.journal)?;
     out.field("connections", status.connections)?;
     let project = &status.project;

@@ -9,6 +9,7 @@ use serde::{Serialize, Serializer};
 
 use super::checks;
 use super::env::Environment;
+use super::fingerprint;
 use super::host::{Endpoint, Host, split_port};
 use super::places;
 use super::problem::{ConfigErrors, Misfit, Warning, quoted};
@@ -18,7 +19,7 @@ use super::secret::{self, Secret};
 use super::settings;
 use super::value;
 use crate::engine::ids::{NameError, ProjectName};
-use crate::ports::Port;
+use crate::ports::{Port, PortFingerprint, Profile};
 
 /// Where a coordinator answers WebSocket upgrades.
 pub const WEBSOCKET_PATH: &str = "/ws";
@@ -37,6 +38,10 @@ pub struct ClientConfig {
     /// `None`: the one the token is for.
     pub project: Option<ProjectName>,
     pub trust: Trust,
+    /// The environment this client is meant for; `None` when nobody chose a profile.
+    pub environment: Option<Profile>,
+    /// The port configuration this client knows; `None` when nobody chose anything of it.
+    pub port_fingerprint: Option<PortFingerprint>,
     pub origins: Origins,
     pub warnings: Vec<Warning>,
 }
@@ -91,7 +96,10 @@ impl ClientConfig {
         );
         let mut reader = Reader::new(gathered);
 
-        let url = url(&mut reader);
+        let profile = reader.profile(&settings::PROFILE);
+        let chosen = reader.given_by(&settings::PROFILE).is_some();
+        let has_url = reader.given_by(&settings::CLIENT_URL).is_some();
+        let url = url(&mut reader, profile);
         let token = token(&mut reader, environment, &url);
         let project = reader.optional(&settings::CLIENT_PROJECT, |given| {
             value::text(given)?.parse().map_err(|error: NameError| {
@@ -107,6 +115,12 @@ impl ClientConfig {
             token,
             project,
             trust,
+            environment: chosen.then_some(profile),
+            port_fingerprint: fingerprint::chosen_here(
+                flags.profile.as_ref(),
+                has_url,
+                environment,
+            ),
             origins,
             warnings,
         })
@@ -133,8 +147,7 @@ impl ClientFlags {
 }
 
 /// Without one: this machine's coordinator, on the port that a coordinator started here would have.
-fn url(reader: &mut Reader) -> ServerUrl {
-    let profile = reader.profile(&settings::PROFILE);
+fn url(reader: &mut Reader, profile: Profile) -> ServerUrl {
     let port = reader.port(&settings::WEBSOCKET_PORT, profile);
     let local = ServerUrl {
         tls: false,

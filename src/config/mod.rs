@@ -20,6 +20,7 @@ pub mod client;
 pub mod env;
 pub mod example;
 mod file;
+mod fingerprint;
 mod host;
 mod names;
 mod parsed;

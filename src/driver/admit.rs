@@ -430,6 +430,8 @@ impl Core {
             let message = "this connection has a session already";
             return Err(RpcError::new(ErrorKind::Conflict, message));
         }
+        self.check_environment(params.environment.as_ref())?;
+        self.compare_ports(connection, params.port_fingerprint.as_ref());
         let node = self.config.node.clone();
         if let Some(Resume { session, secret }) = params.resume {
             planned.action = Action::SessionResume(SessionResume {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::subscriptions::Subscription;
 use crate::engine::command::{Actor, LostReason, ProjectScope, Role};
-use crate::engine::ids::{AgentName, ProjectName, SessionId, TokenId};
+use crate::engine::ids::{AgentName, PortFingerprint, ProjectName, SessionId, TokenId};
 
 /// Names one connection; never used twice in a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -34,6 +34,8 @@ pub(super) struct Connection {
     pub(super) waiting: u64,
     pub(super) subscription: Option<Box<Subscription>>,
     pub(super) outbox: Outbox,
+    /// The fingerprint of the peer's port configuration, if it is not ours.
+    pub(super) other_ports: Option<PortFingerprint>,
     /// Why the driver ends it, if it does.
     pub(super) lost: Option<LostReason>,
 }

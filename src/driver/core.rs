@@ -16,7 +16,8 @@ use crate::engine::command::{
     Action, Actor, Command, LostReason, NodeStart, SessionLost, TokenCreate, TokenRevoke,
 };
 use crate::engine::ids::{
-    AgentName, CommandId, JournalTime, NodeId, Position, ProjectName, RequestId, SessionId, TaskId,
+    AgentName, CommandId, JournalTime, NodeId, PortFingerprint, Position, ProjectName, RequestId,
+    SessionId, TaskId,
 };
 use crate::engine::limits::Limits;
 use crate::journal::{Entry, JournalStatus, Snapshot, Space};
@@ -49,6 +50,7 @@ impl Moment {
 pub struct CoreConfig {
     pub node: NodeId,
     pub environment: String,
+    pub port_fingerprint: PortFingerprint,
     /// `embedded` or `redis`.
     pub journal: &'static str,
     pub version: &'static str,
@@ -403,6 +405,7 @@ impl Core {
             waiting: 0,
             subscription: None,
             outbox: Outbox::default(),
+            other_ports: None,
             lost: None,
         };
         self.connections.insert(id, connection);
@@ -417,6 +420,9 @@ impl Core {
             return;
         };
         self.metrics.connections.dec();
+        if connection.other_ports.is_some() {
+            self.metrics.connections_port_mismatch.dec();
+        }
         let mut freed = Vec::new();
         if let Some(project) = self.projects.get_mut(&connection.project) {
             project.subscribers.remove(&id);

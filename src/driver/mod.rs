@@ -12,6 +12,7 @@ mod connection;
 pub mod core;
 pub mod limits;
 mod parked;
+mod peers;
 pub mod queries;
 pub mod recover;
 mod replies;

@@ -136,6 +136,7 @@ impl Core {
             protocol: PROTOCOL_VERSION.to_owned(),
             node: self.config.node.clone(),
             environment: self.config.environment.clone(),
+            port_fingerprint: Some(self.config.port_fingerprint.clone()),
             journal: self.config.journal.to_owned(),
             uptime_ms: now.since_us(self.started) / 1_000,
             connections: self.connections.len() as u64,

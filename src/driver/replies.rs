@@ -276,6 +276,8 @@ impl Core {
             project: connection.project.clone(),
             node: self.config.node.clone(),
             environment: self.config.environment.clone(),
+            port_fingerprint: Some(self.config.port_fingerprint.clone()),
+            warnings: self.warnings(origin.connection),
             protocol: PROTOCOL_VERSION.to_owned(),
             version: self.config.version.to_owned(),
             cursor: cursor_of(engine),

@@ -27,6 +27,7 @@ use crate::journal::{Entry, Journal, JournalError, JournalStatus, Snapshot};
 use crate::metrics::Metrics;
 use crate::protocol::admin::ServerBackupResult;
 use crate::protocol::error::RpcError;
+use crate::protocol::session::PeerConfig;
 
 /// Jobs that wait for the journal's thread: one append, one set of snapshots, one backup, and room.
 const JOURNAL_JOBS_MAX: usize = 8;
@@ -149,13 +150,21 @@ impl Driver {
         self.lock().core.authenticate(secret)
     }
 
-    /// Takes in a connection of an identity, to the project it names or means.
-    pub fn connect(&self, identity: Identity, project: Option<&str>) -> Result<Link, RpcError> {
+    /// Takes in a connection of an identity, to the project it names or means, unless it is meant for
+    /// another environment.
+    pub fn connect(
+        &self,
+        identity: Identity,
+        project: Option<&str>,
+        peer: &PeerConfig,
+    ) -> Result<Link, RpcError> {
         let notify = Arc::new(Notify::new());
         let now = self.shared.clock.now();
         let mut state = self.lock();
         let project = state.core.project_of(&identity, project)?;
+        state.core.check_environment(peer.environment.as_ref())?;
         let id = state.core.connect(now, identity, project)?;
+        state.core.compare_ports(id, peer.port_fingerprint.as_ref());
         state.wakers.insert(id, Arc::clone(&notify));
         drop(state);
         Ok(Link {

@@ -43,6 +43,12 @@ fn is_line(_index: usize, c: char) -> bool {
     !c.is_control()
 }
 
+/// Hexadecimal digits as programs print them.
+fn is_hex(_index: usize, c: char) -> bool {
+    c.is_ascii_digit() || ('a'..='f').contains(&c)
+}
+
+const HEX: &str = "hexadecimal digits in lower case are allowed";
 const SLUG: &str = "letters, digits and '-_.' are allowed, the first one a letter, digit or '_'";
 const PATH_LIKE: &str =
     "letters, digits and '-_./:@+' are allowed, the first one a letter, digit or '_'";
@@ -185,6 +191,10 @@ text_names! {
     NodeId[32] = "a node id", is_slug, SLUG;
     /// Names a token; not its secret.
     TokenId[32] = "a token id", is_slug, SLUG;
+    /// The environment that a coordinator or a client is meant for.
+    EnvironmentName[32] = "an environment", is_slug, SLUG;
+    /// The fingerprint of a port configuration.
+    PortFingerprint[16] = "a port fingerprint", is_hex, HEX;
 }
 
 long_texts! {

@@ -3,8 +3,8 @@
 //! A page in a browser of the same network can make that browser connect to the gateway. Checking
 //! Host keeps out names that were rebound to our address, checking Origin keeps out other pages.
 
-use axum::http::header::{AUTHORIZATION, HOST, ORIGIN, SEC_WEBSOCKET_PROTOCOL};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::header::{AUTHORIZATION, HOST, ORIGIN, SEC_WEBSOCKET_PROTOCOL, SERVER};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
@@ -144,6 +144,16 @@ impl IntoResponse for Denied {
         };
         refusal(status, kind, message)
     }
+}
+
+/// The `Server` header of every answer.
+const PRODUCT: &str = concat!("coord/", env!("CARGO_PKG_VERSION"));
+
+/// Says in an answer whose it is.
+pub async fn name_product(mut response: Response) -> Response {
+    let product = HeaderValue::from_static(PRODUCT);
+    response.headers_mut().insert(SERVER, product);
+    response
 }
 
 /// A refusal as JSON, in the form of the WebSocket errors.

@@ -17,8 +17,16 @@ pub struct Health {
     pub version: &'static str,
     pub node: String,
     pub environment: String,
+    /// The fingerprint of the port configuration, 16 hexadecimal digits.
+    pub port_fingerprint: String,
     /// `embedded` or `redis`.
     pub journal: &'static str,
+    /// The coordinator is stopping: what is under way is finished, nothing new is taken.
+    pub draining: bool,
+    /// Work can be finished, none can be begun.
+    pub storage_full: bool,
+    /// Open connections whose port configuration is another one.
+    pub connections_port_mismatch: u64,
     pub uptime_ms: u64,
 }
 

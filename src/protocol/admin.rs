@@ -6,7 +6,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::command::{ProjectScope, Role};
-use crate::engine::ids::{AgentName, Cursor, JournalTime, NodeId, ProjectName, RequestId, TokenId};
+use crate::engine::ids::{
+    AgentName, Cursor, JournalTime, NodeId, PortFingerprint, ProjectName, RequestId, TokenId,
+};
 use crate::engine::system::Token;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -97,6 +99,9 @@ pub struct ServerStatusResult {
     pub protocol: String,
     pub node: NodeId,
     pub environment: String,
+    /// The fingerprint of the coordinator's port configuration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port_fingerprint: Option<PortFingerprint>,
     /// `embedded` or `redis`.
     pub journal: String,
     pub uptime_ms: u64,

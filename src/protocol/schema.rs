@@ -5,9 +5,10 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use crate::engine::ids::{
-    AgentKind, AgentName, Capability, ConcurrencyKey, ContextKey, Cursor, FencingToken,
-    IdempotencyKey, JournalTime, LabelKey, LabelValue, LeaseId, MessageId, NodeId, Note,
-    ProjectName, RequestId, Revision, SessionId, TaskId, Title, TokenId, Topic,
+    AgentKind, AgentName, Capability, ConcurrencyKey, ContextKey, Cursor, EnvironmentName,
+    FencingToken, IdempotencyKey, JournalTime, LabelKey, LabelValue, LeaseId, MessageId, NodeId,
+    Note, PortFingerprint, ProjectName, RequestId, Revision, SessionId, TaskId, Title, TokenId,
+    Topic,
 };
 use crate::engine::payload::Payload;
 use crate::engine::resource::{Resource, ResourceRequest};
@@ -46,6 +47,8 @@ text_schemas!(
     Note,
     NodeId,
     TokenId,
+    EnvironmentName,
+    PortFingerprint,
 );
 
 macro_rules! number_schemas {

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::command::{Capabilities, Labels};
 use crate::engine::ids::{
-    AgentKind, AgentName, Cursor, JournalTime, NodeId, ProjectName, RequestId, SessionId,
+    AgentKind, AgentName, Cursor, EnvironmentName, JournalTime, NodeId, PortFingerprint,
+    ProjectName, RequestId, SessionId,
 };
 
 /// Begins a session, or takes one up again that lost its connection.
@@ -27,6 +28,13 @@ pub struct SessionOpenParams {
     /// Takes up this session; everything it held is still held.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resume: Option<Resume>,
+    /// The environment the client is meant for. A coordinator of another one refuses with `conflict`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub environment: Option<EnvironmentName>,
+    /// The fingerprint of the port configuration that the client knows. Another one than the
+    /// coordinator's is accepted, and reported in `warnings`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port_fingerprint: Option<PortFingerprint>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request_id: Option<RequestId>,
 }
@@ -56,6 +64,12 @@ pub struct SessionOpenResult {
     pub node: NodeId,
     /// The profile the coordinator runs in.
     pub environment: String,
+    /// The fingerprint of the coordinator's port configuration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port_fingerprint: Option<PortFingerprint>,
+    /// What does not fit, though the session is open.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<SessionWarning>,
     /// The version of the interface.
     pub protocol: String,
     /// The coordinator's version.
@@ -72,6 +86,32 @@ impl std::fmt::Debug for SessionOpenResult {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "SessionOpenResult {{ session: {} }}", self.session)
     }
+}
+
+/// Something that does not fit, though the session is open.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct SessionWarning {
+    pub kind: WarningKind,
+    /// For people: what it is, and the next step.
+    pub message: String,
+}
+
+/// What a warning is about. The names are stable; more may come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WarningKind {
+    /// The client's port configuration is not the coordinator's.
+    PortFingerprint,
+    /// One that this version does not know.
+    #[serde(other)]
+    Unknown,
+}
+
+/// What a client says of its own configuration when it connects.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PeerConfig {
+    pub environment: Option<EnvironmentName>,
+    pub port_fingerprint: Option<PortFingerprint>,
 }
 
 /// What one connection may do at once.

@@ -2,6 +2,7 @@
 
 mod socket;
 
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +20,9 @@ use serde_json::json;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use crate::driver::shell::Driver;
+use crate::engine::ids::NameError;
 use crate::protocol::error::{ErrorKind, RpcError};
+use crate::protocol::session::PeerConfig;
 
 /// What is checked before a connection is upgraded; it says who is let in, or answers itself.
 pub type Admit = Arc<dyn Fn(&HeaderMap) -> Result<Admitted, Box<Response>> + Send + Sync>;
@@ -48,6 +51,26 @@ struct Front {
 #[derive(Debug, Deserialize)]
 struct UpgradeQuery {
     project: Option<String>,
+    environment: Option<String>,
+    port_fingerprint: Option<String>,
+}
+
+impl UpgradeQuery {
+    /// What the client says of its own configuration.
+    fn peer(&self) -> Result<PeerConfig, RpcError> {
+        Ok(PeerConfig {
+            environment: parsed("environment", self.environment.as_deref())?,
+            port_fingerprint: parsed("port_fingerprint", self.port_fingerprint.as_deref())?,
+        })
+    }
+}
+
+fn parsed<T: FromStr<Err = NameError>>(
+    name: &str,
+    text: Option<&str>,
+) -> Result<Option<T>, RpcError> {
+    let parsed = text.map(str::parse).transpose();
+    parsed.map_err(|error| RpcError::new(ErrorKind::InvalidParams, format!("{name}: {error}")))
 }
 
 /// `/ws`, and `/` for clients that do not name a path.
@@ -77,10 +100,11 @@ async fn upgrade(
         Ok(admitted) => admitted,
         Err(response) => return *response,
     };
-    let link = match front
-        .driver
-        .connect(admitted.identity, query.project.as_deref())
-    {
+    let connected = query.peer().and_then(|peer| {
+        let project = query.project.as_deref();
+        front.driver.connect(admitted.identity, project, &peer)
+    });
+    let link = match connected {
         Ok(link) => link,
         Err(error) => return refuse(&error),
     };
@@ -140,6 +164,7 @@ fn refuse(error: &RpcError) -> Response {
     let status = match error.kind {
         ErrorKind::Forbidden => StatusCode::FORBIDDEN,
         ErrorKind::InvalidParams => StatusCode::BAD_REQUEST,
+        ErrorKind::Conflict => StatusCode::CONFLICT,
         _ => StatusCode::SERVICE_UNAVAILABLE,
     };
     let body = json!({ "error": { "kind": error.kind.as_str(), "message": error.message } });

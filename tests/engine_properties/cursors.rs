@@ -24,6 +24,7 @@ impl Server {
         let config = CoreConfig {
             node: "node".parse().expect("a node id"),
             environment: "testing".to_owned(),
+            port_fingerprint: "0123456789abcdef".parse().expect("a fingerprint"),
             journal: "embedded",
             version: "0",
             message_bytes_max: 1 << 20,

@@ -65,6 +65,7 @@ fn core_config(settings: &Settings, lives: u32) -> CoreConfig {
     CoreConfig {
         node: format!("sim-{lives}").parse().expect("a node id"),
         environment: "testing".to_owned(),
+        port_fingerprint: "0123456789abcdef".parse().expect("a fingerprint"),
         journal: "embedded",
         version: "0",
         message_bytes_max: 1 << 20,

@@ -52,11 +52,19 @@ pub struct Target {
     origin: String,
     project: Option<ProjectName>,
     trust: Trust,
+    /// What is said of our own configuration.
+    peer: Vec<(&'static str, String)>,
 }
 
 impl Target {
     pub fn new(config: ClientConfig) -> Result<Self, ClientError> {
         let origin = origin(config.origins.source(&settings::CLIENT_TOKEN));
+        let environment = config.environment.map(|profile| profile.to_string());
+        let ports = config.port_fingerprint.map(|ports| ports.to_string());
+        let said = [("environment", environment), ("port_fingerprint", ports)];
+        let said = said.into_iter();
+        let peer = said.filter_map(|(name, value)| Some((name, value?)));
+        let peer = peer.collect();
         let url = Arc::new(config.url);
         let Some(token) = config.token else {
             return Err(ClientError::NoToken { url });
@@ -67,6 +75,7 @@ impl Target {
             origin,
             project: config.project,
             trust: config.trust,
+            peer,
         })
     }
 
@@ -124,11 +133,14 @@ impl Target {
     }
 
     fn request(&self) -> Result<Request, ClientError> {
-        let uri = match &self.project {
-            // A project's name has no character that a query would have to escape.
-            Some(project) => format!("{}?project={project}", self.url),
-            None => self.url.to_string(),
-        };
+        let project = self.project.as_ref();
+        let project = project.map(|project| ("project", project.to_string()));
+        let mut uri = self.url.to_string();
+        // None of these values can have a character that a query would have to escape.
+        for (i, (name, value)) in project.iter().chain(&self.peer).enumerate() {
+            uri.push(if i == 0 { '?' } else { '&' });
+            uri.extend([*name, "=", value]);
+        }
         let bearer = format!("Bearer {}", self.token.expose());
         let mut bearer = HeaderValue::from_str(&bearer).map_err(|_| ClientError::BadToken {
             origin: self.origin.clone(),
@@ -147,6 +159,7 @@ impl Target {
         match response.status() {
             StatusCode::UNAUTHORIZED => ClientError::Unauthenticated { url, origin, said },
             StatusCode::FORBIDDEN => ClientError::Forbidden { url, origin, said },
+            StatusCode::CONFLICT => ClientError::WrongEnvironment { url, said },
             StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => ClientError::Busy {
                 url,
                 retry_after_ms: retry_after_ms(response.headers().get(RETRY_AFTER)),

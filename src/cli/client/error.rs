@@ -49,6 +49,8 @@ pub enum ClientError {
         origin: String,
         said: String,
     },
+    #[error("{url} is of another environment{said}")]
+    WrongEnvironment { url: Arc<ServerUrl>, said: String },
     #[error("{url} takes no connection now{said}")]
     Busy {
         url: Arc<ServerUrl>,
@@ -106,6 +108,7 @@ impl ClientError {
             | Self::Busy { .. }
             | Self::Lost { .. } => Exit::Unreachable,
             Self::Certificates(_) => Exit::Usage,
+            Self::WrongEnvironment { .. } => Exit::Conflict,
             Self::Refused(error) => error.kind.into(),
             Self::SessionGone { .. } => Exit::StaleFence,
             Self::OutcomeUnknown { .. } | Self::BadReply { .. } => Exit::Failed,
@@ -141,6 +144,9 @@ impl ClientError {
             }
             Self::Forbidden { .. } => {
                 "choose another project with --project, or ask an operator for a token that opens it"
+            }
+            Self::WrongEnvironment { .. } => {
+                "check COORD_PROFILE and --url or COORD_URL: `coord config show` tells where the profile comes from"
             }
             Self::Busy { retry_after_ms, .. } => return retry_after_ms.map(try_again),
             Self::Refused(error) => return of_refusal(error),

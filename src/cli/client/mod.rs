@@ -16,7 +16,7 @@ mod link;
 mod request_id;
 #[cfg(test)]
 mod tests;
-mod tls;
+pub(super) mod tls;
 
 use std::collections::VecDeque;
 use std::time::Duration;

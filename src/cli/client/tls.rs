@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use crate::config::{Fingerprint, Trust};
 
 /// What a TLS connection is made with.
-pub(super) fn config(trust: &Trust) -> io::Result<ClientConfig> {
+pub(in crate::cli) fn config(trust: &Trust) -> io::Result<ClientConfig> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()

@@ -98,6 +98,7 @@ pub(super) async fn run(args: WorkArgs, shell: &mut Shell<'_>) -> Result<Exit, C
     let signals = Signals::new()?;
     let mut client = shell.client().await?;
     let opened = client.open_session(&args.session_params()).await?;
+    shell.out.warn_of(&opened);
     let left = if args.once {
         1
     } else {
