@@ -12,5 +12,6 @@ pub mod metrics;
 #[cfg(feature = "planted-bugs")]
 pub mod planted;
 pub mod ports;
+pub mod probe;
 pub mod protocol;
 pub mod ws;

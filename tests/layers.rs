@@ -41,6 +41,7 @@ const ROOMS: &[Room] = &[
         ],
     ),
     room("http", 3, &["config"]),
+    room("probe", 3, &["config", "ports", "protocol"]),
     room("ws", 3, &["driver", "engine", "protocol"]),
     room(
         "app",
@@ -54,7 +55,7 @@ const ROOMS: &[Room] = &[
         "cli",
         5,
         &[
-            "app", "config", "driver", "engine", "journal", "ports", "protocol",
+            "app", "config", "driver", "engine", "journal", "ports", "probe", "protocol",
         ],
     ),
     room("main", 6, &["cli", "config"]),

@@ -10,6 +10,7 @@ mod error;
 mod events;
 pub mod exit;
 mod generate;
+mod health;
 mod input;
 pub mod journal;
 mod lease;
@@ -92,6 +93,12 @@ enum Command {
     Serve(serve::ServeCommand),
     /// Shows how the coordinator and the project are
     Status,
+    /// Asks every service of the configuration, in its own protocol, whether it runs
+    ///
+    /// Redis must answer PING, the agents' port must take a WebSocket and name its coordinator, the
+    /// metrics must parse and be a coordinator's. Exits with 0 when all of them run, or are not used,
+    /// with 1 when one does not, with 2 when the configuration is wrong.
+    Health(health::HealthArgs),
     /// Asks for a sign of life, and tells how long it took
     Ping,
     /// Makes, lists and revokes tokens
@@ -216,6 +223,7 @@ fn call(command: Command, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
         match command {
             Command::Status => server::status(shell).await,
             Command::Ping => server::ping(shell).await,
+            Command::Health(args) => health::run(args, shell).await,
             Command::Token(command) => token::run(command, shell).await,
             Command::Project(command) => project::run(command, shell).await,
             Command::Agent(command) => agent::run(command, shell).await,

@@ -134,7 +134,7 @@ impl ConnectionFlags {
         variables
     }
 
-    fn flags(&self) -> Result<ClientFlags, CliError> {
+    pub(super) fn flags(&self) -> Result<ClientFlags, CliError> {
         Ok(ClientFlags {
             config: text(self.client_config.as_ref())?,
             url: self.url.clone(),

@@ -46,5 +46,5 @@ pub use parsed::{
 };
 pub use problem::{ConfigErrors, Misfit, Problem, Warning};
 pub use raw::{Origins, Source};
-pub use redis::RedisConfig;
+pub use redis::{REDIS_ENVIRONMENT_KEY, RedisConfig};
 pub use secret::{MASK, Secret};

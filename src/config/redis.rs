@@ -18,6 +18,10 @@ use super::settings::{
 use super::value;
 use crate::ports::{Port, Profile, Service};
 
+/// The key that says which environment a Redis is for: a string that names the profile. Absent, the
+/// Redis is not stamped yet.
+pub const REDIS_ENVIRONMENT_KEY: &str = "coord:environment";
+
 const DATABASE_MAX: u64 = 1023;
 
 /// A Redis to keep the journal in.

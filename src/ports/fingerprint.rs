@@ -40,12 +40,12 @@ pub struct PortPlan {
 pub struct PortFingerprint([u8; FINGERPRINT_BYTES]);
 
 impl PortPlan {
-    pub fn fingerprint(&self) -> PortFingerprint {
+    pub fn fingerprint(self) -> PortFingerprint {
         let digest = Sha256::digest(self.canonical().as_bytes());
         PortFingerprint(std::array::from_fn(|i| digest[i]))
     }
 
-    fn canonical(&self) -> String {
+    fn canonical(self) -> String {
         format!(
             "coord-ports 1\nprofile={}\nredis={}\nwebsocket={}\nmetrics={}\ntls={}\n",
             self.profile,

@@ -1,0 +1,290 @@
+//! `coord health`: is each service of the configuration running?
+
+use std::io::{self, IsTerminal};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::client::{ClientError, tls};
+use super::config::ConfigFlags;
+use super::duration::Millis;
+use super::error::CliError;
+use super::exit::Exit;
+use super::output::{Output, Paint};
+use super::shell::Shell;
+use super::table::{Table, or_nothing};
+use crate::config::{
+    ClientConfig, ClientFlags, Config, Fingerprint, Flags, Invoker, Secret, TlsConfig, Trust,
+};
+use crate::ports::{PortFingerprint, Profile};
+use crate::probe::{self, Expected, Finding, PROBE_MS_MAX, State, Target};
+
+/// The shortest pause between two rounds.
+const INTERVAL_MS_MIN: u64 = 100;
+/// The longest that one probe may be given.
+const TIMEOUT_MS_MAX: u64 = 60_000;
+
+/// Clears the terminal and goes to its first line.
+const CLEAR: &str = "\u{1b}[2J\u{1b}[H";
+
+#[derive(Debug, clap::Args)]
+pub(super) struct HealthArgs {
+    /// Ask again and again, until interrupted: a table that is redrawn on a terminal, elsewhere one
+    /// line for each service that changed
+    #[arg(long)]
+    watch: bool,
+    /// The pause between two rounds of --watch
+    #[arg(
+        long,
+        value_name = "DURATION",
+        default_value = "5s",
+        requires = "watch"
+    )]
+    interval: Millis,
+    /// How long each service has to answer [default: 3s]
+    #[arg(long, value_name = "DURATION")]
+    timeout: Option<Millis>,
+    #[command(flatten)]
+    flags: Box<ConfigFlags>,
+}
+
+/// One round, as it is printed with `--json`.
+#[derive(Debug, Serialize)]
+struct Report {
+    well: bool,
+    profile: Profile,
+    port_fingerprint: PortFingerprint,
+    services: Vec<Finding>,
+}
+
+/// Everything that the probes need, worked out once.
+struct Plan {
+    config: Config,
+    websocket: Target,
+    metrics: Target,
+    redis: Option<Target>,
+    token: Option<Secret>,
+    expected: Expected,
+}
+
+pub(super) async fn run(args: HealthArgs, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
+    let timeout_ms = args.timeout.map_or(PROBE_MS_MAX, |timeout| timeout.0);
+    if !(1..=TIMEOUT_MS_MAX).contains(&timeout_ms) {
+        let next = "give --timeout between 1ms and 60s";
+        return Err(CliError::usage("the time to answer is out of bounds", next));
+    }
+    if args.interval.0 < INTERVAL_MS_MIN {
+        let next = "give --interval at least 100ms";
+        return Err(CliError::usage(
+            "the pause between two rounds is too short",
+            next,
+        ));
+    }
+    let plan = plan(*args.flags, timeout_ms, shell)?;
+    if args.watch {
+        return watch(&plan, args.interval.duration(), &mut shell.out).await;
+    }
+    let report = plan.probe().await;
+    if shell.out.style().json {
+        shell.out.json(&report)?;
+    } else {
+        show(&report, &mut shell.out)?;
+    }
+    Ok(report.exit())
+}
+
+fn plan(flags: ConfigFlags, timeout_ms: u64, shell: &Shell<'_>) -> Result<Plan, CliError> {
+    let (profile, state_dir) = (flags.profile.clone(), flags.state_dir.clone());
+    // Nothing is bound here, so it does not matter who may bind which port.
+    let config = Config::load(&Flags::from(flags), shell.environment, Invoker::from(0))?;
+    let encrypted = config.websocket.tls.is_some();
+    let websocket = Target {
+        endpoint: config.websocket.endpoint.clone(),
+        tls: None,
+    };
+    let mut websocket = probe::reachable(&websocket);
+    let scheme = if encrypted { "wss" } else { "ws" };
+    let client = ClientFlags {
+        profile,
+        state_dir,
+        url: Some(format!("{scheme}://{}/ws", websocket.endpoint)),
+        // Plain text beyond loopback has been allowed, or this configuration would not have loaded.
+        allow_plaintext: Some("true".to_owned()),
+        ..shell.connection.flags()?
+    };
+    let client = ClientConfig::load(&client, shell.environment)?;
+    for warning in config.warnings.iter().chain(&client.warnings) {
+        shell.out.note(format_args!("warning: {warning}"));
+    }
+    let with = |trust: &Trust| {
+        let tls = tls::config(trust).map_err(ClientError::Certificates);
+        tls.map(|tls| Some(Arc::new(tls)))
+    };
+    if encrypted {
+        websocket.tls = with(&trust(&config, client.trust, shell))?;
+    }
+    let redis = match &config.redis {
+        Some(redis) => Some(Target {
+            endpoint: redis.endpoint.clone(),
+            tls: if redis.tls {
+                with(&Trust::Machine)?
+            } else {
+                None
+            },
+        }),
+        None => None,
+    };
+    Ok(Plan {
+        websocket,
+        metrics: Target {
+            endpoint: config.metrics.endpoint.clone(),
+            tls: None,
+        },
+        redis,
+        token: client.token,
+        expected: Expected {
+            profile: config.profile,
+            port_fingerprint: config.port_fingerprint().to_string(),
+            time_max: Duration::from_millis(timeout_ms),
+        },
+        config,
+    })
+}
+
+/// The coordinator of this configuration shows the certificate that the configuration has, which
+/// need not be signed by anybody; what was said explicitly goes before.
+fn trust(config: &Config, given: Trust, shell: &Shell<'_>) -> Trust {
+    let certificate = match (&config.websocket.tls, given) {
+        (Some(TlsConfig::Files { certificate, .. }), Trust::Machine) => certificate.clone(),
+        (Some(TlsConfig::SelfSigned), Trust::Machine) => {
+            config.state_dir.join("tls").join("certificate.pem")
+        }
+        (_, given) => return given,
+    };
+    match CertificateDer::from_pem_file(&certificate) {
+        Ok(shown) => Trust::Fingerprint(Fingerprint(Sha256::digest(shown.as_ref()).into())),
+        Err(error) => {
+            let path = certificate.display();
+            shell.out.note(format_args!(
+                "warning: {path} cannot be read ({error}): certificates are checked by what this machine trusts"
+            ));
+            Trust::Machine
+        }
+    }
+}
+
+impl Plan {
+    /// One round; the services are asked side by side.
+    async fn probe(&self) -> Report {
+        let redis = async {
+            match (&self.redis, &self.config.redis) {
+                (Some(target), Some(config)) => probe::redis(target, config, &self.expected).await,
+                _ => probe::redis_not_used(),
+            }
+        };
+        let path = self.config.metrics.path.as_str();
+        let (redis, websocket, metrics) = tokio::join!(
+            redis,
+            probe::websocket(&self.websocket, self.token.as_ref(), &self.expected),
+            probe::metrics(&self.metrics, path, &self.expected),
+        );
+        let services = vec![redis, websocket, metrics];
+        Report {
+            well: services.iter().all(|finding| finding.state.is_well()),
+            profile: self.config.profile,
+            port_fingerprint: self.config.port_fingerprint(),
+            services,
+        }
+    }
+}
+
+impl Report {
+    fn exit(&self) -> Exit {
+        if self.well { Exit::Ok } else { Exit::Failed }
+    }
+}
+
+/// Rounds until interrupted; the exit code is that of the last one.
+async fn watch(plan: &Plan, pause: Duration, out: &mut Output<'_>) -> Result<Exit, CliError> {
+    let redraws = io::stdout().is_terminal() && !out.style().json;
+    let mut rounds = interval(pause);
+    rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut last: Option<Report> = None;
+    let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
+    loop {
+        let report = tokio::select! {
+            report = async { rounds.tick().await; plan.probe().await } => report,
+            stopped = interrupted.as_mut() => {
+                stopped?;
+                return Ok(last.map_or(Exit::Failed, |last| last.exit()));
+            }
+        };
+        if redraws {
+            write!(out.sink(), "{CLEAR}")?;
+            show(&report, out)?;
+        } else {
+            tell_changes(last.as_ref(), &report, out)?;
+        }
+        last = Some(report);
+    }
+}
+
+fn tell_changes(last: Option<&Report>, report: &Report, out: &mut Output<'_>) -> io::Result<()> {
+    for (i, now) in report.services.iter().enumerate() {
+        let before = last.and_then(|last| last.services.get(i));
+        // A latency that differs is no change.
+        if before.is_some_and(|was| was.state == now.state && was.detail == now.detail) {
+            continue;
+        }
+        if out.style().json {
+            out.json(now)?;
+        } else {
+            let (service, address) = (now.service, or_nothing(now.address.as_ref()));
+            out.line(format_args!(
+                "{service} {address}: {}: {}",
+                now.state, now.detail
+            ))?;
+        }
+    }
+    Ok(())
+}
+
+fn show(report: &Report, out: &mut Output<'_>) -> io::Result<()> {
+    let mut table = Table::new(&["SERVICE", "ADDRESS", "STATE", "LATENCY", "DETAIL"]);
+    for finding in &report.services {
+        table.row(&[
+            finding.service.to_string(),
+            or_nothing(finding.address.as_ref()),
+            finding.state.to_string(),
+            or_nothing(finding.latency_us.map(milliseconds)),
+            finding.detail.clone(),
+        ]);
+    }
+    out.table(&table, "no services")?;
+    for finding in &report.services {
+        if let Some(next) = &finding.next {
+            let name = out.paint(paint(finding.state), finding.service.title());
+            out.line(format_args!("next for {name}: {next}"))?;
+        }
+    }
+    let profile = report.profile;
+    let ports = report.port_fingerprint;
+    out.line(out.paint(Paint::Faint, &format!("{profile} profile, ports {ports}")))
+}
+
+fn paint(state: State) -> Paint {
+    match state {
+        State::Running | State::NotUsed => Paint::Good,
+        State::NotReady | State::Unauthorised => Paint::Busy,
+        _ => Paint::Bad,
+    }
+}
+
+fn milliseconds(micros: u64) -> String {
+    format!("{}.{:01} ms", micros / 1_000, micros % 1_000 / 100)
+}

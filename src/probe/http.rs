@@ -1,0 +1,79 @@
+//! One HTTP request and its whole answer.
+
+use axum::http::header::{CONNECTION, HOST, SERVER};
+use axum::http::{Request, StatusCode};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+
+use super::link::{ANSWER_BYTES_MAX, Stream};
+use super::{Failure, said};
+
+/// What our own answers begin their `Server` header with.
+const PRODUCT: &str = "coord/";
+
+/// Bytes of an answer's head.
+const HEAD_BYTES_MAX: usize = 16 * 1024;
+
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    /// What the server calls itself.
+    pub(super) server: String,
+    pub(super) body: Bytes,
+}
+
+impl Answer {
+    /// Whether it comes from a coordinator, whatever it says.
+    pub(super) fn is_ours(&self) -> bool {
+        is_ours(&self.server)
+    }
+
+    /// For a detail: the status, and who says so.
+    pub(super) fn shown(&self) -> String {
+        shown(self.status, &self.server)
+    }
+}
+
+pub(super) fn is_ours(server: &str) -> bool {
+    server.starts_with(PRODUCT)
+}
+
+pub(super) fn shown(status: StatusCode, server: &str) -> String {
+    let server = said(server);
+    if server.is_empty() {
+        return format!("HTTP {}", status.as_u16());
+    }
+    format!("HTTP {} from {server}", status.as_u16())
+}
+
+/// Asks for a page.
+pub(super) async fn get(stream: Stream, authority: &str, path: &str) -> Result<Answer, Failure> {
+    let stranger = |error: hyper::Error| Failure::wrong(format!("it does not speak HTTP: {error}"));
+    let mut builder = http1::Builder::new();
+    let connected = builder.max_buf_size(HEAD_BYTES_MAX);
+    let (mut sender, connection) = connected
+        .handshake(TokioIo::new(stream))
+        .await
+        .map_err(stranger)?;
+    // Ends by itself when the sender and the answer are dropped, at the latest with the time limit.
+    tokio::spawn(connection);
+    let request = Request::get(path)
+        .header(HOST, authority)
+        .header(CONNECTION, "close")
+        .body(Empty::<Bytes>::new())
+        .map_err(|error| Failure::wrong(error.to_string()))?;
+    let response = sender.send_request(request).await.map_err(stranger)?;
+    let status = response.status();
+    let server = response.headers().get(SERVER);
+    let server = server.and_then(|value| value.to_str().ok());
+    let server = server.unwrap_or_default().to_owned();
+    let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX);
+    let body = body.collect().await;
+    let body = body.map_err(|error| Failure::wrong(format!("its answer broke off: {error}")))?;
+    Ok(Answer {
+        status,
+        server,
+        body: body.to_bytes(),
+    })
+}

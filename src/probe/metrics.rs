@@ -1,0 +1,60 @@
+//! The metrics port: the page must parse, and carry our build info.
+
+use tokio::time::Instant;
+
+use super::exposition::{self, Sample};
+use super::http::{self, Answer};
+use super::link::Stream;
+use super::{Expected, Failure, Said, State, other_environment, said};
+
+/// The metric that every coordinator has and nobody else.
+const BUILD_INFO: &str = "coord_build_info";
+
+pub(super) async fn speak(
+    stream: Stream,
+    begun: Instant,
+    authority: String,
+    path: &str,
+    expected: &Expected,
+) -> Result<Said, Failure> {
+    let answer = http::get(stream, &authority, path).await?;
+    let latency = begun.elapsed();
+    let info = build_info(&answer, path)?;
+    let label = |name: &str| info.labels.get(name).map_or("", String::as_str);
+    let environment = label("environment");
+    let other = other_environment(environment, expected);
+    let (state, next) = match other {
+        Some((state, next)) => (state, Some(next)),
+        None => (State::Running, None),
+    };
+    let (version, environment) = (said(label("version")), said(environment));
+    Ok(Said {
+        state,
+        latency,
+        detail: format!(
+            "metrics of coord {version}, {environment}, {} bytes",
+            answer.body.len()
+        ),
+        next,
+        identity: None,
+    })
+}
+
+fn build_info(answer: &Answer, path: &str) -> Result<Sample, Failure> {
+    if !answer.status.is_success() {
+        let failure = Failure::wrong(format!("{} at {path}", answer.shown()));
+        return Err(if answer.is_ours() {
+            failure.next(
+                "a coordinator is there, without this page: check METRICS_PATH and METRICS_PORT",
+            )
+        } else {
+            failure
+        });
+    }
+    let none = |why: String| Failure::wrong(format!("{}: {why}", answer.shown()));
+    let page = std::str::from_utf8(&answer.body);
+    let page = page.map_err(|_| none("the page is no text".to_owned()))?;
+    let found = exposition::find(page, BUILD_INFO);
+    let found = found.map_err(|line| none(format!("line {line} is not of Prometheus' format")))?;
+    found.ok_or_else(|| none(format!("metrics of another program, without {BUILD_INFO}")))
+}

@@ -1,0 +1,251 @@
+//! The agents' port: who does its page say is there, and does it take a WebSocket?
+
+use futures_util::{SinkExt, StreamExt};
+use serde::Deserialize;
+use serde_json::json;
+use tokio::time::Instant;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::handshake::client::Request;
+use tokio_tungstenite::tungstenite::http::header::{AUTHORIZATION, SERVER};
+use tokio_tungstenite::tungstenite::http::{HeaderValue, Response, StatusCode};
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::{self, Message};
+use tokio_tungstenite::{WebSocketStream, client_async_with_config};
+
+use super::link::{self, Stream};
+use super::{Expected, Failure, Identity, Said, State, Target, http, other_environment, said};
+use crate::config::Secret;
+use crate::protocol::admin::ServerStatusResult;
+use crate::protocol::operations::Operation;
+
+/// Where a coordinator says how it is, and where it takes agents.
+const HEALTH_PATH: &str = "/readyz";
+const WEBSOCKET_PATH: &str = "/ws";
+/// What its health page calls the program.
+const SERVICE: &str = "cli-coordinator";
+/// The largest reply to the one question that is asked.
+const REPLY_BYTES_MAX: usize = 64 * 1024;
+/// Frames that may come before the reply; nothing was subscribed to.
+const FRAMES_BEFORE_REPLY_MAX: usize = 8;
+
+/// What the health page says, as far as it is of interest here.
+#[derive(Debug, Deserialize)]
+struct Page {
+    service: String,
+    status: String,
+    version: String,
+    node: String,
+    environment: String,
+    #[serde(default)]
+    port_fingerprint: Option<String>,
+    #[serde(default)]
+    connections_port_mismatch: u64,
+}
+
+/// How the handshake ended at a coordinator.
+enum Entry {
+    In(Box<WebSocketStream<Stream>>),
+    Denied(String),
+    Refused(State, String),
+}
+
+/// First the page, which anybody may see: the token is shown to nobody who is not a coordinator.
+pub(super) async fn speak(
+    stream: Stream,
+    begun: Instant,
+    target: &Target,
+    token: Option<&Secret>,
+    expected: &Expected,
+) -> Result<Said, Failure> {
+    let page = page(stream, target).await?;
+    let entry = enter(link::open(target).await?, target, token).await?;
+    let latency = begun.elapsed();
+    let mut identity = identity_of(&page);
+    let (mut state, mut next) = readiness(&page);
+    let mut detail = String::new();
+    match entry {
+        Entry::In(socket) => identity = ask(*socket).await?,
+        Entry::Denied(why) => {
+            state = State::Unauthorised;
+            detail = format!("; {why}");
+            next = Some(denied(token.is_some()).to_owned());
+        }
+        Entry::Refused(refused, why) => {
+            state = refused;
+            detail = format!("; it takes no connection: {why}");
+        }
+    }
+    if let Some((other, what)) = other_environment(&identity.environment, expected) {
+        (state, next) = (other, Some(what));
+    }
+    let ports = ports(&identity, &page, expected);
+    let status = match state {
+        State::NotReady => format!(", {}", said(&page.status)),
+        _ => String::new(),
+    };
+    Ok(Said {
+        state,
+        latency,
+        detail: format!("{identity}{status}{ports}{detail}"),
+        next,
+        identity: Some(identity),
+    })
+}
+
+async fn page(stream: Stream, target: &Target) -> Result<Page, Failure> {
+    let answer = http::get(stream, &target.endpoint.to_string(), HEALTH_PATH).await?;
+    let stranger = || {
+        let text = format!("{}: not the health page of a coordinator", answer.shown());
+        Failure::wrong(text)
+    };
+    let page: Page = serde_json::from_slice(&answer.body).map_err(|_| stranger())?;
+    if page.service == SERVICE {
+        Ok(page)
+    } else {
+        Err(stranger())
+    }
+}
+
+fn identity_of(page: &Page) -> Identity {
+    Identity {
+        node: said(&page.node),
+        version: said(&page.version),
+        environment: said(&page.environment),
+        port_fingerprint: page.port_fingerprint.as_deref().map(said),
+    }
+}
+
+fn readiness(page: &Page) -> (State, Option<String>) {
+    let next = match page.status.as_str() {
+        "ready" => return (State::Running, None),
+        "draining" => "it is stopping: wait for its next start",
+        "storage_full" => "free some space on its disk; work can be finished meanwhile",
+        _ => "see its log; a restart recovers the journal",
+    };
+    (State::NotReady, Some(next.to_owned()))
+}
+
+/// A real handshake; what refuses it must be a coordinator too.
+async fn enter(stream: Stream, target: &Target, token: Option<&Secret>) -> Result<Entry, Failure> {
+    let limits = WebSocketConfig::default()
+        .read_buffer_size(4 * 1024)
+        .max_message_size(Some(REPLY_BYTES_MAX))
+        .max_frame_size(Some(REPLY_BYTES_MAX));
+    let request = request(target, token)?;
+    match client_async_with_config(request, stream, Some(limits)).await {
+        Ok((socket, _)) => Ok(Entry::In(Box::new(socket))),
+        Err(tungstenite::Error::Http(response)) => refused(&response, token.is_some()),
+        Err(tungstenite::Error::Io(error)) => Err(link::broken(&error)),
+        Err(error) => Err(Failure::wrong(format!(
+            "it is no WebSocket server: {error}"
+        ))),
+    }
+}
+
+fn request(target: &Target, token: Option<&Secret>) -> Result<Request, Failure> {
+    let scheme = if target.tls.is_some() { "wss" } else { "ws" };
+    let uri = format!("{scheme}://{}{WEBSOCKET_PATH}", target.endpoint);
+    let request = uri.into_client_request();
+    let mut request = request.map_err(|error| Failure::wrong(error.to_string()))?;
+    if let Some(token) = token {
+        let bearer = HeaderValue::from_str(&format!("Bearer {}", token.expose()));
+        let mut bearer = bearer.map_err(|_| {
+            let detail = "the token to use has characters that no token has";
+            Failure::new(State::Unauthorised, detail).next("check COORD_TOKEN and COORD_TOKEN_FILE")
+        })?;
+        bearer.set_sensitive(true);
+        request.headers_mut().insert(AUTHORIZATION, bearer);
+    }
+    Ok(request)
+}
+
+fn refused(response: &Response<Option<Vec<u8>>>, had_token: bool) -> Result<Entry, Failure> {
+    let status = response.status();
+    let server = response.headers().get(SERVER);
+    let server = server
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    if !http::is_ours(server) {
+        return Err(Failure::wrong(http::shown(status, server)));
+    }
+    let body = response.body().as_deref().unwrap_or_default();
+    let body: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+    let why = body
+        .pointer("/error/message")
+        .and_then(|text| text.as_str());
+    let why = said(why.unwrap_or_default());
+    Ok(match status {
+        StatusCode::UNAUTHORIZED if had_token => Entry::Denied("it refuses the token".to_owned()),
+        StatusCode::UNAUTHORIZED => Entry::Denied("there is no token to enter with".to_owned()),
+        StatusCode::FORBIDDEN => Entry::Denied(why),
+        StatusCode::CONFLICT => Entry::Refused(State::WrongEnvironment, why),
+        _ => Entry::Refused(State::NotReady, why),
+    })
+}
+
+fn denied(had_token: bool) -> &'static str {
+    if had_token {
+        "it runs; to see more, set COORD_TOKEN_FILE to a token of this coordinator"
+    } else {
+        "it runs; to see more, set COORD_TOKEN_FILE, or ask as the user who runs it"
+    }
+}
+
+/// Who is there, asked over the WebSocket itself.
+async fn ask(mut socket: WebSocketStream<Stream>) -> Result<Identity, Failure> {
+    let method = Operation::ServerStatus.name();
+    let question = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": {}});
+    let lost = |error: tungstenite::Error| {
+        Failure::wrong(format!(
+            "the WebSocket broke before it said who it is: {error}"
+        ))
+    };
+    let sent = socket.send(Message::text(question.to_string())).await;
+    sent.map_err(lost)?;
+    for _ in 0..FRAMES_BEFORE_REPLY_MAX {
+        let Some(frame) = socket.next().await else {
+            return Err(Failure::wrong(
+                "the WebSocket was closed before it said who it is",
+            ));
+        };
+        let Message::Text(text) = frame.map_err(lost)? else {
+            continue;
+        };
+        // The goodbye is a courtesy: the connection ends with the probe.
+        let _ = socket.close(None).await;
+        return status(&text);
+    }
+    Err(Failure::wrong("it sends frames, but no answer"))
+}
+
+fn status(text: &str) -> Result<Identity, Failure> {
+    #[derive(Deserialize)]
+    struct Reply {
+        result: ServerStatusResult,
+    }
+    let reply: Result<Reply, _> = serde_json::from_str(text);
+    let status = reply
+        .map_err(|_| Failure::wrong("it takes WebSockets, but does not answer like a coordinator"))?
+        .result;
+    Ok(Identity {
+        node: status.node.to_string(),
+        version: said(&status.version),
+        environment: said(&status.environment),
+        port_fingerprint: status.port_fingerprint.map(|ports| ports.to_string()),
+    })
+}
+
+/// What is to be said of ports that are not the same everywhere.
+fn ports(identity: &Identity, page: &Page, expected: &Expected) -> String {
+    let mut text = String::new();
+    if let Some(theirs) = &identity.port_fingerprint
+        && *theirs != expected.port_fingerprint
+    {
+        let ours = &expected.port_fingerprint;
+        text = format!("; its ports ({theirs}) are not those of this configuration ({ours})");
+    }
+    match page.connections_port_mismatch {
+        0 => text,
+        count => format!("{text}; {count} connections know other ports"),
+    }
+}

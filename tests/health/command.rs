@@ -1,0 +1,117 @@
+//! `coord health` as a process, and what it reported.
+
+use std::path::Path;
+use std::process::Output;
+
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::process::Command;
+
+use crate::support::port::HeldPort;
+use crate::support::{Coordinator, within};
+
+/// What surrounds one `coord health`: ports, variables, a home of its own.
+pub struct Health {
+    home: TempDir,
+    variables: Vec<(String, String)>,
+    _held: Vec<HeldPort>,
+}
+
+/// What it reported.
+#[derive(Debug)]
+pub struct Reported {
+    pub code: i32,
+    pub said: Value,
+    pub text: String,
+}
+
+impl Health {
+    /// Of a configuration whose ports nobody listens on.
+    pub fn nowhere() -> Self {
+        let held = [HeldPort::take(), HeldPort::take()];
+        let health = Self {
+            home: tempfile::tempdir().unwrap(),
+            variables: Vec::new(),
+            _held: Vec::new(),
+        };
+        let mut health = health
+            .with("COORD_PROFILE", "testing")
+            .with("WEBSOCKET_PORT", held[0].number())
+            .with("METRICS_PORT", held[1].number());
+        health._held = held.into();
+        health
+    }
+
+    /// Of the configuration of a coordinator, as the user who runs it.
+    pub fn of(coordinator: &Coordinator) -> Self {
+        Self::nowhere()
+            .with("WEBSOCKET_PORT", coordinator.port())
+            .with("METRICS_PORT", coordinator.metrics_port())
+            .with("COORD_STATE_DIR", coordinator.state_dir().display())
+    }
+
+    pub fn with(mut self, name: &str, value: impl std::fmt::Display) -> Self {
+        self.variables.retain(|(known, _)| known != name);
+        self.variables.push((name.into(), value.to_string()));
+        self
+    }
+
+    pub fn home(&self) -> &Path {
+        self.home.path()
+    }
+
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_coord"));
+        command
+            .args(arguments)
+            .env_clear()
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .env("HOME", self.home.path())
+            .envs(self.variables.iter().cloned())
+            .kill_on_drop(true);
+        command
+    }
+
+    pub async fn output(&self, arguments: &[&str]) -> Output {
+        let output = self.command(arguments).output();
+        within("the command's end", output).await.unwrap()
+    }
+
+    pub async fn run(&self, arguments: &[&str]) -> Reported {
+        let arguments = [&["health", "--json"], arguments].concat();
+        let output = self.output(&arguments).await;
+        let text = String::from_utf8(output.stdout).unwrap();
+        let errors = String::from_utf8(output.stderr).unwrap();
+        let said = serde_json::from_str(&text).unwrap_or_else(|_| panic!("{text}{errors}"));
+        Reported {
+            code: output.status.code().unwrap(),
+            said,
+            text: text + &errors,
+        }
+    }
+}
+
+impl Reported {
+    /// Checks what was found of one service, and that its detail and next step have these words.
+    #[track_caller]
+    pub fn check(&self, service: &str, state: &str, words: &[&str]) -> &Self {
+        let services = self.said["services"].as_array().unwrap();
+        let found = services.iter().find(|found| found["service"] == service);
+        let found = found.unwrap();
+        assert_eq!(found["state"], state, "{}", self.text);
+        let told = format!("{} {}", found["detail"], found["next"]);
+        for word in words {
+            assert!(told.contains(word), "{word:?} is not in {told}");
+        }
+        let well = ["running", "not_used"].contains(&state);
+        assert_eq!(found["next"].is_null(), well, "{told}");
+        self
+    }
+
+    /// Checks the exit code against what was reported.
+    #[track_caller]
+    pub fn exits(&self, code: i32) {
+        assert_eq!(self.code, code, "{}", self.text);
+        assert_eq!(self.said["well"], code == 0, "{}", self.text);
+    }
+}
