@@ -249,3 +249,40 @@ fn ports(identity: &Identity, page: &Page, expected: &Expected) -> String {
         count => format!("{text}; {count} connections know other ports"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_coordinator_says_of_itself_decides_whether_it_is_ready() {
+        let page = |status: &str| Page {
+            service: SERVICE.to_owned(),
+            status: status.to_owned(),
+            version: "1".to_owned(),
+            node: "n".to_owned(),
+            environment: "testing".to_owned(),
+            port_fingerprint: None,
+            connections_port_mismatch: 0,
+        };
+        assert_eq!(readiness(&page("ready")), (State::Running, None));
+        for status in [
+            "draining",
+            "storage_full",
+            "failed",
+            "a status of later versions",
+        ] {
+            let (state, next) = readiness(&page(status));
+            assert_eq!(state, State::NotReady, "{status}");
+            assert!(next.is_some(), "{status}");
+        }
+    }
+
+    #[test]
+    fn only_a_status_of_ours_names_a_coordinator() {
+        for stranger in ["hello", "{}", r#"{"jsonrpc":"2.0","id":1,"result":{}}"#] {
+            let failure = status(stranger).expect_err("it is no coordinator");
+            assert_eq!(failure.state, State::WrongService, "{stranger}");
+        }
+    }
+}

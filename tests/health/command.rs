@@ -11,56 +11,57 @@ use crate::support::port::HeldPort;
 use crate::support::{Coordinator, within};
 
 /// What surrounds one `coord health`: ports, variables, a home of its own.
-pub struct Health {
+pub(crate) struct Health {
     home: TempDir,
     variables: Vec<(String, String)>,
-    _held: Vec<HeldPort>,
+    /// So that nobody else gets them.
+    held: Vec<HeldPort>,
 }
 
 /// What it reported.
 #[derive(Debug)]
-pub struct Reported {
-    pub code: i32,
-    pub said: Value,
-    pub text: String,
+pub(crate) struct Reported {
+    pub(crate) code: i32,
+    pub(crate) said: Value,
+    pub(crate) text: String,
 }
 
 impl Health {
     /// Of a configuration whose ports nobody listens on.
-    pub fn nowhere() -> Self {
+    pub(crate) fn nowhere() -> Self {
         let held = [HeldPort::take(), HeldPort::take()];
         let health = Self {
             home: tempfile::tempdir().unwrap(),
             variables: Vec::new(),
-            _held: Vec::new(),
+            held: Vec::new(),
         };
         let mut health = health
             .with("COORD_PROFILE", "testing")
             .with("WEBSOCKET_PORT", held[0].number())
             .with("METRICS_PORT", held[1].number());
-        health._held = held.into();
+        health.held = held.into();
         health
     }
 
     /// Of the configuration of a coordinator, as the user who runs it.
-    pub fn of(coordinator: &Coordinator) -> Self {
+    pub(crate) fn of(coordinator: &Coordinator) -> Self {
         Self::nowhere()
             .with("WEBSOCKET_PORT", coordinator.port())
             .with("METRICS_PORT", coordinator.metrics_port())
             .with("COORD_STATE_DIR", coordinator.state_dir().display())
     }
 
-    pub fn with(mut self, name: &str, value: impl std::fmt::Display) -> Self {
+    pub(crate) fn with(mut self, name: &str, value: impl std::fmt::Display) -> Self {
         self.variables.retain(|(known, _)| known != name);
         self.variables.push((name.into(), value.to_string()));
         self
     }
 
-    pub fn home(&self) -> &Path {
+    pub(crate) fn home(&self) -> &Path {
         self.home.path()
     }
 
-    pub fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_coord"));
         command
             .args(arguments)
@@ -72,12 +73,12 @@ impl Health {
         command
     }
 
-    pub async fn output(&self, arguments: &[&str]) -> Output {
+    pub(crate) async fn output(&self, arguments: &[&str]) -> Output {
         let output = self.command(arguments).output();
         within("the command's end", output).await.unwrap()
     }
 
-    pub async fn run(&self, arguments: &[&str]) -> Reported {
+    pub(crate) async fn run(&self, arguments: &[&str]) -> Reported {
         let arguments = [&["health", "--json"], arguments].concat();
         let output = self.output(&arguments).await;
         let text = String::from_utf8(output.stdout).unwrap();
@@ -94,7 +95,7 @@ impl Health {
 impl Reported {
     /// Checks what was found of one service, and that its detail and next step have these words.
     #[track_caller]
-    pub fn check(&self, service: &str, state: &str, words: &[&str]) -> &Self {
+    pub(crate) fn check(&self, service: &str, state: &str, words: &[&str]) -> &Self {
         let services = self.said["services"].as_array().unwrap();
         let found = services.iter().find(|found| found["service"] == service);
         let found = found.unwrap();
@@ -110,7 +111,7 @@ impl Reported {
 
     /// Checks the exit code against what was reported.
     #[track_caller]
-    pub fn exits(&self, code: i32) {
+    pub(crate) fn exits(&self, code: i32) {
         assert_eq!(self.code, code, "{}", self.text);
         assert_eq!(self.said["well"], code == 0, "{}", self.text);
     }

@@ -153,7 +153,7 @@ async fn a_redis_with_tls_is_asked_with_tls() {
     let health = redis.health().with("SSL_CERT_FILE", &certificate);
     let plain = health.run(&[]).await;
     plain.check("redis", "wrong_service", &["protocol of Redis"]);
-    let health = health.with("COORD_REDIS_TLS", "true");
+    let health = health.with("REDIS_TLS", "true");
     health
         .run(&[])
         .await

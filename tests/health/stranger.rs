@@ -53,15 +53,15 @@ impl Drop for Python {
 /// sent is kept.
 struct Fake {
     port: u16,
-    heard: Arc<Mutex<String>>,
+    requests: Arc<Mutex<String>>,
 }
 
 impl Fake {
-    async fn start(path: &'static str, head: &'static str, body: String) -> Self {
+    async fn start(path: &'static str, body: String) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let heard = Arc::new(Mutex::new(String::new()));
-        let hears = Arc::clone(&heard);
+        let requests = Arc::new(Mutex::new(String::new()));
+        let hears = Arc::clone(&requests);
         tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
                 let mut request = vec![0; 4096];
@@ -72,7 +72,7 @@ impl Fake {
                 let wanted = request.starts_with(&format!("GET {path} "));
                 hears.lock().unwrap().push_str(&request);
                 let answer = if wanted {
-                    format!("HTTP/1.1 200 OK\r\n{head}Connection: close\r\n\r\n{body}")
+                    format!("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{body}")
                 } else {
                     "HTTP/1.1 404 Not Found\r\nServer: fake/1\r\nContent-Length: 0\r\n\r\n"
                         .to_owned()
@@ -81,7 +81,7 @@ impl Fake {
                 let _ = stream.write_all(answer.as_bytes()).await;
             }
         });
-        Self { port, heard }
+        Self { port, requests }
     }
 }
 
@@ -147,7 +147,7 @@ async fn pythons_web_server_is_a_wrong_service_on_every_port() {
 #[tokio::test]
 async fn metrics_of_another_program_are_not_ours() {
     let page = "# TYPE up gauge\nup{job=\"x\"} 1\n".to_owned();
-    let fake = Fake::start("/metrics", "", page).await;
+    let fake = Fake::start("/metrics", page).await;
     let health = Health::nowhere().with("METRICS_PORT", fake.port);
     let reported = health.run(&[]).await;
     reported.check(
@@ -155,7 +155,7 @@ async fn metrics_of_another_program_are_not_ours() {
         "wrong_service",
         &["another program", "coord_build_info"],
     );
-    let fake = Fake::start("/metrics", "", "<html>\n".to_owned()).await;
+    let fake = Fake::start("/metrics", "<html>\n".to_owned()).await;
     let health = health.with("METRICS_PORT", fake.port);
     let reported = health.run(&[]).await;
     reported.check("metrics", "wrong_service", &["line 1"]);
@@ -164,7 +164,7 @@ async fn metrics_of_another_program_are_not_ours() {
 #[tokio::test]
 async fn an_answer_without_end_is_cut_off() {
     let page = "up 1\n".repeat(2_000_000);
-    let fake = Fake::start("/metrics", "", page).await;
+    let fake = Fake::start("/metrics", page).await;
     let health = Health::nowhere().with("METRICS_PORT", fake.port);
     let reported = health.run(&["--timeout", "30s"]).await;
     reported.check("metrics", "wrong_service", &["broke off"]);
@@ -173,12 +173,12 @@ async fn an_answer_without_end_is_cut_off() {
 #[tokio::test]
 async fn a_token_is_shown_to_no_stranger() {
     const TOKEN: &str = "a-token-that-is-nobodys-business";
-    let fake = Fake::start("/", "", String::new()).await;
+    let fake = Fake::start("/", String::new()).await;
     let health = Health::nowhere().with("WEBSOCKET_PORT", fake.port);
     let health = health.with("COORD_TOKEN", TOKEN);
     let reported = health.run(&[]).await;
     reported.check("websocket", "wrong_service", &["HTTP 404 from fake/1"]);
-    assert!(!fake.heard.lock().unwrap().contains(TOKEN));
+    assert!(!fake.requests.lock().unwrap().contains(TOKEN));
     assert!(!reported.text.contains(TOKEN), "{}", reported.text);
 }
 
@@ -187,7 +187,7 @@ async fn a_token_is_shown_to_no_stranger() {
 async fn a_health_page_alone_is_no_coordinator() {
     let page = r#"{"service":"cli-coordinator","status":"ready","version":"9","node":"n",
         "environment":"testing"}"#;
-    let fake = Fake::start("/readyz", "", page.to_owned()).await;
+    let fake = Fake::start("/readyz", page.to_owned()).await;
     let health = Health::nowhere().with("WEBSOCKET_PORT", fake.port);
     let reported = health.run(&[]).await;
     reported.check("websocket", "wrong_service", &["HTTP 404 from fake/1"]);
