@@ -31,10 +31,7 @@ pub(super) async fn speak(
     Ok(Said {
         state,
         latency,
-        detail: format!(
-            "metrics of coord {version}, {environment}, {} bytes",
-            answer.body.len()
-        ),
+        detail: format!("metrics of coord {version}, {environment}"),
         next,
         identity: None,
     })

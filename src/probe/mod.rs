@@ -71,7 +71,8 @@ pub struct Finding {
     /// `host:port` as it was connected to; `None` when the service is not used.
     pub address: Option<String>,
     pub state: State,
-    /// From the first packet to the first answer of the protocol, in microseconds.
+    /// From the first packet of a connection to the answer of the protocol: PONG, the upgrade, the
+    /// whole page. In microseconds.
     pub latency_us: Option<u64>,
     /// For people, on one line.
     pub detail: String,
@@ -123,8 +124,8 @@ pub fn redis_not_used() -> Finding {
 pub async fn websocket(target: &Target, token: Option<&Secret>, expected: &Expected) -> Finding {
     let target = reachable(target);
     let again = &target;
-    probe(Service::WebSocket, &target, expected, |stream, begun| {
-        websocket::speak(stream, begun, again, token, expected)
+    probe(Service::WebSocket, &target, expected, |stream, _| {
+        websocket::speak(stream, again, token, expected)
     })
     .await
 }

@@ -52,12 +52,13 @@ enum Entry {
 /// First the page, which anybody may see: the token is shown to nobody who is not a coordinator.
 pub(super) async fn speak(
     stream: Stream,
-    begun: Instant,
     target: &Target,
     token: Option<&Secret>,
     expected: &Expected,
 ) -> Result<Said, Failure> {
     let page = page(stream, target).await?;
+    // What agents would wait: the page before it is our own question.
+    let begun = Instant::now();
     let entry = enter(link::open(target).await?, target, token).await?;
     let latency = begun.elapsed();
     let mut identity = identity_of(&page);

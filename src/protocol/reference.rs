@@ -12,7 +12,9 @@ const INTRODUCTION: &str = "\
 One request a text frame, as JSON-RPC 2.0; parameters by name. Batches and binary frames are refused.
 
 - **Connect** to `/ws`. The header `Authorization: Bearer TOKEN` says who you are; the query
-  `?project=NAME` chooses the project where the token opens more than one.
+  `?project=NAME` chooses the project where the token opens more than one. With `environment=NAME` a
+  client says which environment it is meant for: another coordinator's refuses with 409. With
+  `port_fingerprint=HEX` it says which port configuration it knows: another one is reported.
 - **Open a session** with `session.open` to hold tasks and leases for as long as you are connected.
   After a lost connection, give `resume` within the session's grace and everything is still held.
 - **Repeat safely**: give every request that changes something a `request_id`. The same id has one

@@ -102,6 +102,21 @@ async fn a_disk_that_fills_up() {
         200
     );
 
+    let health = Command::new(env!("CARGO_BIN_EXE_coord"))
+        .args(["health", "--json"])
+        .env_clear()
+        .env("COORD_PROFILE", "testing")
+        .env("COORD_STATE_DIR", coordinator.state_dir())
+        .env("COORD_TOKEN", token.trim())
+        .env("WEBSOCKET_PORT", coordinator.port().to_string())
+        .env("METRICS_PORT", coordinator.metrics_port().to_string())
+        .output();
+    let health = health.unwrap();
+    let said: Value = serde_json::from_slice(&health.stdout).unwrap();
+    assert_eq!(health.status.code(), Some(1), "{said}");
+    assert_eq!(said["services"][1]["state"], "not_ready", "{said}");
+    assert_eq!(said["services"][2]["state"], "running", "{said}");
+
     // Work that is under way can be finished, and reads go on.
     let done = json!({"task": claim["task"], "fence": claim["fence"]});
     operator.call("task.complete", done).await.unwrap();
