@@ -19,10 +19,10 @@ use super::output::{Output, Paint};
 use super::shell::Shell;
 use super::table::{Table, or_nothing};
 use crate::config::{
-    ClientConfig, ClientFlags, Config, Fingerprint, Flags, Invoker, Secret, TlsConfig, Trust,
+    ClientConfig, ClientFlags, Config, Fingerprint, Flags, Invoker, TlsConfig, Trust,
 };
 use crate::ports::{PortFingerprint, Profile};
-use crate::probe::{self, Expected, Finding, PROBE_MS_MAX, State, Target};
+use crate::probe::{self, Credentials, Expected, Finding, PROBE_MS_MAX, State, Target};
 
 /// The shortest pause between two rounds.
 const INTERVAL_MS_MIN: u64 = 100;
@@ -68,7 +68,7 @@ struct Plan {
     websocket: Target,
     metrics: Target,
     redis: Option<Target>,
-    token: Option<Secret>,
+    credentials: Credentials,
     expected: Expected,
 }
 
@@ -84,6 +84,11 @@ pub(super) async fn run(args: HealthArgs, shell: &mut Shell<'_>) -> Result<Exit,
             "the pause between two rounds is too short",
             next,
         ));
+    }
+    if shell.connection.url.is_some() {
+        let next = "give --websocket-host and --websocket-port";
+        let what = "--url is of no use here: the services of a configuration are asked";
+        return Err(CliError::usage(what, next));
     }
     let plan = plan(*args.flags, timeout_ms, shell)?;
     if args.watch {
@@ -146,7 +151,10 @@ fn plan(flags: ConfigFlags, timeout_ms: u64, shell: &Shell<'_>) -> Result<Plan, 
             tls: None,
         },
         redis,
-        token: client.token,
+        credentials: Credentials {
+            token: client.token,
+            project: client.project.map(|project| project.to_string()),
+        },
         expected: Expected {
             profile: config.profile,
             port_fingerprint: config.port_fingerprint().to_string(),
@@ -190,7 +198,7 @@ impl Plan {
         let path = self.config.metrics.path.as_str();
         let (redis, websocket, metrics) = tokio::join!(
             redis,
-            probe::websocket(&self.websocket, self.token.as_ref(), &self.expected),
+            probe::websocket(&self.websocket, &self.credentials, &self.expected),
             probe::metrics(&self.metrics, path, &self.expected),
         );
         let services = vec![redis, websocket, metrics];

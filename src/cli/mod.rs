@@ -96,7 +96,8 @@ enum Command {
     /// Asks every service of the configuration, in its own protocol, whether it runs
     ///
     /// Redis must answer PING, the agents' port must take a WebSocket and name its coordinator, the
-    /// metrics must parse and be a coordinator's. Exits with 0 when all of them run, or are not used,
+    /// metrics must parse and be a coordinator's. Where they are is what `coord serve` would be
+    /// configured with, as `coord config show` shows it; `COORD_URL` does not count. Exits with 0 when all of them run, or are not used,
     /// with 1 when one does not, with 2 when the configuration is wrong.
     Health(health::HealthArgs),
     /// Asks for a sign of life, and tells how long it took

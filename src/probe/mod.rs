@@ -90,6 +90,14 @@ pub struct Target {
     pub tls: Option<Arc<ClientConfig>>,
 }
 
+/// As whom to enter a coordinator.
+#[derive(Debug, Clone, Default)]
+pub struct Credentials {
+    pub token: Option<Secret>,
+    /// The name of the project to enter; the token's own when absent.
+    pub project: Option<String>,
+}
+
 /// What a probe compares with and how long it may take.
 #[derive(Debug, Clone)]
 pub struct Expected {
@@ -121,11 +129,11 @@ pub fn redis_not_used() -> Finding {
 }
 
 /// The agents' port: its health page, then a WebSocket handshake, then who is there.
-pub async fn websocket(target: &Target, token: Option<&Secret>, expected: &Expected) -> Finding {
+pub async fn websocket(target: &Target, credentials: &Credentials, expected: &Expected) -> Finding {
     let target = reachable(target);
     let again = &target;
     probe(Service::WebSocket, &target, expected, |stream, _| {
-        websocket::speak(stream, again, token, expected)
+        websocket::speak(stream, again, credentials, expected)
     })
     .await
 }
@@ -316,4 +324,34 @@ fn said(text: &str) -> String {
     let line = text.chars().map(|c| if c.is_control() { ' ' } else { c });
     let line: String = line.take(SAID_CHARS_MAX).collect();
     line.trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_addresses_are_asked_on_loopback() {
+        for (given, asked) in [
+            ("0.0.0.0", "127.0.0.1:8768"),
+            ("::", "[::1]:8768"),
+            ("192.0.2.1", "192.0.2.1:8768"),
+            ("gateway", "gateway:8768"),
+        ] {
+            let target = Target {
+                endpoint: Endpoint {
+                    host: given.parse().expect("a host"),
+                    port: Profile::Development.port(Service::WebSocket),
+                },
+                tls: None,
+            };
+            assert_eq!(reachable(&target).endpoint.to_string(), asked);
+        }
+    }
+
+    #[test]
+    fn what_strangers_say_is_short_and_harmless() {
+        assert_eq!(said(" a\u{1b}[31mb\r\n"), "a [31mb");
+        assert_eq!(said(&"x".repeat(10_000)).len(), SAID_CHARS_MAX);
+    }
 }

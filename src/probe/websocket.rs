@@ -13,8 +13,9 @@ use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use super::link::{self, Stream};
-use super::{Expected, Failure, Identity, Said, State, Target, http, other_environment, said};
-use crate::config::Secret;
+use super::{
+    Credentials, Expected, Failure, Identity, Said, State, Target, http, other_environment, said,
+};
 use crate::protocol::admin::ServerStatusResult;
 use crate::protocol::operations::Operation;
 
@@ -53,13 +54,13 @@ enum Entry {
 pub(super) async fn speak(
     stream: Stream,
     target: &Target,
-    token: Option<&Secret>,
+    credentials: &Credentials,
     expected: &Expected,
 ) -> Result<Said, Failure> {
     let page = page(stream, target).await?;
     // What agents would wait: the page before it is our own question.
     let begun = Instant::now();
-    let entry = enter(link::open(target).await?, target, token).await?;
+    let entry = enter(link::open(target).await?, target, credentials).await?;
     let latency = begun.elapsed();
     let mut identity = identity_of(&page);
     let (mut state, mut next) = readiness(&page);
@@ -69,7 +70,7 @@ pub(super) async fn speak(
         Entry::Denied(why) => {
             state = State::Unauthorised;
             detail = format!("; {why}");
-            next = Some(denied(token.is_some()).to_owned());
+            next = Some(denied(credentials.token.is_some()).to_owned());
         }
         Entry::Refused(refused, why) => {
             state = refused;
@@ -127,15 +128,19 @@ fn readiness(page: &Page) -> (State, Option<String>) {
 }
 
 /// A real handshake; what refuses it must be a coordinator too.
-async fn enter(stream: Stream, target: &Target, token: Option<&Secret>) -> Result<Entry, Failure> {
+async fn enter(
+    stream: Stream,
+    target: &Target,
+    credentials: &Credentials,
+) -> Result<Entry, Failure> {
     let limits = WebSocketConfig::default()
         .read_buffer_size(4 * 1024)
         .max_message_size(Some(REPLY_BYTES_MAX))
         .max_frame_size(Some(REPLY_BYTES_MAX));
-    let request = request(target, token)?;
+    let request = request(target, credentials)?;
     match client_async_with_config(request, stream, Some(limits)).await {
         Ok((socket, _)) => Ok(Entry::In(Box::new(socket))),
-        Err(tungstenite::Error::Http(response)) => refused(&response, token.is_some()),
+        Err(tungstenite::Error::Http(response)) => refused(&response, credentials.token.is_some()),
         Err(tungstenite::Error::Io(error)) => Err(link::broken(&error)),
         Err(error) => Err(Failure::wrong(format!(
             "it is no WebSocket server: {error}"
@@ -143,12 +148,16 @@ async fn enter(stream: Stream, target: &Target, token: Option<&Secret>) -> Resul
     }
 }
 
-fn request(target: &Target, token: Option<&Secret>) -> Result<Request, Failure> {
+fn request(target: &Target, credentials: &Credentials) -> Result<Request, Failure> {
     let scheme = if target.tls.is_some() { "wss" } else { "ws" };
-    let uri = format!("{scheme}://{}{WEBSOCKET_PATH}", target.endpoint);
+    let mut uri = format!("{scheme}://{}{WEBSOCKET_PATH}", target.endpoint);
+    if let Some(project) = &credentials.project {
+        // A project's name has no character that a query would have to escape.
+        uri.extend(["?project=", project]);
+    }
     let request = uri.into_client_request();
     let mut request = request.map_err(|error| Failure::wrong(error.to_string()))?;
-    if let Some(token) = token {
+    if let Some(token) = &credentials.token {
         let bearer = HeaderValue::from_str(&format!("Bearer {}", token.expose()));
         let mut bearer = bearer.map_err(|_| {
             let detail = "the token to use has characters that no token has";
@@ -186,7 +195,7 @@ fn refused(response: &Response<Option<Vec<u8>>>, had_token: bool) -> Result<Entr
 
 fn denied(had_token: bool) -> &'static str {
     if had_token {
-        "it runs; to see more, set COORD_TOKEN_FILE to a token of this coordinator"
+        "it runs; to see more, set COORD_TOKEN_FILE to a token of this coordinator, and COORD_PROJECT to a project that it opens"
     } else {
         "it runs; to see more, set COORD_TOKEN_FILE, or ask as the user who runs it"
     }

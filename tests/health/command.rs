@@ -62,7 +62,12 @@ impl Health {
     }
 
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_coord"));
+        self.command_of(env!("CARGO_BIN_EXE_coord"), arguments)
+    }
+
+    /// The same surroundings for another program.
+    pub(crate) fn command_of(&self, program: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program);
         command
             .args(arguments)
             .env_clear()

@@ -1,6 +1,6 @@
 //! Real coordinators: running, closed to us, of another environment, behind TLS.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::command::Health;
 use crate::support::Coordinator;
@@ -59,6 +59,24 @@ async fn a_coordinator_that_refuses_the_token_runs_all_the_same() {
     let reported = health.run(&[]).await;
     let words = ["testing", "no token"];
     reported.check("websocket", "unauthorised", &words).exits(1);
+}
+
+#[tokio::test]
+async fn a_token_for_one_project_enters_that_one() {
+    let coordinator = Coordinator::start().await;
+    let mut operator = coordinator.operator().await;
+    for project in ["one", "two"] {
+        let params = json!({"project": project});
+        operator.call("project.create", params).await.unwrap();
+    }
+    let params = json!({"agent": "alice", "role": "observer", "projects": ["one", "two"]});
+    let made = operator.call("token.create", params).await.unwrap();
+    let health = Health::of(&coordinator).with("COORD_TOKEN", made["secret"].as_str().unwrap());
+    let reported = health.run(&[]).await;
+    let words = ["does not open a project", "COORD_PROJECT"];
+    reported.check("websocket", "unauthorised", &words);
+    let reported = health.with("COORD_PROJECT", "two").run(&[]).await;
+    reported.check("websocket", "running", &["testing"]);
 }
 
 #[tokio::test]
@@ -177,6 +195,7 @@ async fn bounds_and_wrong_settings_are_the_callers_mistake() {
         &["health", "--timeout", "2m"],
         &["health", "--watch", "--interval", "1ms"],
         &["health", "--interval", "1s"],
+        &["health", "--url", "ws://127.0.0.1:1/ws"],
         &["health", "--profile", "nonsense"],
     ] {
         let output = health.output(arguments).await;

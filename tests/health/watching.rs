@@ -4,7 +4,7 @@ use std::process::Stdio;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines};
 use tokio::process::ChildStdout;
 
 use crate::command::Health;
@@ -45,4 +45,35 @@ async fn each_change_is_a_line() {
     kill(Pid::from_raw(pid), Signal::SIGINT).unwrap();
     let status = within("the watch to end", child.wait()).await.unwrap();
     assert_eq!(status.code(), Some(1), "the last round was not well");
+}
+
+#[tokio::test]
+async fn a_terminal_is_redrawn() {
+    let health = Health::nowhere();
+    let coord = env!("CARGO_BIN_EXE_coord");
+    let line = format!("exec {coord} health --watch --interval 100ms");
+    // Gives the command a terminal, and passes on what it draws.
+    let mut command = health.command_of("script", &["-qec", &line, "/dev/null"]);
+    let mut child = command.stdout(Stdio::piped()).stdin(Stdio::null()).spawn();
+    let child = child
+        .as_mut()
+        .expect("script is installed: apt-get install bsdutils");
+    let mut screen = child.stdout.take().unwrap();
+    let mut drawn = String::new();
+    within("a third drawing", async {
+        while drawn.matches("\u{1b}[2J").count() < 3 {
+            let mut bytes = [0; 1024];
+            let count = screen.read(&mut bytes).await.unwrap();
+            assert!(count > 0, "it ended: {drawn}");
+            drawn.push_str(&String::from_utf8_lossy(&bytes[..count]));
+        }
+    })
+    .await;
+    let drawings: Vec<&str> = drawn.split("\u{1b}[2J").collect();
+    for whole in &drawings[1..3] {
+        for word in ["SERVICE", "not used", "not running", "next for"] {
+            assert!(whole.contains(word), "{word:?} is not in {whole}");
+        }
+    }
+    child.kill().await.unwrap();
 }
