@@ -311,22 +311,3 @@ fn a_state_directory_is_private() {
         assert_eq!(mode(&file.unwrap().path()), 0o600);
     }
 }
-
-#[test]
-fn a_folder_without_permission_is_named() {
-    use std::os::unix::fs::PermissionsExt;
-    let folder = tempfile::tempdir().unwrap();
-    let read_only = std::fs::Permissions::from_mode(0o500);
-    std::fs::set_permissions(folder.path(), read_only).unwrap();
-    // Root may write everywhere; then there is nothing to see.
-    if std::fs::write(folder.path().join("probe"), "").is_ok() {
-        return;
-    }
-    let disk = RealDisk::create(folder.path()).unwrap();
-    let error = SegmentJournal::open(Arc::new(disk), small()).unwrap_err();
-    let text = error.to_string();
-    assert!(
-        text.contains("lock") && text.contains(folder.path().to_str().unwrap()),
-        "{text}"
-    );
-}

@@ -4,16 +4,12 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use cli_coordinator::driver::DriverLimits;
+use cli_coordinator::cli::protocol::document;
 use cli_coordinator::protocol::error::ErrorKind;
 use cli_coordinator::protocol::operations::OPERATIONS;
-use cli_coordinator::protocol::{openrpc, reference};
+use cli_coordinator::protocol::reference;
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/protocol.md");
-
-fn document() -> Value {
-    openrpc::document(env!("CARGO_PKG_VERSION"), &DriverLimits::default().table())
-}
 
 /// Calls `visit` with every object of a document.
 fn walk(value: &Value, visit: &mut impl FnMut(&serde_json::Map<String, Value>)) {

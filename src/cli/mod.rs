@@ -19,7 +19,7 @@ mod message;
 mod output;
 pub mod ports;
 mod project;
-mod protocol;
+pub mod protocol;
 pub mod serve;
 mod server;
 mod shell;

@@ -2,6 +2,7 @@
 
 use super::error::CliError;
 use super::output::Output;
+use crate::config::settings::{self, Kind, Spec};
 use crate::driver::limits::DriverLimits;
 use crate::protocol::{openrpc, reference};
 
@@ -22,7 +23,30 @@ pub(super) fn run(args: &ProtocolArgs, out: &mut Output<'_>) -> Result<(), CliEr
     Ok(())
 }
 
-/// The interface with all limits that a client meets.
-pub(super) fn document() -> serde_json::Value {
-    openrpc::document(env!("CARGO_PKG_VERSION"), &DriverLimits::default().table())
+/// The limits of the listener, which an operator can set.
+const LISTENER: [&Spec; 4] = [
+    &settings::CONNECTIONS_MAX,
+    &settings::MESSAGE_BYTES_MAX,
+    &settings::HANDSHAKE_TIMEOUT_MS,
+    &settings::PING_INTERVAL_MS,
+];
+
+/// The interface with all limits that a client meets, at their defaults.
+pub fn document() -> serde_json::Value {
+    let driver = DriverLimits::default().table();
+    let listener = LISTENER.map(listener_limit);
+    let listener = listener
+        .iter()
+        .map(|(name, value, about)| (*name, *value, about.as_str()));
+    let limits: Vec<_> = driver.into_iter().chain(listener).collect();
+    openrpc::document(env!("CARGO_PKG_VERSION"), &limits)
+}
+
+fn listener_limit(spec: &'static Spec) -> (&'static str, u64, String) {
+    let Kind::Count { default, .. } = spec.kind else {
+        unreachable!("a limit is a number: {}", spec.key);
+    };
+    let name = spec.key.rsplit('.').next().unwrap_or(spec.key);
+    let (doc, set_by) = (spec.doc.trim_end_matches('.'), spec.variables.join("`, `"));
+    (name, default, format!("{doc}; `{set_by}` sets it."))
 }
