@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use cli_coordinator::driver::DriverLimits;
-use cli_coordinator::driver::core::{Core, CoreConfig, Entropy, Moment, Output, secret_hash};
+use cli_coordinator::driver::core::{Core, CoreConfig, Moment, Output};
+use cli_coordinator::driver::secret::{Entropy, secret_hash};
 use cli_coordinator::engine::command::{LostReason, ProjectScope, Role, TokenCreate};
 use cli_coordinator::engine::limits::Limits;
 use cli_coordinator::journal::memory::MemoryJournal;

@@ -9,7 +9,8 @@ use base64::Engine as _;
 
 use crate::clock;
 use crate::config::client::OPERATOR_TOKEN_FILE;
-use crate::driver::core::{Core, SYSTEM_PROJECT, secret_hash};
+use crate::driver::core::{Core, SYSTEM_PROJECT};
+use crate::driver::secret::secret_hash;
 use crate::driver::shell::BackupWriter;
 use crate::engine::command::{ProjectScope, Role, TokenCreate};
 use crate::engine::ids::{AgentName, TokenId};

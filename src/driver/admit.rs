@@ -3,8 +3,10 @@
 use serde_json::value::RawValue;
 
 use super::connection::ConnectionId;
-use super::core::{Core, Extra, Moment, Output, Pending, RequestOrigin, Secret, secret_hash};
+use super::core::{Core, Moment, Output};
 use super::parked::Parked;
+use super::propose::{Extra, Pending, RequestOrigin};
+use super::secret::{Secret, secret_hash};
 use crate::engine::command::{
     self, Action, Actor, ProjectCreate, ProjectScope, SessionClose, SessionOpen, SessionResume,
     TokenCreate, TokenRevoke,

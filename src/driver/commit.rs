@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use super::admit::storage_full;
 use super::connection::{Attached, ConnectionId};
+use super::core::{Core, Moment, Output};
 #[cfg(feature = "planted-bugs")]
-use super::core::Extra;
-use super::core::{Core, Moment, Output, Pending, Proposed};
+use super::propose::Extra;
+use super::propose::{Pending, Proposed};
 use crate::engine::Signals;
 use crate::engine::command::{Action, Command, LostReason};
 use crate::engine::event::{ChangeKind, Event, Subject};
@@ -357,7 +358,7 @@ impl Core {
                 .and_then(|p| p.request.as_mut());
             let Some(origin) = origin else { continue };
             let Some(id) = origin.id.take() else { continue };
-            let early = super::core::RequestOrigin {
+            let early = super::propose::RequestOrigin {
                 connection: origin.connection,
                 id: Some(id),
                 operation: origin.operation,
@@ -368,15 +369,5 @@ impl Core {
         for (origin, answer) in early_answers {
             self.send_answer(Moment(0), &origin, answer, Extra::None);
         }
-    }
-}
-
-impl super::core::Project {
-    /// When journal time must get a record: at the next deadline, but often enough that no step
-    /// of the clock is larger than the engine lets pass.
-    fn next_tick(&self, heartbeat_ms: u64) -> Option<Moment> {
-        let deadline = self.engine.next_deadline()?;
-        let heartbeat = self.engine.now().after_ms(heartbeat_ms);
-        Some(self.clock.moment_of(deadline.min(heartbeat)))
     }
 }

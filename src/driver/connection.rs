@@ -4,9 +4,12 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
+use super::core::{Core, DEFAULT_PROJECT, Moment};
+use super::secret::secret_hash;
 use super::subscriptions::Subscription;
-use crate::engine::command::{Actor, LostReason, ProjectScope, Role};
+use crate::engine::command::{Action, Actor, LostReason, ProjectScope, Role, SessionLost};
 use crate::engine::ids::{AgentName, PortFingerprint, ProjectName, SessionId, TokenId};
+use crate::protocol::error::{ErrorKind, RpcError};
 
 /// Names one connection; never used twice in a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -74,5 +77,185 @@ impl Connection {
             session: self.session.map(|attached| attached.session),
             role: self.identity.role,
         }
+    }
+}
+
+impl Core {
+    /// Who a secret belongs to; `None` when it is unknown, revoked or has run out.
+    pub fn authenticate(&self, secret: &str) -> Option<Identity> {
+        let token = self.system_engine().token_by_hash(&secret_hash(secret))?;
+        Some(Identity {
+            token: token.id.clone(),
+            agent: token.agent.clone(),
+            role: token.role,
+            projects: token.projects.clone(),
+        })
+    }
+
+    /// The project that an identity means when it names none: the default one, or its only one.
+    pub fn project_of(
+        &self,
+        identity: &Identity,
+        named: Option<&str>,
+    ) -> Result<ProjectName, RpcError> {
+        let project = match (named, &identity.projects) {
+            (Some(name), _) => name
+                .parse()
+                .map_err(|error: crate::engine::ids::NameError| {
+                    RpcError::new(ErrorKind::InvalidParams, format!("project: {error}"))
+                })?,
+            (None, ProjectScope::Only(only)) if only.len() == 1 => match only.first() {
+                Some(project) => project.clone(),
+                None => DEFAULT_PROJECT.parse().expect("the name is valid"),
+            },
+            (None, _) => DEFAULT_PROJECT.parse().expect("the name is valid"),
+        };
+        // One answer for "not allowed" and "does not exist", so that names cannot be probed.
+        let exists = self.system_engine().state().projects.contains_key(&project);
+        if exists && identity.projects.allows(&project) {
+            return Ok(project);
+        }
+        Err(RpcError::new(
+            ErrorKind::Forbidden,
+            format!("the token does not open a project {project}"),
+        ))
+    }
+
+    /// Takes a new connection in.
+    pub fn connect(
+        &mut self,
+        now: Moment,
+        identity: Identity,
+        project: ProjectName,
+    ) -> Result<ConnectionId, RpcError> {
+        if self.draining {
+            let message = "the coordinator is stopping";
+            return Err(self.unavailable(message));
+        }
+        self.ensure_project(&project, now);
+        self.last_connection += 1;
+        let id = ConnectionId(self.last_connection);
+        if let Some(known) = self.projects.get_mut(&project) {
+            let agent = identity.agent.clone();
+            known.by_agent.entry(agent).or_default().insert(id);
+        }
+        let connection = Connection {
+            identity: Box::new(identity),
+            project,
+            session: None,
+            opening: false,
+            in_flight: 0,
+            claiming: 0,
+            waiting: 0,
+            subscription: None,
+            outbox: Outbox::default(),
+            other_ports: None,
+            lost: None,
+        };
+        self.connections.insert(id, connection);
+        self.metrics.connections.inc();
+        self.metrics.connections_total.inc();
+        Ok(id)
+    }
+
+    /// The connection is gone. What it had proposed still counts; what it waited for does not.
+    pub fn disconnect(&mut self, now: Moment, id: ConnectionId, reason: LostReason) {
+        let Some(connection) = self.connections.remove(&id) else {
+            return;
+        };
+        self.metrics.connections.dec();
+        if connection.other_ports.is_some() {
+            self.metrics.connections_port_mismatch.dec();
+        }
+        let mut freed = Vec::new();
+        if let Some(project) = self.projects.get_mut(&connection.project) {
+            project.subscribers.remove(&id);
+            if let Some(ids) = project.by_agent.get_mut(&connection.identity.agent) {
+                ids.remove(&id);
+                if ids.is_empty() {
+                    project.by_agent.remove(&connection.identity.agent);
+                }
+            }
+            freed = project.parked_of(id);
+        }
+        for order in freed {
+            self.unpark(&connection.project, order);
+        }
+        let reason = connection.lost.unwrap_or(reason);
+        if let Some(attached) = connection.session {
+            self.detach(now, &connection.project, id, attached, reason);
+        }
+        self.flush();
+    }
+
+    /// Reports that a session lost this connection, unless another one serves it by now.
+    pub(super) fn detach(
+        &mut self,
+        now: Moment,
+        project: &ProjectName,
+        id: ConnectionId,
+        attached: Attached,
+        reason: LostReason,
+    ) {
+        let Some(known) = self.projects.get_mut(project) else {
+            return;
+        };
+        if known.by_session.get(&attached.session) == Some(&id) {
+            known.by_session.remove(&attached.session);
+            let lost = SessionLost {
+                session: attached.session,
+                connection: attached.connection,
+                reason,
+            };
+            self.propose_own(now, project, Action::SessionLost(lost));
+        }
+    }
+
+    /// Tells every connection that it ends. What its peer had sent before it could know is answered.
+    pub fn end_all(&mut self, reason: &str) {
+        let ids: Vec<ConnectionId> = self.connections.keys().copied().collect();
+        for id in ids {
+            self.end(id, reason);
+        }
+    }
+
+    /// The most frames at once that the connection's writer should take.
+    pub fn take_frames(&mut self, id: ConnectionId, frames_max: usize, into: &mut Vec<Bytes>) {
+        let Some(connection) = self.connections.get_mut(&id) else {
+            return;
+        };
+        let outbox = &mut connection.outbox;
+        let count = outbox.frames.len().min(frames_max);
+        for frame in outbox.frames.drain(..count) {
+            outbox.bytes -= frame.len();
+            into.push(frame);
+        }
+        if connection.subscription.as_ref().is_some_and(|s| s.lagging) {
+            self.catch_up(id);
+        }
+    }
+
+    /// Whether the connection is to go on once its frames are written.
+    pub fn prospect(&self, id: ConnectionId) -> Prospect {
+        match self.connections.get(&id).map(|c| &c.outbox) {
+            Some(outbox) if !outbox.closed && !outbox.ending => Prospect::Open,
+            Some(outbox) if !outbox.closed => Prospect::EndsWhenQuiet,
+            _ => Prospect::EndsNow,
+        }
+    }
+
+    /// Whether the connection is to be closed once its frames are written.
+    pub fn is_closing(&self, id: ConnectionId) -> bool {
+        self.prospect(id) == Prospect::EndsNow
+    }
+
+    /// Whether frames wait to be taken by the connection's writer.
+    pub fn has_frames(&self, id: ConnectionId) -> bool {
+        let connection = self.connections.get(&id);
+        connection.is_some_and(|c| !c.outbox.frames.is_empty())
+    }
+
+    pub fn connection_count(&self) -> usize {
+        self.connections.len()
     }
 }

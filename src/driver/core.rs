@@ -3,27 +3,21 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use bytes::Bytes;
 use serde_json::value::RawValue;
-use sha2::{Digest, Sha256};
 
-use super::connection::{Attached, Connection, ConnectionId, Identity, Outbox, Prospect};
+use super::connection::{Connection, ConnectionId};
 use super::limits::DriverLimits;
-use super::parked::Parked;
+use super::project::Project;
+use super::propose::{Pending, Proposed};
+use super::secret::Entropy;
 use crate::engine::Engine;
 use crate::engine::agents::SessionState;
-use crate::engine::command::{
-    Action, Actor, Command, LostReason, NodeStart, SessionLost, TokenCreate, TokenRevoke,
-};
-use crate::engine::ids::{
-    AgentName, CommandId, JournalTime, NodeId, PortFingerprint, Position, ProjectName, RequestId,
-    SessionId, TaskId,
-};
+use crate::engine::command::{Action, NodeStart, TokenCreate, TokenRevoke};
+use crate::engine::ids::{AgentName, NodeId, PortFingerprint, Position, ProjectName, RequestId};
 use crate::engine::limits::Limits;
 use crate::journal::{Entry, JournalStatus, Snapshot, Space};
 use crate::metrics::Metrics;
 use crate::protocol::error::{ErrorKind, RpcError};
-use crate::protocol::operations::Operation;
 
 /// The project that holds tokens and the list of projects. No connection is in it.
 pub const SYSTEM_PROJECT: &str = "_system";
@@ -131,15 +125,6 @@ pub struct Load {
     pub bytes_queued_most: u64,
 }
 
-/// A source of unguessable bytes, so that tests can bring their own.
-pub struct Entropy(pub Box<dyn FnMut() -> [u8; 32] + Send>);
-
-impl std::fmt::Debug for Entropy {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Entropy")
-    }
-}
-
 /// When a full disk is asked again whether it has room. Each time up to a segment is written and
 /// given back, so the pauses double.
 #[derive(Debug, Default)]
@@ -149,84 +134,6 @@ pub(super) struct Probe {
     /// `None`: the disk is not known to be full.
     pub(super) next: Option<Moment>,
     pub(super) pause_ms: u64,
-}
-
-/// One project and who is connected to it.
-#[derive(Debug)]
-pub(super) struct Project {
-    pub(super) engine: Engine,
-    pub(super) clock: ReadingClock,
-    pub(super) parked: BTreeMap<u64, Parked>,
-    /// Tasks that claims on their way are expected to get.
-    pub(super) reserved: BTreeSet<TaskId>,
-    pub(super) by_agent: BTreeMap<AgentName, BTreeSet<ConnectionId>>,
-    pub(super) by_session: BTreeMap<SessionId, ConnectionId>,
-    pub(super) subscribers: BTreeSet<ConnectionId>,
-    pub(super) ticking: bool,
-    /// The last record that a saved snapshot covers.
-    pub(super) snapshot_at: Position,
-}
-
-/// A command on its way to the journal.
-#[derive(Debug)]
-pub(super) struct Proposed {
-    pub(super) sequence: u64,
-    pub(super) project: ProjectName,
-    pub(super) at_ms: JournalTime,
-    pub(super) command: Command,
-    pub(super) body: Vec<u8>,
-}
-
-/// What is to happen when a proposed command has been applied.
-#[derive(Debug)]
-pub(super) struct Pending {
-    pub(super) request: Option<RequestOrigin>,
-    pub(super) extra: Extra,
-    /// A claim or acquire that waits on if it does not get anything.
-    pub(super) parked: Option<(u64, Box<Parked>)>,
-    pub(super) reserved: Option<TaskId>,
-}
-
-/// Where a request came from, to answer it.
-#[derive(Debug)]
-pub(super) struct RequestOrigin {
-    pub(super) connection: ConnectionId,
-    pub(super) id: Option<Box<RawValue>>,
-    pub(super) operation: Operation,
-    pub(super) started: Moment,
-}
-
-/// What an answer needs beside the outcome: secrets that never reach the journal.
-#[derive(Debug)]
-pub(super) enum Extra {
-    None,
-    Session(Secret),
-    Token(Secret),
-}
-
-/// A secret in clear, on its way to the one who may have it.
-pub(super) struct Secret(pub(super) String);
-
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Secret")
-    }
-}
-
-/// The hash under which a secret is known.
-pub fn secret_hash(secret: &str) -> String {
-    hex(&Sha256::digest(secret.as_bytes()))
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes
-        .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-            // Writing to a string cannot fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
 }
 
 impl Core {
@@ -319,11 +226,6 @@ impl Core {
         self.flush();
     }
 
-    /// Whether commands wait to be sent off and nothing keeps them.
-    pub fn wants_flush(&self) -> bool {
-        self.appending.is_empty() && !self.probe.under_way && !self.batch.is_empty()
-    }
-
     /// Whether nothing is on its way to the journal, and no backup is being written.
     pub fn is_settled(&self) -> bool {
         self.batch.is_empty()
@@ -336,137 +238,6 @@ impl Core {
         self.outputs.pop_front()
     }
 
-    /// Who a secret belongs to; `None` when it is unknown, revoked or has run out.
-    pub fn authenticate(&self, secret: &str) -> Option<Identity> {
-        let token = self.system_engine().token_by_hash(&secret_hash(secret))?;
-        Some(Identity {
-            token: token.id.clone(),
-            agent: token.agent.clone(),
-            role: token.role,
-            projects: token.projects.clone(),
-        })
-    }
-
-    /// The project that an identity means when it names none: the default one, or its only one.
-    pub fn project_of(
-        &self,
-        identity: &Identity,
-        named: Option<&str>,
-    ) -> Result<ProjectName, RpcError> {
-        use crate::engine::command::ProjectScope;
-        let project = match (named, &identity.projects) {
-            (Some(name), _) => name
-                .parse()
-                .map_err(|error: crate::engine::ids::NameError| {
-                    RpcError::new(ErrorKind::InvalidParams, format!("project: {error}"))
-                })?,
-            (None, ProjectScope::Only(only)) if only.len() == 1 => match only.first() {
-                Some(project) => project.clone(),
-                None => DEFAULT_PROJECT.parse().expect("the name is valid"),
-            },
-            (None, _) => DEFAULT_PROJECT.parse().expect("the name is valid"),
-        };
-        // One answer for "not allowed" and "does not exist", so that names cannot be probed.
-        let exists = self.system_engine().state().projects.contains_key(&project);
-        if exists && identity.projects.allows(&project) {
-            return Ok(project);
-        }
-        Err(RpcError::new(
-            ErrorKind::Forbidden,
-            format!("the token does not open a project {project}"),
-        ))
-    }
-
-    /// Takes a new connection in.
-    pub fn connect(
-        &mut self,
-        now: Moment,
-        identity: Identity,
-        project: ProjectName,
-    ) -> Result<ConnectionId, RpcError> {
-        if self.draining {
-            let message = "the coordinator is stopping";
-            return Err(self.unavailable(message));
-        }
-        self.ensure_project(&project, now);
-        self.last_connection += 1;
-        let id = ConnectionId(self.last_connection);
-        if let Some(known) = self.projects.get_mut(&project) {
-            let agent = identity.agent.clone();
-            known.by_agent.entry(agent).or_default().insert(id);
-        }
-        let connection = Connection {
-            identity: Box::new(identity),
-            project,
-            session: None,
-            opening: false,
-            in_flight: 0,
-            claiming: 0,
-            waiting: 0,
-            subscription: None,
-            outbox: Outbox::default(),
-            other_ports: None,
-            lost: None,
-        };
-        self.connections.insert(id, connection);
-        self.metrics.connections.inc();
-        self.metrics.connections_total.inc();
-        Ok(id)
-    }
-
-    /// The connection is gone. What it had proposed still counts; what it waited for does not.
-    pub fn disconnect(&mut self, now: Moment, id: ConnectionId, reason: LostReason) {
-        let Some(connection) = self.connections.remove(&id) else {
-            return;
-        };
-        self.metrics.connections.dec();
-        if connection.other_ports.is_some() {
-            self.metrics.connections_port_mismatch.dec();
-        }
-        let mut freed = Vec::new();
-        if let Some(project) = self.projects.get_mut(&connection.project) {
-            project.subscribers.remove(&id);
-            if let Some(ids) = project.by_agent.get_mut(&connection.identity.agent) {
-                ids.remove(&id);
-                if ids.is_empty() {
-                    project.by_agent.remove(&connection.identity.agent);
-                }
-            }
-            freed = project.parked_of(id);
-        }
-        for order in freed {
-            self.unpark(&connection.project, order);
-        }
-        let reason = connection.lost.unwrap_or(reason);
-        if let Some(attached) = connection.session {
-            self.detach(now, &connection.project, id, attached, reason);
-        }
-        self.flush();
-    }
-
-    /// Reports that a session lost this connection, unless another one serves it by now.
-    pub(super) fn detach(
-        &mut self,
-        now: Moment,
-        project: &ProjectName,
-        id: ConnectionId,
-        attached: Attached,
-        reason: LostReason,
-    ) {
-        let Some(known) = self.projects.get_mut(project) else {
-            return;
-        };
-        if known.by_session.get(&attached.session) == Some(&id) {
-            known.by_session.remove(&attached.session);
-            let lost = SessionLost {
-                session: attached.session,
-                connection: attached.connection,
-                reason,
-            };
-            self.propose_own(now, project, Action::SessionLost(lost));
-        }
-    }
-
     /// Stops taking new work. What is under way is answered; what waits is told to come back.
     pub fn drain(&mut self, now: Moment) {
         self.draining = true;
@@ -474,54 +245,6 @@ impl Core {
         for project in projects {
             self.answer_all_parked(now, &project);
         }
-    }
-
-    /// Tells every connection that it ends. What its peer had sent before it could know is answered.
-    pub fn end_all(&mut self, reason: &str) {
-        let ids: Vec<ConnectionId> = self.connections.keys().copied().collect();
-        for id in ids {
-            self.end(id, reason);
-        }
-    }
-
-    /// The most frames at once that the connection's writer should take.
-    pub fn take_frames(&mut self, id: ConnectionId, frames_max: usize, into: &mut Vec<Bytes>) {
-        let Some(connection) = self.connections.get_mut(&id) else {
-            return;
-        };
-        let outbox = &mut connection.outbox;
-        let count = outbox.frames.len().min(frames_max);
-        for frame in outbox.frames.drain(..count) {
-            outbox.bytes -= frame.len();
-            into.push(frame);
-        }
-        if connection.subscription.as_ref().is_some_and(|s| s.lagging) {
-            self.catch_up(id);
-        }
-    }
-
-    /// Whether the connection is to go on once its frames are written.
-    pub fn prospect(&self, id: ConnectionId) -> Prospect {
-        match self.connections.get(&id).map(|c| &c.outbox) {
-            Some(outbox) if !outbox.closed && !outbox.ending => Prospect::Open,
-            Some(outbox) if !outbox.closed => Prospect::EndsWhenQuiet,
-            _ => Prospect::EndsNow,
-        }
-    }
-
-    /// Whether the connection is to be closed once its frames are written.
-    pub fn is_closing(&self, id: ConnectionId) -> bool {
-        self.prospect(id) == Prospect::EndsNow
-    }
-
-    /// Whether frames wait to be taken by the connection's writer.
-    pub fn has_frames(&self, id: ConnectionId) -> bool {
-        let connection = self.connections.get(&id);
-        connection.is_some_and(|c| !c.outbox.frames.is_empty())
-    }
-
-    pub fn connection_count(&self) -> usize {
-        self.connections.len()
     }
 
     pub fn is_draining(&self) -> bool {
@@ -583,193 +306,5 @@ impl Core {
             message,
             self.config.driver.retry_after_ms,
         )
-    }
-
-    /// A command of the node itself.
-    pub(super) fn propose_own(&mut self, now: Moment, project: &ProjectName, action: Action) {
-        let by = Actor::Node(self.config.node.clone());
-        let pending = Pending {
-            request: None,
-            extra: Extra::None,
-            parked: None,
-            reserved: None,
-        };
-        self.propose(now, project, by, None, action, pending);
-    }
-
-    /// Puts a command into the next batch. The caller flushes.
-    pub(super) fn propose(
-        &mut self,
-        now: Moment,
-        project: &ProjectName,
-        by: Actor,
-        request_id: Option<RequestId>,
-        action: Action,
-        pending: Pending,
-    ) {
-        self.ensure_project(project, now);
-        self.last_command += 1;
-        let sequence = self.last_command;
-        let id: CommandId = format!("{}-{sequence}", self.config.node)
-            .parse()
-            .expect("a node id and a number fit a command id");
-        let command = Command {
-            id,
-            by,
-            request_id,
-            action,
-        };
-        let body = serde_json::to_vec(&command).expect("commands always encode as JSON");
-        let max = self.config.record_bytes_max;
-        if body.len() > max
-            && let Some(origin) = &pending.request
-        {
-            if let (Some(task), Some(known)) = (pending.reserved, self.projects.get_mut(project)) {
-                // Nobody stands behind this claim yet: commands are only proposed and refused
-                // here within one call.
-                known.reserved.remove(&task);
-            }
-            return self.send_error(
-                now,
-                origin,
-                &RpcError::limit("record_bytes_max", max as u64),
-            );
-        }
-        let at_ms = match self.projects.get_mut(project) {
-            Some(project) => project.reading(now),
-            None => JournalTime::default(),
-        };
-        if let Some(request) = &pending.request {
-            let claims = u64::from(pending.parked.is_some());
-            self.claiming += claims;
-            if let (Some(agent), Some(id)) = (command.by.agent(), &command.request_id) {
-                let key = (agent.clone(), id.clone());
-                *self.repeatable.entry(key).or_default() += 1;
-            }
-            if let Some(connection) = self.connections.get_mut(&request.connection) {
-                let opens = matches!(
-                    command.action,
-                    Action::SessionOpen(_) | Action::SessionResume(_)
-                );
-                connection.opening |= opens;
-                connection.in_flight += 1;
-                connection.claiming += claims;
-            }
-        }
-        self.pending.insert(sequence, pending);
-        self.batch.push_back(Proposed {
-            sequence,
-            project: project.clone(),
-            at_ms,
-            command,
-            body,
-        });
-        self.metrics.in_flight.inc();
-    }
-
-    /// Sends the next batch off, unless one is on its way: its completion sends the next, so that
-    /// under load one sync serves many, and a lone command never waits.
-    pub fn flush(&mut self) {
-        if !self.wants_flush() {
-            return;
-        }
-        let limits = &self.config.driver;
-        let (mut count, mut bytes) = (0, 0);
-        for proposed in &self.batch {
-            bytes += proposed.body.len() as u64;
-            if count > 0 && (count >= limits.batch_commands_max || bytes > limits.batch_bytes_max) {
-                break;
-            }
-            count += 1;
-        }
-        let count = usize::try_from(count).unwrap_or(usize::MAX);
-        self.appending = self.batch.drain(..count.min(self.batch.len())).collect();
-        let entries = self
-            .appending
-            .iter_mut()
-            .map(|proposed| Entry {
-                project: proposed.project.clone(),
-                at_ms: proposed.at_ms,
-                body: std::mem::take(&mut proposed.body),
-            })
-            .collect();
-        self.outputs.push_back(Output::Append(entries));
-        #[cfg(feature = "planted-bugs")]
-        self.planted_reply_before_sync();
-    }
-}
-
-impl Project {
-    fn new(engine: Engine, snapshot_at: Position, now: Moment) -> Self {
-        Self {
-            clock: ReadingClock {
-                at: now,
-                time: engine.now(),
-            },
-            engine,
-            parked: BTreeMap::new(),
-            reserved: BTreeSet::new(),
-            by_agent: BTreeMap::new(),
-            by_session: BTreeMap::new(),
-            subscribers: BTreeSet::new(),
-            ticking: false,
-            snapshot_at,
-        }
-    }
-
-    /// This node's reading of the journal clock, at most one step ahead of the last record. What
-    /// lies beyond (the process stood still) is dropped here, once: were every command of a batch
-    /// to carry it, each would move the engine by a step.
-    pub(super) fn reading(&mut self, now: Moment) -> JournalTime {
-        #[cfg(feature = "planted-bugs")]
-        if crate::planted::is_on(crate::planted::Bug::DeadlineOnWallClock) {
-            return JournalTime(crate::planted::wall_ms());
-        }
-        #[cfg(feature = "planted-bugs")]
-        if crate::planted::is_on(crate::planted::Bug::JumpsCount) {
-            return self.clock.time_at(now);
-        }
-        let engine = &self.engine;
-        let farthest = engine.now().after_ms(engine.limits().clock_step_ms_max);
-        if self.clock.time_at(now) > farthest {
-            self.clock = ReadingClock {
-                at: now,
-                time: farthest,
-            };
-        }
-        self.clock.time_at(now)
-    }
-
-    /// A record was applied. Time goes on from the reading its proposer took, not from now: else
-    /// the time that a sync takes would never count, and a busy journal would stand still.
-    pub(super) fn applied(&mut self, now: Moment) {
-        #[cfg(feature = "planted-bugs")]
-        let ahead = crate::planted::is_on(crate::planted::Bug::ClockStandsStill);
-        #[cfg(not(feature = "planted-bugs"))]
-        let ahead = false;
-        if ahead || self.engine.now() > self.clock.time_at(now) {
-            self.clock = ReadingClock {
-                at: now,
-                time: self.engine.now(),
-            };
-        }
-    }
-}
-
-/// Ties journal time to the monotonic clock: it was `time` at the moment `at`, and goes on from there.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct ReadingClock {
-    at: Moment,
-    time: JournalTime,
-}
-
-impl ReadingClock {
-    fn time_at(self, now: Moment) -> JournalTime {
-        self.time.after_ms(now.since_us(self.at) / 1_000)
-    }
-
-    /// When it will read `time`.
-    pub(super) fn moment_of(self, time: JournalTime) -> Moment {
-        self.at.after_ms(time.since_ms(self.time))
     }
 }

@@ -3,7 +3,9 @@
 use serde_json::value::RawValue;
 
 use super::connection::ConnectionId;
-use super::core::{Core, Extra, Moment, Pending, Project, RequestOrigin};
+use super::core::{Core, Moment};
+use super::project::Project;
+use super::propose::{Extra, Pending, RequestOrigin};
 use crate::engine::command::{Action, Actor};
 use crate::engine::ids::{ProjectName, RequestId, TaskId};
 use crate::engine::outcome::{Outcome, Refusal};

@@ -2,7 +2,10 @@
 
 use sha2::{Digest, Sha256};
 
-use super::core::{Core, Moment, Project, RequestOrigin, hex};
+use super::core::{Core, Moment};
+use super::project::Project;
+use super::propose::RequestOrigin;
+use super::secret::hex;
 use crate::engine::Engine;
 use crate::engine::agents::Presence;
 use crate::engine::command::{Importance, Role};

@@ -4,7 +4,8 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use super::connection::{ConnectionId, Outbox};
-use super::core::{Core, Extra, Moment, Output, RequestOrigin};
+use super::core::{Core, Moment, Output};
+use super::propose::{Extra, RequestOrigin};
 use super::queries::{cursor_of, inbox_result};
 use crate::engine::command::LostReason;
 use crate::engine::ids::MessageId;
@@ -203,7 +204,7 @@ impl Core {
         let Extra::Token(secret) = extra else {
             return self.send(now, origin, Ok(&Empty {}));
         };
-        let hash = super::core::secret_hash(&secret.0);
+        let hash = super::secret::secret_hash(&secret.0);
         let result = self
             .system_engine()
             .token_by_hash(&hash)

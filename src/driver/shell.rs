@@ -9,32 +9,33 @@
 //! A batch of one command on a fast medium is synced by that task itself: handing it to another
 //! thread and back can take as long as the sync.
 
+mod link;
+mod worker;
+
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use bytes::Bytes;
 use tokio::sync::{Notify, mpsc, watch};
 
-use super::connection::{ConnectionId, Identity, Prospect};
+pub use link::Link;
+pub use worker::BackupWriter;
+use worker::{Done, Job, append, journal_thread};
+
+use super::connection::{ConnectionId, Identity};
 use super::core::{Core, Moment, Output};
 use crate::clock::Clock;
 use crate::engine::command::LostReason;
-use crate::engine::ids::{Position, ProjectName};
-use crate::journal::{Entry, Journal, JournalError, JournalStatus, Snapshot};
+use crate::engine::ids::Position;
+use crate::journal::{Entry, Journal, JournalError, JournalStatus};
 use crate::metrics::Metrics;
-use crate::protocol::admin::ServerBackupResult;
 use crate::protocol::error::RpcError;
 use crate::protocol::session::PeerConfig;
 
 /// Jobs that wait for the journal's thread: one append, one set of snapshots, one backup, and room.
 const JOURNAL_JOBS_MAX: usize = 8;
-
-/// Writes a backup under a name; given by whoever knows where backups go.
-pub type BackupWriter =
-    Box<dyn FnMut(&mut dyn Journal, Option<String>) -> Result<ServerBackupResult, String> + Send>;
 
 /// The running driver; cheap to clone.
 #[derive(Clone)]
@@ -73,36 +74,6 @@ struct State {
     /// A batch of one, to be synced in place.
     lone: Option<Vec<Entry>>,
     wakers: HashMap<ConnectionId, Arc<Notify>>,
-}
-
-enum Job {
-    Append(Vec<Entry>),
-    Snapshots {
-        snapshots: Vec<Snapshot>,
-        floor: Position,
-    },
-    Backup {
-        request: u64,
-        name: Option<String>,
-    },
-}
-
-enum Done {
-    Appended {
-        result: Result<Vec<Position>, JournalError>,
-        status: JournalStatus,
-        commands: usize,
-        micros: u64,
-    },
-    Snapshots {
-        saved: Vec<(ProjectName, Position)>,
-        failure: Option<JournalError>,
-        status: JournalStatus,
-    },
-    Backup {
-        request: u64,
-        result: Result<ServerBackupResult, String>,
-    },
 }
 
 impl Driver {
@@ -407,61 +378,6 @@ impl Driver {
     }
 }
 
-/// One connection's end of the driver. Dropping it tells the driver that the connection is gone.
-#[derive(Debug)]
-pub struct Link {
-    driver: Driver,
-    id: ConnectionId,
-    notify: Arc<Notify>,
-    reason: LostReason,
-}
-
-impl Link {
-    /// One text frame from the peer.
-    pub fn frame(&self, text: &str) {
-        self.driver
-            .with_core(Some(self.id), |core, now| core.gather(now, self.id, text));
-    }
-
-    /// Answers a frame that cannot be a request.
-    pub fn refuse_frame(&self, why: &str) {
-        self.driver
-            .with_core(Some(self.id), |core, _| core.refuse_frame(self.id, why));
-    }
-
-    /// Takes frames to write, oldest first. Says whether the connection goes on once there are none.
-    pub fn take_frames(&self, frames_max: usize, into: &mut Vec<Bytes>) -> Prospect {
-        let mut state = self.driver.lock();
-        state.core.take_frames(self.id, frames_max, into);
-        // What catching up queued is taken with the next call, which `into` not being empty causes.
-        if into.is_empty() {
-            state.core.prospect(self.id)
-        } else {
-            Prospect::Open
-        }
-    }
-
-    /// Waits until there may be something to take.
-    pub async fn ready(&self) {
-        self.notify.notified().await;
-    }
-
-    /// Says why the connection is about to be dropped.
-    pub fn lost(&mut self, reason: LostReason) {
-        self.reason = reason;
-    }
-}
-
-impl Drop for Link {
-    fn drop(&mut self) {
-        let (id, reason) = (self.id, self.reason);
-        self.driver
-            .with_core(None, |core, now| core.disconnect(now, id, reason));
-        self.driver.lock().wakers.remove(&id);
-        self.driver.shared.settled.notify_waiters();
-    }
-}
-
 /// An error with all its causes, on one line.
 fn describe(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
@@ -472,60 +388,4 @@ fn describe(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
-}
-
-fn journal_thread(
-    journal: &Mutex<Box<dyn Journal>>,
-    mut backup: BackupWriter,
-    jobs: &Receiver<Job>,
-    done: &mpsc::Sender<Done>,
-    clock: Clock,
-) {
-    while let Ok(job) = jobs.recv() {
-        // A panic while it was held has ended a release build; a test goes on with what is there.
-        let mut journal = journal.lock().unwrap_or_else(PoisonError::into_inner);
-        let result = match job {
-            Job::Append(entries) => append(&mut **journal, &entries, &clock),
-            Job::Snapshots { snapshots, floor } => save(&mut **journal, &snapshots, floor),
-            Job::Backup { request, name } => Done::Backup {
-                request,
-                result: backup(&mut **journal, name),
-            },
-        };
-        drop(journal);
-        if done.blocking_send(result).is_err() {
-            return;
-        }
-    }
-}
-
-fn append(journal: &mut dyn Journal, entries: &[Entry], clock: &Clock) -> Done {
-    let begun = clock.now();
-    let result = journal.append(entries);
-    Done::Appended {
-        result,
-        status: journal.status(),
-        commands: entries.len(),
-        micros: clock.now().since_us(begun),
-    }
-}
-
-fn save(journal: &mut dyn Journal, snapshots: &[Snapshot], floor: Position) -> Done {
-    let mut saved = Vec::with_capacity(snapshots.len());
-    let mut failure = None;
-    for snapshot in snapshots {
-        match journal.save_snapshot(snapshot) {
-            Ok(()) => saved.push((snapshot.project.clone(), snapshot.position)),
-            Err(error) => failure = Some(error),
-        }
-    }
-    // Only once every snapshot is safe may the records go that they stand for.
-    if failure.is_none() {
-        failure = journal.trim(floor).err();
-    }
-    Done::Snapshots {
-        saved,
-        failure,
-        status: journal.status(),
-    }
 }

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::connection::ConnectionId;
-use super::core::{Core, Moment, RequestOrigin};
+use super::core::{Core, Moment};
+use super::propose::RequestOrigin;
 use super::queries::cursor_of;
 use crate::engine::Engine;
 use crate::engine::event::{Change, ChangeKind, Event, Subject};

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use cli_coordinator::driver::core::{Core, CoreConfig, Entropy, Moment, Output};
+use cli_coordinator::driver::core::{Core, CoreConfig, Moment, Output};
+use cli_coordinator::driver::secret::Entropy;
 use cli_coordinator::driver::{ConnectionId, DriverLimits, Identity};
 use cli_coordinator::engine::command::{LostReason, ProjectScope, Role};
 use cli_coordinator::engine::limits::Limits;

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use cli_coordinator::driver::ConnectionId;
-use cli_coordinator::driver::core::{Core, CoreConfig, Entropy, Moment, Output};
+use cli_coordinator::driver::core::{Core, CoreConfig, Moment, Output};
 use cli_coordinator::driver::recover::recover;
+use cli_coordinator::driver::secret::Entropy;
 use cli_coordinator::engine::command::LostReason;
 use cli_coordinator::engine::ids::{Position, ProjectName};
 use cli_coordinator::journal::sim_disk::SimDisk;

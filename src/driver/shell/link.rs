@@ -1,0 +1,65 @@
+//! One connection's end of the running driver.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+
+use super::Driver;
+use crate::driver::connection::{ConnectionId, Prospect};
+use crate::engine::command::LostReason;
+
+/// One connection's end of the driver. Dropping it tells the driver that the connection is gone.
+#[derive(Debug)]
+pub struct Link {
+    pub(super) driver: Driver,
+    pub(super) id: ConnectionId,
+    pub(super) notify: Arc<Notify>,
+    pub(super) reason: LostReason,
+}
+
+impl Link {
+    /// One text frame from the peer.
+    pub fn frame(&self, text: &str) {
+        self.driver
+            .with_core(Some(self.id), |core, now| core.gather(now, self.id, text));
+    }
+
+    /// Answers a frame that cannot be a request.
+    pub fn refuse_frame(&self, why: &str) {
+        self.driver
+            .with_core(Some(self.id), |core, _| core.refuse_frame(self.id, why));
+    }
+
+    /// Takes frames to write, oldest first. Says whether the connection goes on once there are none.
+    pub fn take_frames(&self, frames_max: usize, into: &mut Vec<Bytes>) -> Prospect {
+        let mut state = self.driver.lock();
+        state.core.take_frames(self.id, frames_max, into);
+        // What catching up queued is taken with the next call, which `into` not being empty causes.
+        if into.is_empty() {
+            state.core.prospect(self.id)
+        } else {
+            Prospect::Open
+        }
+    }
+
+    /// Waits until there may be something to take.
+    pub async fn ready(&self) {
+        self.notify.notified().await;
+    }
+
+    /// Says why the connection is about to be dropped.
+    pub fn lost(&mut self, reason: LostReason) {
+        self.reason = reason;
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        let (id, reason) = (self.id, self.reason);
+        self.driver
+            .with_core(None, |core, now| core.disconnect(now, id, reason));
+        self.driver.lock().wakers.remove(&id);
+        self.driver.shared.settled.notify_waiters();
+    }
+}

@@ -1,0 +1,101 @@
+//! The journal's thread: appends, snapshots and backups, one job after the other.
+
+use std::sync::mpsc::Receiver;
+use std::sync::{Mutex, PoisonError};
+
+use tokio::sync::mpsc;
+
+use crate::clock::Clock;
+use crate::engine::ids::{Position, ProjectName};
+use crate::journal::{Entry, Journal, JournalError, JournalStatus, Snapshot};
+use crate::protocol::admin::ServerBackupResult;
+
+/// Writes a backup under a name; given by whoever knows where backups go.
+pub type BackupWriter =
+    Box<dyn FnMut(&mut dyn Journal, Option<String>) -> Result<ServerBackupResult, String> + Send>;
+
+pub(super) enum Job {
+    Append(Vec<Entry>),
+    Snapshots {
+        snapshots: Vec<Snapshot>,
+        floor: Position,
+    },
+    Backup {
+        request: u64,
+        name: Option<String>,
+    },
+}
+
+pub(super) enum Done {
+    Appended {
+        result: Result<Vec<Position>, JournalError>,
+        status: JournalStatus,
+        commands: usize,
+        micros: u64,
+    },
+    Snapshots {
+        saved: Vec<(ProjectName, Position)>,
+        failure: Option<JournalError>,
+        status: JournalStatus,
+    },
+    Backup {
+        request: u64,
+        result: Result<ServerBackupResult, String>,
+    },
+}
+
+pub(super) fn journal_thread(
+    journal: &Mutex<Box<dyn Journal>>,
+    mut backup: BackupWriter,
+    jobs: &Receiver<Job>,
+    done: &mpsc::Sender<Done>,
+    clock: Clock,
+) {
+    while let Ok(job) = jobs.recv() {
+        // A panic while it was held has ended a release build; a test goes on with what is there.
+        let mut journal = journal.lock().unwrap_or_else(PoisonError::into_inner);
+        let result = match job {
+            Job::Append(entries) => append(&mut **journal, &entries, &clock),
+            Job::Snapshots { snapshots, floor } => save(&mut **journal, &snapshots, floor),
+            Job::Backup { request, name } => Done::Backup {
+                request,
+                result: backup(&mut **journal, name),
+            },
+        };
+        drop(journal);
+        if done.blocking_send(result).is_err() {
+            return;
+        }
+    }
+}
+
+pub(super) fn append(journal: &mut dyn Journal, entries: &[Entry], clock: &Clock) -> Done {
+    let begun = clock.now();
+    let result = journal.append(entries);
+    Done::Appended {
+        result,
+        status: journal.status(),
+        commands: entries.len(),
+        micros: clock.now().since_us(begun),
+    }
+}
+
+pub(super) fn save(journal: &mut dyn Journal, snapshots: &[Snapshot], floor: Position) -> Done {
+    let mut saved = Vec::with_capacity(snapshots.len());
+    let mut failure = None;
+    for snapshot in snapshots {
+        match journal.save_snapshot(snapshot) {
+            Ok(()) => saved.push((snapshot.project.clone(), snapshot.position)),
+            Err(error) => failure = Some(error),
+        }
+    }
+    // Only once every snapshot is safe may the records go that they stand for.
+    if failure.is_none() {
+        failure = journal.trim(floor).err();
+    }
+    Done::Snapshots {
+        saved,
+        failure,
+        status: journal.status(),
+    }
+}
