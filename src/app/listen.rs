@@ -28,6 +28,25 @@ pub enum ListenError {
         service: &'static str,
         endpoint: String,
     },
+    #[error(
+        "{endpoint} for {service} is denied to this user: a port below 1024 needs root or \
+         CAP_NET_BIND_SERVICE; choose a port from 1024 to 65535"
+    )]
+    Denied {
+        service: &'static str,
+        endpoint: String,
+        #[source]
+        source: io::Error,
+    },
+    #[error(
+        "{endpoint} for {service} is not an address of this host: `ip address` lists those it has"
+    )]
+    NotHere {
+        service: &'static str,
+        endpoint: String,
+        #[source]
+        source: io::Error,
+    },
     #[error("failed to listen on {endpoint} for {service}")]
     Bind {
         service: &'static str,
@@ -43,18 +62,29 @@ pub(super) async fn bind(
     service: &'static str,
 ) -> Result<TcpListener, ListenError> {
     let address = resolve(endpoint, service).await?;
-    let listener = listen(address).map_err(|source| match source.kind() {
-        io::ErrorKind::AddrInUse => ListenError::Taken {
+    listen(address).map_err(|source| refusal(service, endpoint.to_string(), source))
+}
+
+/// What the system's refusal means to who chose the endpoint.
+fn refusal(service: &'static str, endpoint: String, source: io::Error) -> ListenError {
+    match source.kind() {
+        io::ErrorKind::AddrInUse => ListenError::Taken { service, endpoint },
+        io::ErrorKind::PermissionDenied => ListenError::Denied {
             service,
-            endpoint: endpoint.to_string(),
+            endpoint,
+            source,
+        },
+        io::ErrorKind::AddrNotAvailable => ListenError::NotHere {
+            service,
+            endpoint,
+            source,
         },
         _ => ListenError::Bind {
             service,
-            endpoint: endpoint.to_string(),
+            endpoint,
             source,
         },
-    })?;
-    Ok(listener)
+    }
 }
 
 async fn resolve(endpoint: &Endpoint, service: &'static str) -> Result<SocketAddr, ListenError> {
@@ -92,5 +122,29 @@ pub(super) fn raise_file_limit() {
         && let Err(error) = setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
     {
         tracing::warn!(%error, soft, "failed to raise the limit of open files");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::errno::Errno;
+
+    use super::*;
+
+    fn check(errno: Errno, part: &str) {
+        let source = io::Error::from(errno);
+        let text = refusal("websocket", "127.0.0.1:80".to_owned(), source).to_string();
+        assert!(
+            text.contains("127.0.0.1:80 for websocket") && text.contains(part),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn each_refusal_says_what_to_do() {
+        check(Errno::EADDRINUSE, "taken by another program");
+        check(Errno::EACCES, "needs root");
+        check(Errno::EADDRNOTAVAIL, "not an address of this host");
+        check(Errno::EMFILE, "failed to listen");
     }
 }
