@@ -13,6 +13,7 @@ pub mod core;
 pub mod limits;
 mod parked;
 mod peers;
+mod plan;
 mod project;
 mod propose;
 pub mod queries;

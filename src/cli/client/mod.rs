@@ -13,7 +13,9 @@
 mod connect;
 mod error;
 mod link;
+mod reconnect;
 mod request_id;
+mod subscription;
 #[cfg(test)]
 mod tests;
 pub(super) mod tls;
@@ -24,33 +26,27 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::Instant;
 
 pub use connect::Target;
 pub use error::ClientError;
 pub use link::Notice;
 
 use crate::config::ServerUrl;
-use crate::engine::ids::Cursor;
 use crate::protocol::context::ContextWatchParams;
-use crate::protocol::error::ErrorKind;
-use crate::protocol::events::{EventsClosed, EventsSubscribeParams, EventsSubscribeResult};
+use crate::protocol::events::{EventsSubscribeParams, EventsSubscribeResult};
 use crate::protocol::operations::Operation;
 use crate::protocol::session::{Resume, SessionCloseParams, SessionOpenParams, SessionOpenResult};
 use link::{Link, LinkError, SILENCE_MS_MAX};
+use reconnect::{BACKOFF_MS_MAX, BACKOFF_MS_MIN};
 use request_id::{RequestIds, is_repeatable};
+use subscription::Subscription;
 
 /// How long a reply may take, beyond the time that the request itself waits.
 const REPLY_MS_MAX: u64 = 30_000;
 
 /// How long a command that holds nothing tries to reach a coordinator that it lost.
 const PATIENCE_MS: u64 = 10_000;
-
-/// The pause before the second attempt to connect; it doubles each time.
-const BACKOFF_MS_MIN: u64 = 50;
-
-/// The longest pause between two attempts to connect.
-const BACKOFF_MS_MAX: u64 = 2_000;
 
 /// How long a command waits for its goodbye to be heard.
 const CLOSE_MS_MAX: u64 = 500;
@@ -77,13 +73,6 @@ pub struct Client {
     /// Attempts to connect since then.
     attempts: u32,
     next_attempt: Instant,
-}
-
-/// What the connection is subscribed to, and from where on.
-#[derive(Debug, Clone)]
-enum Subscription {
-    Events(EventsSubscribeParams),
-    Watch(ContextWatchParams),
 }
 
 impl std::fmt::Debug for Client {
@@ -310,173 +299,4 @@ impl Client {
         };
         self.call_raw(operation, params, 0).await.map(drop)
     }
-
-    /// The connection is of no use: what it was told and not read comes again on the next one.
-    fn lost(&mut self) {
-        if let Some(link) = self.link.take() {
-            self.last_heard = link.last_heard;
-            if link.lived() > Duration::from_millis(BACKOFF_MS_MAX) {
-                self.attempts = 0;
-            }
-            self.back_off();
-        }
-        self.notices
-            .retain(|notice| !matches!(notice, Notice::Event(..)));
-    }
-
-    /// The first attempt follows at once, later ones after a pause.
-    fn back_off(&mut self) {
-        let doubled = BACKOFF_MS_MIN.saturating_mul(1 << self.attempts.min(16));
-        let pause_ms = match self.attempts {
-            0 => 0,
-            _ => doubled.min(BACKOFF_MS_MAX),
-        };
-        self.attempts += 1;
-        let next = Instant::now() + Duration::from_millis(pause_ms);
-        self.next_attempt = next.min(self.deadline());
-    }
-
-    /// Connects again until it works, makes no sense, or patience ends.
-    async fn connected(&mut self) -> Result<(), ClientError> {
-        while self.link.is_none() {
-            sleep_until(self.next_attempt).await;
-            let limit = self.deadline().max(Instant::now() + self.attempt_min());
-            let error = match timeout_at(limit, self.reconnect()).await {
-                Ok(Ok(())) => return Ok(()),
-                Ok(Err(error)) => error,
-                Err(_) => self.gave_up("it cannot be reached any more".to_owned()),
-            };
-            if !error.is_transient() || Instant::now() >= self.deadline() {
-                return Err(error);
-            }
-            self.back_off();
-        }
-        Ok(())
-    }
-
-    /// What holds something must not be late; for the rest one more proper attempt does no harm.
-    fn attempt_min(&self) -> Duration {
-        match self.session {
-            Some(_) => Duration::from_millis(BACKOFF_MS_MIN),
-            None => Duration::from_millis(connect::CONNECT_MS_MAX),
-        }
-    }
-
-    fn gave_up(&self, why: String) -> ClientError {
-        let url = self.target.url.clone();
-        ClientError::Lost { url, why }
-    }
-
-    fn on_link(&self, error: LinkError) -> ClientError {
-        match error {
-            LinkError::Refused(error) => ClientError::Refused(error),
-            LinkError::Lost(why) => self.gave_up(why),
-            LinkError::Slow => self.gave_up("no answer in time".to_owned()),
-        }
-    }
-
-    /// When a session that nobody resumes ends; never later than the coordinator thinks.
-    fn deadline(&self) -> Instant {
-        self.last_heard + self.patience
-    }
-
-    async fn reconnect(&mut self) -> Result<(), ClientError> {
-        let mut link = Link::new(self.target.connect().await?, self.silence_max);
-        let mut notices = VecDeque::new();
-        if let Some(resume) = self.session.clone() {
-            self.resume(&mut link, resume, &mut notices).await?;
-            notices.push_back(Notice::Resumed);
-        }
-        if let Some(subscription) = &self.subscription {
-            let (operation, params) = subscription.request();
-            match self
-                .early(&mut link, operation, &params, &mut notices)
-                .await
-            {
-                Ok(_) => {}
-                Err(ClientError::Refused(error)) if error.detail.cursor.is_some() => {
-                    let next = error.detail.cursor.unwrap_or_default();
-                    let closed = closed(error.kind, subscription.from(), next);
-                    notices.push_back(closed);
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        self.notices.append(&mut notices);
-        self.link = Some(link);
-        Ok(())
-    }
-
-    async fn resume(
-        &mut self,
-        link: &mut Link,
-        resume: Resume,
-        notices: &mut VecDeque<Notice>,
-    ) -> Result<(), ClientError> {
-        let session = resume.session;
-        let params = SessionOpenParams {
-            resume: Some(resume),
-            ..SessionOpenParams::default()
-        };
-        let params = serde_json::to_string(&params).expect("wire types always encode as JSON");
-        match self
-            .early(link, Operation::SessionOpen, &params, notices)
-            .await
-        {
-            Ok(_) => Ok(()),
-            Err(error) if error.kind() == Some(ErrorKind::NotFound) => {
-                self.session = None;
-                Err(ClientError::SessionGone { session })
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    /// A request on a connection that is not in use yet.
-    async fn early(
-        &self,
-        link: &mut Link,
-        operation: Operation,
-        params: &str,
-        notices: &mut VecDeque<Notice>,
-    ) -> Result<Box<RawValue>, ClientError> {
-        let limit = Duration::from_millis(connect::CONNECT_MS_MAX);
-        let answer = link.call(operation.name(), params, limit, notices).await;
-        answer.map_err(|error| self.on_link(error))
-    }
-}
-
-impl Subscription {
-    fn request(&self) -> (Operation, String) {
-        let (operation, params) = match self {
-            Self::Events(params) => (Operation::EventsSubscribe, serde_json::to_string(params)),
-            Self::Watch(params) => (Operation::ContextWatch, serde_json::to_string(params)),
-        };
-        (operation, params.expect("wire types always encode as JSON"))
-    }
-
-    fn from(&self) -> Option<Cursor> {
-        match self {
-            Self::Events(params) => params.from,
-            Self::Watch(params) => params.from,
-        }
-    }
-
-    fn go_on_from(&mut self, cursor: Cursor) {
-        match self {
-            Self::Events(params) => params.from = Some(cursor),
-            Self::Watch(params) => params.from = Some(cursor),
-        }
-    }
-}
-
-/// A refused resumption of a subscription reads like one that the coordinator ended.
-fn closed(kind: ErrorKind, from: Option<Cursor>, next: Cursor) -> Notice {
-    let closed = EventsClosed {
-        kind,
-        cursor: from.unwrap_or_default(),
-        next,
-    };
-    let raw = serde_json::value::to_raw_value(&closed).expect("wire types always encode as JSON");
-    Notice::EventsClosed(closed, raw)
 }

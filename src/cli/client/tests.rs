@@ -11,6 +11,7 @@ use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, 
 use super::*;
 use crate::config::{ClientConfig, ClientFlags, MapEnvironment};
 use crate::engine::ids::{JournalTime, Title};
+use crate::protocol::error::ErrorKind;
 use crate::protocol::task::{TaskSubmitParams, TaskSubmitResult};
 use tokio_tungstenite::tungstenite::Message;
 

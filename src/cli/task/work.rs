@@ -9,18 +9,17 @@
 //!      └──────────────────────────────────────────────┘
 //! ```
 
+mod report;
+
 use std::ffi::OsString;
 use std::process::{ExitStatus, Stdio};
 
 use nix::sys::signal::Signal;
-use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::attempt::watch;
-use super::child_output::{
-    Progress, STDERR_TAIL_BYTES_MAX, STDOUT_TAIL_BYTES_MAX, Tail, Tee, note_of,
-};
+use super::child_output::{Progress, STDERR_TAIL_BYTES_MAX, STDOUT_TAIL_BYTES_MAX, Tail, Tee};
 use super::handover::{feed, variables};
 use super::hold::FilterArgs;
 use crate::cli::child::{self, Running, Signals};
@@ -32,15 +31,11 @@ use crate::cli::lease_run::SessionArgs;
 use crate::cli::output::Output;
 use crate::cli::shell::Shell;
 use crate::cli::table::one_line;
-use crate::engine::ids::{Capability, Note};
-use crate::engine::payload::Payload;
-use crate::protocol::error::ErrorKind;
+use crate::engine::ids::Capability;
 use crate::protocol::operations::Operation;
 use crate::protocol::session::{Empty, SessionOpenParams, SessionOpenResult};
-use crate::protocol::task::{
-    ClaimView, TaskClaimParams, TaskClaimResult, TaskCompleteParams, TaskCompleteResult,
-    TaskFailParams, TaskFailResult, TaskReleaseParams,
-};
+use crate::protocol::task::{ClaimView, TaskClaimParams, TaskClaimResult};
+use report::release;
 
 /// Lines of progress that wait to be reported.
 const PROGRESS_QUEUE_MAX: usize = 64;
@@ -243,118 +238,6 @@ impl Worker<'_, '_> {
         }
     }
 
-    async fn complete(
-        &mut self,
-        claim: &ClaimView,
-        stdout: Tail,
-    ) -> Result<Option<ClaimView>, CliError> {
-        let goes_on = self.left > 0 && self.ending.is_none();
-        let cut = stdout.cut;
-        let result = json!({ "exit_code": 0, "stdout": stdout.text(), "stdout_cut": cut });
-        let mut params = TaskCompleteParams {
-            task: claim.task,
-            fence: claim.fence,
-            result: Some(payload(&result)),
-            next: goes_on.then(|| self.args.filter.params()),
-            request_id: None,
-        };
-        let operation = Operation::TaskComplete;
-        let mut reply = self.client.call(operation, &params).await;
-        if let Err(error) = &reply
-            && error.kind() == Some(ErrorKind::LimitExceeded)
-        {
-            // The work is done and must not be done again because its output has no room.
-            self.out().note(format_args!(
-                "task {}: {error}; completed without its output",
-                claim.task
-            ));
-            params.result = Some(payload(&json!({ "exit_code": 0, "stdout_cut": true })));
-            reply = self.client.call(operation, &params).await;
-        }
-        let reply: Option<TaskCompleteResult> = self.settled(claim, reply).await?;
-        let Some(reply) = reply else {
-            return Ok(None);
-        };
-        self.tell(claim, "done", Some(Exit::Ok))?;
-        Ok(reply.next)
-    }
-
-    async fn fail(
-        &mut self,
-        claim: &ClaimView,
-        exit: Exit,
-        stderr: Tail,
-    ) -> Result<Option<ClaimView>, CliError> {
-        let params = TaskFailParams {
-            task: claim.task,
-            fence: claim.fence,
-            error: failure(exit, &stderr.text()),
-            retry: true,
-            request_id: None,
-        };
-        let reply = self.client.call(Operation::TaskFail, &params).await;
-        let reply: Option<TaskFailResult> = self.settled(claim, reply).await?;
-        if let Some(reply) = reply {
-            let word = if reply.dead { "dead" } else { "failed" };
-            self.tell(claim, word, Some(exit))?;
-        }
-        Ok(None)
-    }
-
-    async fn give_back(
-        &mut self,
-        claim: &ClaimView,
-        exit: Exit,
-    ) -> Result<Option<ClaimView>, CliError> {
-        let given = self
-            .settle::<Empty>(Operation::TaskRelease, &release(claim))
-            .await?;
-        if given.is_some() {
-            self.tell(claim, "given back", Some(exit))?;
-        }
-        Ok(None)
-    }
-
-    async fn settle<R: serde::de::DeserializeOwned>(
-        &mut self,
-        operation: Operation,
-        params: &TaskReleaseParams,
-    ) -> Result<Option<R>, CliError> {
-        match self.client.call(operation, params).await {
-            Ok(reply) => Ok(Some(reply.value)),
-            Err(error) if error.kind().is_some() => Ok(None),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// A report that came too late is told, and the work goes on with the next task.
-    async fn settled<R>(
-        &mut self,
-        claim: &ClaimView,
-        reply: Result<Reply<R>, ClientError>,
-    ) -> Result<Option<R>, CliError> {
-        let error = match reply {
-            Ok(reply) => return Ok(Some(reply.value)),
-            Err(error) => error,
-        };
-        let gone = matches!(error, ClientError::SessionGone { .. });
-        if !gone
-            && !matches!(
-                error.kind(),
-                Some(ErrorKind::StaleFence | ErrorKind::NotFound)
-            )
-        {
-            return Err(error.into());
-        }
-        self.out()
-            .note(format_args!("task {}: not reported: {error}", claim.task));
-        self.last = Exit::StaleFence;
-        if gone {
-            self.reopen().await?;
-        }
-        Ok(None)
-    }
-
     async fn run_command(&mut self, claim: &ClaimView) -> Result<Ended, CliError> {
         let style = self.shell.out.style();
         let mut command = child::command(&self.args.command);
@@ -430,72 +313,10 @@ impl Worker<'_, '_> {
             }
         }
     }
-
-    /// One line an attempt: for people on stderr, for programs on stdout.
-    fn tell(
-        &mut self,
-        claim: &ClaimView,
-        outcome: &str,
-        exit: Option<Exit>,
-    ) -> Result<(), CliError> {
-        let code = exit.map(Exit::code);
-        let out = self.out();
-        if out.style().json {
-            out.json(&json!({
-                "task": claim.task, "attempt": claim.attempt, "outcome": outcome, "exit_code": code,
-            }))?;
-        } else {
-            let code = code
-                .map(|code| format!(", exit code {code}"))
-                .unwrap_or_default();
-            out.note(format_args!("task {}: {outcome}{code}", claim.task));
-        }
-        Ok(())
-    }
 }
 
 impl<'b> Worker<'_, 'b> {
     fn out(&mut self) -> &mut Output<'b> {
         &mut self.shell.out
-    }
-}
-
-fn release(claim: &ClaimView) -> TaskReleaseParams {
-    TaskReleaseParams {
-        task: claim.task,
-        fence: claim.fence,
-        request_id: None,
-    }
-}
-
-/// The exit code and the end of stderr.
-fn failure(exit: Exit, stderr: &str) -> Note {
-    let code = exit.code();
-    let stderr = stderr.trim();
-    let text = match stderr {
-        "" => format!("exit code {code}"),
-        _ => format!("exit code {code}: {stderr}"),
-    };
-    note_of(&text).expect("a text that is not empty makes a note")
-}
-
-fn payload(value: &serde_json::Value) -> Payload {
-    let raw = serde_json::value::to_raw_value(value).expect("a value always encodes as JSON");
-    Payload::new(raw)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_failure_tells_the_code_and_fits() {
-        assert_eq!(failure(Exit::Child(3), "").as_str(), "exit code 3");
-        assert_eq!(
-            failure(Exit::Child(3), "boom\n").as_str(),
-            "exit code 3: boom"
-        );
-        let long = "ü".repeat(STDERR_TAIL_BYTES_MAX / 2);
-        assert!(failure(Exit::Child(255), &long).as_str().ends_with('ü'));
     }
 }
