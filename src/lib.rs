@@ -6,6 +6,7 @@ pub mod clock;
 pub mod config;
 pub mod driver;
 pub mod engine;
+pub mod holders;
 pub mod http;
 pub mod journal;
 pub mod metrics;

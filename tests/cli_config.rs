@@ -2,23 +2,23 @@
 
 use clap::Parser;
 
+use cli_coordinator::cli::config as config_commands;
+use cli_coordinator::cli::ports::table;
 use cli_coordinator::config::{Invoker, MapEnvironment, settings};
-// The commands' own paths begin at the crate's root.
 use cli_coordinator::{config, ports};
-
-#[path = "../src/cli/config.rs"]
-#[expect(unreachable_pub, reason = "it is public in the library")]
-mod config_commands;
-#[path = "../src/cli/ports.rs"]
-#[expect(unreachable_pub, reason = "it is public in the library")]
-mod ports_commands;
 
 #[derive(Debug, Parser)]
 enum Line {
     #[command(subcommand)]
     Config(config_commands::ConfigCommand),
     #[command(subcommand)]
-    Ports(ports_commands::PortsCommand),
+    Ports(PortsCommand),
+}
+
+/// Of `coord ports` what needs no host.
+#[derive(Debug, clap::Subcommand)]
+enum PortsCommand {
+    Table(table::TableArgs),
 }
 
 /// Runs a command line; what it printed, or the error.
@@ -36,8 +36,8 @@ fn check(line: &[&str], variables: &[(&str, &str)]) -> Result<String, String> {
             config_commands::run(command, &environment, Invoker::from(1000), &mut out)
                 .map_err(|error| error.to_string())?;
         }
-        Line::Ports(command) => {
-            ports_commands::run(&command, &mut out).map_err(|error| error.to_string())?;
+        Line::Ports(PortsCommand::Table(args)) => {
+            table::run(args, &mut out).map_err(|error| error.to_string())?;
         }
     }
     Ok(String::from_utf8(out).expect("commands print text"))

@@ -41,21 +41,22 @@ const ROOMS: &[Room] = &[
         ],
     ),
     room("http", 3, &["config"]),
+    room("holders", 3, &[]),
     room("probe", 3, &["config", "ports", "protocol"]),
     room("ws", 3, &["driver", "engine", "protocol"]),
     room(
         "app",
         4,
         &[
-            "clock", "config", "driver", "engine", "http", "journal", "metrics", "ports",
-            "protocol", "ws",
+            "clock", "config", "driver", "engine", "holders", "http", "journal", "metrics",
+            "ports", "protocol", "ws",
         ],
     ),
     room(
         "cli",
         5,
         &[
-            "app", "config", "driver", "engine", "journal", "ports", "probe", "protocol",
+            "app", "config", "driver", "engine", "holders", "journal", "ports", "probe", "protocol",
         ],
     ),
     room("main", 6, &["cli", "config"]),

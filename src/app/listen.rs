@@ -2,11 +2,13 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::net::{TcpListener, TcpSocket, lookup_host};
 
 use crate::config::{Endpoint, Host};
+use crate::holders;
 
 /// Connections that wait to be accepted.
 const BACKLOG: u32 = 1024;
@@ -22,11 +24,14 @@ pub enum ListenError {
         source: io::Error,
     },
     #[error(
-        "{endpoint} for {service} is taken by another program: stop it, or choose another port"
+        "{endpoint} for {service} is taken by {holder}: stop it, or choose another port; \
+         `coord ports who {port}` tells more"
     )]
     Taken {
         service: &'static str,
         endpoint: String,
+        port: u16,
+        holder: String,
     },
     #[error(
         "{endpoint} for {service} is denied to this user: a port below 1024 needs root or \
@@ -62,13 +67,36 @@ pub(super) async fn bind(
     service: &'static str,
 ) -> Result<TcpListener, ListenError> {
     let address = resolve(endpoint, service).await?;
-    listen(address).map_err(|source| refusal(service, endpoint.to_string(), source))
+    listen(address).map_err(|source| refusal(service, endpoint.to_string(), address, source))
+}
+
+/// Who is in the way of listening on an address, as far as the kernel tells.
+fn holder(address: SocketAddr) -> String {
+    let found = match holders::of_port(Path::new(holders::PROC), address.port()) {
+        Ok(found) => found,
+        Err(error) => return format!("another program (which one cannot be told: {error})"),
+    };
+    let in_the_way = found
+        .iter()
+        .find(|holder| holder.is_in_the_way_of(address.ip()));
+    let unseen = "connections that linger for a minute after their program ended";
+    in_the_way.map_or_else(|| unseen.to_owned(), ToString::to_string)
 }
 
 /// What the system's refusal means to who chose the endpoint.
-fn refusal(service: &'static str, endpoint: String, source: io::Error) -> ListenError {
+fn refusal(
+    service: &'static str,
+    endpoint: String,
+    address: SocketAddr,
+    source: io::Error,
+) -> ListenError {
     match source.kind() {
-        io::ErrorKind::AddrInUse => ListenError::Taken { service, endpoint },
+        io::ErrorKind::AddrInUse => ListenError::Taken {
+            service,
+            endpoint,
+            port: address.port(),
+            holder: holder(address),
+        },
         io::ErrorKind::PermissionDenied => ListenError::Denied {
             service,
             endpoint,
@@ -132,17 +160,20 @@ mod tests {
     use super::*;
 
     fn check(errno: Errno, part: &str) {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback is there");
+        let address = listener.local_addr().expect("it is bound");
         let source = io::Error::from(errno);
-        let text = refusal("websocket", "127.0.0.1:80".to_owned(), source).to_string();
+        let text = refusal("websocket", address.to_string(), address, source).to_string();
         assert!(
-            text.contains("127.0.0.1:80 for websocket") && text.contains(part),
+            text.contains(&format!("{address} for websocket")) && text.contains(part),
             "{text}"
         );
     }
 
     #[test]
     fn each_refusal_says_what_to_do() {
-        check(Errno::EADDRINUSE, "taken by another program");
+        let own = format!("process {}", std::process::id());
+        check(Errno::EADDRINUSE, &own);
         check(Errno::EACCES, "needs root");
         check(Errno::EADDRNOTAVAIL, "not an address of this host");
         check(Errno::EMFILE, "failed to listen");

@@ -207,7 +207,7 @@ fn dispatch(command: Command, shell: &mut Shell<'_>) -> Result<ExitCode, CliErro
             return Ok(journal::restore(&command, environment, out.sink())?);
         }
         Command::Journal(command) => return Ok(journal::run(&command, environment, out.sink())?),
-        Command::Ports(command) => return Ok(ports::run(&command, out.sink())?),
+        Command::Ports(command) => return ports::run(&command, out),
         Command::Protocol(args) => protocol::run(&args, out)?,
         Command::Completions { shell } => generate::completions(shell, out)?,
         Command::Man(args) => generate::man(&args, out)?,

@@ -301,7 +301,7 @@ fn next_step(service: Service, state: State) -> Option<String> {
         }
         (State::WrongService, _) => {
             format!(
-                "see who has the port with `ss -ltnp`, stop it, or choose another with {variable}"
+                "see who has the port with `coord ports who`, stop it, or choose another with {variable}"
             )
         }
         _ => return None,

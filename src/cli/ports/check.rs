@@ -1,0 +1,67 @@
+//! `coord ports check`.
+
+use serde::Serialize;
+
+use super::who::holders_of;
+use crate::cli::error::CliError;
+use crate::cli::exit::Exit;
+use crate::cli::output::Output;
+use crate::cli::table::Table;
+use crate::holders::Holder;
+use crate::ports::{NEIGHBOURS, Port, Profile, Service};
+
+/// One port and who is on it.
+#[derive(Debug, Serialize)]
+struct Checked {
+    /// The service of the profile, or the program known to use the port.
+    whose: &'static str,
+    port: Port,
+    /// Whether the profile owns it.
+    ours: bool,
+    holders: Vec<Holder>,
+}
+
+pub(super) fn run(profile: Profile, out: &mut Output<'_>) -> Result<Exit, CliError> {
+    let ours = Service::ALL.into_iter().flat_map(|service| {
+        let ports = profile.ports(service).iter();
+        ports.map(move |port| (service.title(), port, true))
+    });
+    let ours: Vec<_> = ours.collect();
+    let others = NEIGHBOURS
+        .iter()
+        .map(|known| (known.name, known.port, false));
+    let others = others.filter(|(_, port, _)| ours.iter().all(|(_, own, _)| own != port));
+    let mut checked = Vec::new();
+    for (whose, port, ours) in ours.iter().copied().chain(others) {
+        let holders = holders_of(port)?;
+        checked.push(Checked {
+            whose,
+            port,
+            ours,
+            holders,
+        });
+    }
+    if out.style().json {
+        out.json(&checked)?;
+    } else {
+        show(&checked, out)?;
+    }
+    let taken = checked.iter().any(|it| it.ours && !it.holders.is_empty());
+    Ok(if taken { Exit::Conflict } else { Exit::Ok })
+}
+
+fn show(checked: &[Checked], out: &mut Output<'_>) -> Result<(), CliError> {
+    let mut table = Table::new(&["SERVICE", "PORT", "STATE", "BY"]);
+    for it in checked {
+        let whose = if it.ours {
+            it.whose.to_owned()
+        } else {
+            format!("({})", it.whose)
+        };
+        let by: Vec<String> = it.holders.iter().map(ToString::to_string).collect();
+        let state = if by.is_empty() { "free" } else { "taken" };
+        table.row(&[whose, it.port.to_string(), state.to_owned(), by.join("; ")]);
+    }
+    out.table(&table, "nothing to show")?;
+    Ok(())
+}

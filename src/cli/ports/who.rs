@@ -1,0 +1,92 @@
+//! `coord ports who`.
+
+use std::path::Path;
+
+use crate::cli::error::CliError;
+use crate::cli::exit::Exit;
+use crate::cli::output::Output;
+use crate::cli::table::{Table, or_nothing};
+use crate::holders::{self, Holder};
+use crate::ports::{Port, neighbour, owner};
+
+/// Everybody who listens on a port, or why that cannot be told.
+pub(super) fn holders_of(port: Port) -> Result<Vec<Holder>, CliError> {
+    let found = holders::of_port(Path::new(holders::PROC), port.number());
+    found.map_err(|error| CliError::input("read the kernel's tables of sockets", error))
+}
+
+pub(super) fn run(port: Port, out: &mut Output<'_>) -> Result<Exit, CliError> {
+    let found = holders_of(port)?;
+    if out.style().json {
+        out.json(&found)?;
+    } else if !found.is_empty() {
+        show(&found, out)?;
+    }
+    if let Some((profile, service)) = owner(port) {
+        out.note(format_args!(
+            "port {port} is {service}'s in the {profile} profile"
+        ));
+    }
+    if let Some(known) = neighbour(port) {
+        out.note(format_args!(
+            "{} is known to use it: {}",
+            known.name, known.note
+        ));
+    }
+    if found.is_empty() {
+        return Err(CliError::unmet(
+            Exit::NotFound,
+            format!("nobody listens on port {port} of this host"),
+        ));
+    }
+    if found.iter().any(|holder| holder.processes.is_empty()) {
+        out.note(format_args!(
+            "as root, `coord ports who {port}` names the process too"
+        ));
+    }
+    Ok(Exit::Ok)
+}
+
+fn show(found: &[Holder], out: &mut Output<'_>) -> Result<(), CliError> {
+    let headings = [
+        "ADDRESS",
+        "USER",
+        "PROCESS",
+        "PROGRAM",
+        "UNIT",
+        "CONTAINER",
+        "COMMAND",
+    ];
+    let mut table = Table::new(&headings);
+    for holder in found {
+        let address = holder.address.to_string();
+        let user = holder.user.clone();
+        let user = user.unwrap_or_else(|| holder.user_id.to_string());
+        if holder.processes.is_empty() {
+            let nothing = || or_nothing::<String>(None);
+            table.row(&[
+                address,
+                user,
+                nothing(),
+                nothing(),
+                nothing(),
+                nothing(),
+                nothing(),
+            ]);
+            continue;
+        }
+        for process in &holder.processes {
+            table.row(&[
+                address.clone(),
+                user.clone(),
+                process.pid.to_string(),
+                process.program.clone(),
+                or_nothing(process.unit.as_ref()),
+                or_nothing(process.container.as_ref()),
+                process.command.clone(),
+            ]);
+        }
+    }
+    out.table(&table, "nothing to show")?;
+    Ok(())
+}

@@ -1,0 +1,11 @@
+//! Who holds a port, with real programs on the ports: each test has a network namespace of its own,
+//! so that every port of every profile is its to take, and nothing of the host is touched.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod namespace;
+mod serve;
+mod who;
+
+#[path = "../support/mod.rs"]
+mod support;

@@ -1,0 +1,102 @@
+//! `coord ports who` and `coord ports check`.
+
+use std::process::Output;
+
+use serde_json::Value;
+
+use crate::namespace::Namespace;
+
+#[track_caller]
+fn json(output: &Output, code: i32) -> Value {
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{said}");
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
+}
+
+#[test]
+fn a_holder_is_named_with_process_program_command_and_user() {
+    let namespace = Namespace::new();
+    let holder = namespace.python("AF_INET", "127.0.0.1", 9091);
+    let found = json(&namespace.coord(&["--json", "ports", "who", "9091"]), 0);
+    assert_eq!(found[0]["address"], "127.0.0.1:9091", "{found}");
+    let process = &found[0]["processes"][0];
+    assert_eq!(process["pid"], holder.0.id(), "{found}");
+    assert!(process["program"].as_str().unwrap().starts_with("python3"));
+    assert!(
+        process["command"].as_str().unwrap().contains("-c"),
+        "{found}"
+    );
+    let text = namespace.coord(&["ports", "who", "9091"]);
+    let (table, notes) = (
+        String::from_utf8_lossy(&text.stdout),
+        String::from_utf8_lossy(&text.stderr),
+    );
+    assert!(table.contains(&holder.0.id().to_string()), "{table}");
+    assert!(
+        notes.contains("production") && notes.contains("Pushgateway"),
+        "{notes}"
+    );
+}
+
+#[test]
+fn one_that_listens_on_ipv6_only_is_found() {
+    let namespace = Namespace::new();
+    let holder = namespace.python("AF_INET6", "::", 8766);
+    let found = json(&namespace.coord(&["--json", "ports", "who", "8766"]), 0);
+    assert_eq!(found[0]["address"], "[::]:8766", "{found}");
+    assert_eq!(found[0]["processes"][0]["pid"], holder.0.id(), "{found}");
+}
+
+#[test]
+fn nobody_is_told_with_a_code_of_its_own() {
+    let namespace = Namespace::new();
+    let output = namespace.coord(&["ports", "who", "8766"]);
+    assert_eq!(output.status.code(), Some(5), "{output:?}");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("nobody listens on port 8766"), "{said}");
+}
+
+#[test]
+fn a_holder_in_another_namespace_is_nobody_here() {
+    let (here, there) = (Namespace::new(), Namespace::new());
+    let _holder = there.python("AF_INET", "0.0.0.0", 8766);
+    let output = here.coord(&["ports", "who", "8766"]);
+    assert_eq!(output.status.code(), Some(5), "{output:?}");
+    json(&there.coord(&["--json", "ports", "who", "8766"]), 0);
+}
+
+#[test]
+fn a_profile_is_checked_with_its_neighbours() {
+    let namespace = Namespace::new();
+    let words = ["--json", "ports", "check", "--profile", "staging"];
+    let free = json(&namespace.coord(&words), 0);
+    let free = free.as_array().unwrap();
+    assert!(free.iter().all(|it| it["holders"] == Value::Array(vec![])));
+    let ours: Vec<u64> = free
+        .iter()
+        .filter(|it| it["ours"] == true)
+        .map(|it| it["port"].as_u64().unwrap())
+        .collect();
+    assert_eq!(ours, [6381, 8767, 9092]);
+    // A neighbour's port is its own business.
+    let _exporter = namespace.python("AF_INET", "0.0.0.0", 9100);
+    json(&namespace.coord(&words), 0);
+    let holder = namespace.python("AF_INET", "127.0.0.1", 8767);
+    let taken = json(&namespace.coord(&words), 6);
+    let taken = taken.as_array().unwrap().iter();
+    let by: Vec<&Value> = taken
+        .filter(|it| it["ours"] == true)
+        .flat_map(|it| it["holders"].as_array().unwrap())
+        .collect();
+    assert_eq!(by.len(), 1);
+    assert_eq!(by[0]["processes"][0]["pid"], holder.0.id());
+}
+
+#[test]
+fn ports_that_are_none_are_refused() {
+    let namespace = Namespace::new();
+    for port in ["0", "65536", "abc", "-1", ""] {
+        let output = namespace.coord(&["ports", "who", port]);
+        assert_eq!(output.status.code(), Some(2), "{port}: {output:?}");
+    }
+}
