@@ -91,6 +91,16 @@ fn markdown_is_the_seeds_table() {
 }
 
 #[test]
+fn the_readme_has_the_table() {
+    let readme = include_str!("../README.md");
+    let table = table_markdown();
+    assert!(
+        readme.contains(&table),
+        "README.md lacks what `coord ports table --markdown` prints:\n{table}"
+    );
+}
+
+#[test]
 fn text_is_aligned_and_names_neighbours() {
     let text = table_text();
     let lines: Vec<&str> = text.lines().collect();

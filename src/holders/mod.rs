@@ -3,6 +3,7 @@
 //!
 //! It only looks. A socket in `TIME_WAIT` listens to nobody and is no holder.
 
+mod free;
 mod owners;
 mod tables;
 
@@ -12,6 +13,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use serde::Serialize;
+
+pub use free::is_free;
 
 /// Where the kernel shows its processes.
 pub const PROC: &str = "/proc";

@@ -93,6 +93,27 @@ fn a_profile_is_checked_with_its_neighbours() {
 }
 
 #[test]
+fn a_search_for_a_free_port_skips_what_is_held_on_any_address() {
+    let namespace = Namespace::new();
+    let _holders = [
+        namespace.python("AF_INET", "127.0.0.1", 3000),
+        namespace.python("AF_INET6", "::1", 3001),
+        namespace.python("AF_INET", "0.0.0.0", 3002),
+    ];
+    let words = ["--json", "ports", "free", "--from", "3000"];
+    let found = json(&namespace.coord(&words), 0);
+    assert_eq!(found["port"], 3003);
+    let few = namespace.coord(&["ports", "free", "--from", "3000", "--attempts", "3"]);
+    assert_eq!(few.status.code(), Some(5), "{few:?}");
+    // Production's port is taken: the next one is staging's, and no place to go.
+    let _holder = namespace.python("AF_INET", "127.0.0.1", 8766);
+    let none = namespace.coord(&["ports", "free", "--from", "8766"]);
+    assert_eq!(none.status.code(), Some(5), "{none:?}");
+    let last = namespace.coord(&["ports", "free", "--from", "65535"]);
+    assert_eq!(String::from_utf8_lossy(&last.stdout), "65535\n");
+}
+
+#[test]
 fn ports_that_are_none_are_refused() {
     let namespace = Namespace::new();
     for port in ["0", "65536", "abc", "-1", ""] {
