@@ -49,7 +49,7 @@ const ROOMS: &[Room] = &[
         4,
         &[
             "clock", "config", "driver", "engine", "holders", "http", "journal", "metrics",
-            "ports", "protocol", "ws",
+            "ports", "probe", "protocol", "ws",
         ],
     ),
     room(

@@ -9,9 +9,12 @@ use tokio::net::{TcpListener, TcpSocket, lookup_host};
 
 use crate::config::{Endpoint, Host};
 use crate::holders;
+use crate::probe::{self, Target};
 
 /// Connections that wait to be accepted.
 const BACKLOG: u32 = 1024;
+/// How long whoever has a port may take to say whether it is a coordinator.
+const ASKED_MS_MAX: u64 = 500;
 
 /// Why a port could not be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -67,7 +70,30 @@ pub(super) async fn bind(
     service: &'static str,
 ) -> Result<TcpListener, ListenError> {
     let address = resolve(endpoint, service).await?;
-    listen(address).map_err(|source| refusal(service, endpoint.to_string(), address, source))
+    let source = match listen(address) {
+        Ok(listener) => return Ok(listener),
+        Err(source) => source,
+    };
+    let mut refused = refusal(service, endpoint.to_string(), address, source);
+    if let ListenError::Taken { holder, .. } = &mut refused
+        && let Some(coordinator) = coordinator_at(endpoint).await
+    {
+        holder.push_str(&coordinator);
+    }
+    Err(refused)
+}
+
+/// Whether a coordinator answers at an endpoint, and which, as words that follow its process.
+async fn coordinator_at(endpoint: &Endpoint) -> Option<String> {
+    let target = Target {
+        endpoint: endpoint.clone(),
+        tls: None,
+    };
+    let identity = probe::coordinator(&target, ASKED_MS_MAX).await?;
+    Some(format!(
+        ", which is the coordinator {} of the {} environment, coord {}",
+        identity.node, identity.environment, identity.version
+    ))
 }
 
 /// Who is in the way of listening on an address, as far as the kernel tells.

@@ -138,6 +138,18 @@ pub async fn websocket(target: &Target, credentials: &Credentials, expected: &Ex
     .await
 }
 
+/// Which coordinator has the agents' port, asked of its health page alone; `None` when it is no
+/// coordinator, hides behind TLS, or does not say so within `time_ms_max`.
+pub async fn coordinator(target: &Target, time_ms_max: u64) -> Option<Identity> {
+    let target = reachable(target);
+    let asked = async {
+        let stream = link::open(&target).await.ok()?;
+        websocket::identity(stream, &target).await.ok()
+    };
+    let answered = tokio::time::timeout(Duration::from_millis(time_ms_max), asked).await;
+    answered.ok().flatten()
+}
+
 /// The page that Prometheus scrapes.
 pub async fn metrics(target: &Target, path: &str, expected: &Expected) -> Finding {
     let target = reachable(target);

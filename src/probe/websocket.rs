@@ -94,6 +94,11 @@ pub(super) async fn speak(
     })
 }
 
+/// Who the health page says is there.
+pub(super) async fn identity(stream: Stream, target: &Target) -> Result<Identity, Failure> {
+    Ok(identity_of(&page(stream, target).await?))
+}
+
 async fn page(stream: Stream, target: &Target) -> Result<Page, Failure> {
     let answer = http::get(stream, &target.endpoint.to_string(), HEALTH_PATH).await?;
     let stranger = || {

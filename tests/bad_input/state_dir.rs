@@ -30,12 +30,22 @@ async fn a_port_that_is_taken() {
         .variable("WEBSOCKET_PORT", first.port())
         .run_to_end()
         .await;
-    second.check(78, &[&first.port().to_string(), "taken", "WebSocket"]);
+    let holder = format!("process {}", first.pid());
+    let words = [
+        &first.port().to_string(),
+        "taken",
+        "WebSocket",
+        &holder,
+        "which is the coordinator",
+        "of the testing environment",
+    ];
+    second.check(78, &words);
     let third = Start::new()
         .variable("METRICS_PORT", first.port())
         .run_to_end()
         .await;
-    third.check(78, &[&first.port().to_string(), "taken", "metrics"]);
+    let words = [&first.port().to_string(), "taken", "metrics", &holder];
+    third.check(78, &words);
     first.operator().await.check_alive().await;
 }
 
