@@ -10,9 +10,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
+use crate::build_info::VERSION;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::driver::DriverLimits;
@@ -35,9 +37,6 @@ use crate::ws::{self, Admitted, SocketOptions};
 use operator::OperatorError;
 
 pub use listen::ListenError;
-
-/// The version of this build.
-pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// A command in the journal can be a little larger than the request it came from.
 const RECORD_HEADROOM_BYTES: usize = 64 * 1024;
@@ -93,12 +92,30 @@ pub fn run(config: &Config, out: &mut dyn Write) -> Result<(), AppError> {
         .enable_all()
         .build()
         .map_err(started("the runtime"))?;
-    runtime.block_on(serve(config, out))
+    runtime.block_on(async {
+        let listeners = Listeners {
+            websocket: listen::bind(&config.websocket.endpoint, "WebSocket").await?,
+            metrics: listen::bind(&config.metrics.endpoint, "metrics").await?,
+        };
+        serve(config, listeners, out, signalled()).await
+    })
 }
 
-async fn serve(config: &Config, out: &mut dyn Write) -> Result<(), AppError> {
-    let websocket = listen::bind(&config.websocket.endpoint, "WebSocket").await?;
-    let metrics_listener = listen::bind(&config.metrics.endpoint, "metrics").await?;
+/// The sockets that a coordinator listens on.
+#[derive(Debug)]
+pub struct Listeners {
+    pub websocket: TcpListener,
+    pub metrics: TcpListener,
+}
+
+/// Runs a coordinator on sockets that are bound already, within the caller's runtime, until `stop`
+/// is ready; then it drains.
+pub async fn serve(
+    config: &Config,
+    listeners: Listeners,
+    out: &mut dyn Write,
+    stop: impl Future<Output = Result<(), AppError>>,
+) -> Result<(), AppError> {
     let clock = Clock::start();
     let metrics = Metrics::new(&[
         ("version", VERSION),
@@ -141,7 +158,7 @@ async fn serve(config: &Config, out: &mut dyn Write) -> Result<(), AppError> {
         )?),
         None => None,
     };
-    let (stop, stopping) = watch::channel(false);
+    let (close, closing) = watch::channel(false);
     let refused = {
         let metrics = metrics.clone();
         move |reason: &'static str| {
@@ -168,16 +185,16 @@ async fn serve(config: &Config, out: &mut dyn Write) -> Result<(), AppError> {
     let gauges = gauges::source(driver.clone(), metrics);
     let metrics_routes = http::metrics::routes(config.metrics.path.as_str(), gauges);
     tokio::spawn(http::serve(
-        websocket,
+        listeners.websocket,
         named(routes),
         front,
-        stopping.clone(),
+        closing.clone(),
     ));
     tokio::spawn(http::serve(
-        metrics_listener,
+        listeners.metrics,
         named(metrics_routes),
         scrapes,
-        stopping,
+        closing,
     ));
     greet(
         config,
@@ -185,11 +202,11 @@ async fn serve(config: &Config, out: &mut dyn Write) -> Result<(), AppError> {
         &operator.token_file,
         out,
     );
-    wait_and_drain(&driver, &stop).await
+    wait_and_drain(&driver, stop, &close).await
 }
 
-/// Waits for a signal or a failure; a signal drains, so that no request is left without an answer.
-async fn wait_and_drain(driver: &Driver, stop: &watch::Sender<bool>) -> Result<(), AppError> {
+/// The system's wish that this process ends.
+async fn signalled() -> Result<(), AppError> {
     let handler = |kind| {
         signal(kind).map_err(|source| AppError::Start {
             what: "the signal handlers",
@@ -198,17 +215,29 @@ async fn wait_and_drain(driver: &Driver, stop: &watch::Sender<bool>) -> Result<(
     };
     let mut terminate = handler(SignalKind::terminate())?;
     let mut interrupt = handler(SignalKind::interrupt())?;
-    let mut failure = driver.failure();
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+/// Waits for the wish to stop or a failure; a stop drains, so that no request is left without an answer.
+async fn wait_and_drain(
+    driver: &Driver,
+    stop: impl Future<Output = Result<(), AppError>>,
+    close: &watch::Sender<bool>,
+) -> Result<(), AppError> {
+    let mut failure = driver.failure();
+    tokio::select! {
+        stopped = stop => stopped?,
         failed = failure.wait_for(Option::is_some) => {
             let text = failed.ok().and_then(|text| text.clone()).unwrap_or_default();
             return Err(AppError::JournalFailed(text));
         }
     }
     tracing::info!("stopping: what is under way is finished first");
-    stop.send_replace(true);
+    close.send_replace(true);
     driver.drain();
     let drained = async {
         driver.settled().await;

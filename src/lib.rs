@@ -1,6 +1,7 @@
 //! `cli-coordinator`: the place on an edge gateway where command-line AI agents work together.
 
 pub mod app;
+pub mod build_info;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -17,6 +17,7 @@ mod lease;
 mod lease_run;
 mod message;
 mod output;
+pub mod panics;
 pub mod ports;
 mod project;
 pub mod protocol;
@@ -33,6 +34,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser};
 
+use crate::build_info::LONG_VERSION;
 use crate::config::{Environment, Invoker};
 pub use duration::Millis;
 pub use error::CliError;
@@ -48,6 +50,7 @@ const TTL_DEFAULT: &str = "10m";
 #[command(
     name = "coord",
     version,
+    long_version = LONG_VERSION,
     max_term_width = 100,
     subcommand_required = true
 )]

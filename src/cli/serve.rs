@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use tracing::level_filters::LevelFilter;
 
 use super::config::ConfigFlags;
+use super::panics;
 use crate::app::{self, AppError};
 use crate::config::{Config, Environment, Flags, Invoker, LogConfig, LogFormat, LogLevel};
 
@@ -40,6 +41,7 @@ pub(super) fn run(
         }
     };
     start_log(config.log);
+    panics::report_to_log();
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
@@ -101,7 +103,7 @@ fn chain(error: &dyn std::error::Error) -> String {
 }
 
 /// The log goes to stderr, so that stdout stays for what was asked for.
-fn start_log(config: LogConfig) {
+pub fn start_log(config: LogConfig) {
     let level = match config.level {
         LogLevel::Off => LevelFilter::OFF,
         LogLevel::Error => LevelFilter::ERROR,
