@@ -55,6 +55,18 @@ impl Host {
         matches!(self, Self::Address(address) if address.to_canonical().is_unspecified())
     }
 
+    /// How programs of this machine address it: "all addresses" is loopback for them.
+    #[must_use]
+    pub fn from_here(&self) -> Self {
+        match self {
+            Self::Address(address) if self.is_wildcard() && address.is_ipv6() => {
+                Self::Address(IpAddr::V6(Ipv6Addr::LOCALHOST))
+            }
+            Self::Address(_) if self.is_wildcard() => Self::LOOPBACK,
+            other => other.clone(),
+        }
+    }
+
     /// As it stands in a URL: IPv6 addresses in brackets.
     pub fn in_url(&self) -> String {
         match self {
@@ -105,6 +117,25 @@ impl FromStr for AllowedHost {
         Ok(Self {
             host: host.parse()?,
             port: port.map(port_in).transpose()?,
+        })
+    }
+}
+
+impl FromStr for Endpoint {
+    type Err = Misfit;
+
+    /// `host:port`, IPv6 addresses in brackets.
+    fn from_str(text: &str) -> Result<Self, Misfit> {
+        let (host, port) = split_port(text);
+        let missing = || {
+            Misfit::new(
+                format!("{} names no port", quoted(text)),
+                "write host:port, as in 127.0.0.1:8768 or [::1]:8768",
+            )
+        };
+        Ok(Self {
+            host: host.parse()?,
+            port: port_in(port.ok_or_else(missing)?)?,
         })
     }
 }

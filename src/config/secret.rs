@@ -19,7 +19,10 @@ const MODE_OTHERS_READ: u32 = 0o004;
 
 /// A password or a token. No way of printing it prints it.
 #[derive(Clone)]
-pub struct Secret(Box<str>);
+pub struct Secret {
+    text: Box<str>,
+    file: Option<Box<Path>>,
+}
 
 /// What a file held, and whether anybody on the machine can read it.
 pub(super) struct SecretFile {
@@ -29,12 +32,20 @@ pub(super) struct SecretFile {
 
 impl Secret {
     pub fn new(text: impl Into<Box<str>>) -> Self {
-        Self(text.into())
+        Self {
+            text: text.into(),
+            file: None,
+        }
     }
 
     /// The secret itself: only for handing it to whoever asks for it.
     pub fn expose(&self) -> &str {
-        &self.0
+        &self.text
+    }
+
+    /// The file that held it alone, if it was read from one. That is no secret.
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
     }
 }
 
@@ -59,7 +70,10 @@ pub(super) fn read(path: &Path) -> io::Result<SecretFile> {
         return Err(io::Error::other("it is empty"));
     }
     Ok(SecretFile {
-        secret: Secret::new(line),
+        secret: Secret {
+            text: line.into(),
+            file: Some(path.into()),
+        },
         world_readable: is_world_readable(metadata.mode()),
     })
 }

@@ -21,7 +21,7 @@ use rustls::ClientConfig;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use crate::config::{Endpoint, Host, RedisConfig, Secret};
+use crate::config::{Endpoint, RedisConfig, Secret};
 use crate::ports::{Profile, Service};
 use link::Stream;
 
@@ -236,16 +236,7 @@ impl fmt::Display for Identity {
 /// Nobody can connect to "all addresses"; whoever listens on all listens on loopback too.
 pub fn reachable(target: &Target) -> Target {
     let mut target = target.clone();
-    if let Host::Address(address) = &target.endpoint.host
-        && target.endpoint.host.is_wildcard()
-    {
-        let loopback = if address.is_ipv6() {
-            std::net::Ipv6Addr::LOCALHOST.into()
-        } else {
-            std::net::Ipv4Addr::LOCALHOST.into()
-        };
-        target.endpoint.host = Host::Address(loopback);
-    }
+    target.endpoint.host = target.endpoint.host.from_here();
     target
 }
 
