@@ -16,4 +16,5 @@ pub mod planted;
 pub mod ports;
 pub mod probe;
 pub mod protocol;
+pub mod render;
 pub mod ws;

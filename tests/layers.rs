@@ -31,6 +31,7 @@ const ROOMS: &[Room] = &[
     room("config", 2, &["engine", "ports"]),
     room("protocol", 1, &["engine"]),
     room("journal", 2, &["engine"]),
+    room("render", 2, &["config", "ports"]),
     room("metrics", 2, &["protocol"]),
     // The clock reads in the driver's moments, and the driver's shell holds the clock.
     room("clock", 2, &["driver"]),
@@ -78,6 +79,7 @@ const ROOMS: &[Room] = &[
             "ports",
             "probe",
             "protocol",
+            "render",
         ],
     ),
     room("main", 6, &["cli", "config"]),
@@ -101,7 +103,7 @@ const WORDS: &[(&str, &[&str], &str)] = &[
 ];
 
 /// Rooms and files without IO, clock, randomness or an order that depends on a hash.
-const PURE: &[&str] = &["engine/", "protocol/", "ports/", "ports.rs"];
+const PURE: &[&str] = &["engine/", "protocol/", "ports/", "ports.rs", "render/"];
 const IMPURE_WORDS: &[&str] = &[
     "tokio",
     "axum",

@@ -10,6 +10,7 @@ use super::client::ClientError;
 use super::exit::Exit;
 use super::journal::JournalCommandError;
 use crate::config::ConfigErrors;
+use crate::render::RenderError;
 
 /// Why a command could not do its work.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +21,8 @@ pub enum CliError {
     Client(#[from] ClientError),
     #[error(transparent)]
     Journal(#[from] JournalCommandError),
+    #[error(transparent)]
+    Render(#[from] RenderError),
     #[error("the output could not be written")]
     Output(#[from] io::Error),
     #[error("cannot {what}")]
@@ -66,6 +69,7 @@ impl CliError {
         match self {
             Self::Config(_)
             | Self::Usage { .. }
+            | Self::Render(_)
             | Self::Input { .. }
             | Self::Journal(JournalCommandError::Config(_)) => Exit::Usage,
             Self::Client(error) => error.exit(),
@@ -88,6 +92,7 @@ impl CliError {
     pub fn next_step(&self) -> Option<String> {
         match self {
             Self::Client(error) => error.next_step(),
+            Self::Render(error) => Some(error.next.clone()),
             Self::Usage { next, .. } => Some((*next).to_owned()),
             _ => None,
         }

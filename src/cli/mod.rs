@@ -21,12 +21,14 @@ pub mod panics;
 pub mod ports;
 mod project;
 pub mod protocol;
+pub mod render;
 pub mod serve;
 mod server;
 mod shell;
 mod table;
 mod task;
 mod token;
+mod write_file;
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
@@ -144,6 +146,9 @@ enum Command {
     /// Looks at ports
     #[command(subcommand)]
     Ports(ports::PortsCommand),
+    /// Makes what has to stay in step with the ports, from the configuration
+    #[command(subcommand)]
+    Render(render::RenderCommand),
     /// Prints the whole interface as an OpenRPC document, or as a page to read
     Protocol(protocol::ProtocolArgs),
     /// Prints completions for a shell
@@ -211,6 +216,7 @@ fn dispatch(command: Command, shell: &mut Shell<'_>) -> Result<ExitCode, CliErro
         }
         Command::Journal(command) => return Ok(journal::run(&command, environment, out.sink())?),
         Command::Ports(command) => return ports::run(&command, out),
+        Command::Render(command) => render::run(command, environment, out)?,
         Command::Protocol(args) => protocol::run(&args, out)?,
         Command::Completions { shell } => generate::completions(shell, out)?,
         Command::Man(args) => generate::man(&args, out)?,
@@ -243,6 +249,7 @@ fn call(command: Command, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
             | Command::Journal(_)
             | Command::Config(_)
             | Command::Ports(_)
+            | Command::Render(_)
             | Command::Protocol(_)
             | Command::Completions { .. }
             | Command::Man(_) => Ok(Exit::Ok),
