@@ -18,7 +18,10 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-pub use choice::{TestPorts, candidates_above, candidates_for_key, candidates_in_profile};
+pub use choice::{
+    TestPorts, candidates_above, candidates_for_key, candidates_in_pool, candidates_in_profile,
+    spans_of_pool,
+};
 pub use fingerprint::{PortFingerprint, PortPlan};
 pub use neighbours::{NEIGHBOURS, Neighbour, neighbour};
 pub use number::{PORT_UNPRIVILEGED_MIN, Port, PortError, PortRange, PortRangeError};

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use cli_coordinator::ports::{
     NEIGHBOURS, Port, PortRange, Profile, Service, TestPorts, candidates_above, candidates_for_key,
-    candidates_in_profile, neighbour, owner, table_json, table_markdown, table_text,
+    candidates_in_pool, candidates_in_profile, neighbour, owner, spans_of_pool, table_json,
+    table_markdown, table_text,
 };
 use proptest::prelude::*;
 
@@ -222,6 +223,21 @@ proptest! {
         prop_assert!(owned(ports.redis, Service::Redis));
         prop_assert!(owned(ports.websocket, Service::WebSocket));
         prop_assert!(owned(ports.metrics, Service::Metrics));
+    }
+
+    #[test]
+    fn a_pool_gives_nothing_that_has_an_owner(
+        key in ".*", first in 6_000_u16..=9_500, count in 1_u16..=3_000,
+    ) {
+        let pool = PortRange::new(port(first), port(first + count - 1)).expect("in order");
+        let found: BTreeSet<Port> = candidates_in_pool(pool, &key).collect();
+        let free = |port: &Port| owner(*port).is_none() && neighbour(*port).is_none();
+        let expected: BTreeSet<Port> = pool.iter().filter(free).collect();
+        prop_assert_eq!(&found, &expected);
+        let spans = spans_of_pool(pool);
+        prop_assert!(spans.windows(2).all(|two| two[0].last().above(1) < Some(two[1].first())));
+        let spanned: BTreeSet<Port> = spans.iter().flat_map(|span| span.iter()).collect();
+        prop_assert_eq!(spanned, expected);
     }
 
     #[test]

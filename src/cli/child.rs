@@ -18,6 +18,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::error::CliError;
 use super::exit::Exit;
+use super::output::note;
 
 /// How long a command has to end after TERM, before KILL; as long as the resources of a holder that
 /// was lost stay closed to others.
@@ -163,6 +164,31 @@ impl Running {
             kill(self.pid, signal)
         };
     }
+}
+
+/// Runs a command to its end, passing signals on. When what it needs is `lost` it is stopped, and
+/// that is the error.
+pub(super) async fn run_while(
+    command: Command,
+    kill_after: Duration,
+    signals: &mut Signals,
+    lost: impl Future<Output = CliError>,
+) -> Result<Exit, CliError> {
+    let mut running = Running::start(command, !at_terminal(), kill_after)?;
+    tokio::pin!(lost);
+    let mut gone = None;
+    let status = loop {
+        tokio::select! {
+            status = running.wait() => break status?,
+            signal = signals.next() => running.pass_on(signal),
+            why = &mut lost, if gone.is_none() => {
+                note(format_args!("{}; stopping the command", why.summary()));
+                running.stop();
+                gone = Some(why);
+            }
+        }
+    };
+    gone.map_or(Ok(exit_of(status)), Err)
 }
 
 /// The exit code as a shell would give it.

@@ -73,7 +73,7 @@ impl Exit {
         write_row(
             &mut text,
             "other",
-            "That of the command that `task work --once` or `lease run` ran; 128 and the signal's number if one ended it.",
+            "That of the command that `task work --once`, `lease run` or `ports run` ran; 128 and the signal's number if one ended it.",
         );
         text
     }

@@ -4,13 +4,13 @@ use std::ffi::OsString;
 
 use nix::sys::signal::Signal;
 
-use super::child::{self, Running, Signals, at_terminal};
+use super::child::{self, Signals};
 use super::client::{Client, ClientError, Notice, Reply};
 use super::duration::Millis;
 use super::error::CliError;
 use super::exit::Exit;
 use super::lease::{HoldArgs, acquire_with, timed_out};
-use super::output::{Output, note};
+use super::output::Output;
 use super::shell::Shell;
 use super::table::{joined, one_line};
 use crate::engine::ids::AgentKind;
@@ -137,36 +137,20 @@ async fn hold(
     // A pool is replaced by the port it gave, which the command has to learn.
     command.env("COORD_RESOURCES", joined(&lease.resources));
     let kill_after = args.session.kill_after.duration();
-    let mut running = Running::start(command, !at_terminal(), kill_after)?;
-    let watch = watch(client, lease);
-    tokio::pin!(watch);
-    let mut lost = None;
-    let status = loop {
-        tokio::select! {
-            status = running.wait() => break status?,
-            signal = signals.next() => running.pass_on(signal),
-            why = &mut watch, if lost.is_none() => {
-                note(format_args!("lease {}: {}; stopping the command", lease.lease, why.summary()));
-                running.stop();
-                lost = Some(why);
-            }
-        }
-    };
-    lost.map_or(Ok(child::exit_of(status)), Err)
+    let lost = watch(client, std::slice::from_ref(lease));
+    child::run_while(command, kill_after, signals, lost).await
 }
 
-/// Returns when the lease is lost, with why.
-async fn watch(client: &mut Client, lease: &LeaseAcquireResult) -> CliError {
+/// Returns when one of the leases is lost, with why.
+pub(super) async fn watch(client: &mut Client, leases: &[LeaseAcquireResult]) -> CliError {
     loop {
         let gone = match client.notice().await {
-            Ok(Notice::LeaseLost(lost)) if lost.lease == lease.lease => {
-                let reason = one_line(&lost.reason);
-                Some(CliError::unmet(
-                    Exit::StaleFence,
-                    format!("the lease is lost: {reason}"),
-                ))
+            Ok(Notice::LeaseLost(lost)) if leases.iter().any(|it| it.lease == lost.lease) => {
+                let (lease, reason) = (lost.lease, one_line(&lost.reason));
+                let what = format!("the lease is lost: lease {lease}: {reason}");
+                Some(CliError::unmet(Exit::StaleFence, what))
             }
-            Ok(Notice::Resumed) => check(client, lease).await,
+            Ok(Notice::Resumed) => check_all(client, leases).await,
             Ok(_) => None,
             Err(error) => Some(error.into()),
         };
@@ -174,6 +158,16 @@ async fn watch(client: &mut Client, lease: &LeaseAcquireResult) -> CliError {
             return gone;
         }
     }
+}
+
+async fn check_all(client: &mut Client, leases: &[LeaseAcquireResult]) -> Option<CliError> {
+    for lease in leases {
+        let gone = check(client, lease).await;
+        if gone.is_some() {
+            return gone;
+        }
+    }
+    None
 }
 
 /// While the connection was lost, so may have been the lease, with nobody there to be told.

@@ -143,7 +143,7 @@ enum Command {
     /// Looks at the configuration without starting anything
     #[command(subcommand)]
     Config(config::ConfigCommand),
-    /// Looks at ports
+    /// Looks at ports, frees them, takes them
     #[command(subcommand)]
     Ports(ports::PortsCommand),
     /// Makes what has to stay in step with the ports, from the configuration
@@ -215,7 +215,6 @@ fn dispatch(command: Command, shell: &mut Shell<'_>) -> Result<ExitCode, CliErro
             return Ok(journal::restore(&command, environment, out.sink())?);
         }
         Command::Journal(command) => return Ok(journal::run(&command, environment, out.sink())?),
-        Command::Ports(command) => return ports::run(&command, out),
         Command::Render(command) => render::run(command, environment, out)?,
         Command::Protocol(args) => protocol::run(&args, out)?,
         Command::Completions { shell } => generate::completions(shell, out)?,
@@ -225,7 +224,7 @@ fn dispatch(command: Command, shell: &mut Shell<'_>) -> Result<ExitCode, CliErro
     Ok(ExitCode::SUCCESS)
 }
 
-/// The commands that talk to a coordinator.
+/// The commands that talk to a coordinator, or wait for something.
 fn call(command: Command, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
     let mut builder = tokio::runtime::Builder::new_current_thread();
     let runtime = builder.enable_all().build()?;
@@ -233,6 +232,7 @@ fn call(command: Command, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
         match command {
             Command::Status => server::status(shell).await,
             Command::Ping => server::ping(shell).await,
+            Command::Ports(command) => ports::run(command, shell).await,
             Command::Health(args) => health::run(args, shell).await,
             Command::Token(command) => token::run(command, shell).await,
             Command::Project(command) => project::run(command, shell).await,
@@ -248,7 +248,6 @@ fn call(command: Command, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
             | Command::Restore(_)
             | Command::Journal(_)
             | Command::Config(_)
-            | Command::Ports(_)
             | Command::Render(_)
             | Command::Protocol(_)
             | Command::Completions { .. }

@@ -82,6 +82,12 @@ impl Shell<'_> {
         Ok(Client::connect(Target::new(config)?).await?)
     }
 
+    /// Whether this user has a token for the coordinator that flags, environment and file name.
+    pub(super) fn has_token(&self) -> Result<bool, CliError> {
+        let config = ClientConfig::load(&self.connection.flags()?, self.environment)?;
+        Ok(config.token.is_some())
+    }
+
     /// One call on a connection of its own.
     pub(super) async fn call<R: DeserializeOwned>(
         &self,

@@ -2,6 +2,7 @@
 //! thing stands there; what it means is for `parsed`.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -75,6 +76,8 @@ pub(super) struct RawValue {
 #[derive(Debug, Default)]
 pub(super) struct RawConfig {
     values: BTreeMap<&'static str, RawValue>,
+    /// The values of the other sources.
+    overridden: BTreeMap<&'static str, Vec<RawValue>>,
 }
 
 /// What was read, and what was noticed while reading.
@@ -120,6 +123,11 @@ impl Source {
 impl RawConfig {
     pub(super) fn value(&self, spec: &Spec) -> Option<&RawValue> {
         self.values.get(spec.key)
+    }
+
+    /// What would hold if it were not for [`Self::value`], in the order of the sources.
+    pub(super) fn overridden(&self, spec: &Spec) -> &[RawValue] {
+        self.overridden.get(spec.key).map_or(&[], Vec::as_slice)
     }
 }
 
@@ -174,9 +182,12 @@ pub(super) fn gather(
             }
         }
     }
-    // Later ones are overwritten by earlier ones.
-    for source in sources.into_iter().rev() {
-        gathered.raw.values.extend(source);
+    for (key, value) in sources.into_iter().flatten() {
+        let raw = &mut gathered.raw;
+        match raw.values.entry(key) {
+            Entry::Vacant(place) => drop(place.insert(value)),
+            Entry::Occupied(_) => raw.overridden.entry(key).or_default().push(value),
+        }
     }
     gathered
 }

@@ -37,15 +37,21 @@ impl Reader {
         Ok((self.origins, self.warnings))
     }
 
-    /// A setting that may be absent.
+    /// A setting that may be absent. What a source with more say overrides has to be right too:
+    /// or taking that away would be what breaks the next start.
     pub(super) fn optional<T: Serialize>(
         &mut self,
         spec: &'static Spec,
-        read: impl FnOnce(&Given) -> Result<T, Misfit>,
+        read: impl Fn(&Given) -> Result<T, Misfit>,
     ) -> Option<T> {
         let value = self.raw.value(spec)?;
         let source = value.source.clone();
-        match read(&value.given) {
+        let effective = read(&value.given);
+        let overridden = self.raw.overridden(spec).iter();
+        let wrong: Vec<(Source, Misfit)> = overridden
+            .filter_map(|value| Some((value.source.clone(), read(&value.given).err()?)))
+            .collect();
+        let meant = match effective {
             Ok(meant) => {
                 self.origins.note(spec, source, &meant);
                 Some(meant)
@@ -54,7 +60,11 @@ impl Reader {
                 self.problem(spec, source, misfit);
                 None
             }
+        };
+        for (source, misfit) in wrong {
+            self.problem(spec, source, misfit);
         }
+        meant
     }
 
     /// A setting with a default, and where that comes from.
@@ -63,7 +73,7 @@ impl Reader {
         spec: &'static Spec,
         default: T,
         default_source: Source,
-        read: impl FnOnce(&Given) -> Result<T, Misfit>,
+        read: impl Fn(&Given) -> Result<T, Misfit>,
     ) -> T {
         self.optional(spec, read).unwrap_or_else(|| {
             self.origins.note(spec, default_source, &default);
@@ -122,7 +132,9 @@ impl Reader {
         };
         self.optional(spec, |given| {
             let path = PathBuf::from(value::text(given)?);
-            Ok(folder.map_or_else(|| path.clone(), |folder| folder.join(&path)))
+            Ok(folder
+                .as_ref()
+                .map_or_else(|| path.clone(), |folder| folder.join(&path)))
         })
     }
 

@@ -107,7 +107,7 @@ impl Parts<'_> {
         &mut self,
         spec: &'static Spec,
         of_url: Option<T>,
-        read: impl FnOnce(&Given) -> Result<T, Misfit>,
+        read: impl Fn(&Given) -> Result<T, Misfit>,
     ) -> Option<T> {
         let given = self.reader.given_by(spec).cloned();
         let Some(of_url) = of_url else {

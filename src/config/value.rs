@@ -9,7 +9,7 @@ use super::problem::{Misfit, quoted};
 use super::raw::Given;
 use super::secret::Secret;
 use super::suggest;
-use crate::ports::{Port, PortError};
+use crate::ports::{Port, PortError, PortRange, PortRangeError};
 
 pub(super) fn text(given: &Given) -> Result<&str, Misfit> {
     match given {
@@ -48,6 +48,7 @@ pub(super) fn boolean(given: &Given) -> Result<bool, Misfit> {
 pub(super) fn port(given: &Given) -> Result<Port, Misfit> {
     let wrong = |what| Misfit::new(what, "use a port from 1 to 65535");
     match given {
+        Given::Word(text) | Given::Text(text) if text.contains('-') => Err(range(text)),
         Given::Word(text) => text
             .parse()
             .map_err(|error: PortError| wrong(brief(&error, text))),
@@ -57,6 +58,22 @@ pub(super) fn port(given: &Given) -> Result<Port, Misfit> {
             .and_then(Port::new)
             .ok_or_else(|| wrong(not_within(*number, "a port"))),
         other => Err(no_number(other)),
+    }
+}
+
+/// A service has one port, and somebody wrote two.
+fn range(text: &str) -> Misfit {
+    let right = "use a port from 1 to 65535; `coord ports run` chooses one of a range";
+    match text.parse::<PortRange>() {
+        Ok(range) => Misfit::new(format!("{range} is a range, not a port"), right),
+        Err(error @ PortRangeError::Reversed { .. }) => {
+            let what = format!("it is a range, not a port, and {error}");
+            Misfit::new(what, right)
+        }
+        Err(PortRangeError::Port(_)) => {
+            let what = format!("{} is not a port number", quoted(text));
+            Misfit::new(what, "use a port from 1 to 65535")
+        }
     }
 }
 

@@ -43,13 +43,13 @@ pub(super) fn user_name(id: u32) -> Option<String> {
         .map(|user| user.name)
 }
 
-fn processes(proc: &Path) -> impl Iterator<Item = u32> {
+pub(super) fn processes(proc: &Path) -> impl Iterator<Item = u32> {
     let entries = fs::read_dir(proc).into_iter().flatten().flatten();
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
 /// The inodes of a process' open sockets; none when it has ended, or may not be looked into.
-fn sockets(process: &Path) -> Vec<u64> {
+pub(super) fn sockets(process: &Path) -> Vec<u64> {
     let entries = fs::read_dir(process.join("fd")).into_iter().flatten();
     let links = entries
         .flatten()
@@ -62,16 +62,25 @@ fn sockets(process: &Path) -> Vec<u64> {
         .collect()
 }
 
-fn process(proc: &Path, pid: u32) -> Process {
+pub(super) fn process(proc: &Path, pid: u32) -> Process {
     let folder = proc.join(pid.to_string());
     let group = text(&folder.join("cgroup"));
     Process {
         pid,
+        user_id: user_id(&text(&folder.join("status"))),
         program: printable(text(&folder.join("comm")).trim_end()),
         command: command(&text(&folder.join("cmdline"))),
         unit: unit(&group),
+        unit_is_users: group.contains("/user@"),
         container: container(&group),
     }
+}
+
+/// The effective user of a process' `status`; nobody's number when it has ended.
+fn user_id(status: &str) -> u32 {
+    let line = status.lines().find_map(|line| line.strip_prefix("Uid:"));
+    let effective = line.and_then(|ids| ids.split_ascii_whitespace().nth(1));
+    effective.and_then(|id| id.parse().ok()).unwrap_or(u32::MAX)
 }
 
 /// The beginning of a file; empty when it is gone, as that of a process that ended is.
@@ -130,6 +139,12 @@ mod tests {
         let user = "0::/user.slice/user-1000.slice/user@1000.service/app.slice/coord.service\n";
         assert_eq!(unit(user).as_deref(), Some("coord.service"));
         assert_eq!(unit("0::/\n"), None);
+    }
+
+    #[test]
+    fn the_user_that_counts_is_the_effective_one() {
+        assert_eq!(user_id("Name:\tx\nUid:\t1000\t0\t0\t0\n"), 0);
+        assert_eq!(user_id(""), u32::MAX);
     }
 
     #[test]

@@ -17,11 +17,11 @@ pub(super) struct Listening {
     pub(super) inode: u64,
 }
 
-/// All listening sockets of this network namespace; a kernel without IPv6 has no table of it.
-pub(super) fn listening(proc: &Path) -> io::Result<Vec<Listening>> {
-    let own = proc.join("self/net");
-    let mut found = table(&fs::read_to_string(own.join("tcp"))?);
-    match fs::read_to_string(own.join("tcp6")) {
+/// All listening sockets of one network namespace, whose tables lie in the folder `net` of each of
+/// its processes; a kernel without IPv6 has no table of it.
+pub(super) fn listening(net: &Path) -> io::Result<Vec<Listening>> {
+    let mut found = table(&fs::read_to_string(net.join("tcp"))?);
+    match fs::read_to_string(net.join("tcp6")) {
         Ok(text) => found.extend(table(&text)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(error),

@@ -54,6 +54,24 @@ pub fn candidates_for_key(range: PortRange, key: &str) -> impl Iterator<Item = P
     range.round_from(u16::try_from(start).expect("a remainder by a u16 is a u16"))
 }
 
+/// The ports of a pool that a holder of this key tries, in its order: those of no profile and of no
+/// well-known neighbour.
+pub fn candidates_in_pool(pool: PortRange, key: &str) -> impl Iterator<Item = Port> + use<> {
+    candidates_for_key(pool, key).filter(|port| is_nobodys(*port))
+}
+
+/// The same ports as ranges, ascending.
+pub fn spans_of_pool(pool: PortRange) -> Vec<PortRange> {
+    let mut spans: Vec<PortRange> = Vec::new();
+    for port in pool.iter().filter(|port| is_nobodys(*port)) {
+        match spans.last_mut() {
+            Some(span) if span.last().above(1) == Some(port) => *span = span.up_to(port),
+            _ => spans.push(PortRange::single(port)),
+        }
+    }
+    spans
+}
+
 /// FNV-1a, 64 bits, its upper half folded into the lower one, because the low bits alone, which a
 /// remainder by 8 would take, depend on the low bits of the input alone.
 fn hash(key: &str) -> u64 {

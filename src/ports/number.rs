@@ -76,6 +76,21 @@ impl PortRange {
         Ok(Self { first, last })
     }
 
+    pub(super) const fn single(port: Port) -> Self {
+        Self {
+            first: port,
+            last: port,
+        }
+    }
+
+    /// The same range, but up to `last`, which is not below its first port.
+    pub(super) fn up_to(self, last: Port) -> Self {
+        Self {
+            first: self.first,
+            last: last.max(self.first),
+        }
+    }
+
     pub(super) const fn known(first: u16, last: u16) -> Self {
         assert!(first <= last, "the port table holds a reversed range");
         Self {

@@ -12,6 +12,8 @@ pub(crate) struct Namespace {
     keeper: Child,
     /// The keeper ends when this is closed.
     stdin: Option<ChildStdin>,
+    /// How a process enters it.
+    enter: &'static [&'static str],
     folder: TempDir,
 }
 
@@ -22,8 +24,21 @@ pub(crate) struct Program(pub(crate) Child);
 impl Namespace {
     pub(crate) fn new() -> Self {
         // Without root a user namespace is needed to own a network namespace.
+        let enter = &["--preserve-credentials", "--user", "--net"];
+        Self::made(&["--map-root-user", "--net"], enter)
+    }
+
+    /// One in which other users can have processes too.
+    pub(crate) fn of_many_users() -> Self {
+        let root = nix::unistd::geteuid().is_root();
+        assert!(root, "processes of two users are needed: run this as root");
+        Self::made(&["--net"], &["--net"])
+    }
+
+    fn made(unshare: &[&str], enter: &'static [&'static str]) -> Self {
         let mut keeper = Command::new("unshare")
-            .args(["--map-root-user", "--net", "sh", "-c"])
+            .args(unshare)
+            .args(["sh", "-c"])
             .arg("ip link set lo up && echo up && exec cat")
             .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
             .stdin(Stdio::piped())
@@ -39,6 +54,7 @@ impl Namespace {
         Self {
             keeper,
             stdin,
+            enter,
             folder,
         }
     }
@@ -51,7 +67,8 @@ impl Namespace {
     pub(crate) fn command(&self, program: &str, words: &[&str]) -> Command {
         let mut command = Command::new("nsenter");
         command
-            .args(["--preserve-credentials", "--user", "--net", "--target"])
+            .args(self.enter)
+            .arg("--target")
             .arg(self.keeper.id().to_string())
             .arg(program)
             .args(words)

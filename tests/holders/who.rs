@@ -1,6 +1,6 @@
 //! `coord ports who` and `coord ports check`.
 
-use std::process::Output;
+use std::process::{Command, Output};
 
 use serde_json::Value;
 
@@ -56,13 +56,36 @@ fn nobody_is_told_with_a_code_of_its_own() {
     assert!(said.contains("nobody listens on port 8766"), "{said}");
 }
 
+/// Whoever may look into both namespaces is told of the other holder, and that it is in nobody's way.
 #[test]
-fn a_holder_in_another_namespace_is_nobody_here() {
+fn a_holder_in_another_namespace_is_told_apart() {
     let (here, there) = (Namespace::new(), Namespace::new());
-    let _holder = there.python("AF_INET", "0.0.0.0", 8766);
+    let holder = there.python("AF_INET", "0.0.0.0", 8766);
+    let entered = json(&there.coord(&["--json", "ports", "who", "8766"]), 0);
+    assert!(entered[0].get("network_namespace").is_none(), "{entered}");
+    let output = Command::new(env!("CARGO_BIN_EXE_coord"))
+        .args(["--json", "ports", "who", "8766"])
+        .output()
+        .unwrap();
+    let all: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+    let pid = holder.0.id();
+    let mut its = all.iter().filter(|it| it["processes"][0]["pid"] == pid);
+    let found = its
+        .next()
+        .unwrap_or_else(|| panic!("{pid} is not in {all:?}"));
+    assert!(found["network_namespace"].is_u64(), "{found}");
+    // Whoever is in a namespace of users may not look out of it, and nobody is in the way here.
     let output = here.coord(&["ports", "who", "8766"]);
     assert_eq!(output.status.code(), Some(5), "{output:?}");
-    json(&there.coord(&["--json", "ports", "who", "8766"]), 0);
+    let free = here.coord(&["ports", "run", "--pool", "8790", "--", "true"]);
+    assert_eq!(free.status.code(), Some(0), "{free:?}");
+    let check = json(
+        &here.coord(&["--json", "ports", "check", "--profile", "production"]),
+        0,
+    );
+    let production = check.as_array().unwrap().iter();
+    let mut ours = production.filter(|it| it["port"] == 8766);
+    assert_eq!(ours.next().unwrap()["holders"], Value::Array(vec![]));
 }
 
 #[test]
@@ -78,6 +101,9 @@ fn a_profile_is_checked_with_its_neighbours() {
         .map(|it| it["port"].as_u64().unwrap())
         .collect();
     assert_eq!(ours, [6381, 8767, 9092]);
+    let mut chosen = namespace.command(env!("CARGO_BIN_EXE_coord"), &["--json", "ports", "check"]);
+    let chosen = chosen.env("COORD_PROFILE", "staging").output().unwrap();
+    assert_eq!(json(&chosen, 0).as_array().unwrap(), free);
     // A neighbour's port is its own business.
     let _exporter = namespace.python("AF_INET", "0.0.0.0", 9100);
     json(&namespace.coord(&words), 0);

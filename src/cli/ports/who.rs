@@ -15,12 +15,26 @@ pub(super) fn holders_of(port: Port) -> Result<Vec<Holder>, CliError> {
     found.map_err(|error| CliError::input("read the kernel's tables of sockets", error))
 }
 
+/// Why there is nothing to tell of a port, or to do about it.
+pub(super) fn nobody(port: Port) -> CliError {
+    let what = format!("nobody listens on port {port} of this host");
+    CliError::unmet(Exit::NotFound, what)
+}
+
 pub(super) fn run(port: Port, out: &mut Output<'_>) -> Result<Exit, CliError> {
     let found = holders_of(port)?;
+    let elsewhere = holders::elsewhere(Path::new(holders::PROC), port.number());
     if out.style().json {
-        out.json(&found)?;
-    } else if !found.is_empty() {
-        show(&found, out)?;
+        let all: Vec<&Holder> = found.iter().chain(&elsewhere).collect();
+        out.json(&all)?;
+    } else {
+        if !found.is_empty() {
+            show(&found, out)?;
+        }
+        if !elsewhere.is_empty() {
+            out.line("In other network namespaces, where they keep nobody here from the port:")?;
+            show(&elsewhere, out)?;
+        }
     }
     if let Some((profile, service)) = owner(port) {
         out.note(format_args!(
@@ -34,10 +48,7 @@ pub(super) fn run(port: Port, out: &mut Output<'_>) -> Result<Exit, CliError> {
         ));
     }
     if found.is_empty() {
-        return Err(CliError::unmet(
-            Exit::NotFound,
-            format!("nobody listens on port {port} of this host"),
-        ));
+        return Err(nobody(port));
     }
     if found.iter().any(|holder| holder.processes.is_empty()) {
         out.note(format_args!(

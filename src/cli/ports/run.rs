@@ -1,0 +1,193 @@
+//! `coord ports run`: a command with ports of its own, for as long as it runs.
+
+use std::ffi::OsString;
+use std::future;
+use std::time::Duration;
+
+use tokio::process::Command;
+use tokio::time::{Instant, sleep};
+
+use super::lease::{self, Hold, Leased};
+use super::pool::{Pool, Taken, Want, take_all};
+use crate::cli::child::{self, Signals};
+use crate::cli::duration::Millis;
+use crate::cli::error::CliError;
+use crate::cli::exit::Exit;
+use crate::cli::output::Output;
+use crate::cli::shell::Shell;
+use crate::ports::Profile;
+
+/// The pause between two attempts while ports are waited for.
+pub(super) const LOOK_MS: u64 = 100;
+
+#[derive(Debug, clap::Args)]
+pub struct RunArgs {
+    /// Whose ports: the same name gets the same ports again, as long as nobody else has them
+    /// [default with --pool: the current folder]
+    #[arg(long, value_name = "NAME", required_unless_present = "pools")]
+    id: Option<String>,
+    /// A port of this range as PORT, or as NAME, in place of the testing profile's; may be repeated
+    #[arg(long = "pool", value_name = "[NAME=]FIRST-LAST")]
+    pools: Vec<Pool>,
+    /// How long to wait until ports are free [default: not at all]
+    #[arg(long, value_name = "DURATION")]
+    wait: Option<Millis>,
+    /// Lease the ports of pools from a coordinator too, or fail
+    #[arg(long, requires = "pools")]
+    lease: bool,
+    /// Do not ask a coordinator, though this user has a token
+    #[arg(long, conflicts_with = "lease")]
+    no_lease: bool,
+    /// Under which name this machine's ports are leased [default: its host name]
+    #[arg(long, value_name = "NAME", requires = "pools")]
+    host: Option<String>,
+    /// How long the command has between TERM and KILL when its lease is lost
+    #[arg(long, value_name = "DURATION", default_value = child::KILL_AFTER_DEFAULT)]
+    kill_after: Millis,
+    /// The command to run
+    #[arg(required = true, last = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
+}
+
+pub(super) async fn run(args: RunArgs, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
+    let wants = wants(&args)?;
+    let mut signals = Signals::new()?;
+    let patience = Patience::of(args.wait);
+    let kill_after = args.kill_after.duration();
+    let Some(mut leased) = leased(&args, shell).await? else {
+        let taken = tokio::select! {
+            taken = take(&wants, &patience, &shell.out) => taken?,
+            signal = signals.next() => return Ok(Exit::of_signal(signal as i32)),
+        };
+        let command = command(&args, &taken, &shell.out);
+        return child::run_while(command, kill_after, &mut signals, future::pending()).await;
+    };
+    let taken = tokio::select! {
+        taken = leased.take_all(&wants, &patience, &shell.out) => taken,
+        signal = signals.next() => {
+            leased.close().await;
+            return Ok(Exit::of_signal(signal as i32));
+        }
+    };
+    let ended = match taken {
+        Ok(taken) => {
+            let mut command = command(&args, &taken, &shell.out);
+            command.envs(leased.variables(&shell.connection));
+            child::run_while(command, kill_after, &mut signals, leased.lost()).await
+        }
+        Err(error) => Err(error),
+    };
+    leased.close().await;
+    ended
+}
+
+fn wants(args: &RunArgs) -> Result<Vec<Want>, CliError> {
+    let pools = &args.pools;
+    for (i, pool) in pools.iter().enumerate() {
+        if pools[..i]
+            .iter()
+            .any(|other| other.variable == pool.variable)
+        {
+            let what = format!("two pools are called {}", pool.variable);
+            return Err(CliError::usage(
+                what,
+                "name them, as in --pool API_PORT=3000-3999",
+            ));
+        }
+    }
+    match &args.id {
+        Some(id) if pools.is_empty() => Ok(Want::of_test(id)),
+        Some(id) => Ok(pools.iter().map(|pool| Want::of_pool(pool, id)).collect()),
+        None => {
+            let folder = std::env::current_dir()
+                .map_err(|error| CliError::input("tell the current folder", error))?;
+            let id = folder.to_string_lossy();
+            Ok(pools.iter().map(|pool| Want::of_pool(pool, &id)).collect())
+        }
+    }
+}
+
+/// The coordinator to lease from, when one was asked for, or this user has one that answers.
+async fn leased(args: &RunArgs, shell: &Shell<'_>) -> Result<Option<Leased>, CliError> {
+    if args.pools.is_empty() || args.no_lease {
+        return Ok(None);
+    }
+    let host = lease::host(args.host.as_deref(), shell)?;
+    if args.lease {
+        return Leased::open(shell, host, Hold::Session).await.map(Some);
+    }
+    if !shell.has_token()? {
+        return Ok(None);
+    }
+    match Leased::open(shell, host, Hold::Session).await {
+        Ok(leased) => Ok(Some(leased)),
+        Err(error) if error.exit() == Exit::Unreachable => {
+            shell.out.note(format_args!(
+                "the port is kept on this host alone: {}",
+                error.summary()
+            ));
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+async fn take(
+    wants: &[Want],
+    patience: &Patience,
+    out: &Output<'_>,
+) -> Result<Vec<Taken>, CliError> {
+    let mut told = false;
+    loop {
+        let lacking = match take_all(wants)? {
+            Ok(taken) => return Ok(taken),
+            Err(lacking) => lacking,
+        };
+        patience.check(|| lacking.holders())?;
+        if !told {
+            out.note(format_args!("waiting: {}", lacking.lacking()));
+            told = true;
+        }
+        sleep(Duration::from_millis(LOOK_MS)).await;
+    }
+}
+
+fn command(args: &RunArgs, taken: &[Taken], out: &Output<'_>) -> Command {
+    let mut command = child::command(&args.command);
+    let mut told: Vec<String> = Vec::new();
+    for Taken { variable, port, .. } in taken {
+        command.env(variable, port.to_string());
+        told.push(format!("{variable}={port}"));
+    }
+    if args.pools.is_empty() {
+        command.env("COORD_PROFILE", Profile::Testing.name());
+    }
+    told.sort();
+    out.note(told.join(" "));
+    command
+}
+
+/// How long somebody patience, from now on.
+pub(super) struct Patience {
+    limit: Option<Millis>,
+    started: Instant,
+}
+
+impl Patience {
+    pub(super) fn of(limit: Option<Millis>) -> Self {
+        let started = Instant::now();
+        Self { limit, started }
+    }
+
+    /// An error when there is no time left, or none was to be waited.
+    pub(super) fn check(&self, why: impl FnOnce() -> String) -> Result<(), CliError> {
+        match self.limit {
+            Some(limit) if self.started.elapsed() < limit.duration() => Ok(()),
+            Some(limit) => {
+                let what = format!("waited {limit}: {}", why());
+                Err(CliError::unmet(Exit::TimedOut, what))
+            }
+            None => Err(CliError::unmet(Exit::Conflict, why())),
+        }
+    }
+}

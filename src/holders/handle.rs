@@ -1,0 +1,55 @@
+//! A grip on one process, which a later process of the same number cannot slip into.
+
+use std::io;
+use std::os::fd::OwnedFd;
+
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+/// A process, for as long as this is kept: numbers are used again, this is not.
+#[derive(Debug)]
+pub struct Handle(OwnedFd);
+
+/// How a process is asked to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// It may tidy up first, or take no notice.
+    Term,
+    /// The kernel ends it.
+    Kill,
+}
+
+impl Handle {
+    /// Takes hold of the process that has this number now. What it is has to be looked at after
+    /// that, and holds then. `None` when there is none; an error on kernels before Linux 5.3.
+    pub fn of(pid: u32) -> io::Result<Option<Self>> {
+        let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {
+            return Ok(None);
+        };
+        match pidfd_open(pid, PidfdFlags::empty()) {
+            Ok(descriptor) => Ok(Some(Self(descriptor))),
+            Err(rustix::io::Errno::SRCH) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Sends it a signal; one that has ended needs none.
+    pub fn end(&self, how: End) -> io::Result<()> {
+        let signal = match how {
+            End::Term => Signal::TERM,
+            End::Kill => Signal::KILL,
+        };
+        match pidfd_send_signal(&self.0, signal) {
+            Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl End {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Term => "TERM",
+            Self::Kill => "KILL",
+        }
+    }
+}
