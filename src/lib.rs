@@ -17,4 +17,5 @@ pub mod ports;
 pub mod probe;
 pub mod protocol;
 pub mod render;
+pub mod self_test;
 pub mod ws;

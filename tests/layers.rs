@@ -66,8 +66,25 @@ const ROOMS: &[Room] = &[
         ],
     ),
     room(
-        "cli",
+        "self_test",
         5,
+        &[
+            "app",
+            "build_info",
+            "clock",
+            "config",
+            "engine",
+            "holders",
+            "http",
+            "journal",
+            "ports",
+            "probe",
+            "protocol",
+        ],
+    ),
+    room(
+        "cli",
+        6,
         &[
             "app",
             "build_info",
@@ -80,9 +97,10 @@ const ROOMS: &[Room] = &[
             "probe",
             "protocol",
             "render",
+            "self_test",
         ],
     ),
-    room("main", 6, &["cli", "config"]),
+    room("main", 7, &["cli", "config"]),
 ];
 
 /// Words that may stand in some places only: the word, where it may, and why.

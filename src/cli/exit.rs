@@ -30,7 +30,7 @@ macro_rules! exits {
 exits! {
     /// It is done.
     Ok = 0;
-    /// It failed for another reason than those below; `health`: something does not run as it should.
+    /// It failed for another reason than those below; `health`, `self-test`: something does not run as it should.
     Failed = 1;
     /// The command line or the configuration is wrong.
     Usage = 2;

@@ -22,6 +22,7 @@ pub mod ports;
 mod project;
 pub mod protocol;
 pub mod render;
+mod self_test;
 pub mod serve;
 mod server;
 mod shell;
@@ -105,6 +106,13 @@ enum Command {
     /// configured with, as `coord config show` shows it; `COORD_URL` does not count. Exits with 0 when all of them run, or are not used,
     /// with 1 when one does not, with 2 when the configuration is wrong.
     Health(health::HealthArgs),
+    /// Tries out every part on this box, and tells what the box is
+    ///
+    /// For a freshly flashed box, and for support. Journal, TLS, WebSocket, Redis client, timers, clock,
+    /// entropy, permissions, ports and nft are exercised within seconds, in a folder of their own that
+    /// is removed at the end; the state is only looked at. Exits with 0 when all parts work, with 1
+    /// when one does not; a warning is of something beside the coordinator.
+    SelfTest(self_test::SelfTestArgs),
     /// Asks for a sign of life, and tells how long it took
     Ping,
     /// Makes, lists and revokes tokens
@@ -234,6 +242,7 @@ fn call(command: Command, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
             Command::Ping => server::ping(shell).await,
             Command::Ports(command) => ports::run(command, shell).await,
             Command::Health(args) => health::run(args, shell).await,
+            Command::SelfTest(args) => Box::pin(self_test::run(args, shell)).await,
             Command::Token(command) => token::run(command, shell).await,
             Command::Project(command) => project::run(command, shell).await,
             Command::Agent(command) => agent::run(command, shell).await,
