@@ -33,8 +33,8 @@ pub(crate) fn seal(magic: [u8; 8], fields: [u64; FIELDS]) -> [u8; BLOCK_BYTES] {
     let mut block = [0; BLOCK_BYTES];
     block[..8].copy_from_slice(&magic);
     block[8..12].copy_from_slice(&FORMAT.to_le_bytes());
-    for (slot, field) in block[16..].chunks_exact_mut(8).zip(fields) {
-        slot.copy_from_slice(&field.to_le_bytes());
+    for (slot, field) in block[16..].as_chunks_mut().0.iter_mut().zip(fields) {
+        *slot = field.to_le_bytes();
     }
     let crc = block_crc(&block);
     block[12..16].copy_from_slice(&crc.to_le_bytes());
