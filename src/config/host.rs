@@ -76,6 +76,17 @@ impl Host {
     }
 }
 
+impl Endpoint {
+    /// The endpoint as programs of this machine address it.
+    #[must_use]
+    pub fn from_here(&self) -> Self {
+        Self {
+            host: self.host.from_here(),
+            port: self.port,
+        }
+    }
+}
+
 impl WebOrigin {
     pub fn as_str(&self) -> &str {
         &self.0

@@ -236,7 +236,7 @@ impl fmt::Display for Identity {
 /// Nobody can connect to "all addresses"; whoever listens on all listens on loopback too.
 pub fn reachable(target: &Target) -> Target {
     let mut target = target.clone();
-    target.endpoint.host = target.endpoint.host.from_here();
+    target.endpoint = target.endpoint.from_here();
     target
 }
 

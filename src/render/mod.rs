@@ -7,7 +7,7 @@
 //!
 //! Every rendering is a pure function: the same configuration gives the same bytes. None holds a
 //! secret; each says instead where the secret comes from. Every value is quoted by the rules of its
-//! own format ([`quote`]), since a path or a user name may hold anything.
+//! own format (`quote`), since a path or a user name may hold anything.
 
 mod compose;
 mod env;

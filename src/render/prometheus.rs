@@ -62,12 +62,9 @@ pub fn file_sd(config: &Config, targets: &[Endpoint]) -> Value {
 /// Each target and its node's name. Of a target that was named only its host is known.
 fn targets_of(config: &Config, targets: &[Endpoint]) -> Vec<(Endpoint, String)> {
     if targets.is_empty() {
-        let endpoint = Endpoint {
-            host: config.metrics.endpoint.host.from_here(),
-            port: config.metrics.endpoint.port,
-        };
+        let endpoint = config.metrics.endpoint.from_here();
         return vec![(endpoint, config.node.to_string())];
     }
-    let named = |target: &Endpoint| (target.clone(), target.host.to_string());
+    let named = |target: &Endpoint| (target.from_here(), target.host.to_string());
     targets.iter().map(named).collect()
 }

@@ -63,12 +63,9 @@ impl Plan {
         options: &ProxyOptions,
     ) -> Result<Self, RenderError> {
         let websocket = &config.websocket;
-        let backends = match options.backends.as_slice() {
-            [] => vec![Endpoint {
-                host: websocket.endpoint.host.from_here(),
-                port: websocket.endpoint.port,
-            }],
-            given => given.to_vec(),
+        let backends: Vec<Endpoint> = match options.backends.as_slice() {
+            [] => vec![websocket.endpoint.from_here()],
+            given => given.iter().map(Endpoint::from_here).collect(),
         };
         let listen = options.listen.clone().unwrap_or_else(|| Endpoint {
             host: websocket.endpoint.host.clone(),

@@ -184,6 +184,77 @@ fn ports_are_published_where_the_configuration_says() {
     assert_eq!(compose["secrets"]["tls_key"]["file"], file);
 }
 
+/// The coordinator in the container is content with what it is told, and has the ports that the host
+/// knows: one configuration, as the fingerprint would tell.
+fn check_inside(variables: &[(&str, &str)]) {
+    let folder = tempfile::tempdir().unwrap();
+    let compose = read(&[], variables);
+    let secret = folder.path().join("secret");
+    fs::write(&secret, "hush-hush").unwrap();
+    let inside = compose["services"]["cli-coordinator"]["environment"].as_object();
+    let inside: Vec<(&str, String)> = inside
+        .unwrap()
+        .iter()
+        .map(|(name, value)| {
+            let value = value.as_str().unwrap().replace("$$", "$");
+            // Where the engine would have mounted each.
+            let mounted = value.starts_with("/run/secrets/");
+            let place = || secret.to_str().unwrap().to_owned();
+            (name.as_str(), if mounted { place() } else { value })
+        })
+        .collect();
+    let inside: Vec<(&str, &str)> = inside.iter().map(|(k, v)| (*k, v.as_str())).collect();
+    let show = |variables: &[(&str, &str)]| -> Value {
+        let line = ["config", "show", "--json"];
+        let text = tool::printed(&mut tool::coord(folder.path(), &line, variables));
+        serde_json::from_str(&text).unwrap()
+    };
+    let (outside, inside) = (show(variables), show(&inside));
+    for key in [
+        "profile",
+        "websocket.port",
+        "websocket.tls",
+        "metrics.port",
+        "metrics.path",
+        "redis.port",
+        "redis.user",
+        "redis.database",
+        "log.level",
+    ] {
+        let value = |shown: &Value| shown["settings"][key]["value"].clone();
+        assert_eq!(value(&outside), value(&inside), "{key}");
+    }
+    assert_eq!(inside["settings"]["websocket.host"]["value"], "0.0.0.0");
+    assert_eq!(inside["settings"]["state_dir"]["value"], "/var/lib/coord");
+}
+
+#[test]
+fn its_coordinator_is_content_with_what_it_is_told() {
+    check_inside(&[]);
+    check_inside(&[
+        ("COORD_PROFILE", "production"),
+        ("METRICS_PATH", "/custom-metrics"),
+    ]);
+    check_inside(&[
+        ("REDIS_PORT", "6400"),
+        ("REDIS_USER", "coord"),
+        ("REDIS_PASSWORD", "hush-hush"),
+    ]);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let file = file.path().to_str().unwrap();
+    check_inside(&[
+        ("WEBSOCKET_HOST", "0.0.0.0"),
+        ("WEBSOCKET_SSL_ENABLED", "true"),
+        ("COORD_TLS_CERTIFICATE_FILE", file),
+        ("COORD_TLS_KEY_FILE", file),
+        ("COORD_LOG", "debug"),
+    ]);
+    check_inside(&[
+        ("REDIS_URL", "rediss://u:hush-hush@redis.example:1/2"),
+        ("WEBSOCKET_SSL_ENABLED", "true"),
+    ]);
+}
+
 /// The words of a service's command as its container would get them, with the container's places
 /// moved into a folder.
 fn moved(words: &Value, folder: &Path) -> Vec<String> {

@@ -141,6 +141,16 @@ fn a_configuration_of_ones_own() {
 }
 
 #[test]
+fn the_readme_shows_the_exports() {
+    let readme = fs::read_to_string(tool::checkout().join("README.md")).unwrap();
+    let exports = render::env(
+        &config(&[("COORD_PROFILE", "production")]),
+        Path::new(FOLDER),
+    );
+    assert!(readme.contains(&exports), "README.md lacks:\n{exports}");
+}
+
+#[test]
 fn the_same_configuration_gives_the_same_bytes() {
     let variables = [("REDIS_PORT", "6382"), ("REDIS_PASSWORD", "x")];
     let (a, b) = (config(&variables), config(&variables));

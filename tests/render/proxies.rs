@@ -1,7 +1,7 @@
 //! The load balancers: each configuration is checked by its program, and carries real sessions.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::json;
@@ -241,82 +241,107 @@ async fn nginx_passes_over_a_coordinator_that_is_gone() {
     check_failover(Proxy::Nginx).await;
 }
 
-/// With the coordinator's own certificate at the front, whoever pinned it notices no difference.
-async fn check_tls(proxy: Proxy) {
-    let coordinator = Start::new()
-        .variable("WEBSOCKET_SSL_ENABLED", "true")
-        .run()
-        .await;
+/// Runs `coord` as the operator, through a load balancer, trusting the coordinator's certificate alone.
+fn through(coordinator: &Coordinator, front: &Front, line: &[&str]) -> Command {
     let said = coordinator.said();
-    let pinned = said
-        .lines()
-        .find_map(|line| line.strip_prefix("certificate SHA-256 "));
-    let port = coordinator.port().to_string();
-    let state_dir = coordinator.state_dir().to_str().unwrap();
-    let variables = [
-        ("WEBSOCKET_PORT", port.as_str()),
-        ("WEBSOCKET_SSL_ENABLED", "true"),
-        ("COORD_STATE_DIR", state_dir),
-    ];
-    let combined = combined(coordinator.folder(), coordinator.state_dir());
-    let certificate = format!("--certificate={}", combined.display());
-    let line: &[&str] = match proxy {
-        Proxy::Haproxy => &[&certificate],
-        Proxy::Nginx => &[],
-    };
-    let front = front(proxy, line, &variables);
-    let url = format!("wss://127.0.0.1:{}/ws", front.number());
+    let mut lines = said.lines();
+    let pinned = lines.find_map(|line| line.strip_prefix("certificate SHA-256 "));
     let token_file = coordinator.state_dir().join("operator.token");
-    let client = [
+    let url = format!("wss://127.0.0.1:{}/ws", front.number());
+    let variables = [
         ("COORD_URL", url.as_str()),
         ("COORD_TLS_FINGERPRINT", pinned.unwrap()),
         ("COORD_TOKEN_FILE", token_file.to_str().unwrap()),
         ("COORD_PROFILE", "testing"),
     ];
-    let ping = || {
-        tool::coord(coordinator.folder(), &["ping"], &client)
-            .output()
-            .unwrap()
-    };
-    until("an answer through TLS", async || {
-        ping().status.success().then_some(())
-    })
-    .await;
-    let submitted = tool::printed(&mut tool::coord(
-        coordinator.folder(),
-        &["task", "submit", "over TLS"],
-        &client,
-    ));
-    assert_eq!(submitted, "submitted task 1\n");
-    // A coordinator with another certificate is not believed.
-    let other = Start::new()
-        .variable("WEBSOCKET_SSL_ENABLED", "true")
-        .run()
-        .await;
-    let backend = format!("--backend=127.0.0.1:{}", other.port());
-    let line = [line, &[&backend]].concat();
-    let front = self::front(proxy, &line, &variables);
-    let url = format!("wss://127.0.0.1:{}/ws", front.number());
-    let mut client = client;
-    client[0].1 = &url;
-    let refused = async || {
-        let said = tool::said(
-            &tool::coord(coordinator.folder(), &["ping"], &client)
-                .output()
-                .unwrap(),
-        );
-        assert!(!said.contains("node"), "{said}");
-        (said.contains("502") || said.contains("503")).then_some(())
-    };
-    until("the wrong coordinator to be refused", refused).await;
+    tool::coord(coordinator.folder(), line, &variables)
 }
 
-/// As the comment in the rendering says.
-fn combined(folder: &Path, state_dir: &Path) -> PathBuf {
-    let part = |name: &str| fs::read_to_string(state_dir.join("tls").join(name)).unwrap();
-    let file = folder.join("coord.pem");
-    fs::write(&file, part("certificate.pem") + &part("key.pem")).unwrap();
-    file
+async fn check_work_over_tls(coordinator: &Coordinator, front: &Front) {
+    until("an answer through TLS", async || {
+        let pinged = through(coordinator, front, &["ping"]).output().unwrap();
+        pinged.status.success().then_some(())
+    })
+    .await;
+    let line = ["task", "submit", "over TLS"];
+    let submitted = tool::printed(&mut through(coordinator, front, &line));
+    assert_eq!(submitted, "submitted task 1\n");
+}
+
+/// With the coordinator's own certificate at the front, whoever pinned it notices no difference.
+async fn check_tls(proxy: Proxy) {
+    let tls = || Start::new().variable("WEBSOCKET_SSL_ENABLED", "true").run();
+    let (coordinator, other) = (tls().await, tls().await);
+    let port = coordinator.port().to_string();
+    let variables = [
+        ("WEBSOCKET_PORT", port.as_str()),
+        ("WEBSOCKET_SSL_ENABLED", "true"),
+        ("COORD_STATE_DIR", coordinator.state_dir().to_str().unwrap()),
+    ];
+    let kept = coordinator.state_dir().join("tls");
+    let shown = shown(proxy, &kept.join("certificate.pem"), &kept.join("key.pem"));
+    let mut line: Vec<&str> = shown.iter().map(String::as_str).collect();
+    let right = front(proxy, &line, &variables);
+    check_work_over_tls(&coordinator, &right).await;
+    // A coordinator with another certificate is not believed.
+    let backend = format!("--backend=127.0.0.1:{}", other.port());
+    line.push(&backend);
+    let wrong = front(proxy, &line, &variables);
+    until("the wrong coordinator to be refused", async || {
+        let output = through(&coordinator, &wrong, &["ping"]).output().unwrap();
+        let said = tool::said(&output);
+        assert!(!output.status.success(), "{said}");
+        (said.contains("502") || said.contains("503")).then_some(())
+    })
+    .await;
+}
+
+/// With certificate files, the coordinator is recognised by the name that its clients use.
+async fn check_tls_files(proxy: Proxy) {
+    let folder = tempfile::tempdir().unwrap();
+    let pair = rcgen::generate_simple_self_signed(vec!["agents.example".to_owned()]).unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        path
+    };
+    let certificate = file("certificate.pem", &pair.cert.pem());
+    let key = file("key.pem", &pair.signing_key.serialize_pem());
+    let tls = [
+        ("WEBSOCKET_SSL_ENABLED", "true"),
+        ("COORD_TLS_CERTIFICATE_FILE", certificate.to_str().unwrap()),
+        ("COORD_TLS_KEY_FILE", key.to_str().unwrap()),
+        ("COORD_ALLOWED_HOSTS", "agents.example"),
+    ];
+    let start = tls.iter().fold(Start::new(), |start, (name, value)| {
+        start.variable(name, value)
+    });
+    let coordinator = start.run().await;
+    let port = coordinator.port().to_string();
+    let variables = [tls.as_slice(), &[("WEBSOCKET_PORT", port.as_str())]].concat();
+    let mut line = shown(proxy, &certificate, &key);
+    line.push(format!("--backend-ca={}", certificate.display()));
+    let line: Vec<&str> = line.iter().map(String::as_str).collect();
+    let front = front(proxy, &line, &variables);
+    check_work_over_tls(&coordinator, &front).await;
+}
+
+/// What a load balancer needs to be told to show a certificate: nginx knows, `HAProxy` wants one file,
+/// made as the comment in its rendering says.
+fn shown(proxy: Proxy, certificate: &Path, key: &Path) -> Vec<String> {
+    if proxy == Proxy::Nginx {
+        return Vec::new();
+    }
+    let part = |path: &Path| fs::read_to_string(path).unwrap();
+    let combined = certificate.with_extension("combined");
+    fs::write(&combined, part(certificate) + &part(key)).unwrap();
+    vec![format!("--certificate={}", combined.display())]
+}
+
+#[tokio::test]
+async fn both_recognise_a_coordinator_by_its_name() {
+    check_tls_files(Proxy::Haproxy).await;
+    check_tls_files(Proxy::Nginx).await;
 }
 
 #[tokio::test]

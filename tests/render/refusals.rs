@@ -48,6 +48,8 @@ fn load_balancers() {
             &[],
             &["10.0.0.1:80 is off loopback"],
         );
+        let itself = [form, "--backend=0.0.0.0:9000", "--listen=127.0.0.1:9000"];
+        check(&itself, &[], &["takes the place of 127.0.0.1:9000"]);
         check(
             &[form, "--backend=host"],
             &[],
