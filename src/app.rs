@@ -1,5 +1,6 @@
 //! The composition root: binds, recovers, serves, drains. The only part that knows every other.
 
+mod firewall;
 mod gauges;
 mod listen;
 mod operator;
@@ -182,7 +183,7 @@ pub async fn serve(
         refused: Arc::clone(&refused),
     };
     let routes = front_routes(config, &driver, &refused);
-    let gauges = gauges::source(driver.clone(), metrics);
+    let gauges = gauges::source(driver.clone(), metrics, config.firewall.status_file.clone());
     let metrics_routes = http::metrics::routes(config.metrics.path.as_str(), gauges);
     tokio::spawn(http::serve(
         listeners.websocket,

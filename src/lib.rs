@@ -7,10 +7,12 @@ pub mod clock;
 pub mod config;
 pub mod driver;
 pub mod engine;
+pub mod firewall;
 pub mod holders;
 pub mod http;
 pub mod journal;
 pub mod metrics;
+pub mod nft;
 #[cfg(feature = "planted-bugs")]
 pub mod planted;
 pub mod ports;

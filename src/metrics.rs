@@ -41,6 +41,14 @@ pub struct Metrics {
     pub messages_waiting: IntGaugeVec,
     pub messages_oldest_seconds: IntGaugeVec,
     pub clock_reading_ms: IntGaugeVec,
+    /// The firewall's, as a privileged helper left them; without values where there is no firewall.
+    pub firewall_state: IntGaugeVec,
+    pub firewall_drift: IntGaugeVec,
+    pub firewall_unconfirmed: IntGaugeVec,
+    pub firewall_age_seconds: IntGaugeVec,
+    pub firewall_unreadable: IntGauge,
+    pub firewall_packets: IntCounterVec,
+    pub firewall_bytes: IntCounterVec,
 }
 
 #[derive(Debug, Clone)]
@@ -164,6 +172,40 @@ impl Metrics {
                 "coord_messages_oldest_seconds",
                 "Age of the oldest message that waits.",
                 &["project"],
+            ),
+            firewall_state: make.gauges(
+                "coord_firewall_state",
+                "How the loaded firewall rules stand to the configuration; 1 for what holds.",
+                &["state"],
+            ),
+            firewall_drift: make.gauges(
+                "coord_firewall_drift",
+                "1 while the loaded firewall rules are not those of the configuration.",
+                &[],
+            ),
+            firewall_unconfirmed: make.gauges(
+                "coord_firewall_unconfirmed",
+                "1 while a change of the firewall waits for its confirmation.",
+                &[],
+            ),
+            firewall_age_seconds: make.gauges(
+                "coord_firewall_age_seconds",
+                "How long ago the firewall was looked at.",
+                &[],
+            ),
+            firewall_unreadable: make.gauge(
+                "coord_firewall_unreadable",
+                "1 while what the firewall's helper left cannot be used.",
+            ),
+            firewall_packets: make.counters(
+                "coord_firewall_packets_total",
+                "Packets by named counter of the firewall.",
+                &["counter"],
+            ),
+            firewall_bytes: make.counters(
+                "coord_firewall_bytes_total",
+                "Bytes by named counter of the firewall.",
+                &["counter"],
             ),
             clock_reading_ms: make.gauges(
                 "coord_journal_time_ms",

@@ -791,6 +791,10 @@ fn samples(spec: &Spec) -> [String; 3] {
             "https://b.example",
             "https://c.example",
         ]),
+        (_, Kind::Networks) => of(["10.0.0.0/8", "192.0.2.1", "2001:db8::/64"]),
+        (_, Kind::Interfaces) => of(["eth0", "eth1", "eth2"]),
+        (_, Kind::OpenPorts) => of(["443/tcp", "444/tcp", "51820/udp"]),
+        (_, Kind::Ports) => of(["20000-20999", "21000-21999", "22000-22999"]),
         (_, Kind::UrlPath) => of(["/a", "/b", "/c"]),
         (_, Kind::Path) => of(["{}/a", "{}/b", "{}/c"]),
         (_, Kind::Text | Kind::Url | Kind::Secret) => of(["flag", "variable", "file"]),
@@ -800,7 +804,9 @@ fn samples(spec: &Spec) -> [String; 3] {
 fn toml_literal(spec: &Spec, text: &str) -> String {
     match spec.kind {
         Kind::Count { .. } | Kind::Port(_) | Kind::Boolean => text.to_owned(),
-        Kind::Hosts | Kind::Origins => format!("[{text:?}]"),
+        Kind::Hosts | Kind::Origins | Kind::Networks | Kind::Interfaces | Kind::OpenPorts => {
+            format!("[{text:?}]")
+        }
         _ => format!("{text:?}"),
     }
 }

@@ -42,7 +42,10 @@ const ROOMS: &[Room] = &[
             "clock", "engine", "journal", "metrics", "planted", "protocol",
         ],
     ),
+    // Rules from the configuration, without looking at the box.
+    room("firewall", 2, &["config", "ports"]),
     room("http", 3, &["config"]),
+    room("nft", 3, &["config", "firewall", "ports"]),
     room("holders", 3, &[]),
     room("probe", 3, &["config", "ports", "protocol"]),
     room("ws", 3, &["driver", "engine", "protocol"]),
@@ -59,6 +62,7 @@ const ROOMS: &[Room] = &[
             "http",
             "journal",
             "metrics",
+            "nft",
             "ports",
             "probe",
             "protocol",
@@ -91,8 +95,10 @@ const ROOMS: &[Room] = &[
             "config",
             "driver",
             "engine",
+            "firewall",
             "holders",
             "journal",
+            "nft",
             "ports",
             "probe",
             "protocol",
@@ -121,7 +127,14 @@ const WORDS: &[(&str, &[&str], &str)] = &[
 ];
 
 /// Rooms and files without IO, clock, randomness or an order that depends on a hash.
-const PURE: &[&str] = &["engine/", "protocol/", "ports/", "ports.rs", "render/"];
+const PURE: &[&str] = &[
+    "engine/",
+    "protocol/",
+    "ports/",
+    "ports.rs",
+    "render/",
+    "firewall/",
+];
 const IMPURE_WORDS: &[&str] = &[
     "tokio",
     "axum",

@@ -1,7 +1,9 @@
 //! Gauges that are worked out from the engines when somebody scrapes.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::firewall;
 use crate::driver::core::Core;
 use crate::driver::shell::Driver;
 use crate::engine::Engine;
@@ -11,8 +13,9 @@ use crate::metrics::Metrics;
 const STATES: [&str; 6] = ["blocked", "ready", "claimed", "done", "dead", "cancelled"];
 const PRESENCES: [&str; 5] = ["online", "idle", "busy", "away", "gone"];
 
-pub(super) fn source(driver: Driver, metrics: Metrics) -> MetricsSource {
+pub(super) fn source(driver: Driver, metrics: Metrics, firewall_file: PathBuf) -> MetricsSource {
     Arc::new(move || {
+        firewall::refresh(&firewall_file, &metrics);
         driver.inspect(|core| refresh(core, &metrics));
         metrics.render().map_err(|error| error.to_string())
     })

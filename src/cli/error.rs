@@ -10,6 +10,8 @@ use super::client::ClientError;
 use super::exit::Exit;
 use super::journal::JournalCommandError;
 use crate::config::ConfigErrors;
+use crate::firewall::PolicyErrors;
+use crate::nft::NftError;
 use crate::render::RenderError;
 
 /// Why a command could not do its work.
@@ -23,6 +25,10 @@ pub enum CliError {
     Journal(#[from] JournalCommandError),
     #[error(transparent)]
     Render(#[from] RenderError),
+    #[error("the firewall policy is not usable")]
+    Policy(#[from] PolicyErrors),
+    #[error(transparent)]
+    Firewall(#[from] NftError),
     #[error("the output could not be written")]
     Output(#[from] io::Error),
     #[error("cannot {what}")]
@@ -71,6 +77,7 @@ impl CliError {
             | Self::Usage { .. }
             | Self::Render(_)
             | Self::Input { .. }
+            | Self::Policy(_)
             | Self::Journal(JournalCommandError::Config(_)) => Exit::Usage,
             Self::Client(error) => error.exit(),
             // Whoever reads the output has seen enough: `| head` is no failure.
@@ -79,6 +86,7 @@ impl CliError {
             {
                 Exit::Ok
             }
+            Self::Firewall(error) => of_firewall(error),
             Self::Output(_) | Self::Journal(_) => Exit::Failed,
             Self::Run { source, .. } if source.kind() == io::ErrorKind::NotFound => {
                 Exit::CommandNotFound
@@ -93,6 +101,7 @@ impl CliError {
         match self {
             Self::Client(error) => error.next_step(),
             Self::Render(error) => Some(error.next.clone()),
+            Self::Firewall(error) => Some(error.next_step().to_owned()),
             Self::Usage { next, .. } => Some((*next).to_owned()),
             _ => None,
         }
@@ -139,5 +148,15 @@ impl CliError {
             cause = error.source();
         }
         text
+    }
+}
+
+fn of_firewall(error: &NftError) -> Exit {
+    match error {
+        NftError::NotPermitted => Exit::Denied,
+        NftError::NoInterface(_) => Exit::Usage,
+        NftError::Pending | NftError::CutsOff { .. } => Exit::Conflict,
+        NftError::NothingPending { .. } => Exit::NotFound,
+        _ => Exit::Failed,
     }
 }

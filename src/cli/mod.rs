@@ -9,6 +9,7 @@ mod duration;
 mod error;
 mod events;
 pub mod exit;
+mod firewall;
 mod generate;
 mod health;
 mod input;
@@ -157,6 +158,9 @@ enum Command {
     /// Makes what has to stay in step with the ports, from the configuration
     #[command(subcommand)]
     Render(render::RenderCommand),
+    /// Makes firewall rules from the configuration, applies them, looks after them
+    #[command(subcommand)]
+    Firewall(firewall::FirewallCommand),
     /// Prints the whole interface as an OpenRPC document, or as a page to read
     Protocol(protocol::ProtocolArgs),
     /// Prints completions for a shell
@@ -253,6 +257,7 @@ fn call(command: Command, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
             Command::Events(command) => events::run(command, shell).await,
             Command::Backup(args) => server::backup(args, shell).await,
             Command::Call(args) => server::call(args, shell).await,
+            Command::Firewall(command) => Box::pin(firewall::run(command, shell)).await,
             Command::Serve(_)
             | Command::Restore(_)
             | Command::Journal(_)

@@ -21,8 +21,10 @@ pub mod env;
 pub mod example;
 mod file;
 mod fingerprint;
+pub mod firewall;
 mod host;
 mod names;
+mod network;
 mod parsed;
 mod places;
 pub mod problem;
@@ -38,8 +40,10 @@ mod value;
 
 pub use client::{ClientConfig, ClientFlags, Fingerprint, ServerUrl, Trust};
 pub use env::{Environment, Invoker, MapEnvironment, ProcessEnvironment};
+pub use firewall::{FirewallConfig, ServiceConfig};
 pub use host::{AllowedHost, Endpoint, Host, WebOrigin};
 pub use names::{MetricsPath, NodeName};
+pub use network::{InterfaceName, Network, OpenPort, Transport};
 pub use parsed::{
     Config, Flags, JournalConfig, LogConfig, LogFormat, LogLevel, MetricsConfig, SessionConfig,
     TlsConfig, WebSocketConfig,

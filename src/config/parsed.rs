@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::env::{Environment, Invoker};
+use super::firewall::{self, FirewallConfig};
 use super::host::{AllowedHost, Endpoint, Host, WebOrigin};
 use super::names::{MetricsPath, NodeName};
 use super::problem::{ConfigErrors, Warning};
@@ -28,6 +29,7 @@ pub struct Config {
     pub redis: Option<RedisConfig>,
     pub journal: JournalConfig,
     pub session: SessionConfig,
+    pub firewall: FirewallConfig,
     pub log: LogConfig,
     /// The file that was read, if any.
     pub file: Option<PathBuf>,
@@ -164,6 +166,7 @@ impl Config {
         let session = SessionConfig {
             grace: milliseconds(&mut reader, &settings::SESSION_GRACE_MS),
         };
+        let firewall = firewall::read(&mut reader, profile, &websocket, &metrics, redis.as_ref());
         let log = log(&mut reader);
 
         checks::plaintext(&mut reader, &websocket, &metrics);
@@ -182,6 +185,7 @@ impl Config {
             redis,
             journal,
             session,
+            firewall,
             log,
             file,
             origins,
@@ -191,7 +195,7 @@ impl Config {
 }
 
 impl Flags {
-    fn given(&self) -> GivenFlags {
+    pub(super) fn given(&self) -> GivenFlags {
         let single = [
             (&settings::PROFILE, &self.profile),
             (&settings::STATE_DIR, &self.state_dir),
@@ -234,7 +238,7 @@ impl Flags {
     }
 }
 
-fn websocket(reader: &mut Reader, profile: Profile) -> WebSocketConfig {
+pub(super) fn websocket(reader: &mut Reader, profile: Profile) -> WebSocketConfig {
     WebSocketConfig {
         endpoint: Endpoint {
             host: host(reader, &settings::WEBSOCKET_HOST),
@@ -260,7 +264,7 @@ fn websocket(reader: &mut Reader, profile: Profile) -> WebSocketConfig {
     }
 }
 
-fn metrics(reader: &mut Reader, profile: Profile) -> MetricsConfig {
+pub(super) fn metrics(reader: &mut Reader, profile: Profile) -> MetricsConfig {
     MetricsConfig {
         endpoint: Endpoint {
             host: host(reader, &settings::METRICS_HOST),

@@ -37,6 +37,11 @@ impl Reader {
         Ok((self.origins, self.warnings))
     }
 
+    /// Leaves out what is wrong with settings that the caller has no use for.
+    pub(super) fn forget_problems(&mut self, of_key: impl Fn(&str) -> bool) {
+        self.problems.retain(|problem| !of_key(&problem.key));
+    }
+
     /// A setting that may be absent. What a source with more say overrides has to be right too:
     /// or taking that away would be what breaks the next start.
     pub(super) fn optional<T: Serialize>(

@@ -65,13 +65,19 @@ fn property(spec: &Spec) -> Value {
         }
         Kind::Boolean => json!({ "type": "boolean" }),
         Kind::Port(_) => json!({ "type": "integer", "minimum": 1, "maximum": u16::MAX }),
-        Kind::Hosts | Kind::Origins => json!({
-            "type": "array",
-            "items": { "type": "string", "minLength": 1 },
-        }),
-        Kind::Host | Kind::UrlPath | Kind::Url | Kind::Text | Kind::Path | Kind::Secret => {
-            json!({ "type": "string", "minLength": 1 })
+        Kind::Hosts | Kind::Origins | Kind::Networks | Kind::Interfaces | Kind::OpenPorts => {
+            json!({
+                "type": "array",
+                "items": { "type": "string", "minLength": 1 },
+            })
         }
+        Kind::Host
+        | Kind::UrlPath
+        | Kind::Url
+        | Kind::Text
+        | Kind::Path
+        | Kind::Ports
+        | Kind::Secret => json!({ "type": "string", "minLength": 1 }),
     };
     if let Some(default) = default(spec) {
         schema["default"] = default;

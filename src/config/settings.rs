@@ -45,6 +45,14 @@ pub enum Kind {
     Hosts,
     /// Origins of web pages: `https://host:port`.
     Origins,
+    /// Addresses, networks and ranges of addresses.
+    Networks,
+    /// Names of network interfaces.
+    Interfaces,
+    /// Ports and ranges of ports, each of TCP or UDP.
+    OpenPorts,
+    /// A range of ports.
+    Ports,
     /// The path of a URL.
     UrlPath,
     /// A `ws:` or `wss:` URL, without a secret in it.
@@ -275,6 +283,79 @@ pub static SESSION_GRACE_MS: Spec = Spec::new(
 )
 .variables(&["COORD_SESSION_GRACE_MS"]);
 
+pub static FIREWALL_DEFAULT_DROP: Spec = Spec::new("firewall.default_drop", Kind::Boolean, "false", "A closed box: drop what no rule lets in. Otherwise only the ports of the services are governed.")
+    .variables(&["COORD_FIREWALL_DEFAULT_DROP"]);
+pub static FIREWALL_WEBSOCKET_FROM: Spec = Spec::new(
+    "firewall.websocket_from",
+    Kind::Networks,
+    "[\"10.0.0.0/8\", \"2001:db8::/64\"]",
+    "From where agents may connect. This machine always may.",
+)
+.variables(&["COORD_FIREWALL_WEBSOCKET_FROM"]);
+pub static FIREWALL_METRICS_FROM: Spec = Spec::new(
+    "firewall.metrics_from",
+    Kind::Networks,
+    "[\"192.0.2.10\"]",
+    "The addresses of the central Prometheus servers.",
+)
+.variables(&["COORD_FIREWALL_METRICS_FROM"]);
+pub static FIREWALL_REDIS_FROM: Spec = Spec::new("firewall.redis_from", Kind::Networks, "[\"192.0.2.20-192.0.2.24\"]", "Other coordinators that share the Redis of this machine. Without it nobody from outside reaches Redis.")
+    .variables(&["COORD_FIREWALL_REDIS_FROM"]);
+pub static FIREWALL_SSH_FROM: Spec = Spec::new(
+    "firewall.ssh_from",
+    Kind::Networks,
+    "[\"10.0.0.0/8\"]",
+    "From where a closed box takes SSH. Without it: from anywhere, as before it was closed.",
+)
+.variables(&["COORD_FIREWALL_SSH_FROM"]);
+pub static FIREWALL_SSH_PORTS: Spec = Spec::new("firewall.ssh_ports", Kind::OpenPorts, "[\"22\"]", "The ports of SSH that a closed box keeps open. Without it: those that /etc/ssh/sshd_config names, or else 22.")
+    .variables(&["COORD_FIREWALL_SSH_PORTS"]);
+pub static FIREWALL_OPEN_PORTS: Spec = Spec::new(
+    "firewall.open_ports",
+    Kind::OpenPorts,
+    "[\"443\", \"51820/udp\"]",
+    "What else a closed box leaves open to everybody.",
+)
+.variables(&["COORD_FIREWALL_OPEN_PORTS"]);
+pub static FIREWALL_LEASE_PORTS: Spec = Spec::new("firewall.lease_ports", Kind::Ports, "\"20000-20999\"", "TCP ports that a closed box opens to websocket_from for as long as an agent holds a lease on them, once `coord firewall leases` runs. Without it leases open nothing.")
+    .variables(&["COORD_FIREWALL_LEASE_PORTS"]);
+pub static FIREWALL_INTERFACES: Spec = Spec::new(
+    "firewall.interfaces",
+    Kind::Interfaces,
+    "[\"eth0\"]",
+    "The interfaces through which the services can be reached. Without it: all.",
+)
+.variables(&["COORD_FIREWALL_INTERFACES"]);
+pub static FIREWALL_DENY: Spec = Spec::new(
+    "firewall.deny",
+    Kind::Networks,
+    "[\"203.0.113.0/24\"]",
+    "Who reaches no service, whatever else is allowed; on a closed box, nothing at all.",
+)
+.variables(&["COORD_FIREWALL_DENY"]);
+pub static FIREWALL_TRUSTED: Spec = Spec::new("firewall.trusted", Kind::Networks, "[\"10.0.0.2\"]", "Of those who are allowed, who is not limited in rate and number of connections: many behind one address, for instance.")
+    .variables(&["COORD_FIREWALL_TRUSTED"]);
+pub static FIREWALL_NEW_PER_MINUTE_MAX: Spec = Spec::new("firewall.new_per_minute_max", count("connections", 1, 60_000, 120), "120", "How many new connections a minute one source may open to a service: an IPv4 address or an IPv6 /64 network.")
+    .variables(&["COORD_FIREWALL_NEW_PER_MINUTE_MAX"]);
+pub static FIREWALL_CONNECTIONS_PER_SOURCE_MAX: Spec = Spec::new(
+    "firewall.connections_per_source_max",
+    count("connections", 1, 100_000, 256),
+    "256",
+    "How many connections one source may have open to a service.",
+)
+.variables(&["COORD_FIREWALL_CONNECTIONS_PER_SOURCE_MAX"]);
+pub static FIREWALL_LOG_PER_MINUTE_MAX: Spec = Spec::new(
+    "firewall.log_per_minute_max",
+    count("lines", 0, 6_000, 0),
+    "0",
+    "How many dropped packets a minute the kernel logs for each reason; 0 logs none.",
+)
+.variables(&["COORD_FIREWALL_LOG_PER_MINUTE_MAX"]);
+pub static FIREWALL_STATUS_FILE: Spec = Spec::new("firewall.status_file", Kind::Path, "\"/run/coord-firewall-status/status.json\"", "Where `coord firewall status --write` leaves what the coordinator's metrics tell of the firewall.")
+    .variables(&["COORD_FIREWALL_STATUS_FILE"]);
+/// Written by root, read by everybody: its folder belongs to nobody else.
+pub const FIREWALL_STATUS_FILE_DEFAULT: &str = "/run/coord-firewall-status/status.json";
+
 pub static LOG_LEVEL: Spec = Spec::new(
     "log.level",
     Kind::Choice(&["info", "off", "error", "warn", "debug", "trace"]),
@@ -293,7 +374,7 @@ pub static LOG_FORMAT: Spec = Spec::new(
 .flag("--log-format");
 
 /// What a coordinator reads, in the order in which it is shown.
-pub static SERVER: [&Spec; 32] = [
+pub static SERVER: [&Spec; 47] = [
     &PROFILE,
     &STATE_DIR,
     &NODE_NAME,
@@ -324,6 +405,21 @@ pub static SERVER: [&Spec; 32] = [
     &JOURNAL_LIVE_BYTES_MAX,
     &JOURNAL_RESERVE_BYTES,
     &SESSION_GRACE_MS,
+    &FIREWALL_DEFAULT_DROP,
+    &FIREWALL_WEBSOCKET_FROM,
+    &FIREWALL_METRICS_FROM,
+    &FIREWALL_REDIS_FROM,
+    &FIREWALL_SSH_FROM,
+    &FIREWALL_SSH_PORTS,
+    &FIREWALL_OPEN_PORTS,
+    &FIREWALL_LEASE_PORTS,
+    &FIREWALL_INTERFACES,
+    &FIREWALL_DENY,
+    &FIREWALL_TRUSTED,
+    &FIREWALL_NEW_PER_MINUTE_MAX,
+    &FIREWALL_CONNECTIONS_PER_SOURCE_MAX,
+    &FIREWALL_LOG_PER_MINUTE_MAX,
+    &FIREWALL_STATUS_FILE,
     &LOG_LEVEL,
     &LOG_FORMAT,
 ];

@@ -77,6 +77,14 @@ fn range(text: &str) -> Misfit {
     }
 }
 
+pub(super) fn ports(given: &Given) -> Result<PortRange, Misfit> {
+    let text = text(given)?;
+    text.parse().map_err(|error: PortRangeError| {
+        let what = format!("{} is not a range of ports: {error}", quoted(text));
+        Misfit::new(what, "use a range, as in 20000-20999")
+    })
+}
+
 pub(super) fn count(given: &Given, unit: &str, min: u64, max: u64) -> Result<u64, Misfit> {
     let unit = if unit.is_empty() {
         String::new()

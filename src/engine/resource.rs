@@ -52,6 +52,12 @@ pub enum ResourceError {
     EmptyPool { text: String },
 }
 
+impl HostName {
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+}
+
 impl Resource {
     /// Whether holding one excludes holding the other: for globs, whether any path matches both.
     pub fn overlaps(&self, other: &Self) -> bool {

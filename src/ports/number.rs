@@ -4,7 +4,7 @@ use std::fmt;
 use std::num::NonZeroU16;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// Ports below this one can, by default, only be bound by root or with `CAP_NET_BIND_SERVICE`.
 pub const PORT_UNPRIVILEGED_MIN: u16 = 1024;
@@ -170,5 +170,11 @@ impl fmt::Display for PortRange {
             return fmt::Display::fmt(&self.first, f);
         }
         f.pad(&format!("{}-{}", self.first, self.last))
+    }
+}
+
+impl Serialize for PortRange {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }

@@ -1,0 +1,59 @@
+//! What the firewall's privileged helper left, as metrics. This process may not look at the firewall.
+
+use std::path::Path;
+
+use crate::metrics::Metrics;
+use crate::nft::{Board, State, read_board};
+
+/// Reads the helper's file anew. Without one there are no values: a box without a firewall of ours is
+/// no box whose firewall is down.
+pub(super) fn refresh(file: &Path, metrics: &Metrics) {
+    let gauges = [
+        &metrics.firewall_state,
+        &metrics.firewall_drift,
+        &metrics.firewall_unconfirmed,
+        &metrics.firewall_age_seconds,
+    ];
+    for gauge in gauges {
+        gauge.reset();
+    }
+    metrics.firewall_packets.reset();
+    metrics.firewall_bytes.reset();
+    let read = read_board(file);
+    metrics.firewall_unreadable.set(i64::from(read.is_err()));
+    match read {
+        Ok(Some(board)) => show(&board, metrics),
+        Ok(None) => {}
+        Err(error) => tracing::debug!(
+            file = %file.display(), error = &error as &dyn std::error::Error,
+            "the firewall's state cannot be used"
+        ),
+    }
+}
+
+fn show(board: &Board, metrics: &Metrics) {
+    for state in State::ALL {
+        let holds = i64::from(state == board.state);
+        let gauge = metrics.firewall_state.with_label_values(&[state.name()]);
+        gauge.set(holds);
+    }
+    let none: &[&str] = &[];
+    let single = |gauge: &prometheus::IntGaugeVec, value| gauge.with_label_values(none).set(value);
+    single(&metrics.firewall_drift, i64::from(board.state.is_drift()));
+    single(&metrics.firewall_unconfirmed, i64::from(board.pending));
+    if let Ok(age_ms) = board.age_ms() {
+        let seconds = i64::try_from(age_ms / 1_000).unwrap_or(i64::MAX);
+        single(&metrics.firewall_age_seconds, seconds);
+    }
+    for counter in &board.counters {
+        let name = &[counter.name.as_str()];
+        metrics
+            .firewall_packets
+            .with_label_values(name)
+            .inc_by(counter.packets);
+        metrics
+            .firewall_bytes
+            .with_label_values(name)
+            .inc_by(counter.bytes);
+    }
+}

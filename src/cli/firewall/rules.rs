@@ -1,0 +1,113 @@
+//! `coord firewall render | check | diff`: rules that are only looked at.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use super::{CarefulArgs, PlaceArgs, PolicyArgs};
+use crate::cli::error::CliError;
+use crate::cli::exit::Exit;
+use crate::cli::shell::Shell;
+use crate::config::FirewallConfig;
+use crate::firewall::Policy;
+use crate::nft::{Nft, NftError, Report, State, session};
+
+pub(super) fn render(args: PolicyArgs, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
+    let config = super::config(args, shell)?;
+    let ruleset = super::policy(&config, shell)?.ruleset();
+    if shell.out.style().json {
+        shell.out.json(&ruleset.json())?;
+    } else {
+        write!(shell.out.sink(), "{}", ruleset.text())?;
+    }
+    Ok(Exit::Ok)
+}
+
+pub(super) async fn check(
+    args: PolicyArgs,
+    careful: &CarefulArgs,
+    shell: &mut Shell<'_>,
+) -> Result<Exit, CliError> {
+    let config = super::config(args, shell)?;
+    let policy = super::policy(&config, shell)?;
+    let ruleset = policy.ruleset();
+    let nft = Nft::find()?;
+    known_interfaces(&config, careful, shell)?;
+    nft.check(&ruleset.text()).await?;
+    nft.check_json(&ruleset.json().to_string()).await?;
+    keeps_session(&policy, careful, shell)?;
+    if shell.out.style().json {
+        shell.out.json(&json!({ "ok": true }))?;
+    } else {
+        shell.out.note("nft takes the rules");
+    }
+    Ok(Exit::Ok)
+}
+
+pub(super) async fn diff(
+    args: PolicyArgs,
+    place: &PlaceArgs,
+    shell: &mut Shell<'_>,
+) -> Result<Exit, CliError> {
+    let config = super::config(args, shell)?;
+    let ruleset = super::policy(&config, shell)?.ruleset();
+    let nft = Nft::find()?;
+    let folder = super::folder(place, shell)?;
+    let report = Report::look(&nft, &folder, &ruleset).await?;
+    if shell.out.style().json {
+        let differs = json!({ "changed_by_others": report.changed, "to_apply": report.to_apply });
+        shell.out.json(&differs)?;
+    } else {
+        write!(shell.out.sink(), "{}{}", report.changed, report.to_apply)?;
+    }
+    if report.state == State::Unknown {
+        let note = "the loaded table was not applied since the box started, so it cannot be compared \
+                    line by line: applying replaces it";
+        shell.out.note(note);
+    }
+    let same = report.state == State::AsConfigured;
+    Ok(if same { Exit::Ok } else { Exit::Failed })
+}
+
+/// Interfaces are matched by name, so rules for one that comes later work; but a name nobody has is
+/// mostly a slip of the keyboard that closes the box.
+pub(super) fn known_interfaces(
+    config: &FirewallConfig,
+    careful: &CarefulArgs,
+    shell: &Shell<'_>,
+) -> Result<(), CliError> {
+    let Some(unknown) = session::unknown_interface(Path::new("/proc"), &config.interfaces) else {
+        return Ok(());
+    };
+    if !careful.missing_interfaces {
+        return Err(NftError::NoInterface(unknown.to_string()).into());
+    }
+    shell.out.note(format_args!(
+        "warning: the interface {unknown} does not exist yet"
+    ));
+    Ok(())
+}
+
+/// Connections that the kernel does not track yet begin anew with the first rules, so the session must
+/// be let in as a new one would be.
+pub(super) fn keeps_session(
+    policy: &Policy,
+    careful: &CarefulArgs,
+    shell: &Shell<'_>,
+) -> Result<(), CliError> {
+    let connection = shell.environment.variable("SSH_CONNECTION").ok().flatten();
+    let sessions = session::own(Path::new("/proc"), connection.as_deref());
+    let cut = sessions
+        .iter()
+        .find(|session| !policy.admits(session.peer, session.port));
+    let Some(session) = cut else { return Ok(()) };
+    let error = NftError::CutsOff {
+        peer: session.peer.to_string(),
+        port: session.port.number(),
+    };
+    if !careful.cut_off {
+        return Err(error.into());
+    }
+    shell.out.note(format_args!("warning: {error}"));
+    Ok(())
+}

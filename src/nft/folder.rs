@@ -1,0 +1,212 @@
+//! The folder with what was applied and what is pending. It is gone after a reboot, as the rules are.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::{Flock, FlockArg};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::error::NftError;
+use crate::firewall::Outline;
+
+/// Where the folder is when nobody says so.
+pub const RUNTIME_DIR: &str = "/run/coord-firewall";
+
+/// The version of the files' form; one of another form counts as none.
+const FORMAT: u32 = 1;
+const FILE_BYTES_MAX: u64 = 32 * 1024 * 1024;
+const FOLDER_MODE: u32 = 0o700;
+const FILE_MODE: u32 = 0o600;
+/// The permission bits that let anybody but the owner in.
+const MODE_OTHERS: u32 = 0o077;
+
+const APPLIED: &str = "applied.json";
+const PENDING: &str = "pending.json";
+/// There while the last change was undone for want of a confirmation, and nothing came after it.
+const REVERTED: &str = "reverted";
+const LOCK: &str = "lock";
+
+/// The folder, with nobody else in it.
+#[derive(Debug, Clone)]
+pub struct Folder {
+    path: PathBuf,
+}
+
+/// What was loaded last.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Applied {
+    format: u32,
+    /// The rules as they were rendered.
+    pub(super) source: String,
+    pub(super) outline: Outline,
+    /// The table as `nft` listed it right after.
+    pub(super) listing: String,
+}
+
+/// What to go back to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Pending {
+    format: u32,
+    /// Of this change and no other.
+    pub(super) id: String,
+    /// What `nft` is given to go back.
+    pub(super) restoration: String,
+    pub(super) applied: Option<Applied>,
+}
+
+/// While it lives, nobody else changes anything.
+#[derive(Debug)]
+pub(super) struct Lock(#[expect(dead_code, reason = "it unlocks when dropped")] Flock<File>);
+
+impl Folder {
+    /// Makes it, or makes sure that only this user enters it.
+    pub fn open(path: &Path) -> Result<Self, NftError> {
+        let made = DirBuilder::new().mode(FOLDER_MODE).create(path);
+        match made {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(NftError::file("make the folder", path)(error)),
+        }
+        let metadata = path
+            .symlink_metadata()
+            .map_err(NftError::file("look at", path))?;
+        let why = if !metadata.is_dir() {
+            Some("it is no folder".to_owned())
+        } else if metadata.uid() != nix::unistd::geteuid().as_raw() {
+            Some(format!("it belongs to user {}", metadata.uid()))
+        } else if metadata.mode() & MODE_OTHERS != 0 {
+            Some(format!("its mode is {:o}", metadata.mode() & 0o777))
+        } else {
+            None
+        };
+        match why {
+            None => Ok(Self {
+                path: path.to_owned(),
+            }),
+            Some(why) => Err(NftError::OpenFolder {
+                path: path.to_owned(),
+                why,
+            }),
+        }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Waits while another command changes something: as long as one run of `nft` may take.
+    pub(super) fn lock(&self) -> Result<Lock, NftError> {
+        let path = self.path.join(LOCK);
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(FILE_MODE)
+            .open(&path)
+            .map_err(NftError::file("open", &path))?;
+        let locked = Flock::lock(file, FlockArg::LockExclusive);
+        let lock = locked.map_err(|(_, errno)| NftError::file("lock", &path)(errno.into()))?;
+        Ok(Lock(lock))
+    }
+
+    pub(super) fn applied(&self) -> Result<Option<Applied>, NftError> {
+        let read: Option<Applied> = self.read(APPLIED)?;
+        Ok(read.filter(|applied| applied.format == FORMAT))
+    }
+
+    pub(super) fn pending(&self) -> Result<Option<Pending>, NftError> {
+        let read: Option<Pending> = self.read(PENDING)?;
+        Ok(read.filter(|pending| pending.format == FORMAT))
+    }
+
+    pub(super) fn is_reverted(&self) -> bool {
+        self.path.join(REVERTED).exists()
+    }
+
+    pub(super) fn set_applied(&self, applied: Option<&Applied>) -> Result<(), NftError> {
+        self.write_or_remove(APPLIED, applied)
+    }
+
+    pub(super) fn set_pending(&self, pending: Option<&Pending>) -> Result<(), NftError> {
+        self.write_or_remove(PENDING, pending)
+    }
+
+    pub(super) fn set_reverted(&self, reverted: bool) -> Result<(), NftError> {
+        self.write_or_remove(REVERTED, reverted.then_some(&true))
+    }
+
+    fn write_or_remove(&self, name: &str, value: Option<&impl Serialize>) -> Result<(), NftError> {
+        let path = self.path.join(name);
+        let Some(value) = value else {
+            return match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    Err(NftError::file("remove", path)(error))
+                }
+                _ => Ok(()),
+            };
+        };
+        let bytes = serde_json::to_vec(value).map_err(|error| {
+            let source = io::Error::from(error);
+            NftError::file("write", &path)(source)
+        })?;
+        replace(&path, &bytes, FILE_MODE).map_err(NftError::file("write", path))
+    }
+
+    /// What cannot be understood counts as absent: then the whole table is replaced.
+    fn read<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, NftError> {
+        let path = self.path.join(name);
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(NftError::file("read", path)(error)),
+        };
+        let mut bytes = Vec::new();
+        let mut bounded = file.take(FILE_BYTES_MAX);
+        let read = bounded.read_to_end(&mut bytes);
+        read.map_err(NftError::file("read", path))?;
+        Ok(serde_json::from_slice(&bytes).ok())
+    }
+}
+
+impl Applied {
+    pub(super) fn new(source: String, outline: Outline, listing: String) -> Self {
+        Self {
+            format: FORMAT,
+            source,
+            outline,
+            listing,
+        }
+    }
+}
+
+impl Pending {
+    pub(super) fn new(id: String, restoration: String, applied: Option<Applied>) -> Self {
+        Self {
+            format: FORMAT,
+            id,
+            restoration,
+            applied,
+        }
+    }
+}
+
+/// Writes beside and renames: who reads sees the old file or the new one, whole.
+pub(super) fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".new");
+    let beside = PathBuf::from(beside);
+    // What a killed writer left behind is nobody's.
+    let _ = fs::remove_file(&beside);
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(&beside)?;
+    file.write_all(bytes)?;
+    // A service's mask may have taken something off.
+    file.set_permissions(Permissions::from_mode(mode))?;
+    fs::rename(&beside, path)
+}

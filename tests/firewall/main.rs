@@ -1,0 +1,17 @@
+//! The firewall with the real `nft`, real packets and real processes: each test has network namespaces
+//! of its own, joined by a virtual cable, so that nothing of the host is touched and all run side by side.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod bed;
+mod confirm;
+mod errors;
+mod forward;
+mod golden;
+mod leases;
+mod packets;
+mod space;
+mod status;
+mod table;
+mod talker;
+mod units;
