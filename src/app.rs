@@ -3,17 +3,22 @@
 mod firewall;
 mod gauges;
 mod listen;
+mod live;
+mod manage;
 mod operator;
+mod reload;
+mod running;
+mod supervise;
+mod surroundings;
+mod wall_clock;
 
 use std::io::Write;
-use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 use crate::build_info::VERSION;
 use crate::clock::Clock;
@@ -25,32 +30,38 @@ use crate::driver::secret::Entropy;
 use crate::driver::shell::Driver;
 use crate::engine::ids::{NodeId, PortFingerprint};
 use crate::engine::limits::Limits;
-use crate::http::access::{self, Access, Denied};
+use crate::http::access::{self, Denied};
 use crate::http::health::Health;
-use crate::http::tls::{self, TlsError};
-use crate::http::{self, ListenerOptions};
+use crate::http::tls::TlsError;
+use crate::http::{self, Accepting, Handshake, ListenerOptions};
 use crate::journal::disk::RealDisk;
 use crate::journal::segments::{Recovery, SegmentJournal, SegmentOptions};
 use crate::journal::{Journal, JournalError};
 use crate::metrics::Metrics;
 use crate::ports;
+use crate::systemd::{ActivationError, Inherited, Manager, NotifyError};
 use crate::ws::{self, Admitted, SocketOptions};
-use operator::OperatorError;
+use live::{Live, Values};
+use operator::{Operator, OperatorError};
+use running::Running;
 
 pub use listen::ListenError;
+pub use surroundings::{Hangup, Surroundings};
 
 /// A command in the journal can be a little larger than the request it came from.
 const RECORD_HEADROOM_BYTES: usize = 64 * 1024;
 /// Connections to the metrics port at once: scrapers, not agents.
 const METRICS_CONNECTIONS_MAX: usize = 64;
-/// How long a stop waits for what is under way.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why the coordinator did not start, or ended in failure.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
     #[error(transparent)]
     Listen(#[from] ListenError),
+    #[error(transparent)]
+    Activation(#[from] ActivationError),
+    #[error(transparent)]
+    Notify(#[from] NotifyError),
     #[error("failed to open the state directory {path}")]
     StateDir {
         path: String,
@@ -86,7 +97,29 @@ pub enum AppError {
 }
 
 /// Runs a coordinator until it is told to stop. `out` gets the lines for the person who started it.
-pub fn run(config: &Config, out: &mut dyn Write) -> Result<(), AppError> {
+pub fn run(
+    config: &Config,
+    surroundings: &Surroundings<'_>,
+    out: &mut dyn Write,
+) -> Result<(), AppError> {
+    let pid = std::process::id();
+    let manager = Arc::new(Manager::from_environment(surroundings.environment, pid)?);
+    let ended = run_managed(config, surroundings, &manager, out);
+    if let Err(error) = &ended {
+        manager.status(&format!("failed: {}", one_line(error)));
+    }
+    ended
+}
+
+fn run_managed(
+    config: &Config,
+    surroundings: &Surroundings<'_>,
+    manager: &Arc<Manager>,
+    out: &mut dyn Write,
+) -> Result<(), AppError> {
+    // Before there is any thread.
+    let mut inherited = Inherited::from_environment(surroundings.environment, std::process::id())?;
+    manager.status("recovering the journal");
     listen::raise_file_limit();
     let started = |what| move |source| AppError::Start { what, source };
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -94,11 +127,14 @@ pub fn run(config: &Config, out: &mut dyn Write) -> Result<(), AppError> {
         .build()
         .map_err(started("the runtime"))?;
     runtime.block_on(async {
+        let (websocket, metrics) = (&config.websocket.endpoint, &config.metrics.endpoint);
         let listeners = Listeners {
-            websocket: listen::bind(&config.websocket.endpoint, "WebSocket").await?,
-            metrics: listen::bind(&config.metrics.endpoint, "metrics").await?,
+            websocket: listen::take(&mut inherited, "websocket", websocket, "WebSocket").await?,
+            metrics: listen::take(&mut inherited, "metrics", metrics, "metrics").await?,
         };
-        serve(config, listeners, out, signalled()).await
+        listen::tell_left(&inherited);
+        let running = start(config, listeners, out).await?;
+        manage::serve(running, config, surroundings, manager).await
     })
 }
 
@@ -117,6 +153,21 @@ pub async fn serve(
     out: &mut dyn Write,
     stop: impl Future<Output = Result<(), AppError>>,
 ) -> Result<(), AppError> {
+    let running = start(config, listeners, out).await?;
+    running.until(stop).await??;
+    running.end().await
+}
+
+/// Recovers, and serves from then on.
+async fn start(
+    config: &Config,
+    listeners: Listeners,
+    out: &mut dyn Write,
+) -> Result<Running, AppError> {
+    let Listeners {
+        websocket,
+        metrics: metrics_listener,
+    } = listeners;
     let clock = Clock::start();
     let metrics = Metrics::new(&[
         ("version", VERSION),
@@ -140,8 +191,8 @@ pub async fn serve(
         journal.status(),
         clock.now(),
     );
-    let operator = operator::prepare(&config.state_dir, &core)?;
-    core.start(clock.now(), operator.new_token);
+    let mut operator = operator::prepare(config, &core)?;
+    core.start(clock.now(), operator.new_token.take());
     let backups = operator::backup_writer(&config.state_dir);
     let driver = Driver::start(core, Box::new(journal), backups, clock, metrics.clone()).map_err(
         |source| AppError::Start {
@@ -151,14 +202,7 @@ pub async fn serve(
     )?;
     driver.settled().await;
 
-    let tls = match &config.websocket.tls {
-        Some(tls) => Some(tls::load(
-            tls,
-            &config.state_dir,
-            &certificate_names(config),
-        )?),
-        None => None,
-    };
+    let live = Live::new(Values::read(config)?);
     let (close, closing) = watch::channel(false);
     let refused = {
         let metrics = metrics.clone();
@@ -170,97 +214,49 @@ pub async fn serve(
         }
     };
     let refused: Arc<dyn Fn(&'static str) + Send + Sync> = Arc::new(refused);
+    let accepting = |what, listener| {
+        let made = Accepting::new(listener).map_err(|source| AppError::Start { what, source });
+        made.map(Arc::new)
+    };
     let front = ListenerOptions {
         connections_max: config.websocket.connections_max,
-        handshake_timeout: config.websocket.handshake_timeout,
-        tls: tls.as_ref().map(|tls| tls.acceptor.clone()),
+        handshake: handshake(&live, true),
+        accepting: accepting("the agents' listener", &websocket)?,
         refused: Arc::clone(&refused),
     };
     let scrapes = ListenerOptions {
         connections_max: METRICS_CONNECTIONS_MAX,
-        handshake_timeout: config.websocket.handshake_timeout,
-        tls: None,
+        handshake: handshake(&live, false),
+        accepting: accepting("the metrics' listener", &metrics_listener)?,
         refused: Arc::clone(&refused),
     };
-    let routes = front_routes(config, &driver, &refused);
-    let gauges = gauges::source(driver.clone(), metrics, config.firewall.status_file.clone());
-    let metrics_routes = http::metrics::routes(config.metrics.path.as_str(), gauges);
-    tokio::spawn(http::serve(
-        listeners.websocket,
-        named(routes),
-        front,
-        closing.clone(),
-    ));
-    tokio::spawn(http::serve(
-        listeners.metrics,
-        named(metrics_routes),
-        scrapes,
-        closing,
-    ));
-    greet(
-        config,
-        tls.as_ref().map(|tls| tls.fingerprint.as_str()),
-        &operator.token_file,
-        out,
+    let listeners = vec![
+        ("the agents' port", Arc::clone(&front.accepting)),
+        ("the metrics port", Arc::clone(&scrapes.accepting)),
+    ];
+    let routes = front_routes(config, &driver, &live, &refused);
+    let gauges = gauges::source(
+        driver.clone(),
+        metrics.clone(),
+        config.firewall.status_file.clone(),
     );
-    wait_and_drain(&driver, stop, &close).await
-}
-
-/// The system's wish that this process ends.
-async fn signalled() -> Result<(), AppError> {
-    let handler = |kind| {
-        signal(kind).map_err(|source| AppError::Start {
-            what: "the signal handlers",
-            source,
-        })
-    };
-    let mut terminate = handler(SignalKind::terminate())?;
-    let mut interrupt = handler(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    Ok(())
-}
-
-/// Waits for the wish to stop or a failure; a stop drains, so that no request is left without an answer.
-async fn wait_and_drain(
-    driver: &Driver,
-    stop: impl Future<Output = Result<(), AppError>>,
-    close: &watch::Sender<bool>,
-) -> Result<(), AppError> {
-    let mut failure = driver.failure();
-    tokio::select! {
-        stopped = stop => stopped?,
-        failed = failure.wait_for(Option::is_some) => {
-            let text = failed.ok().and_then(|text| text.clone()).unwrap_or_default();
-            return Err(AppError::JournalFailed(text));
-        }
-    }
-    tracing::info!("stopping: what is under way is finished first");
-    close.send_replace(true);
-    driver.drain();
-    let drained = async {
-        driver.settled().await;
-        driver.end_all("the coordinator is stopping");
-        driver.emptied().await;
-        driver.settled().await;
-    };
-    let left = tokio::select! {
-        () = drained => 0,
-        () = tokio::time::sleep(DRAIN_TIMEOUT) => driver.inspect(Core::connection_count),
-        failed = failure.wait_for(Option::is_some) => {
-            let text = failed.ok().and_then(|text| text.clone()).unwrap_or_default();
-            return Err(AppError::JournalFailed(text));
-        }
-    };
-    if left > 0 {
-        tracing::warn!(
-            connections = left,
-            "stopped with connections that did not close in time"
-        );
-    }
-    Ok(())
+    let metrics_routes = http::metrics::routes(config.metrics.path.as_str(), gauges);
+    let mut serving = JoinSet::new();
+    let front = http::serve(websocket, named(routes), front, closing.clone());
+    serving.spawn(front);
+    let scrapes = http::serve(metrics_listener, named(metrics_routes), scrapes, closing);
+    serving.spawn(scrapes);
+    let values = live.values();
+    let fingerprint = values.tls.as_ref().map(|tls| tls.fingerprint.as_str());
+    greet(config, fingerprint, &operator, out);
+    Ok(Running {
+        driver,
+        live,
+        metrics,
+        accepting: listeners,
+        serving,
+        close,
+    })
 }
 
 fn open_journal(config: &Config) -> Result<(SegmentJournal, Recovery), AppError> {
@@ -321,25 +317,37 @@ fn wire(fingerprint: ports::PortFingerprint) -> PortFingerprint {
     text.parse().expect("it displays as 16 hexadecimal digits")
 }
 
+/// How new connections shake hands, by what holds at the moment.
+fn handshake(live: &Live, front: bool) -> Arc<dyn Fn() -> Handshake + Send + Sync> {
+    let live = live.clone();
+    Arc::new(move || {
+        let values = live.values();
+        let tls = values.tls.as_ref().filter(|_| front);
+        Handshake {
+            timeout: values.handshake_timeout,
+            tls: tls.map(|tls| tls.acceptor.clone()),
+        }
+    })
+}
+
 fn front_routes(
     config: &Config,
     driver: &Driver,
+    live: &Live,
     refused: &Arc<dyn Fn(&'static str) + Send + Sync>,
 ) -> Router {
-    let websocket = &config.websocket;
-    let access = Access::new(
-        &websocket.endpoint,
-        &websocket.allowed_hosts,
-        &websocket.allowed_origins,
-    );
-    let options = SocketOptions {
-        message_bytes_max: websocket.message_bytes_max,
-        ping_interval: websocket.ping_interval,
-    };
+    let (message_bytes_max, asked) = (config.websocket.message_bytes_max, live.clone());
+    let options = Arc::new(move || SocketOptions {
+        message_bytes_max,
+        ping_interval: asked.values().ping_interval,
+    });
+    let asked = live.clone();
     let refused = Arc::clone(refused);
     let admitting = driver.clone();
     let admit = move |headers: &axum::http::HeaderMap| {
-        let identity = access
+        let identity = asked
+            .values()
+            .access
             .check(headers)
             .and_then(|()| access::token(headers))
             .and_then(|token| admitting.authenticate(token).ok_or(Denied::BadToken));
@@ -356,8 +364,8 @@ fn front_routes(
             }
         }
     };
-    let inspected = driver.clone();
-    let health = http::health::routes(Arc::new(move || health_of(&inspected)));
+    let (inspected, asked) = (driver.clone(), live.clone());
+    let health = http::health::routes(Arc::new(move || health_of(&inspected, &asked)));
     let guarded = axum::middleware::map_request(hold_place);
     ws::routes(driver.clone(), Arc::new(admit), options)
         .layer(guarded)
@@ -377,7 +385,8 @@ async fn hold_place(mut request: axum::extract::Request) -> axum::extract::Reque
     request
 }
 
-fn health_of(driver: &Driver) -> Health {
+fn health_of(driver: &Driver, live: &Live) -> Health {
+    let reading = supervise::reading(live);
     let failed = driver.failure().borrow().is_some();
     driver.inspect(|core| Health {
         status: match () {
@@ -395,19 +404,10 @@ fn health_of(driver: &Driver) -> Health {
         draining: core.is_draining(),
         storage_full: core.storage_full(),
         connections_port_mismatch: core.port_mismatches(),
+        clock: reading.clock(),
+        certificate: reading.certificate,
         uptime_ms: core.uptime_ms(driver.now()),
     })
-}
-
-fn certificate_names(config: &Config) -> Vec<String> {
-    let mut names: Vec<String> = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).into();
-    let host = &config.websocket.endpoint.host;
-    if !host.is_wildcard() && !host.is_loopback() {
-        names.push(host.to_string());
-    }
-    let allowed = config.websocket.allowed_hosts.iter();
-    names.extend(allowed.map(|allowed| allowed.host.to_string()));
-    names
 }
 
 fn tell_recovery(recovery: &Recovery, records: u64, metrics: &Metrics) {
@@ -424,10 +424,12 @@ fn tell_recovery(recovery: &Recovery, records: u64, metrics: &Metrics) {
 }
 
 /// One line each: what runs, where, where its state is, and the next step.
-fn greet(config: &Config, fingerprint: Option<&str>, token_file: &Path, out: &mut dyn Write) {
-    let scheme = if fingerprint.is_some() { "wss" } else { "ws" };
-    let endpoint = &config.websocket.endpoint;
-    let url = format!("{scheme}://{}:{}/ws", endpoint.host.in_url(), endpoint.port);
+fn greet(config: &Config, fingerprint: Option<&str>, operator: &Operator, out: &mut dyn Write) {
+    let url = url(config);
+    let token = operator.token_file.as_ref().map_or_else(
+        || "operator token as configured".to_owned(),
+        |file| format!("operator token in {}", file.display()),
+    );
     let scrape = &config.metrics.endpoint;
     let mut lines = vec![
         format!(
@@ -442,7 +444,7 @@ fn greet(config: &Config, fingerprint: Option<&str>, token_file: &Path, out: &mu
             config.metrics.path.as_str()
         ),
         format!("state    {}", config.state_dir.display()),
-        format!("operator token in {}", token_file.display()),
+        token,
     ];
     lines.extend(fingerprint.map(|hex| format!("certificate SHA-256 {hex}")));
     lines.push("first agent: coord token create alice --out alice.token".to_owned());
@@ -452,4 +454,26 @@ fn greet(config: &Config, fingerprint: Option<&str>, token_file: &Path, out: &mu
     }
     let _ = out.flush();
     tracing::info!(url, "serving");
+}
+
+fn url(config: &Config) -> String {
+    let scheme = if config.websocket.tls.is_some() {
+        "wss"
+    } else {
+        "ws"
+    };
+    let endpoint = &config.websocket.endpoint;
+    format!("{scheme}://{}:{}/ws", endpoint.host.in_url(), endpoint.port)
+}
+
+/// An error with its causes, on one line.
+fn one_line(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
 }

@@ -41,3 +41,11 @@ pub fn wall_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
 }
+
+/// The machine's monotonic clock in microseconds, as systemd reads it; 0 if there is none.
+pub fn monotonic_us() -> u64 {
+    let read = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC);
+    read.map_or(0, |time| {
+        u64::try_from(Duration::from(time).as_micros()).unwrap_or(u64::MAX)
+    })
+}

@@ -20,4 +20,5 @@ pub mod probe;
 pub mod protocol;
 pub mod render;
 pub mod self_test;
+pub mod systemd;
 pub mod ws;

@@ -49,6 +49,10 @@ pub struct Metrics {
     pub firewall_unreadable: IntGauge,
     pub firewall_packets: IntCounterVec,
     pub firewall_bytes: IntCounterVec,
+    pub self_checks_failed: IntCounterVec,
+    pub clock_wrong: IntGauge,
+    pub config_reloads: IntCounterVec,
+    pub config_reload_ok: IntGauge,
 }
 
 #[derive(Debug, Clone)]
@@ -211,6 +215,24 @@ impl Metrics {
                 "coord_journal_time_ms",
                 "Journal time of the last record.",
                 &["project"],
+            ),
+            self_checks_failed: make.counters(
+                "coord_self_checks_failed_total",
+                "Times that a part of the coordinator did not answer to itself.",
+                &["part"],
+            ),
+            clock_wrong: make.gauge(
+                "coord_wall_clock_wrong",
+                "1 while the wall clock is wrong, or the certificate is not valid by it.",
+            ),
+            config_reloads: make.counters(
+                "coord_config_reloads_total",
+                "Times the configuration was read anew, by what came of it.",
+                &["outcome"],
+            ),
+            config_reload_ok: make.gauge(
+                "coord_config_last_reload_successful",
+                "0 when the configuration that was read last was refused, and an older one holds.",
             ),
             registry,
         }

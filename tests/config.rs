@@ -797,6 +797,7 @@ fn samples(spec: &Spec) -> [String; 3] {
         (_, Kind::Ports) => of(["20000-20999", "21000-21999", "22000-22999"]),
         (_, Kind::UrlPath) => of(["/a", "/b", "/c"]),
         (_, Kind::Path) => of(["{}/a", "{}/b", "{}/c"]),
+        ("operator_token", _) => ["flag", "variable", "file"].map(|source| source.repeat(8)),
         (_, Kind::Text | Kind::Url | Kind::Secret) => of(["flag", "variable", "file"]),
     }
 }
@@ -817,6 +818,7 @@ fn set_flag(flags: &mut Flags, spec: &Spec, text: &str) -> bool {
         None => return false,
         Some("--profile") => &mut flags.profile,
         Some("--state-dir") => &mut flags.state_dir,
+        Some("--operator-token-file") => &mut flags.operator_token_file,
         Some("--node-name") => &mut flags.node_name,
         Some("--websocket-host") => &mut flags.websocket_host,
         Some("--websocket-port") => &mut flags.websocket_port,

@@ -47,6 +47,7 @@ const ROOMS: &[Room] = &[
     room("http", 3, &["config"]),
     room("nft", 3, &["config", "firewall", "ports"]),
     room("holders", 3, &[]),
+    room("systemd", 3, &["config"]),
     room("probe", 3, &["config", "ports", "protocol"]),
     room("ws", 3, &["driver", "engine", "protocol"]),
     room(
@@ -66,6 +67,7 @@ const ROOMS: &[Room] = &[
             "ports",
             "probe",
             "protocol",
+            "systemd",
             "ws",
         ],
     ),
@@ -104,6 +106,7 @@ const ROOMS: &[Room] = &[
             "protocol",
             "render",
             "self_test",
+            "systemd",
         ],
     ),
     room("main", 7, &["cli", "config"]),

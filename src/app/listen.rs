@@ -10,6 +10,7 @@ use tokio::net::{TcpListener, TcpSocket, lookup_host};
 use crate::config::{Endpoint, Host};
 use crate::holders;
 use crate::probe::{self, Target};
+use crate::systemd::{ActivationError, Inherited};
 
 /// Connections that wait to be accepted.
 const BACKLOG: u32 = 1024;
@@ -55,6 +56,25 @@ pub enum ListenError {
         #[source]
         source: io::Error,
     },
+    #[error(transparent)]
+    Inherited(#[from] ActivationError),
+    #[error(
+        "systemd opened {found} for {service}, but the configuration says {endpoint}: run `coord \
+         install` again so that the socket unit follows the configuration, or set \
+         {name}.host and {name}.port to what the unit has"
+    )]
+    OtherAddress {
+        service: &'static str,
+        name: &'static str,
+        endpoint: String,
+        found: SocketAddr,
+    },
+    #[error("failed to use the socket that systemd opened for {service}")]
+    Take {
+        service: &'static str,
+        #[source]
+        source: io::Error,
+    },
     #[error("failed to listen on {endpoint} for {service}")]
     Bind {
         service: &'static str,
@@ -64,11 +84,55 @@ pub enum ListenError {
     },
 }
 
-/// Binds an endpoint and listens on it.
-pub(super) async fn bind(
+/// The socket that systemd opened under a name, if it is the one that was configured; without one,
+/// the endpoint is bound. A socket unit must not be a way around the checks of the configuration.
+pub(super) async fn take(
+    inherited: &mut Inherited,
+    name: &'static str,
     endpoint: &Endpoint,
     service: &'static str,
 ) -> Result<TcpListener, ListenError> {
+    let Some(socket) = inherited.take(name)? else {
+        return bind(endpoint, service).await;
+    };
+    let failed = |source| ListenError::Take { service, source };
+    let found = socket.local_addr().map_err(failed)?;
+    let port = endpoint.port.number();
+    let same = match &endpoint.host {
+        Host::Address(address) => found == SocketAddr::new(*address, port),
+        Host::Name(host) => {
+            let failed = |source| ListenError::Resolve {
+                service,
+                host: host.clone(),
+                source,
+            };
+            let mut named = lookup_host((host.as_str(), port)).await.map_err(failed)?;
+            named.any(|address| address == found)
+        }
+    };
+    if !same {
+        return Err(ListenError::OtherAddress {
+            service,
+            name,
+            endpoint: endpoint.to_string(),
+            found,
+        });
+    }
+    TcpListener::from_std(socket).map_err(failed)
+}
+
+/// Says which inherited sockets nobody wants.
+pub(super) fn tell_left(inherited: &Inherited) {
+    for name in inherited.left() {
+        tracing::warn!(
+            name,
+            "systemd opened a socket that is not used: FileDescriptorName= is websocket or metrics"
+        );
+    }
+}
+
+/// Binds an endpoint and listens on it.
+async fn bind(endpoint: &Endpoint, service: &'static str) -> Result<TcpListener, ListenError> {
     let address = resolve(endpoint, service).await?;
     let source = match listen(address) {
         Ok(listener) => return Ok(listener),

@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 
 use crate::clock;
+use crate::config::Config;
 use crate::config::client::OPERATOR_TOKEN_FILE;
 use crate::driver::core::{Core, SYSTEM_PROJECT};
 use crate::driver::secret::secret_hash;
-use crate::driver::shell::BackupWriter;
+use crate::driver::shell::{BackupWriter, Driver};
 use crate::engine::command::{ProjectScope, Role, TokenCreate};
 use crate::engine::ids::{AgentName, TokenId};
 use crate::journal::{Journal, inspect};
@@ -32,24 +33,38 @@ const OPERATOR_TOKEN: &str = "t-operator";
 /// The operator's access after a start.
 #[derive(Debug)]
 pub(super) struct Operator {
-    pub(super) token_file: PathBuf,
+    /// Where the token lies that was made; `None` when one is configured.
+    pub(super) token_file: Option<PathBuf>,
     /// To be proposed; it takes the place of an earlier one of the same id.
     pub(super) new_token: Option<TokenCreate>,
 }
 
-/// Makes the operator's token at first start, and anew when its file is gone: whoever may write the
-/// state directory is the operator, and a restored directory has no file. The file is durable
-/// before the token is known, so a crash in between leaves a file that the next start replaces.
-pub(super) fn prepare(state_dir: &Path, core: &Core) -> Result<Operator, OperatorError> {
-    let token_file = state_dir.join(OPERATOR_TOKEN_FILE);
-    let token: TokenId = OPERATOR_TOKEN.parse().expect("the id is valid");
-    let system = core
-        .engines()
-        .find(|(name, _)| name.as_str() == SYSTEM_PROJECT);
-    let known = system.is_some_and(|(_, engine)| engine.state().tokens.contains_key(&token));
-    if known && token_file.exists() {
+/// The token that is configured, or one that is made at first start, and anew when its file is gone:
+/// whoever may write the state directory is the operator, and a restored directory has no file. The
+/// file is durable before the token is known, so a crash in between leaves a file that the next
+/// start replaces.
+pub(super) fn prepare(config: &Config, core: &Core) -> Result<Operator, OperatorError> {
+    let token_file = config.state_dir.join(OPERATOR_TOKEN_FILE);
+    let known = known_hash(core);
+    if let Some(secret) = &config.operator_token {
+        // The one that was made before is not valid any more, and would only mislead.
+        match std::fs::remove_file(&token_file) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                let path = token_file;
+                return Err(OperatorError { path, source });
+            }
+            _ => {}
+        }
+        let hash = secret_hash(secret.expose());
+        let new_token = (known != Some(&hash)).then(|| operator(hash.clone()));
         return Ok(Operator {
-            token_file,
+            token_file: None,
+            new_token,
+        });
+    }
+    if known.is_some() && token_file.exists() {
+        return Ok(Operator {
+            token_file: Some(token_file),
             new_token: None,
         });
     }
@@ -59,19 +74,42 @@ pub(super) fn prepare(state_dir: &Path, core: &Core) -> Result<Operator, Operato
         path: token_file.clone(),
         source,
     })?;
+    Ok(Operator {
+        token_file: Some(token_file),
+        new_token: Some(operator(secret_hash(&secret))),
+    })
+}
+
+/// What [`prepare`] does, while the coordinator runs: the token to replace, if there is a new one.
+pub(super) fn prepare_again(
+    config: &Config,
+    driver: &Driver,
+) -> Result<Option<TokenCreate>, OperatorError> {
+    let prepared = driver.inspect(|core| prepare(config, core));
+    prepared.map(|operator| operator.new_token)
+}
+
+fn operator_id() -> TokenId {
+    OPERATOR_TOKEN.parse().expect("the id is valid")
+}
+
+fn known_hash(core: &Core) -> Option<&str> {
+    let mut engines = core.engines();
+    let (_, system) = engines.find(|(name, _)| name.as_str() == SYSTEM_PROJECT)?;
+    let token = system.state().tokens.get(&operator_id())?;
+    Some(&token.secret_hash)
+}
+
+fn operator(secret_hash: String) -> TokenCreate {
     let agent: AgentName = "operator".parse().expect("the name is valid");
-    let new_token = TokenCreate {
-        token,
-        secret_hash: secret_hash(&secret),
+    TokenCreate {
+        token: operator_id(),
+        secret_hash,
         agent,
         role: Role::Operator,
         projects: ProjectScope::All,
         ttl_ms: None,
-    };
-    Ok(Operator {
-        token_file,
-        new_token: Some(new_token),
-    })
+    }
 }
 
 fn write(path: &Path, secret: &str) -> io::Result<()> {

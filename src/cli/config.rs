@@ -57,6 +57,9 @@ pub struct ConfigFlags {
     /// The folder for journal, snapshots and operator token
     #[arg(long, value_name = "DIR")]
     pub state_dir: Option<String>,
+    /// A file that holds the operator's token
+    #[arg(long, value_name = "FILE")]
+    pub operator_token_file: Option<String>,
     /// How this coordinator calls itself
     #[arg(long, value_name = "NAME")]
     pub node_name: Option<String>,
@@ -253,6 +256,7 @@ impl From<ConfigFlags> for Flags {
             config: flags.config,
             profile: flags.profile,
             state_dir: flags.state_dir,
+            operator_token_file: flags.operator_token_file,
             node_name: flags.node_name,
             websocket_host: flags.websocket_host,
             websocket_port: flags.websocket_port,

@@ -13,6 +13,7 @@ mod firewall;
 mod generate;
 mod health;
 mod input;
+mod install;
 pub mod journal;
 mod lease;
 mod lease_run;
@@ -149,6 +150,11 @@ enum Command {
     /// Looks at an embedded journal, or mends it
     #[command(subcommand)]
     Journal(journal::JournalCommand),
+    /// Makes a systemd service of this program, or undoes that
+    ///
+    /// Copies the program, writes units, user and a first configuration, and switches it on. A second
+    /// run changes only what differs.
+    Install(install::InstallArgs),
     /// Looks at the configuration without starting anything
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -228,6 +234,7 @@ fn dispatch(command: Command, shell: &mut Shell<'_>) -> Result<ExitCode, CliErro
         }
         Command::Journal(command) => return Ok(journal::run(&command, environment, out.sink())?),
         Command::Render(command) => render::run(command, environment, out)?,
+        Command::Install(args) => return install::run(&args, environment, out).map(ExitCode::from),
         Command::Protocol(args) => protocol::run(&args, out)?,
         Command::Completions { shell } => generate::completions(shell, out)?,
         Command::Man(args) => generate::man(&args, out)?,
@@ -261,6 +268,7 @@ fn call(command: Command, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
             Command::Serve(_)
             | Command::Restore(_)
             | Command::Journal(_)
+            | Command::Install(_)
             | Command::Config(_)
             | Command::Render(_)
             | Command::Protocol(_)

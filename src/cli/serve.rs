@@ -4,11 +4,16 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::prelude::*;
+use tracing_subscriber::{Registry, reload};
 
 use super::config::ConfigFlags;
 use super::panics;
-use crate::app::{self, AppError};
-use crate::config::{Config, Environment, Flags, Invoker, LogConfig, LogFormat, LogLevel};
+use crate::app::{self, AppError, Hangup, Surroundings};
+use crate::config::{
+    Config, ConfigErrors, Environment, Flags, Invoker, LogConfig, LogFormat, LogLevel,
+};
+use crate::systemd::Manager;
 
 /// The coordinator ended because it could not make anything durable any more: a restart recovers.
 const EXIT_JOURNAL_FAILED: u8 = 70;
@@ -33,14 +38,16 @@ pub(super) fn run(
     errors: &mut dyn Write,
 ) -> io::Result<ExitCode> {
     let flags = Flags::from(*command.flags);
-    let config = match Config::load(&flags, environment, Invoker::current()) {
+    let read = || Config::load(&flags, environment, Invoker::current());
+    let config = match read() {
         Ok(config) => config,
         Err(problems) => {
             writeln!(errors, "{problems}")?;
+            tell_manager(environment, &problems);
             return Ok(EXIT_CONFIG.into());
         }
     };
-    start_log(config.log);
+    let log = start_log(config.log);
     panics::report_to_log();
     for warning in &config.warnings {
         tracing::warn!("{warning}");
@@ -51,12 +58,33 @@ pub(super) fn run(
         writeln!(errors, "{text}")?;
         return Ok(EXIT_CONFIG.into());
     }
-    match app::run(&config, out) {
+    let surroundings = Surroundings {
+        environment,
+        configuration: &read,
+        set_log_level: &|level| {
+            // It fails only when the log is another one, as in tests.
+            let _ = log.reload(filter(level));
+        },
+        hangup: if io::stderr().is_terminal() {
+            Hangup::Stop
+        } else {
+            Hangup::Reload
+        },
+    };
+    match app::run(&config, &surroundings, out) {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(error) => {
             writeln!(errors, "{}", chain(&error))?;
             Ok(exit_of(&error).into())
         }
+    }
+}
+
+/// What `systemctl status` shall say of a start that never came about.
+fn tell_manager(environment: &dyn Environment, problems: &ConfigErrors) {
+    // Without one, stderr is all there is.
+    if let Ok(manager) = Manager::from_environment(environment, std::process::id()) {
+        manager.status(&format!("failed: {problems}"));
     }
 }
 
@@ -73,7 +101,11 @@ fn exit_of(error: &AppError) -> u8 {
             source: E::Corrupt { .. } | E::NewerFormat { .. },
             ..
         } => EXIT_DAMAGED,
-        AppError::Listen(_) | AppError::StateDir { .. } | AppError::Tls(_) => EXIT_CONFIG,
+        AppError::Listen(_)
+        | AppError::Activation(_)
+        | AppError::Notify(_)
+        | AppError::StateDir { .. }
+        | AppError::Tls(_) => EXIT_CONFIG,
         AppError::Journal {
             source: E::Io { source, .. },
             ..
@@ -102,23 +134,29 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// The log goes to stderr, so that stdout stays for what was asked for.
-pub fn start_log(config: LogConfig) {
-    let level = match config.level {
+/// The log goes to stderr, so that stdout stays for what was asked for. What is returned changes how
+/// much is logged.
+pub fn start_log(config: LogConfig) -> reload::Handle<LevelFilter, Registry> {
+    let (level, handle) = reload::Layer::new(filter(config.level));
+    let layer = tracing_subscriber::fmt::layer()
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal());
+    let registry = tracing_subscriber::registry().with(level);
+    // A second start in one process, as in tests, keeps the first log.
+    let _ = match config.format {
+        LogFormat::Text => registry.with(layer).try_init(),
+        LogFormat::Json => registry.with(layer.json()).try_init(),
+    };
+    handle
+}
+
+fn filter(level: LogLevel) -> LevelFilter {
+    match level {
         LogLevel::Off => LevelFilter::OFF,
         LogLevel::Error => LevelFilter::ERROR,
         LogLevel::Warn => LevelFilter::WARN,
         LogLevel::Info => LevelFilter::INFO,
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Trace => LevelFilter::TRACE,
-    };
-    let builder = tracing_subscriber::fmt()
-        .with_writer(io::stderr)
-        .with_max_level(level)
-        .with_ansi(io::stderr().is_terminal());
-    // A second start in one process, as in tests, keeps the first log.
-    let _ = match config.format {
-        LogFormat::Text => builder.try_init(),
-        LogFormat::Json => builder.json().try_init(),
-    };
+    }
 }

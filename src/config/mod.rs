@@ -15,6 +15,7 @@
 //! An empty environment variable counts as not set, so that `${REDIS_PASSWORD:-}` in a compose file
 //! does what it looks like.
 
+mod changes;
 mod checks;
 pub mod client;
 pub mod env;

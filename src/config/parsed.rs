@@ -12,6 +12,7 @@ use super::problem::{ConfigErrors, Warning};
 use super::raw::{self, Given, GivenFlags, Origins, Source};
 use super::reader::Reader;
 use super::redis::{self, RedisConfig};
+use super::secret::Secret;
 use super::settings::{self, Spec};
 use super::{checks, places, value};
 use crate::ports::Profile;
@@ -22,6 +23,8 @@ use crate::ports::Profile;
 pub struct Config {
     pub profile: Profile,
     pub state_dir: PathBuf,
+    /// `None`: one is made and kept in the state directory.
+    pub operator_token: Option<Secret>,
     pub node: NodeName,
     pub websocket: WebSocketConfig,
     pub metrics: MetricsConfig,
@@ -108,6 +111,7 @@ pub struct Flags {
     pub config: Option<String>,
     pub profile: Option<String>,
     pub state_dir: Option<String>,
+    pub operator_token_file: Option<String>,
     pub node_name: Option<String>,
     pub websocket_host: Option<String>,
     pub websocket_port: Option<String>,
@@ -154,6 +158,7 @@ impl Config {
         let profile = reader.profile(&settings::PROFILE);
         let state_dir = places::state_dir(&mut reader, environment);
         checks::state_dir(&mut reader, state_dir.as_deref());
+        let operator_token = reader.optional(&settings::OPERATOR_TOKEN, value::token);
         let node = node(&mut reader, environment);
         let websocket = websocket(&mut reader, profile);
         let metrics = metrics(&mut reader, profile);
@@ -179,6 +184,7 @@ impl Config {
             profile,
             // Absent only together with a problem, and then `finish` has returned.
             state_dir: state_dir.unwrap_or_default(),
+            operator_token,
             node,
             websocket,
             metrics,
@@ -199,6 +205,7 @@ impl Flags {
         let single = [
             (&settings::PROFILE, &self.profile),
             (&settings::STATE_DIR, &self.state_dir),
+            (&settings::OPERATOR_TOKEN, &self.operator_token_file),
             (&settings::NODE_NAME, &self.node_name),
             (&settings::WEBSOCKET_HOST, &self.websocket_host),
             (&settings::WEBSOCKET_PORT, &self.websocket_port),

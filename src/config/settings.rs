@@ -87,6 +87,15 @@ pub static PROFILE: Spec = Spec::new(
 pub static STATE_DIR: Spec = Spec::new("state_dir", Kind::Path, "\"/var/lib/coord\"", "The folder that holds the journal, snapshots and the operator token. Without it: systemd's state directory, or else $XDG_STATE_HOME/coord, or else ~/.local/state/coord.")
     .variables(&["COORD_STATE_DIR", STATE_DIRECTORY])
     .flag("--state-dir");
+pub static OPERATOR_TOKEN: Spec = Spec::new(
+    "operator_token",
+    Kind::Secret,
+    "\"write-the-output-of-openssl-rand-hex-32\"",
+    "The token of the operator. Without it: one is made at the first start, and lies in the state directory. A reload takes up a new one.",
+)
+.variables(&["COORD_OPERATOR_TOKEN"])
+.flag("--operator-token-file")
+.credential("operator_token");
 
 pub static NODE_NAME: Spec = Spec::new(
     "node.name",
@@ -374,9 +383,10 @@ pub static LOG_FORMAT: Spec = Spec::new(
 .flag("--log-format");
 
 /// What a coordinator reads, in the order in which it is shown.
-pub static SERVER: [&Spec; 47] = [
+pub static SERVER: [&Spec; 48] = [
     &PROFILE,
     &STATE_DIR,
+    &OPERATOR_TOKEN,
     &NODE_NAME,
     &WEBSOCKET_HOST,
     &WEBSOCKET_PORT,

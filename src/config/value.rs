@@ -11,6 +11,9 @@ use super::secret::Secret;
 use super::suggest;
 use crate::ports::{Port, PortError, PortRange, PortRangeError};
 
+/// A shorter token could be guessed.
+const TOKEN_CHARS_MIN: usize = 32;
+
 pub(super) fn text(given: &Given) -> Result<&str, Misfit> {
     match given {
         Given::Word(text) | Given::Text(text) if text.is_empty() => Err(Misfit::new(
@@ -155,6 +158,21 @@ pub(super) fn secret(given: &Given) -> Result<Secret, Misfit> {
             "write text, in quotes",
         )),
     }
+}
+
+/// A token that is chosen by hand or by a program: long enough that nobody guesses it, and of
+/// characters that a header can carry.
+pub(super) fn token(given: &Given) -> Result<Secret, Misfit> {
+    let secret = secret(given)?;
+    let right = "use at least 32 visible ASCII characters, such as those of `openssl rand -hex 32`";
+    let text = secret.expose();
+    if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(Misfit::new("it has characters that no token has", right));
+    }
+    if text.len() < TOKEN_CHARS_MIN {
+        return Err(Misfit::new("it is too short to be safe", right));
+    }
+    Ok(secret)
 }
 
 /// What a value looks like, without repeating it.

@@ -210,20 +210,22 @@ impl Core {
             self.propose_own(now, &system, Action::ProjectCreate(create));
         }
         if let Some(token) = operator {
-            if self
-                .system_engine()
-                .state()
-                .tokens
-                .contains_key(&token.token)
-            {
-                let revoke = TokenRevoke {
-                    token: token.token.clone(),
-                };
-                self.propose_own(now, &system, Action::TokenRevoke(revoke));
-            }
-            self.propose_own(now, &system, Action::TokenCreate(Box::new(token)));
+            self.replace_token(now, token);
         }
         self.flush();
+    }
+
+    /// Proposes a token in the place of an earlier one of the same id.
+    pub fn replace_token(&mut self, now: Moment, token: TokenCreate) {
+        let system = self.system.clone();
+        let tokens = &self.system_engine().state().tokens;
+        if tokens.contains_key(&token.token) {
+            let revoke = TokenRevoke {
+                token: token.token.clone(),
+            };
+            self.propose_own(now, &system, Action::TokenRevoke(revoke));
+        }
+        self.propose_own(now, &system, Action::TokenCreate(Box::new(token)));
     }
 
     /// Whether nothing is on its way to the journal, and no backup is being written.

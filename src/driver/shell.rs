@@ -18,7 +18,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 pub use link::Link;
 pub use worker::BackupWriter;
@@ -27,14 +27,15 @@ use worker::{Done, Job, append, journal_thread};
 use super::connection::{ConnectionId, Identity};
 use super::core::{Core, Moment, Output};
 use crate::clock::Clock;
-use crate::engine::command::LostReason;
+use crate::engine::command::{LostReason, TokenCreate};
 use crate::engine::ids::Position;
 use crate::journal::{Entry, Journal, JournalError, JournalStatus};
 use crate::metrics::Metrics;
 use crate::protocol::error::RpcError;
 use crate::protocol::session::PeerConfig;
 
-/// Jobs that wait for the journal's thread: one append, one set of snapshots, one backup, and room.
+/// Jobs that wait for the journal's thread: one append, one set of snapshots, one backup, one check,
+/// and room.
 const JOURNAL_JOBS_MAX: usize = 8;
 
 /// The running driver; cheap to clone.
@@ -175,6 +176,21 @@ impl Driver {
             }
             notified.await;
         }
+    }
+
+    /// Waits until the journal's thread has shown that it can sync, without writing anything. Does
+    /// not come back when the journal fails: [`Driver::failure`] tells that.
+    pub async fn check_sync(&self) {
+        let (asked, answered) = oneshot::channel();
+        // A full queue, or a thread that has ended, is a journal that does not answer.
+        if self.shared.jobs.try_send(Job::CheckSync(asked)).is_err() || answered.await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Makes a token, in the place of an earlier one of the same id.
+    pub fn replace_token(&self, token: TokenCreate) {
+        self.with_core(None, |core, now| core.replace_token(now, token));
     }
 
     /// Refuses new work; waiting requests are told to come back.
@@ -321,6 +337,14 @@ impl Driver {
             }
             Done::Backup { request, result } => {
                 self.with_core(None, |core, now| core.backup_done(now, request, result));
+            }
+            Done::CheckedSync { result, asked } => {
+                if let Err(error) = result {
+                    self.fail(&error);
+                    return false;
+                }
+                // Whoever asked may have given up meanwhile.
+                let _ = asked.send(());
             }
         }
         if self.lock().core.is_settled() {

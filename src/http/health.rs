@@ -27,6 +27,11 @@ pub struct Health {
     pub storage_full: bool,
     /// Open connections whose port configuration is another one.
     pub connections_port_mismatch: u64,
+    /// `right`, as far as can be told; `behind`, when it reads a time before the program was written
+    /// or before the certificate begins; or `ahead_or_certificate_expired`.
+    pub clock: &'static str,
+    /// `none`, `valid`, `not_yet_valid`, `expired` or `unreadable`.
+    pub certificate: &'static str,
     pub uptime_ms: u64,
 }
 

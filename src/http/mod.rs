@@ -3,10 +3,12 @@
 //! One listener serves WebSocket upgrades, health and whatever front end comes later, since they
 //! share the port; the metrics have their own. This layer knows neither operations nor engines.
 
+mod accepting;
 pub mod access;
 pub mod health;
 pub mod metrics;
 pub mod tls;
+mod validity;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -20,7 +22,11 @@ use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
+
+pub use accepting::Accepting;
+pub use validity::Validity;
 
 /// Bytes of a request's head.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
@@ -34,11 +40,26 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub struct ListenerOptions {
     /// Connections at once, upgraded ones included.
     pub connections_max: usize,
-    /// For TLS, for a request's head, and between requests.
-    pub handshake_timeout: Duration,
-    pub tls: Option<TlsAcceptor>,
+    /// Asked for each new connection, so that what is read anew holds from the next one on.
+    pub handshake: Arc<dyn Fn() -> Handshake + Send + Sync>,
+    /// Through which the listener shows that it accepts.
+    pub accepting: Arc<Accepting>,
     /// Told the reason when a connection is refused or fails to shake hands.
     pub refused: Arc<dyn Fn(&'static str) + Send + Sync>,
+}
+
+/// How a new connection shakes hands.
+#[derive(Clone)]
+pub struct Handshake {
+    /// For TLS, for a request's head, and between requests.
+    pub timeout: Duration,
+    pub tls: Option<TlsAcceptor>,
+}
+
+impl std::fmt::Debug for Handshake {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Handshake {{ timeout: {:?} }}", self.timeout)
+    }
 }
 
 impl std::fmt::Debug for ListenerOptions {
@@ -55,7 +76,11 @@ pub struct Peer {
     _place: Arc<tokio::sync::OwnedSemaphorePermit>,
 }
 
-/// Serves a listener until `stop` says so. Upgraded connections go on.
+/// How long a connection that was taken before the word to stop may take to ask for something: who
+/// was let in gets an answer.
+const LAST_REQUEST_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// Serves a listener until `stop` says so, and its connections to their end. Upgraded ones go on.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
@@ -63,10 +88,12 @@ pub async fn serve(
     mut stop: watch::Receiver<bool>,
 ) {
     let places = Arc::new(Semaphore::new(options.connections_max));
+    let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            () = stopped(&mut stop) => return,
+            Some(_) = connections.join_next() => continue,
+            () = stopped(&mut stop) => break,
         };
         let (stream, address) = match accepted {
             Ok(accepted) => accepted,
@@ -76,6 +103,9 @@ pub async fn serve(
                 continue;
             }
         };
+        if options.accepting.takes(address) {
+            continue;
+        }
         let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
             // Closing at once is the only answer that costs an attacker as much as us.
             (options.refused)("connections_max");
@@ -87,35 +117,39 @@ pub async fn serve(
         };
         // Small frames must not wait for each other.
         let _ = stream.set_nodelay(true);
-        tokio::spawn(shake_hands(
+        connections.spawn(shake_hands(
             stream,
             peer,
             router.clone(),
-            options.clone(),
+            (options.handshake)(),
+            Arc::clone(&options.refused),
             stop.clone(),
         ));
     }
+    // Whoever comes from now on waits for the next process, where a socket is kept open for it.
+    drop(listener);
+    while connections.join_next().await.is_some() {}
 }
 
 async fn shake_hands(
     stream: TcpStream,
     peer: Peer,
     router: Router,
-    options: ListenerOptions,
+    handshake: Handshake,
+    refused: Arc<dyn Fn(&'static str) + Send + Sync>,
     stop: watch::Receiver<bool>,
 ) {
-    let Some(acceptor) = &options.tls else {
-        return serve_connection(stream, peer, router, options.handshake_timeout, stop).await;
+    let Handshake { timeout, tls } = handshake;
+    let Some(acceptor) = tls else {
+        return serve_connection(stream, peer, router, timeout, stop).await;
     };
-    match tokio::time::timeout(options.handshake_timeout, acceptor.accept(stream)).await {
-        Ok(Ok(stream)) => {
-            serve_connection(stream, peer, router, options.handshake_timeout, stop).await;
-        }
+    match tokio::time::timeout(timeout, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => serve_connection(stream, peer, router, timeout, stop).await,
         Ok(Err(error)) => {
             tracing::debug!(peer = %peer.address, %error, "failed to shake hands in TLS");
-            (options.refused)("tls_handshake");
+            refused("tls_handshake");
         }
-        Err(_) => (options.refused)("handshake_timeout"),
+        Err(_) => refused("handshake_timeout"),
     }
 }
 
@@ -144,8 +178,13 @@ where
         let result = tokio::select! {
             result = connection.as_mut() => result,
             () = stopped(&mut stop) => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
+                let last = tokio::time::timeout(LAST_REQUEST_TIMEOUT, connection.as_mut()).await;
+                if let Ok(result) = last {
+                    result
+                } else {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
             }
         };
         if let Err(error) = result {

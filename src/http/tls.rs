@@ -12,15 +12,19 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use sha2::{Digest, Sha256};
 use tokio_rustls::TlsAcceptor;
 
+use super::validity::Validity;
 use crate::config::TlsConfig;
 
 /// A certificate ready to serve.
+#[derive(Clone)]
 pub struct Tls {
     pub acceptor: TlsAcceptor,
     /// SHA-256 of the certificate, as hex: what clients pin.
     pub fingerprint: String,
     /// Where the certificate is.
     pub certificate: PathBuf,
+    /// `None` when it cannot be read from the certificate.
+    pub validity: Option<Validity>,
 }
 
 impl std::fmt::Debug for Tls {
@@ -91,7 +95,7 @@ fn read(certificate: &Path, key: &Path) -> Result<Tls, TlsError> {
     let first = chain.first().ok_or_else(|| TlsError::NoCertificate {
         path: certificate.into(),
     })?;
-    let fingerprint = fingerprint(first);
+    let (fingerprint, validity) = (fingerprint(first), Validity::of(first));
     let private = PrivateKeyDer::from_pem_file(key).map_err(|source| TlsError::Key {
         path: key.into(),
         source,
@@ -105,6 +109,7 @@ fn read(certificate: &Path, key: &Path) -> Result<Tls, TlsError> {
         acceptor: TlsAcceptor::from(Arc::new(config)),
         fingerprint,
         certificate: certificate.into(),
+        validity,
     })
 }
 
@@ -123,15 +128,25 @@ fn server_config(
 
 /// The key is written first and the certificate last, so that a crash in between is made good.
 fn make(folder: &Path, certificate: &Path, key: &Path, names: &[String]) -> Result<(), TlsError> {
-    let pair = rcgen::generate_simple_self_signed(names).map_err(TlsError::Make)?;
+    let (certificate_pem, key_pem) = self_signed(names).map_err(TlsError::Make)?;
     let mut builder = DirBuilder::new();
     let made = builder.recursive(true).mode(0o700).create(folder);
     made.map_err(|source| TlsError::Write {
         path: folder.into(),
         source,
     })?;
-    write(key, pair.signing_key.serialize_pem().as_bytes())?;
-    write(certificate, pair.cert.pem().as_bytes())
+    write(key, key_pem.as_bytes())?;
+    write(certificate, certificate_pem.as_bytes())
+}
+
+/// Valid from 1970 on: a box without a battery may make it before it knows the time, and must be
+/// able to use it. Clients pin it; nobody relies on its dates.
+fn self_signed(names: &[String]) -> Result<(String, String), rcgen::Error> {
+    let mut params = rcgen::CertificateParams::new(names)?;
+    params.not_before = rcgen::date_time_ymd(1970, 1, 1);
+    let key = rcgen::KeyPair::generate()?;
+    let certificate = params.self_signed(&key)?;
+    Ok((certificate.pem(), key.serialize_pem()))
 }
 
 fn write(path: &Path, text: &[u8]) -> Result<(), TlsError> {

@@ -174,6 +174,10 @@ impl Journal for SegmentJournal {
         self.guarded(|journal| journal.trim_to(floor))
     }
 
+    fn check_sync(&mut self) -> Result<(), JournalError> {
+        self.guarded(|journal| journal.medium.check_sync(&journal.active))
+    }
+
     fn status(&self) -> JournalStatus {
         let segments: u64 = self.segments.iter().map(|segment| segment.bytes).sum();
         let snapshots: u64 = self.snapshots.values().sum();

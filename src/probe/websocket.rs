@@ -41,6 +41,9 @@ struct Page {
     port_fingerprint: Option<String>,
     #[serde(default)]
     connections_port_mismatch: u64,
+    /// Absent from coordinators of earlier versions.
+    #[serde(default)]
+    clock: Option<String>,
 }
 
 /// How the handshake ended at a coordinator.
@@ -81,6 +84,7 @@ pub(super) async fn speak(
         (state, next) = (other, Some(what));
     }
     let ports = ports(&identity, &page, expected);
+    let clock = clock(&page);
     let status = match state {
         State::NotReady => format!(", {}", said(&page.status)),
         _ => String::new(),
@@ -88,7 +92,7 @@ pub(super) async fn speak(
     Ok(Said {
         state,
         latency,
-        detail: format!("{identity}{status}{ports}{detail}"),
+        detail: format!("{identity}{status}{ports}{clock}{detail}"),
         next,
         identity: Some(identity),
     })
@@ -265,6 +269,15 @@ fn ports(identity: &Identity, page: &Page, expected: &Expected) -> String {
     }
 }
 
+/// What is to be said of a clock that others would not agree with.
+fn clock(page: &Page) -> String {
+    match page.clock.as_deref() {
+        None | Some("right") => String::new(),
+        Some("behind") => "; the clock of its machine is behind: set it".to_owned(),
+        Some(_) => "; its certificate has run out, or the clock of its machine is ahead".to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -279,6 +292,7 @@ mod tests {
             environment: "testing".to_owned(),
             port_fingerprint: None,
             connections_port_mismatch: 0,
+            clock: None,
         };
         assert_eq!(readiness(&page("ready")), (State::Running, None));
         for status in [

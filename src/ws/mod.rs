@@ -41,11 +41,14 @@ pub struct SocketOptions {
     pub ping_interval: Duration,
 }
 
+/// Asked for each new connection, so that what is read anew holds from the next one on.
+pub type Bounds = Arc<dyn Fn() -> SocketOptions + Send + Sync>;
+
 #[derive(Clone)]
 struct Front {
     driver: Driver,
     admit: Admit,
-    options: SocketOptions,
+    options: Bounds,
 }
 
 #[derive(Debug, Deserialize)]
@@ -74,7 +77,7 @@ fn parsed<T: FromStr<Err = NameError>>(
 }
 
 /// `/ws`, and `/` for clients that do not name a path.
-pub fn routes(driver: Driver, admit: Admit, options: SocketOptions) -> Router {
+pub fn routes(driver: Driver, admit: Admit, options: Bounds) -> Router {
     let front = Front {
         driver,
         admit,
@@ -111,7 +114,8 @@ async fn upgrade(
     // Keeps the connection's place among the listener's connections as long as the socket lives.
     let peer = request.extensions_mut().remove::<PeerGuard>();
     let on_upgrade = hyper::upgrade::on(&mut request);
-    tokio::spawn(socket::serve(on_upgrade, link, front.options, peer));
+    let options = (front.options)();
+    tokio::spawn(socket::serve(on_upgrade, link, options, peer));
     switching(&accept, admitted.subprotocol)
 }
 

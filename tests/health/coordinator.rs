@@ -163,6 +163,8 @@ async fn the_pages_say_the_same_and_no_more() {
             .map(String::as_str)
             .collect();
         let expected = [
+            "certificate",
+            "clock",
             "connections_port_mismatch",
             "draining",
             "environment",
@@ -181,6 +183,8 @@ async fn the_pages_say_the_same_and_no_more() {
         assert_eq!(page["journal"], "embedded");
         assert_eq!(page["environment"], "testing");
         assert_eq!(page["status"], "ready");
+        assert_eq!(page["clock"], "right");
+        assert_eq!(page["certificate"], "none");
         assert_eq!(page["draining"], false);
         assert_eq!(page["storage_full"], false);
         assert_eq!(page["connections_port_mismatch"], 0);

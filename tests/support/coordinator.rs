@@ -79,6 +79,14 @@ impl Start {
         &self.state_dir
     }
 
+    pub fn websocket_port(&self) -> u16 {
+        self.websocket.number()
+    }
+
+    pub fn metrics_port(&self) -> u16 {
+        self.metrics.number()
+    }
+
     fn spawn(&self) -> Child {
         let binary = env!("CARGO_BIN_EXE_coord");
         let mut words = self.wrapper.iter().map(String::as_str).chain([binary]);

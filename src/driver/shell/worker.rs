@@ -3,7 +3,7 @@
 use std::sync::mpsc::Receiver;
 use std::sync::{Mutex, PoisonError};
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::Clock;
 use crate::engine::ids::{Position, ProjectName};
@@ -24,6 +24,7 @@ pub(super) enum Job {
         request: u64,
         name: Option<String>,
     },
+    CheckSync(oneshot::Sender<()>),
 }
 
 pub(super) enum Done {
@@ -41,6 +42,10 @@ pub(super) enum Done {
     Backup {
         request: u64,
         result: Result<ServerBackupResult, String>,
+    },
+    CheckedSync {
+        result: Result<(), JournalError>,
+        asked: oneshot::Sender<()>,
     },
 }
 
@@ -60,6 +65,10 @@ pub(super) fn journal_thread(
             Job::Backup { request, name } => Done::Backup {
                 request,
                 result: backup(&mut **journal, name),
+            },
+            Job::CheckSync(asked) => Done::CheckedSync {
+                result: journal.check_sync(),
+                asked,
             },
         };
         drop(journal);

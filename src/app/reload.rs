@@ -1,0 +1,92 @@
+//! SIGHUP: configuration, certificates and the operator's token are read anew. Nothing that is open
+//! is dropped. What is wrong changes nothing at all: the old configuration stays as a whole.
+
+use tokio::sync::watch;
+
+use super::live::{Live, Values};
+use super::{Surroundings, operator};
+use crate::config::{Config, settings};
+use crate::driver::shell::Driver;
+use crate::metrics::Metrics;
+
+/// The settings that hold from a reload on; for the others a restart is needed.
+const RELOADED: [&settings::Spec; 8] = [
+    &settings::TLS_CERTIFICATE_FILE,
+    &settings::TLS_KEY_FILE,
+    &settings::ALLOWED_HOSTS,
+    &settings::ALLOWED_ORIGINS,
+    &settings::HANDSHAKE_TIMEOUT_MS,
+    &settings::PING_INTERVAL_MS,
+    &settings::OPERATOR_TOKEN,
+    &settings::LOG_LEVEL,
+];
+
+pub(super) struct Reloader<'a> {
+    /// What the coordinator was started with.
+    pub(super) started: &'a Config,
+    pub(super) surroundings: &'a Surroundings<'a>,
+    pub(super) driver: Driver,
+    pub(super) live: Live,
+    pub(super) metrics: Metrics,
+    pub(super) remark: watch::Sender<String>,
+}
+
+impl Reloader<'_> {
+    /// Reads everything anew. Says in one line how that went.
+    pub(super) fn reload(&self) -> String {
+        let outcome = self.apply();
+        let applied = outcome.is_ok();
+        self.metrics.config_reload_ok.set(i64::from(applied));
+        let (label, text) = match outcome {
+            Ok(waiting) if waiting.is_empty() => {
+                tracing::info!("the configuration was read anew and holds");
+                ("applied", String::new())
+            }
+            Ok(waiting) => {
+                let keys = waiting.join(", ");
+                tracing::warn!(
+                    settings = keys,
+                    "these settings hold from the next start on"
+                );
+                ("restart_needed", format!("restart needed for {keys}"))
+            }
+            Err(why) => {
+                tracing::error!("the new configuration is refused, the old one stays: {why}");
+                (
+                    "refused",
+                    format!("new configuration refused, the old one stays: {why}"),
+                )
+            }
+        };
+        self.metrics
+            .config_reloads
+            .with_label_values(&[label])
+            .inc();
+        self.remark.send_replace(text.clone());
+        text
+    }
+
+    /// The keys of the settings that need a restart to hold, or why nothing was changed.
+    fn apply(&self) -> Result<Vec<&'static str>, String> {
+        let config = (self.surroundings.configuration)().map_err(|errors| errors.to_string())?;
+        let mut values = Values::read(&config).map_err(|error| super::one_line(&error))?;
+        if self.started.websocket.tls.is_some() != values.tls.is_some() {
+            // Whether there is TLS at all is decided at the start.
+            values.tls.clone_from(&self.live.values().tls);
+        }
+        let token = operator::prepare_again(&config, &self.driver);
+        let token = token.map_err(|error| super::one_line(&error))?;
+        // From here on nothing can fail.
+        for warning in &config.warnings {
+            tracing::warn!("{warning}");
+        }
+        if let Some(token) = token {
+            self.driver.replace_token(token);
+        }
+        self.live.replace(values);
+        (self.surroundings.set_log_level)(config.log.level);
+        let waiting = self.started.changes(&config);
+        let reloaded = |key: &&str| RELOADED.iter().any(|spec| spec.key == *key);
+        Ok(waiting.into_iter().filter(|key| !reloaded(key)).collect())
+    }
+}

@@ -1,0 +1,72 @@
+//! A coordinator that serves, and how it comes to its end.
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::AppError;
+use super::live::Live;
+use super::supervise::Listener;
+use crate::driver::core::Core;
+use crate::driver::shell::Driver;
+use crate::metrics::Metrics;
+
+/// How long a stop waits for those who have connected and not asked yet.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a stop waits for what is under way.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A coordinator that serves.
+pub(super) struct Running {
+    pub(super) driver: Driver,
+    pub(super) live: Live,
+    pub(super) metrics: Metrics,
+    /// Through which each listener shows that it accepts.
+    pub(super) accepting: Vec<Listener>,
+    /// The listeners, with the connections that are at their door.
+    pub(super) serving: JoinSet<()>,
+    pub(super) close: watch::Sender<bool>,
+}
+
+impl Running {
+    /// Waits for something, unless the journal fails before.
+    pub(super) async fn until<T>(&self, awaited: impl Future<Output = T>) -> Result<T, AppError> {
+        let mut failure = self.driver.failure();
+        tokio::select! {
+            come = awaited => Ok(come),
+            failed = failure.wait_for(Option::is_some) => {
+                let text = failed.ok().and_then(|text| text.clone()).unwrap_or_default();
+                Err(AppError::JournalFailed(text))
+            }
+        }
+    }
+
+    /// Ends in order, so that no request is left without an answer.
+    pub(super) async fn end(mut self) -> Result<(), AppError> {
+        tracing::info!("stopping: what is under way is finished first");
+        self.close.send_replace(true);
+        let mut serving = std::mem::take(&mut self.serving);
+        let closed = async { while serving.join_next().await.is_some() {} };
+        if tokio::time::timeout(CLOSE_TIMEOUT, closed).await.is_err() {
+            tracing::warn!("stopped with connections that had not asked for anything in time");
+        }
+        let driver = &self.driver;
+        driver.drain();
+        let drained = async {
+            driver.settled().await;
+            driver.end_all("the coordinator is stopping");
+            driver.emptied().await;
+            driver.settled().await;
+        };
+        let drained = tokio::time::timeout(DRAIN_TIMEOUT, drained);
+        if self.until(drained).await?.is_err() {
+            let left = driver.inspect(Core::connection_count);
+            tracing::warn!(
+                connections = left,
+                "stopped with connections that did not close in time"
+            );
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,163 @@
+//! The coordinator looks at itself: whether the driver answers, the journal can sync and the
+//! listeners accept. Only while all of them do does the service manager get a sign of life.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use super::live::Live;
+use super::wall_clock::{self, Certificate};
+use crate::driver::shell::Driver;
+use crate::http::Accepting;
+use crate::metrics::Metrics;
+use crate::systemd::Manager;
+
+/// How often it looks at itself when no watchdog says so.
+const PERIOD: Duration = Duration::from_secs(30);
+/// Signs of life within the time after which the watchdog takes us for dead. One look may take a
+/// whole period and the next one still comes in time.
+const SIGNS_PER_WATCHDOG: u32 = 3;
+
+/// One listener, and what it is for.
+pub(super) type Listener = (&'static str, Arc<Accepting>);
+
+pub(super) struct Supervisor {
+    pub(super) driver: Driver,
+    pub(super) listeners: Vec<Listener>,
+    pub(super) live: Live,
+    pub(super) manager: Arc<Manager>,
+    pub(super) metrics: Metrics,
+    /// What is told when all is well, beginning with where it serves.
+    pub(super) serving: String,
+    /// Something an operator should know, after a reload.
+    pub(super) remark: tokio::sync::watch::Receiver<String>,
+}
+
+/// What was last told, so that only changes are.
+#[derive(Default)]
+struct Told {
+    status: String,
+    clock: Option<&'static str>,
+    /// Syncs at the last look.
+    syncs: u64,
+}
+
+impl Supervisor {
+    /// Looks again and again, until it is dropped.
+    pub(super) async fn run(mut self) {
+        let watchdog = self.manager.watchdog();
+        let period = watchdog.map_or(PERIOD, |within| within / SIGNS_PER_WATCHDOG);
+        let mut ticks = interval(period);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut told = Told::default();
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => {}
+                // A remark is told at once; the sender goes only when all ends.
+                changed = self.remark.changed() => if changed.is_err() { return },
+            }
+            self.look(period, &mut told).await;
+        }
+    }
+
+    async fn look(&self, period: Duration, told: &mut Told) {
+        let silent = self.silent(period, told).await;
+        self.look_at_clock(told);
+        for part in &silent {
+            tracing::error!(part, ?period, "a part of the coordinator does not answer");
+            self.metrics
+                .self_checks_failed
+                .with_label_values(&[part])
+                .inc();
+        }
+        let status = if silent.is_empty() {
+            self.manager.alive();
+            self.status(told)
+        } else {
+            format!("not well: no answer from {}", silent.join(" and "))
+        };
+        if status != told.status {
+            self.manager.status(&status);
+            told.status = status;
+        }
+    }
+
+    /// The parts that did not answer within `period`. That this runs at all shows that the driver's
+    /// lock is free and its thread turns.
+    async fn silent(&self, period: Duration, told: &mut Told) -> Vec<&'static str> {
+        let journal = async {
+            // Real syncs are better than one that is made for the purpose.
+            let syncs = self.driver.inspect(|core| core.journal_status().syncs);
+            if syncs == told.syncs {
+                timeout(period, self.driver.check_sync()).await.is_err()
+            } else {
+                told.syncs = syncs;
+                false
+            }
+        };
+        let listeners = self.listeners.iter().map(async |(name, accepting)| {
+            let asked = timeout(period, accepting.ask()).await;
+            match asked {
+                Ok(Ok(())) => None,
+                Ok(Err(error)) => {
+                    tracing::warn!(listener = name, %error, "failed to connect to the own port");
+                    Some(*name)
+                }
+                Err(_) => Some(*name),
+            }
+        });
+        let (journal, listeners) = tokio::join!(journal, futures_util::future::join_all(listeners));
+        let journal = journal.then_some("the journal");
+        journal
+            .into_iter()
+            .chain(listeners.into_iter().flatten())
+            .collect()
+    }
+
+    fn look_at_clock(&self, told: &mut Told) {
+        let reading = reading(&self.live);
+        self.metrics
+            .clock_wrong
+            .set(i64::from(reading.trouble.is_some()));
+        if told.clock == Some(reading.clock()) {
+            return;
+        }
+        match (reading.trouble, told.clock) {
+            (Some(trouble), _) => tracing::warn!("{trouble}"),
+            (None, Some(_)) => tracing::info!("the clock and the certificate agree again"),
+            (None, None) => {}
+        }
+        told.clock = Some(reading.clock());
+    }
+
+    fn status(&self, told: &Told) -> String {
+        let (connections, full) = self
+            .driver
+            .inspect(|core| (core.connection_count(), core.storage_full()));
+        let mut text = format!("{}, {connections} connections", self.serving);
+        if full {
+            text.push_str("; the disk is full: work can be finished, none begun");
+        }
+        if told.clock.is_some_and(|clock| clock != "right") {
+            text.push_str("; the clock or the certificate is wrong, see the log");
+        }
+        let remark = self.remark.borrow();
+        if !remark.is_empty() {
+            text.push_str("; ");
+            text.push_str(&remark);
+        }
+        text
+    }
+}
+
+/// How clock and certificate are right now.
+pub(super) fn reading(live: &Live) -> wall_clock::Reading {
+    let values = live.values();
+    let certificate = match values.tls.as_ref().map(|tls| tls.validity) {
+        None => Certificate::None,
+        Some(None) => Certificate::Unreadable,
+        Some(Some(validity)) => Certificate::Valid(validity),
+    };
+    wall_clock::read(certificate)
+}

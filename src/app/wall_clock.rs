@@ -1,0 +1,193 @@
+//! What the wall clock and the certificate say of each other. A box without a battery wakes up in
+//! 1970; nothing of ours depends on the time of day but what others make of our certificate.
+
+use std::fmt;
+
+use time::OffsetDateTime;
+
+use crate::clock;
+use crate::http::Validity;
+
+/// The program is younger than this, so an earlier time is wrong: the beginning of 2026.
+const WRITTEN_AFTER_S: u64 = 1_767_225_600;
+
+/// What is wrong with the time, in words for people. Nothing in it is secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// The clock is before the program was written.
+    Behind { now_s: u64 },
+    /// The certificate begins later: the clock is behind, or the certificate was made too early.
+    NotYetValid { now_s: u64, not_before_s: u64 },
+    /// The certificate ran out, or the clock is ahead.
+    Expired { now_s: u64, not_after_s: u64 },
+}
+
+/// How the time and the certificate are, as the health page tells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Reading {
+    pub(super) trouble: Option<Trouble>,
+    /// `none`, `valid`, `not_yet_valid`, `expired` or `unreadable`.
+    pub(super) certificate: &'static str,
+}
+
+/// What is known of the certificate that is served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Certificate {
+    /// There is no TLS.
+    None,
+    /// Its dates cannot be read.
+    Unreadable,
+    Valid(Validity),
+}
+
+/// The reading at this moment.
+pub(super) fn read(certificate: Certificate) -> Reading {
+    judge(clock::wall_ms() / 1_000, certificate)
+}
+
+/// A certificate that is not valid yet is taken for a clock that is behind: nobody makes certificates
+/// for later, while clocks without a battery begin anew with every start.
+fn judge(now_s: u64, certificate: Certificate) -> Reading {
+    let behind = (now_s < WRITTEN_AFTER_S).then_some(Trouble::Behind { now_s });
+    let (certificate, of_certificate) = match certificate {
+        Certificate::None => ("none", None),
+        Certificate::Unreadable => ("unreadable", None),
+        Certificate::Valid(validity) => by_date(now_s, validity),
+    };
+    Reading {
+        trouble: of_certificate.or(behind),
+        certificate,
+    }
+}
+
+fn by_date(now_s: u64, validity: Validity) -> (&'static str, Option<Trouble>) {
+    let Validity {
+        not_before_s,
+        not_after_s,
+    } = validity;
+    if now_s < not_before_s {
+        let trouble = Trouble::NotYetValid {
+            now_s,
+            not_before_s,
+        };
+        ("not_yet_valid", Some(trouble))
+    } else if now_s > not_after_s {
+        ("expired", Some(Trouble::Expired { now_s, not_after_s }))
+    } else {
+        ("valid", None)
+    }
+}
+
+impl Reading {
+    /// `right`, as far as can be told, `behind`, or `ahead_or_certificate_expired`.
+    pub(super) fn clock(&self) -> &'static str {
+        match self.trouble {
+            None => "right",
+            Some(Trouble::Behind { .. } | Trouble::NotYetValid { .. }) => "behind",
+            Some(Trouble::Expired { .. }) => "ahead_or_certificate_expired",
+        }
+    }
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Behind { now_s } => write!(
+                f,
+                "the clock of this machine is wrong: it reads {}, before this program was written; \
+                 set it (timedatectl), or let it be set over the network",
+                date(now_s)
+            ),
+            Self::NotYetValid {
+                now_s,
+                not_before_s,
+            } => write!(
+                f,
+                "the clock of this machine seems to be behind: it reads {}, and the certificate is \
+                 valid from {}; set the clock (timedatectl), or, if it is right, wait or replace \
+                 the certificate",
+                date(now_s),
+                date(not_before_s)
+            ),
+            Self::Expired { now_s, not_after_s } => write!(
+                f,
+                "the certificate ran out on {}, if the clock of this machine is right, which reads \
+                 {}; replace the certificate and reload, or set the clock",
+                date(not_after_s),
+                date(now_s)
+            ),
+        }
+    }
+}
+
+fn date(seconds: u64) -> String {
+    let time = i64::try_from(seconds).ok();
+    let time = time.and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok());
+    time.map_or_else(
+        || format!("{seconds} s after 1970"),
+        |time| {
+            let (hour, minute, second) = time.to_hms();
+            format!("{} {hour:02}:{minute:02}:{second:02} UTC", time.date())
+        },
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TODAY: u64 = 1_795_000_000;
+    const DAY: u64 = 86_400;
+
+    #[track_caller]
+    fn check(now_s: u64, certificate: Certificate, expected: (&str, &str)) {
+        let reading = judge(now_s, certificate);
+        assert_eq!((reading.clock(), reading.certificate), expected);
+        assert_eq!(reading.trouble.is_none(), reading.clock() == "right");
+    }
+
+    #[test]
+    fn each_reading_has_one_meaning() {
+        let valid = |not_before_s, not_after_s| {
+            Certificate::Valid(Validity {
+                not_before_s,
+                not_after_s,
+            })
+        };
+        let good = valid(TODAY - DAY, TODAY + DAY);
+        let since_1970 = valid(0, 67_090_118_400);
+        check(TODAY, Certificate::None, ("right", "none"));
+        check(TODAY, good, ("right", "valid"));
+        check(TODAY, since_1970, ("right", "valid"));
+        check(TODAY, Certificate::Unreadable, ("right", "unreadable"));
+        // A box that has just woken up.
+        check(10, Certificate::None, ("behind", "none"));
+        check(10, since_1970, ("behind", "valid"));
+        check(10, good, ("behind", "not_yet_valid"));
+        check(TODAY - 2 * DAY, good, ("behind", "not_yet_valid"));
+        let expired = ("ahead_or_certificate_expired", "expired");
+        check(TODAY + 2 * DAY, good, expired);
+        check(u64::MAX / 2, good, expired);
+        // Both ends are included.
+        check(TODAY - DAY, good, ("right", "valid"));
+        check(TODAY + DAY, good, ("right", "valid"));
+    }
+
+    #[test]
+    fn a_certificate_of_the_future_is_told_as_a_matter_of_the_clock() {
+        let trouble = Trouble::NotYetValid {
+            now_s: 10,
+            not_before_s: TODAY,
+        };
+        let text = trouble.to_string();
+        for part in [
+            "the clock",
+            "1970-01-01 00:00:10 UTC",
+            "2026-11-18",
+            "timedatectl",
+        ] {
+            assert!(text.contains(part), "{part:?} is not in {text}");
+        }
+        assert_eq!(date(u64::MAX), format!("{} s after 1970", u64::MAX));
+    }
+}

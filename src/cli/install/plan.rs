@@ -1,0 +1,306 @@
+//! What an installation comes to: files to write or remove, commands to run. Looks, changes nothing.
+
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use super::InstallArgs;
+use crate::cli::error::CliError;
+use crate::config::{Config, Endpoint, Environment, Flags, Host, Invoker, MapEnvironment};
+use crate::systemd::units::{self, Choices};
+
+const CONFIGURATION: &str = "/etc/coord/coord.toml";
+const DEFAULT_CONFIGURATION: &str = "\
+# The configuration of coord.service. `coord config example` prints every setting there is,
+# `coord config check FILE` says what is wrong with a file. After a change: `systemctl reload coord`,
+# and for ports and addresses `coord install --now`.
+profile = \"production\"
+";
+const STATE_DIRECTORY: &str = "/var/lib/coord";
+const MODE_PROGRAM: u32 = 0o755;
+const MODE_FILE: u32 = 0o644;
+
+/// Everything to do, in this order: `before`, the files, `after`.
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    pub(super) before: Vec<Vec<String>>,
+    pub(super) files: Vec<FilePlan>,
+    pub(super) after: Vec<Vec<String>>,
+}
+
+/// One file.
+#[derive(Debug)]
+pub(super) struct FilePlan {
+    pub(super) path: PathBuf,
+    pub(super) action: Action,
+    pub(super) content: Vec<u8>,
+    pub(super) mode: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Action {
+    Create,
+    Replace,
+    Same,
+    /// It is somebody's own, whatever is in it.
+    Keep,
+    Remove,
+    Absent,
+}
+
+impl Action {
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Replace => "replace",
+            Self::Same => "unchanged",
+            Self::Keep => "keep",
+            Self::Remove => "remove",
+            Self::Absent => "absent",
+        }
+    }
+}
+
+impl Plan {
+    pub(super) fn commands(&self) -> impl Iterator<Item = &Vec<String>> {
+        self.before.iter().chain(&self.after)
+    }
+
+    fn changes(&self, part: &str) -> bool {
+        let changed = |file: &&FilePlan| matches!(file.action, Action::Create | Action::Replace);
+        let mut files = self.files.iter().filter(changed);
+        files.any(|file| file.path.to_string_lossy().contains(part))
+    }
+}
+
+/// What is missing or different.
+pub(super) fn install(args: &InstallArgs, environment: &dyn Environment) -> Result<Plan, CliError> {
+    let choices = Choices {
+        binary: args.prefix.join("bin/coord").display().to_string(),
+        ..choices(args, environment)?
+    };
+    let mut plan = Plan::default();
+    let program = own_program()?;
+    let wanted = units::render(&choices);
+    plan.files.push(file(
+        below(args, &args.prefix.join("bin/coord")),
+        program,
+        MODE_PROGRAM,
+    )?);
+    for unit in wanted {
+        let path = below(args, &args.prefix.join(unit.place));
+        plan.files
+            .push(file(path, unit.text.into_bytes(), MODE_FILE)?);
+    }
+    let mut configuration = file(
+        below(args, Path::new(CONFIGURATION)),
+        DEFAULT_CONFIGURATION.into(),
+        MODE_FILE,
+    )?;
+    if configuration.action == Action::Replace {
+        configuration.action = Action::Keep;
+    }
+    plan.files.push(configuration);
+    plan.after = commands(args, &plan);
+    Ok(plan)
+}
+
+/// Everything that an installation below this prefix may have left.
+pub(super) fn uninstall(args: &InstallArgs) -> Plan {
+    let places = units::places().chain(["bin/coord"]);
+    let files: Vec<FilePlan> = places
+        .map(|place| {
+            let path = below(args, &args.prefix.join(place));
+            let there = path.symlink_metadata().is_ok();
+            FilePlan {
+                action: if there {
+                    Action::Remove
+                } else {
+                    Action::Absent
+                },
+                path,
+                content: Vec::new(),
+                mode: 0,
+            }
+        })
+        .collect();
+    let there = files.iter().any(|file| file.action == Action::Remove);
+    let unit = files
+        .iter()
+        .any(|file| file.action == Action::Remove && file.path.ends_with("system/coord.service"));
+    let mut plan = Plan {
+        files,
+        ..Plan::default()
+    };
+    if unit {
+        let mut disable = systemctl(args, &["disable"]);
+        if args.root.is_none() {
+            disable.push("--now".to_owned());
+        }
+        let all = units::ENABLED.into_iter().chain(units::OPTIONAL);
+        disable.extend(all.map(str::to_owned));
+        plan.before.push(disable);
+    }
+    if there && args.root.is_none() {
+        plan.after.push(systemctl(args, &["daemon-reload"]));
+    }
+    plan
+}
+
+fn commands(args: &InstallArgs, plan: &Plan) -> Vec<Vec<String>> {
+    let mut commands = Vec::new();
+    let running = args.root.is_none();
+    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+    let of_prefix = |place: &str| args.prefix.join(place).display().to_string();
+    if running && plan.changes("/lib/") {
+        let users = of_prefix("lib/sysusers.d/coord.conf");
+        let files = of_prefix("lib/tmpfiles.d/coord.conf");
+        commands.push(words(&["systemd-sysusers", &users]));
+        commands.push(words(&["systemd-tmpfiles", "--create", &files]));
+        commands.push(systemctl(args, &["daemon-reload"]));
+    }
+    // Only once: later it is the administrator who says what is switched on.
+    let is_new = |file: &FilePlan| {
+        file.action == Action::Create && file.path.ends_with("system/coord.service")
+    };
+    if plan.files.iter().any(is_new) {
+        let mut preset = systemctl(args, &["preset"]);
+        preset.extend(units::ENABLED.map(str::to_owned));
+        commands.push(preset);
+    }
+    if args.now {
+        // A socket cannot be opened anew while its service runs.
+        if plan.changes(".socket") {
+            let mut stop = systemctl(args, &["stop"]);
+            stop.extend(
+                ["coord.service", "coord.socket", "coord-metrics.socket"].map(str::to_owned),
+            );
+            commands.push(stop);
+        }
+        let verb = if plan.changes("/") {
+            "restart"
+        } else {
+            "start"
+        };
+        commands.push(systemctl(
+            args,
+            &["start", "coord.socket", "coord-metrics.socket"],
+        ));
+        commands.push(systemctl(args, &[verb, "coord.service"]));
+    }
+    commands
+}
+
+fn systemctl(args: &InstallArgs, words: &[&str]) -> Vec<String> {
+    let mut command = vec!["systemctl".to_owned()];
+    if let Some(root) = &args.root {
+        command.push(format!("--root={}", root.display()));
+    }
+    command.extend(words.iter().map(|word| (*word).to_owned()));
+    command
+}
+
+/// An absolute path of the system, as it is reached from here.
+fn below(args: &InstallArgs, path: &Path) -> PathBuf {
+    let Some(root) = &args.root else {
+        return path.to_owned();
+    };
+    root.join(path.strip_prefix("/").unwrap_or(path))
+}
+
+fn file(path: PathBuf, content: Vec<u8>, mode: u32) -> Result<FilePlan, CliError> {
+    let action = match fs::read(&path) {
+        Ok(found) if found == content => Action::Same,
+        Ok(_) => Action::Replace,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Action::Create,
+        Err(error) => {
+            return Err(CliError::input(format!("read {}", path.display()), error));
+        }
+    };
+    Ok(FilePlan {
+        path,
+        action,
+        content,
+        mode,
+    })
+}
+
+/// The program that runs: the file it came from may have been replaced already.
+fn own_program() -> Result<Vec<u8>, CliError> {
+    fs::read("/proc/self/exe").map_err(|error| CliError::input("read this program", error))
+}
+
+/// Where the configuration says that it listens, and what systemd there is.
+fn choices(args: &InstallArgs, environment: &dyn Environment) -> Result<Choices, CliError> {
+    let file = below(args, Path::new(CONFIGURATION));
+    // What is set in this shell is not set in the service.
+    let mut of_service = MapEnvironment::from([("STATE_DIRECTORY", STATE_DIRECTORY)]);
+    of_service.hostname = environment.hostname();
+    let flags = if file.exists() {
+        Flags {
+            config: Some(file.display().to_string()),
+            ..Flags::default()
+        }
+    } else {
+        Flags {
+            profile: Some("production".to_owned()),
+            ..Flags::default()
+        }
+    };
+    let config = Config::load(&flags, &of_service, Invoker::from(0))?;
+    Ok(Choices {
+        binary: String::new(),
+        websocket: address(&config.websocket.endpoint, "websocket.host", &file)?,
+        metrics: address(&config.metrics.endpoint, "metrics.host", &file)?,
+        systemd: systemd_version(&below(args, Path::new("/usr/lib"))),
+    })
+}
+
+/// systemd opens sockets before there is anybody to ask for names.
+fn address(endpoint: &Endpoint, key: &str, file: &Path) -> Result<SocketAddr, CliError> {
+    match &endpoint.host {
+        Host::Address(address) => Ok(SocketAddr::new(*address, endpoint.port.number())),
+        Host::Name(name) => Err(CliError::usage(
+            format!(
+                "{key} is {name} in {}, and a socket unit needs an address",
+                file.display()
+            ),
+            "write the IP address there; 0.0.0.0 or :: for all of them",
+        )),
+    }
+}
+
+/// From the name of its library, `libsystemd-shared-252.so`: nothing need run for that, and it may
+/// be another system's.
+fn systemd_version(lib: &Path) -> Option<u32> {
+    let folders = fs::read_dir(lib).ok()?.filter_map(Result::ok);
+    let deeper = folders.map(|folder| folder.path().join("systemd"));
+    let files = deeper
+        .chain([lib.join("systemd")])
+        .filter_map(|folder| fs::read_dir(folder).ok());
+    let mut names = files
+        .flatten()
+        .filter_map(|file| file.ok()?.file_name().into_string().ok());
+    names.find_map(|name| {
+        let version = name.strip_prefix("libsystemd-shared-")?;
+        let end = version.find(|c: char| !c.is_ascii_digit())?;
+        version[..end].parse().ok()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_is_in_the_name_of_the_library() {
+        let lib = tempfile::tempdir().expect("a folder can be made");
+        assert_eq!(systemd_version(lib.path()), None);
+        let folder = lib.path().join("x86_64-linux-gnu/systemd");
+        fs::create_dir_all(&folder).expect("it can be made");
+        fs::write(folder.join("libsystemd-shared-257.5-2.so"), "").expect("it can be written");
+        assert_eq!(systemd_version(lib.path()), Some(257));
+        assert_eq!(systemd_version(Path::new("/nowhere")), None);
+    }
+}

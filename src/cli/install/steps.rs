@@ -1,0 +1,86 @@
+//! Carries out a plan.
+
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+use std::process::Command;
+
+use super::plan::{Action, FilePlan, Plan};
+use crate::cli::error::CliError;
+use crate::cli::exit::Exit;
+
+const MODE_FOLDER: u32 = 0o755;
+
+pub(super) fn carry_out(plan: &Plan) -> Result<(), CliError> {
+    for command in &plan.before {
+        run(command)?;
+    }
+    for file in &plan.files {
+        change(file)?;
+    }
+    for command in &plan.after {
+        run(command)?;
+    }
+    Ok(())
+}
+
+fn change(file: &FilePlan) -> Result<(), CliError> {
+    let (what, done) = match file.action {
+        Action::Create | Action::Replace => ("write", write(file)),
+        Action::Remove => ("remove", fs::remove_file(&file.path)),
+        Action::Same | Action::Keep | Action::Absent => return Ok(()),
+    };
+    done.map_err(|error| failed(what, &file.path, error))
+}
+
+fn failed(what: &str, path: &Path, error: io::Error) -> CliError {
+    let denied = matches!(
+        error.kind(),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
+    );
+    let text = format!("{what} {}", path.display());
+    if denied {
+        let what = format!("cannot {text}: {error}");
+        return CliError::usage(
+            what,
+            "run it as root; on a read-only system install into its image with --root",
+        );
+    }
+    CliError::input(text, error)
+}
+
+/// Beside it and renamed: a program that runs is not written to, and nothing is ever half there.
+fn write(file: &FilePlan) -> io::Result<()> {
+    let folder = file.path.parent().unwrap_or(Path::new("/"));
+    let mut builder = DirBuilder::new();
+    builder.recursive(true).mode(MODE_FOLDER).create(folder)?;
+    let name = file.path.file_name().unwrap_or_default().to_string_lossy();
+    let temporary = folder.join(format!(".{name}.new"));
+    let mut options = OpenOptions::new();
+    let options = options.write(true).create(true).truncate(true);
+    let mut target = options.mode(file.mode).open(&temporary)?;
+    target.write_all(&file.content)?;
+    // Whatever mask this shell has.
+    target.set_permissions(fs::Permissions::from_mode(file.mode))?;
+    target.sync_all()?;
+    fs::rename(&temporary, &file.path)
+}
+
+fn run(command: &[String]) -> Result<(), CliError> {
+    let shown = command.join(" ");
+    let Some((program, words)) = command.split_first() else {
+        return Ok(());
+    };
+    let output = Command::new(program).args(words).output();
+    let output = output.map_err(|source| CliError::Run {
+        program: program.clone(),
+        source,
+    })?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    let what = format!("`{shown}` failed ({}): {}", output.status, said.trim());
+    Err(CliError::unmet(Exit::Failed, what))
+}

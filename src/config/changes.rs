@@ -1,0 +1,32 @@
+//! Which settings differ between two configurations.
+
+use super::parsed::Config;
+use super::settings::{self, Spec};
+
+impl Config {
+    /// The keys of the settings whose values differ, in the order of the table. Where a value came
+    /// from does not matter.
+    pub fn changes(&self, other: &Self) -> Vec<&'static str> {
+        let differ = |spec: &&&'static Spec| self.differs(other, spec);
+        let changed = settings::SERVER.iter().filter(differ);
+        changed.map(|spec| spec.key).collect()
+    }
+
+    fn differs(&self, other: &Self, spec: &'static Spec) -> bool {
+        if self.origins.shown(spec) != other.origins.shown(spec) {
+            return true;
+        }
+        // Secrets are all shown alike. What a URL says is in the settings it stands for.
+        let secret = |config: &Self| match spec.key {
+            key if key == settings::REDIS_PASSWORD.key => {
+                let redis = config.redis.as_ref()?;
+                Some(redis.password.as_ref()?.expose().to_owned())
+            }
+            key if key == settings::OPERATOR_TOKEN.key => {
+                Some(config.operator_token.as_ref()?.expose().to_owned())
+            }
+            _ => None,
+        };
+        secret(self) != secret(other)
+    }
+}
