@@ -1,0 +1,87 @@
+//! Installing, twice, and taking it back.
+
+use super::CONFIGURATION;
+use crate::machine::{Machine, PROGRAM};
+use crate::support::http;
+
+const UNITS: [&str; 3] = ["coord.service", "coord.socket", "coord-metrics.socket"];
+
+pub fn into_a_fresh_system(machine: &Machine) {
+    let before = machine.shell("find /usr/local /etc | sort");
+    machine.ok(&[PROGRAM, "install", "--now", "--dry-run"]);
+    assert_eq!(
+        machine.shell("find /usr/local /etc | sort"),
+        before,
+        "--dry-run did something"
+    );
+    let said = machine.ok(&[PROGRAM, "install", "--now"]);
+    assert!(
+        said.contains("create    /usr/local/lib/systemd/system/coord.service"),
+        "{said}"
+    );
+    machine.service("SubState", |state| state == "running");
+    for unit in UNITS {
+        assert_eq!(
+            machine.ok(&["systemctl", "is-enabled", unit]).trim(),
+            "enabled",
+            "{unit}"
+        );
+        assert_eq!(machine.property(unit, "ActiveState"), "active", "{unit}");
+    }
+    assert_eq!(machine.property("coord.service", "Type"), "notify");
+    let status = machine.property("coord.service", "StatusText");
+    assert!(
+        status.starts_with("serving agents on ws://127.0.0.1:8766/ws"),
+        "{status}"
+    );
+
+    // Once more: nothing is left to do, and the service is the same process.
+    let pid = machine.property("coord.service", "MainPID");
+    let said = machine.ok(&["/usr/local/bin/coord", "--json", "install"]);
+    let done: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(done["commands"], serde_json::json!([]), "{done}");
+    let changed = done["files"].as_array().unwrap().iter().find(|file| {
+        let action = file["action"].as_str().unwrap();
+        action != "unchanged"
+    });
+    assert_eq!(changed, None, "{done}");
+    assert_eq!(machine.property("coord.service", "MainPID"), pid);
+}
+
+/// The addresses of the sockets follow the configuration.
+pub fn follows_the_configuration(machine: &Machine) {
+    let ports = "[websocket]\nport = 8800\n[metrics]\nport = 8801\n";
+    machine.write(
+        CONFIGURATION,
+        "644",
+        &format!("profile = \"production\"\n{ports}"),
+    );
+    machine.ok(&["/usr/local/bin/coord", "install", "--now"]);
+    machine.service("SubState", |state| state == "running");
+    let status = machine.property("coord.service", "StatusText");
+    assert!(status.contains(":8800/ws"), "{status}");
+    for (unit, port) in [("coord.socket", 8800), ("coord-metrics.socket", 8801)] {
+        let listen = machine.property(unit, "Listen");
+        assert_eq!(listen, format!("127.0.0.1:{port} (Stream)"), "{unit}");
+    }
+    let page = machine.network(async || http::get(8801, "/metrics").await.unwrap());
+    assert_eq!(page.status, 200, "{}", page.rest);
+}
+
+pub fn is_taken_back(machine: &Machine) {
+    let said = machine.ok(&["/usr/local/bin/coord", "install", "--uninstall"]);
+    assert!(said.contains("remove    /usr/local/bin/coord"), "{said}");
+    let left = machine.shell("find /usr/local /etc -name '*coord*' | sort");
+    assert_eq!(left, "/etc/coord\n/etc/coord/coord.toml\n");
+    assert!(machine.ok(&["ls", "/var/lib"]).contains("coord"));
+    for unit in UNITS {
+        assert_eq!(machine.property(unit, "LoadState"), "not-found", "{unit}");
+        assert_eq!(machine.property(unit, "ActiveState"), "inactive", "{unit}");
+    }
+    let again = machine.run(&[PROGRAM, "install", "--uninstall"]).unwrap();
+    assert!(again.status.success(), "{again:?}");
+    assert!(
+        String::from_utf8_lossy(&again.stderr).contains("not installed"),
+        "{again:?}"
+    );
+}
