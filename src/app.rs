@@ -1,12 +1,15 @@
 //! The composition root: binds, recovers, serves, drains. The only part that knows every other.
 
+mod durability;
 mod firewall;
 mod gauges;
+mod journal;
 mod listen;
 mod live;
 mod manage;
 mod operator;
 mod reload;
+mod restore;
 mod running;
 mod supervise;
 mod surroundings;
@@ -24,9 +27,8 @@ use crate::build_info::VERSION;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::driver::DriverLimits;
-use crate::driver::core::{Core, CoreConfig};
-use crate::driver::recover::{RecoverError, recover};
-use crate::driver::secret::Entropy;
+use crate::driver::core::CoreConfig;
+use crate::driver::recover::RecoverError;
 use crate::driver::shell::Driver;
 use crate::engine::ids::{NodeId, PortFingerprint};
 use crate::engine::limits::Limits;
@@ -34,9 +36,7 @@ use crate::http::access::{self, Denied};
 use crate::http::health::Health;
 use crate::http::tls::TlsError;
 use crate::http::{self, Accepting, Handshake, ListenerOptions};
-use crate::journal::disk::RealDisk;
-use crate::journal::segments::{Recovery, SegmentJournal, SegmentOptions};
-use crate::journal::{Journal, JournalError};
+use crate::journal::JournalError;
 use crate::metrics::Metrics;
 use crate::ports;
 use crate::systemd::{ActivationError, Inherited, Manager, NotifyError};
@@ -45,7 +45,9 @@ use live::{Live, Values};
 use operator::{Operator, OperatorError};
 use running::Running;
 
+pub use journal::segment_options;
 pub use listen::ListenError;
+pub use restore::{RestoreError, restore_into_redis};
 pub use surroundings::{Hangup, Surroundings};
 
 /// A command in the journal can be a little larger than the request it came from.
@@ -92,6 +94,8 @@ pub enum AppError {
         #[source]
         source: std::io::Error,
     },
+    #[error("the shared journal cannot be used: {0}")]
+    SharedJournal(String),
     #[error("the journal failed, so nothing more can be made durable: {0}")]
     JournalFailed(String),
 }
@@ -172,35 +176,9 @@ async fn start(
     let metrics = Metrics::new(&[
         ("version", VERSION),
         ("environment", config.profile.name()),
-        ("journal", "embedded"),
+        ("journal", journal::kind(config)),
     ]);
-    let (mut journal, recovery) = open_journal(config)?;
-    let path = config.state_dir.display().to_string();
-    let limits = Limits::default();
-    let recovered = recover(&mut journal, &limits).map_err(|source| AppError::Recover {
-        path: path.clone(),
-        source,
-    })?;
-    tell_recovery(&recovery, recovered.records, &metrics);
-    let core_config = core_config(config, limits)?;
-    let mut core = Core::new(
-        core_config,
-        Entropy(Box::new(operator::random)),
-        metrics.clone(),
-        recovered.engines,
-        journal.status(),
-        clock.now(),
-    );
-    let mut operator = operator::prepare(config, &core)?;
-    core.start(clock.now(), operator.new_token.take());
-    let backups = operator::backup_writer(&config.state_dir);
-    let driver = Driver::start(core, Box::new(journal), backups, clock, metrics.clone()).map_err(
-        |source| AppError::Start {
-            what: "the journal's thread",
-            source,
-        },
-    )?;
-    driver.settled().await;
+    let (driver, operator) = journal::start(config, clock, &metrics).await?;
 
     let live = Live::new(Values::read(config)?);
     let (close, closing) = watch::channel(false);
@@ -259,34 +237,6 @@ async fn start(
     })
 }
 
-fn open_journal(config: &Config) -> Result<(SegmentJournal, Recovery), AppError> {
-    let path = || config.state_dir.display().to_string();
-    let disk = RealDisk::create(&config.state_dir).map_err(|source| AppError::StateDir {
-        path: path(),
-        source,
-    })?;
-    SegmentJournal::open(Arc::new(disk), segment_options(config)).map_err(|source| {
-        AppError::Journal {
-            path: path(),
-            source,
-        }
-    })
-}
-
-/// The sizes of the journal that a configuration asks for.
-pub fn segment_options(config: &Config) -> SegmentOptions {
-    SegmentOptions {
-        segment_bytes: config.journal.segment_bytes,
-        reserve_bytes: config.journal.reserve_bytes,
-        record_bytes_max: record_bytes_max(config),
-        ..SegmentOptions::default()
-    }
-}
-
-fn record_bytes_max(config: &Config) -> usize {
-    config.websocket.message_bytes_max + RECORD_HEADROOM_BYTES
-}
-
 fn core_config(config: &Config, engine: Limits) -> Result<CoreConfig, AppError> {
     let run = operator::random();
     let run = u32::from_le_bytes([run[0], run[1], run[2], run[3]]);
@@ -299,12 +249,13 @@ fn core_config(config: &Config, engine: Limits) -> Result<CoreConfig, AppError> 
         node,
         environment: config.profile.name().to_owned(),
         port_fingerprint: wire(config.port_fingerprint()),
-        journal: "embedded",
+        journal: journal::kind(config),
         version: VERSION,
         message_bytes_max: config.websocket.message_bytes_max as u64,
-        record_bytes_max: record_bytes_max(config),
+        record_bytes_max: journal::record_bytes_max(config),
         grace_ms: u64::try_from(config.session.grace.as_millis()).unwrap_or(u64::MAX),
         engine,
+        sharing: None,
         driver: DriverLimits {
             live_bytes_max: config.journal.live_bytes_max,
             ..DriverLimits::default()
@@ -392,6 +343,7 @@ fn health_of(driver: &Driver, live: &Live) -> Health {
         status: match () {
             () if failed => "failed",
             () if core.is_draining() => "draining",
+            () if !core.is_reachable() => "journal_unreachable",
             () if core.storage_full() => "storage_full",
             () => "ready",
         },
@@ -403,6 +355,7 @@ fn health_of(driver: &Driver, live: &Live) -> Health {
         journal: core.config().journal,
         draining: core.is_draining(),
         storage_full: core.storage_full(),
+        durability_warnings: driver.metrics().shared.durability_warnings.get(),
         connections_port_mismatch: core.port_mismatches(),
         clock: reading.clock(),
         certificate: reading.certificate,
@@ -410,17 +363,11 @@ fn health_of(driver: &Driver, live: &Live) -> Health {
     })
 }
 
-fn tell_recovery(recovery: &Recovery, records: u64, metrics: &Metrics) {
-    metrics
-        .recovered_torn_bytes
-        .set(i64::try_from(recovery.torn_bytes).unwrap_or(i64::MAX));
-    if recovery.torn_bytes > 0 {
-        tracing::warn!(
-            bytes = recovery.torn_bytes,
-            "cut off an unfinished write at the end of the journal; nothing acknowledged was in it"
-        );
+fn journal_of(config: &Config) -> String {
+    match &config.redis {
+        Some(redis) => format!("journal shared in Redis at {}", redis.endpoint),
+        None => "embedded journal".to_owned(),
     }
-    tracing::info!(records, "recovered");
 }
 
 /// One line each: what runs, where, where its state is, and the next step.
@@ -433,8 +380,9 @@ fn greet(config: &Config, fingerprint: Option<&str>, operator: &Operator, out: &
     let scrape = &config.metrics.endpoint;
     let mut lines = vec![
         format!(
-            "coord {VERSION}, {} profile, embedded journal",
-            config.profile.name()
+            "coord {VERSION}, {} profile, {}",
+            config.profile.name(),
+            journal_of(config)
         ),
         format!("agents   {url}"),
         format!(

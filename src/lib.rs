@@ -11,6 +11,7 @@ pub mod firewall;
 pub mod holders;
 pub mod http;
 pub mod journal;
+pub mod link;
 pub mod metrics;
 pub mod nft;
 #[cfg(feature = "planted-bugs")]

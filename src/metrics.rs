@@ -1,9 +1,13 @@
 //! What a central Prometheus reads: counters and histograms, resolved once, cheap to touch.
 
+mod shared;
+
 use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     Registry, TextEncoder,
 };
+
+pub use shared::SharedMetrics;
 
 use crate::protocol::error::ErrorKind;
 use crate::protocol::operations::{OPERATIONS, Operation};
@@ -53,6 +57,7 @@ pub struct Metrics {
     pub clock_wrong: IntGauge,
     pub config_reloads: IntCounterVec,
     pub config_reload_ok: IntGauge,
+    pub shared: SharedMetrics,
 }
 
 #[derive(Debug, Clone)]
@@ -234,6 +239,7 @@ impl Metrics {
                 "coord_config_last_reload_successful",
                 "0 when the configuration that was read last was refused, and an older one holds.",
             ),
+            shared: SharedMetrics::new(&make),
             registry,
         }
     }

@@ -24,6 +24,26 @@ pub enum Bug {
     JumpsCount,
     /// A repeated request is carried out again.
     RepeatedTwice,
+    /// A coordinator appends to the epoch of another incarnation of the store.
+    EpochNotOpened,
+    /// Whoever stands for seeding fills the store, however little it holds.
+    AnySeeds,
+    /// A coordinator that lacks records goes on behind them.
+    HoleSkipped,
+    /// What a coordinator appended is applied before what stands before it.
+    OwnRecordsFirst,
+    /// An own record that the stream shows before its append is answered is taken for another's.
+    OwnAnswerForgotten,
+    /// What may have been written is written again.
+    UnknownTriedAgain,
+    /// Journal time goes on while the store is out of reach.
+    OutageCounts,
+    /// Connections are not told that the store lost records.
+    LossNotTold,
+    /// A subscription goes on from a cursor of a lost line.
+    StaleCursorAccepted,
+    /// A session that was taken up at another coordinator stays with its old connection, too.
+    ResumedTwice,
 }
 
 static ACTIVE: AtomicU8 = AtomicU8::new(Bug::None as u8);

@@ -12,7 +12,7 @@ use cli_coordinator::config::env::NotUnicode;
 use cli_coordinator::config::settings::{Kind, SERVER, Spec};
 use cli_coordinator::config::{
     ClientConfig, ClientFlags, Config, ConfigErrors, Environment, Flags, Invoker, MASK,
-    MapEnvironment, Source, TlsConfig, Trust, example, schema, settings, show,
+    MapEnvironment, RedisTopology, Source, TlsConfig, Trust, example, schema, settings, show,
 };
 use cli_coordinator::ports::{Profile, Service};
 
@@ -416,7 +416,7 @@ fn unknown_keys_come_with_a_suggestion() {
             "coord.toml:2 profil: there is no such key; did you mean profile?",
             "coord.toml:5 websocket.message_byte_max: there is no such key; did you mean websocket.message_bytes_max?",
             "coord.toml:7 redis.segment_bytes: there is no such key; did you mean journal.segment_bytes?",
-            "coord.toml:8 redis.frobnicate: there is no such key; known here: url, host, port, user, password, tls, database",
+            "coord.toml:8 redis.frobnicate: there is no such key; known here: url, host, port, user, password, tls, database, ca_file, cluster, sentinels, sentinel_master, sentinel_user, sentinel_password, wait_replicas, wait_ms",
             "coord.toml:9 websockets: there is no such key; did you mean websocket?",
         ],
     );
@@ -570,6 +570,55 @@ fn a_variable_that_is_not_text_is_named() {
     assert_eq!(
         errors.to_string(),
         "METRICS_PATH: its value is not valid UTF-8; set it to plain text"
+    );
+}
+
+#[test]
+fn redis_may_be_found_through_sentinels_or_be_a_cluster() {
+    let config = Sources::default()
+        .variable("COORD_REDIS_SENTINELS", "one.example, two.example:7000")
+        .variable("COORD_REDIS_SENTINEL_MASTER", "m")
+        .variable("COORD_REDIS_WAIT_REPLICAS", "2")
+        .config();
+    let redis = config.redis.expect("Sentinels ask for it");
+    let RedisTopology::Sentinel(found) = redis.topology else {
+        panic!("{:?}", redis.topology);
+    };
+    let sentinels: Vec<String> = found.sentinels.iter().map(ToString::to_string).collect();
+    assert_eq!(sentinels, ["one.example:26379", "two.example:7000"]);
+    assert_eq!((found.master.as_str(), found.user), ("m", None));
+    let wait = redis.replicas.expect("it is asked for");
+    assert_eq!((wait.replicas, wait.wait_ms), (2, 1000));
+    check_report(
+        Sources::default()
+            .variable("COORD_REDIS_SENTINELS", "one.example")
+            .variable("COORD_REDIS_SENTINEL_USER", "u")
+            .variable("COORD_REDIS_CLUSTER", "true")
+            .variable("REDIS_DATABASE", "1")
+            .variable("REDIS_PORT", "7000"),
+        &[
+            "COORD_REDIS_SENTINELS: there are Sentinels, but not the name of the master they watch; set redis.sentinel_master",
+            "COORD_REDIS_SENTINEL_USER: there is a user, but no password; set redis.sentinel_password",
+            "REDIS_DATABASE: it is 1, but a Cluster has only database 0; leave it out, or set redis.cluster to false",
+            "COORD_REDIS_SENTINELS: there are Sentinels, but a Cluster looks after itself; keep redis.sentinels or redis.cluster",
+            "REDIS_PORT: the Sentinels say where Redis is; leave it out, or leave out redis.sentinels",
+        ],
+    );
+    check_report(
+        Sources::default().file("[redis]\nsentinels = []\n"),
+        &["coord.toml:2 redis.sentinels: the list is empty; name at least one, or leave it out"],
+    );
+    check_warnings(
+        Sources::default()
+            .variable("REDIS_HOST", "h")
+            .variable("COORD_REDIS_SENTINEL_MASTER", "m")
+            .variable("COORD_REDIS_CA_FILE", "/ca.pem")
+            .variable("COORD_REDIS_WAIT_MS", "5"),
+        &[
+            "COORD_REDIS_SENTINEL_MASTER: redis.sentinel_master has no effect: it counts when redis.sentinels is set",
+            "COORD_REDIS_CA_FILE: redis.ca_file has no effect: it counts when redis.tls is true or the URL is rediss://",
+            "COORD_REDIS_WAIT_MS: redis.wait_ms has no effect: it counts when redis.wait_replicas is more than 0",
+        ],
     );
 }
 
@@ -766,7 +815,7 @@ fn what_works_but_is_hardly_meant_is_warned_of() {
             "coord.toml:2 websocket.tls_certificate_file: websocket.tls_certificate_file has no effect, because websocket.tls is off",
             "coord.toml:3 websocket.tls_key_file: websocket.tls_key_file has no effect, because websocket.tls is off",
             "coord.toml:3 websocket.tls_key_file: everybody on this machine can read k.pem; run chmod 600 on it",
-            "REDIS_PASSWORD: redis.password has no effect: Redis is used when redis.url, redis.host or redis.port is set",
+            "REDIS_PASSWORD: redis.password has no effect: Redis is used when redis.url, redis.host, redis.port or redis.sentinels is set",
         ],
     );
 }
@@ -869,6 +918,16 @@ fn check_precedence(spec: &'static Spec) {
         ("websocket.tls_certificate_file", "\"a\"".to_owned()),
         ("websocket.tls_key_file", "\"a\"".to_owned()),
     ]);
+    match spec.key {
+        "redis.sentinels" => {
+            lines.remove("redis.host");
+            lines.insert("redis.sentinel_master", "\"m\"".to_owned());
+        }
+        "redis.sentinel_user" => {
+            lines.insert("redis.sentinel_password", "\"file\"".to_owned());
+        }
+        _ => {}
+    }
     lines.insert(spec.key, toml_literal(spec, &of_file));
     let mut sections: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for (key, literal) in lines {
@@ -1110,7 +1169,9 @@ fn the_example_file_is_current_and_right() {
             Some(setting)
                 if is_setting(line)
                     && !setting.contains("_file")
-                    && !setting.starts_with("url") =>
+                    && !setting.starts_with("url")
+                    // They stand in the place of host and port.
+                    && !setting.starts_with("sentinel") =>
             {
                 setting
             }
@@ -1122,7 +1183,8 @@ fn the_example_file_is_current_and_right() {
     assert_eq!(config.session.grace, Duration::from_secs(30));
     for spec in SERVER {
         let given = config.origins.source(spec).is_given();
-        let skipped = spec.key.contains("_file") || spec.key.ends_with("url");
+        let skipped = ["_file", "url", "sentinel"];
+        let skipped = skipped.iter().any(|part| spec.key.contains(part));
         assert_eq!(given, !skipped, "{}", spec.key);
     }
 }

@@ -8,8 +8,9 @@ use std::path::PathBuf;
 
 use cli_coordinator::driver::queries::state_hash;
 use cli_coordinator::engine::Engine;
+use cli_coordinator::engine::agents::SessionState;
 use cli_coordinator::engine::command::{Action, Actor, Command, Role};
-use cli_coordinator::engine::ids::{JournalTime, Position, ProjectName};
+use cli_coordinator::engine::ids::{Cursor, JournalTime, NodeId, Position, ProjectName};
 use cli_coordinator::engine::limits::Limits;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -32,6 +33,9 @@ struct Expected {
     done: u64,
     refused: u64,
 }
+
+const FORMAT_2_STATE_HASH: &str =
+    "b1b34864d133be11b387c255000d920963e2d0736a8f67ae44c87766dab4ab38";
 
 fn file(name: &str) -> PathBuf {
     [env!("CARGO_MANIFEST_DIR"), "tests", "golden", name]
@@ -94,6 +98,36 @@ fn format_1_loads_and_gives_the_same_state() {
         let engine_again = Engine::from_state(Limits::default(), state);
         assert_eq!(engine_again.state(), engine.state(), "{name}");
         assert!(engine_again.is_consistent(), "{name}");
+    }
+}
+
+/// What several coordinators add: who is alive, and the epochs of the journal that they share.
+#[test]
+fn format_2_loads_and_gives_the_same_state() {
+    let (projects, kinds) = fold(&read("format-2.jsonl"));
+    assert!(kinds.contains("node.alive") && kinds.contains("epoch.start"));
+    let (engine, expected) = projects.values().next().expect("there is one project");
+    assert_eq!((expected.done, expected.refused), (7, 0));
+    assert_eq!(expected.state_hash, FORMAT_2_STATE_HASH);
+    let state = engine.state();
+    // The first node is dead, its session waits to be resumed; the other one is alive.
+    let alive: Vec<&str> = state.nodes.keys().map(NodeId::as_str).collect();
+    assert_eq!(alive, ["box-0000000b"]);
+    let session = state.sessions.values().next().expect("one session");
+    assert!(matches!(session.state, SessionState::Grace { .. }));
+    // A new form of command waits for the oldest coordinator that is alive.
+    assert_eq!(engine.command_format(2), 1);
+    let cursor = |text: &str| text.parse::<Cursor>().expect("a cursor");
+    for (text, holds) in [
+        ("90:7", true),
+        ("90:8", false),
+        ("7:4", true),
+        ("7:5", false),
+        ("8:1", false),
+        ("0:0", true),
+        ("0:1", false),
+    ] {
+        assert_eq!(engine.holds(cursor(text)), holds, "{text}");
     }
 }
 

@@ -1,20 +1,51 @@
-//! What every journal promises, checked on each of them.
+//! What every journal promises, checked on each of them: in memory, in segments, in Redis.
+//!
+//! Positions grow by one from record to record of a project. Over several projects only the journals of
+//! one machine promise more, which is checked apart.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "support/mod.rs"]
+mod support;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use cli_coordinator::config::{Config, Flags, Invoker, MapEnvironment};
 use cli_coordinator::engine::ids::{JournalTime, Position};
 use cli_coordinator::journal::disk::RealDisk;
 use cli_coordinator::journal::memory::MemoryJournal;
+use cli_coordinator::journal::redis::{RedisConnector, RedisJournal};
 use cli_coordinator::journal::sim_disk::SimDisk;
 use cli_coordinator::journal::{
     Entry, Journal, JournalError, Record, SegmentJournal, SegmentOptions, Snapshot, Space,
 };
 
+use support::redis::Redis;
+
 /// Runs one promise on a fresh journal of every kind.
 fn check(promise: impl Fn(&mut dyn Journal)) {
+    check_on_one_machine(&promise);
+    let redis = started();
+    promise(&mut in_redis(&redis));
+}
+
+fn started() -> Redis {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_all().build().unwrap();
+    runtime.block_on(Redis::start(&[]))
+}
+
+fn in_redis(redis: &Redis) -> RedisJournal {
+    let port = redis.port().to_string();
+    let environment = MapEnvironment::from([("HOME", "/nonexistent"), ("REDIS_PORT", &*port)]);
+    let config = Config::load(&Flags::default(), &environment, Invoker::from(0)).unwrap();
+    let connector = RedisConnector::new(&config.redis.unwrap(), config.profile).unwrap();
+    RedisJournal::open(connector).unwrap()
+}
+
+/// Runs one promise on the journals that have one order over all projects.
+fn check_on_one_machine(promise: impl Fn(&mut dyn Journal)) {
     promise(&mut MemoryJournal::new());
     let (mut simulated, _) = SegmentJournal::open(Arc::new(SimDisk::new(1)), small()).unwrap();
     promise(&mut simulated);
@@ -80,28 +111,56 @@ fn a_new_journal_is_empty() {
     });
 }
 
+/// Appends in batches of seven; what should come back.
+fn appended(journal: &mut dyn Journal, entries: &[Entry]) -> Vec<Record> {
+    let mut given = Vec::new();
+    for batch in entries.chunks(7) {
+        given.extend(journal.append(batch).unwrap());
+    }
+    assert_eq!(journal.append(&[]).unwrap(), []);
+    let record = |(entry, position): (&Entry, Position)| Record {
+        project: entry.project.clone(),
+        position,
+        at_ms: entry.at_ms,
+        body: entry.body.clone(),
+    };
+    entries.iter().zip(given).map(record).collect()
+}
+
 #[test]
 fn records_come_back_as_they_were_appended() {
     check(|journal| {
-        let entries: Vec<Entry> = (1..=200)
-            .map(|n| entry(if n % 2 == 0 { "a" } else { "b" }, n))
-            .collect();
-        let mut given = Vec::new();
-        for batch in entries.chunks(7) {
-            given.extend(journal.append(batch).unwrap());
+        let entries: Vec<Entry> = (1..=200).map(|n| entry("a", n)).collect();
+        let expected = appended(journal, &entries);
+        assert_eq!(positions(&expected), (1..=200).collect::<Vec<_>>());
+        assert_eq!(all(journal, 0), expected);
+    });
+}
+
+#[test]
+fn the_records_of_each_project_come_back_in_their_order() {
+    let entries: Vec<Entry> = (1..=200)
+        .map(|n| entry(if n % 2 == 0 { "a" } else { "b" }, n))
+        .collect();
+    check(|journal| {
+        let expected = appended(journal, &entries);
+        let found = all(journal, 0);
+        assert_eq!(found.len(), expected.len());
+        for project in ["a", "b"] {
+            let of = |records: &[Record]| -> Vec<Record> {
+                let own = |record: &&Record| record.project.as_str() == project;
+                records.iter().filter(own).cloned().collect()
+            };
+            let (found, expected) = (of(&found), of(&expected));
+            assert_eq!(found, expected);
+            assert!(positions(&found).is_sorted_by(|one, next| one < next));
+            let middle = found[49].position.0;
+            assert_eq!(of(&all(journal, middle)), expected[50..]);
         }
-        assert_eq!(journal.append(&[]).unwrap(), []);
-        assert_eq!(given, (1..=200).map(Position).collect::<Vec<_>>());
-        let expected: Vec<Record> = entries
-            .into_iter()
-            .zip(given)
-            .map(|(e, position)| Record {
-                project: e.project,
-                position,
-                at_ms: e.at_ms,
-                body: e.body,
-            })
-            .collect();
+    });
+    check_on_one_machine(|journal| {
+        let expected = appended(journal, &entries);
+        assert_eq!(positions(&expected), (1..=200).collect::<Vec<_>>());
         assert_eq!(all(journal, 0), expected);
     });
 }
@@ -165,13 +224,21 @@ fn bodies_of_any_bytes_are_kept() {
 #[test]
 fn the_newest_snapshot_of_each_project_is_kept_in_the_order_of_names() {
     check(|journal| {
+        let mut at = Vec::new();
         for n in 1..=9 {
-            journal.append(&[entry("a", n)]).unwrap();
+            let both = [entry("b.tmp", n), entry("a", n)];
+            let given = journal.append(&both).unwrap();
+            at.push((given[0].0, given[1].0));
         }
-        journal.save_snapshot(&snapshot("b.tmp", 3, "old")).unwrap();
-        journal.save_snapshot(&snapshot("a", 9, "{}")).unwrap();
-        journal.save_snapshot(&snapshot("b.tmp", 5, "new")).unwrap();
-        let expected = [snapshot("a", 9, "{}"), snapshot("b.tmp", 5, "new")];
+        let (old, new, last) = (at[2].0, at[4].0, at[8].1);
+        let mut save = |project, at, state| {
+            let snapshot = snapshot(project, at, state);
+            journal.save_snapshot(&snapshot).unwrap();
+        };
+        save("b.tmp", old, "old");
+        save("a", last, "{}");
+        save("b.tmp", new, "new");
+        let expected = [snapshot("a", last, "{}"), snapshot("b.tmp", new, "new")];
         assert_eq!(journal.load_snapshots().unwrap(), expected);
     });
 }
@@ -191,15 +258,19 @@ fn a_snapshot_of_records_to_come_is_refused_and_harms_nothing() {
 #[test]
 fn live_bytes_fall_when_a_snapshot_covers_them() {
     check(|journal| {
+        let mut given = Vec::new();
         for n in 1..=20 {
-            journal.append(&[entry("a", n), entry("b", n)]).unwrap();
+            given.push(journal.append(&[entry("a", n), entry("b", n)]).unwrap());
         }
+        let (middle, end) = (given[9][0].0, &given[19]);
         let full = journal.status().live_bytes;
-        journal.save_snapshot(&snapshot("a", 20, "{}")).unwrap();
+        journal.save_snapshot(&snapshot("a", middle, "{}")).unwrap();
         let less = journal.status().live_bytes;
-        journal.save_snapshot(&snapshot("a", 40, "{}")).unwrap();
+        let whole = snapshot("a", end[0].0, "{}");
+        journal.save_snapshot(&whole).unwrap();
         let half = journal.status().live_bytes;
-        journal.save_snapshot(&snapshot("b", 40, "{}")).unwrap();
+        let whole = snapshot("b", end[1].0, "{}");
+        journal.save_snapshot(&whole).unwrap();
         assert!(
             full > less && less > half && half > 0,
             "{full} {less} {half}"
@@ -310,4 +381,32 @@ fn a_state_directory_is_private() {
     for file in std::fs::read_dir(&root).unwrap() {
         assert_eq!(mode(&file.unwrap().path()), 0o600);
     }
+}
+
+#[test]
+fn a_journal_in_redis_holds_the_same_for_the_next_one() {
+    let redis = started();
+    let entries: Vec<Entry> = (1..=150).map(|n| entry("a", n)).collect();
+    let mut journal = in_redis(&redis);
+    journal.append(&entries).unwrap();
+    journal.append(&[entry("b", 1)]).unwrap();
+    journal.save_snapshot(&snapshot("a", 100, "{}")).unwrap();
+    journal.trim(Position(101)).unwrap();
+    let (records, status) = (all(&mut journal, 0), journal.status());
+    assert_eq!(records.len(), 51);
+    drop(journal);
+    let mut journal = in_redis(&redis);
+    assert_eq!(all(&mut journal, 0), records);
+    assert_eq!(journal.status(), status);
+    // Of another epoch, but behind the same records; a snapshot of either epoch is one.
+    assert_eq!(
+        journal.append(&entries[..2]).unwrap(),
+        [151, 152].map(Position)
+    );
+    journal.save_snapshot(&snapshot("a", 120, "{}")).unwrap();
+    journal.save_snapshot(&snapshot("a", 151, "new")).unwrap();
+    assert_eq!(
+        journal.load_snapshots().unwrap(),
+        [snapshot("a", 151, "new")]
+    );
 }

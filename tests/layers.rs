@@ -30,7 +30,12 @@ const ROOMS: &[Room] = &[
     room("ports", 1, &[]),
     room("config", 2, &["engine", "ports"]),
     room("protocol", 1, &["engine"]),
-    room("journal", 2, &["engine"]),
+    room("link", 2, &["config"]),
+    room(
+        "journal",
+        2,
+        &["config", "engine", "link", "planted", "ports"],
+    ),
     room("render", 2, &["config", "ports"]),
     room("metrics", 2, &["protocol"]),
     // The clock reads in the driver's moments, and the driver's shell holds the clock.
@@ -48,7 +53,7 @@ const ROOMS: &[Room] = &[
     room("nft", 3, &["config", "firewall", "ports"]),
     room("holders", 3, &[]),
     room("systemd", 3, &["config"]),
-    room("probe", 3, &["config", "ports", "protocol"]),
+    room("probe", 3, &["config", "link", "ports", "protocol"]),
     room("ws", 3, &["driver", "engine", "protocol"]),
     room(
         "app",
@@ -100,6 +105,7 @@ const ROOMS: &[Room] = &[
             "firewall",
             "holders",
             "journal",
+            "link",
             "nft",
             "ports",
             "probe",

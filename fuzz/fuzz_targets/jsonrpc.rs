@@ -154,6 +154,7 @@ impl World {
             record_bytes_max: 2 << 20,
             grace_ms: 1_000,
             engine: Limits::default(),
+            sharing: None,
             driver: DriverLimits::default(),
         };
         let mut seed = 0_u8;
@@ -212,6 +213,9 @@ impl World {
                     self.core.backup_done(self.now, request, result);
                 }
                 Output::Snapshots { .. } | Output::Wake(_) | Output::Close(_) => {}
+                Output::Follow(_) | Output::StreamAppend { .. } | Output::StreamSnapshot { .. } => {
+                    unreachable!("the journal is not shared")
+                }
             }
         }
         for connection in self.connections {

@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use prometheus::IntGaugeVec;
+
 use super::firewall;
-use crate::driver::core::Core;
+use crate::driver::core::{Core, Moment};
 use crate::driver::shell::Driver;
 use crate::engine::Engine;
 use crate::http::metrics::MetricsSource;
@@ -16,7 +18,11 @@ const PRESENCES: [&str; 5] = ["online", "idle", "busy", "away", "gone"];
 pub(super) fn source(driver: Driver, metrics: Metrics, firewall_file: PathBuf) -> MetricsSource {
     Arc::new(move || {
         firewall::refresh(&firewall_file, &metrics);
-        driver.inspect(|core| refresh(core, &metrics));
+        let now = driver.now();
+        driver.inspect(|core| {
+            refresh(core, &metrics);
+            lines(core, now, &metrics);
+        });
         metrics.render().map_err(|error| error.to_string())
     })
 }
@@ -32,6 +38,17 @@ fn refresh(core: &Core, metrics: &Metrics) {
         project(name.as_str(), engine, metrics);
     }
     metrics.sessions.set(gauge(sessions));
+}
+
+fn lines(core: &Core, now: Moment, metrics: &Metrics) {
+    for (name, line) in core.lines(now) {
+        let labels = &[name.as_str()];
+        let shared = &metrics.shared;
+        let set = |metric: &IntGaugeVec, value| metric.with_label_values(labels).set(gauge(value));
+        set(&shared.up, u64::from(line.up));
+        set(&shared.lag_records, line.waiting);
+        set(&shared.live_bytes, line.live_bytes);
+    }
 }
 
 fn project(name: &str, engine: &Engine, metrics: &Metrics) {

@@ -29,6 +29,8 @@ pub struct OperatorError {
 
 /// The id of the token that is made at first start.
 const OPERATOR_TOKEN: &str = "t-operator";
+/// Where a coordinator that shares its journal keeps the id of its own, so that none takes another's away.
+const OPERATOR_ID_FILE: &str = "operator.id";
 
 /// The operator's access after a start.
 #[derive(Debug)]
@@ -45,7 +47,8 @@ pub(super) struct Operator {
 /// start replaces.
 pub(super) fn prepare(config: &Config, core: &Core) -> Result<Operator, OperatorError> {
     let token_file = config.state_dir.join(OPERATOR_TOKEN_FILE);
-    let known = known_hash(core);
+    let id = operator_id(config)?;
+    let known = known_hash(core, &id);
     if let Some(secret) = &config.operator_token {
         // The one that was made before is not valid any more, and would only mislead.
         match std::fs::remove_file(&token_file) {
@@ -56,7 +59,7 @@ pub(super) fn prepare(config: &Config, core: &Core) -> Result<Operator, Operator
             _ => {}
         }
         let hash = secret_hash(secret.expose());
-        let new_token = (known != Some(&hash)).then(|| operator(hash.clone()));
+        let new_token = (known != Some(&hash)).then(|| operator(id, hash.clone()));
         return Ok(Operator {
             token_file: None,
             new_token,
@@ -76,7 +79,7 @@ pub(super) fn prepare(config: &Config, core: &Core) -> Result<Operator, Operator
     })?;
     Ok(Operator {
         token_file: Some(token_file),
-        new_token: Some(operator(secret_hash(&secret))),
+        new_token: Some(operator(id, secret_hash(&secret))),
     })
 }
 
@@ -89,21 +92,33 @@ pub(super) fn prepare_again(
     prepared.map(|operator| operator.new_token)
 }
 
-fn operator_id() -> TokenId {
-    OPERATOR_TOKEN.parse().expect("the id is valid")
+fn operator_id(config: &Config) -> Result<TokenId, OperatorError> {
+    let alone: TokenId = OPERATOR_TOKEN.parse().expect("the id is valid");
+    if config.redis.is_none() {
+        return Ok(alone);
+    }
+    let path = config.state_dir.join(OPERATOR_ID_FILE);
+    let kept = std::fs::read_to_string(&path);
+    if let Some(id) = kept.ok().and_then(|text| text.trim().parse().ok()) {
+        return Ok(id);
+    }
+    let [a, b, c, d, ..] = random();
+    let id = format!("t-op-{:08x}", u32::from_le_bytes([a, b, c, d]));
+    write(&path, &id).map_err(|source| OperatorError { path, source })?;
+    Ok(id.parse().expect("the id is valid"))
 }
 
-fn known_hash(core: &Core) -> Option<&str> {
+fn known_hash<'a>(core: &'a Core, id: &TokenId) -> Option<&'a str> {
     let mut engines = core.engines();
     let (_, system) = engines.find(|(name, _)| name.as_str() == SYSTEM_PROJECT)?;
-    let token = system.state().tokens.get(&operator_id())?;
+    let token = system.state().tokens.get(id)?;
     Some(&token.secret_hash)
 }
 
-fn operator(secret_hash: String) -> TokenCreate {
+fn operator(token: TokenId, secret_hash: String) -> TokenCreate {
     let agent: AgentName = "operator".parse().expect("the name is valid");
     TokenCreate {
-        token: operator_id(),
+        token,
         secret_hash,
         agent,
         role: Role::Operator,

@@ -10,7 +10,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::client::{ClientError, tls};
+use super::client::ClientError;
 use super::config::ConfigFlags;
 use super::duration::Millis;
 use super::error::CliError;
@@ -19,9 +19,12 @@ use super::output::{Output, Paint};
 use super::shell::Shell;
 use super::table::{Table, or_nothing};
 use crate::config::{
-    ClientConfig, ClientFlags, Config, Fingerprint, Flags, Invoker, TlsConfig, Trust,
+    ClientConfig, ClientFlags, Config, Fingerprint, Flags, Invoker, RedisConfig, RedisTopology,
+    TlsConfig, Trust,
 };
-use crate::ports::{PortFingerprint, Profile};
+use crate::journal::redis::RedisConnector;
+use crate::link::tls;
+use crate::ports::{PortFingerprint, Profile, Service};
 use crate::probe::{self, Credentials, Expected, Finding, PROBE_MS_MAX, State, Target};
 
 /// The shortest pause between two rounds.
@@ -137,7 +140,8 @@ fn plan(flags: ConfigFlags, timeout_ms: u64, shell: &Shell<'_>) -> Result<Plan, 
         Some(redis) => Some(Target {
             endpoint: redis.endpoint.clone(),
             tls: if redis.tls {
-                with(&Trust::Machine)?
+                let authorities = redis.ca_file.clone().map(Trust::Authorities);
+                with(&authorities.unwrap_or(Trust::Machine))?
             } else {
                 None
             },
@@ -191,7 +195,7 @@ impl Plan {
     async fn probe(&self) -> Report {
         let redis = async {
             match (&self.redis, &self.config.redis) {
-                (Some(target), Some(config)) => probe::redis(target, config, &self.expected).await,
+                (Some(target), Some(config)) => self.redis(target, config).await,
                 _ => probe::redis_not_used(),
             }
         };
@@ -208,6 +212,39 @@ impl Plan {
             port_fingerprint: self.config.port_fingerprint(),
             services,
         }
+    }
+
+    /// Sentinels and a Cluster are asked first where Redis is.
+    async fn redis(&self, target: &Target, config: &RedisConfig) -> Finding {
+        let Expected {
+            profile, time_max, ..
+        } = &self.expected;
+        let mut target = target.clone();
+        if !matches!(config.topology, RedisTopology::Single) {
+            let connector = match RedisConnector::new(config, *profile) {
+                Ok(connector) => connector,
+                Err(error) => return nowhere(error.to_string()),
+            };
+            let located = tokio::time::timeout(*time_max, connector.locate()).await;
+            target.endpoint = match located {
+                Ok(Ok(endpoint)) => endpoint,
+                Ok(Err(error)) => return nowhere(error.to_string()),
+                Err(_) => return nowhere("nobody says in time where Redis is".to_owned()),
+            };
+        }
+        probe::redis(&target, config, &self.expected).await
+    }
+}
+
+fn nowhere(detail: String) -> Finding {
+    Finding {
+        service: Service::Redis,
+        address: None,
+        state: State::Unreachable,
+        latency_us: None,
+        detail,
+        next: Some("check redis.sentinels, redis.sentinel_master or redis.cluster".to_owned()),
+        identity: None,
     }
 }
 

@@ -48,7 +48,7 @@ pub(super) enum JournalCommand {
     },
 }
 
-/// Fills an empty state directory from a backup.
+/// Fills an empty state directory from a backup, or the empty Redis that the configuration names.
 #[derive(Debug, clap::Args)]
 pub(super) struct RestoreCommand {
     #[command(flatten)]
@@ -78,6 +78,8 @@ pub enum JournalCommandError {
     },
     #[error(transparent)]
     Journal(#[from] JournalError),
+    #[error(transparent)]
+    Restore(#[from] app::RestoreError),
     #[error("failed to print")]
     Print(#[from] io::Error),
 }
@@ -125,11 +127,17 @@ pub(super) fn restore(
     out: &mut dyn Write,
 ) -> Result<ExitCode, JournalCommandError> {
     let config = command.place.config(environment)?;
-    let path = &config.state_dir;
     let mut backup = File::open(&command.backup).map_err(|source| JournalCommandError::Open {
         path: command.backup.clone(),
         source,
     })?;
+    if let Some(redis) = &config.redis {
+        let projects = app::restore_into_redis(&config, redis, &mut backup)?;
+        let place = &redis.endpoint;
+        writeln!(out, "restored {projects} projects into Redis at {place}")?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let path = &config.state_dir;
     let disk = RealDisk::create(path).map_err(|source| JournalCommandError::Open {
         path: path.clone(),
         source,

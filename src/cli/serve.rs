@@ -52,12 +52,6 @@ pub(super) fn run(
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
-    if config.redis.is_some() {
-        let text = "redis is configured, and this version only has the embedded journal: \
-                    remove the redis settings to start";
-        writeln!(errors, "{text}")?;
-        return Ok(EXIT_CONFIG.into());
-    }
     let surroundings = Surroundings {
         environment,
         configuration: &read,
@@ -101,7 +95,8 @@ fn exit_of(error: &AppError) -> u8 {
             source: E::Corrupt { .. } | E::NewerFormat { .. },
             ..
         } => EXIT_DAMAGED,
-        AppError::Listen(_)
+        AppError::SharedJournal(_)
+        | AppError::Listen(_)
         | AppError::Activation(_)
         | AppError::Notify(_)
         | AppError::StateDir { .. }

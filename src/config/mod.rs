@@ -37,6 +37,7 @@ mod secret;
 pub mod settings;
 pub mod show;
 mod suggest;
+mod topology;
 mod value;
 
 pub use client::{ClientConfig, ClientFlags, Fingerprint, ServerUrl, Trust};
@@ -53,3 +54,4 @@ pub use problem::{ConfigErrors, Misfit, Problem, Warning};
 pub use raw::{Origins, Source};
 pub use redis::{REDIS_ENVIRONMENT_KEY, RedisConfig};
 pub use secret::{MASK, Secret};
+pub use topology::{RedisTopology, ReplicaWait, SENTINEL_PORT, SentinelConfig};

@@ -4,6 +4,7 @@
 //! an earlier source goes before its part of the URL; from the same source it must not contradict it.
 
 use std::fmt::Display;
+use std::path::PathBuf;
 
 use serde::Serialize;
 
@@ -13,8 +14,11 @@ use super::raw::{Given, Source};
 use super::reader::Reader;
 use super::secret::Secret;
 use super::settings::{
-    REDIS_DATABASE, REDIS_HOST, REDIS_PASSWORD, REDIS_PORT, REDIS_TLS, REDIS_URL, REDIS_USER, Spec,
+    REDIS_CA_FILE, REDIS_CLUSTER, REDIS_DATABASE, REDIS_HOST, REDIS_PASSWORD, REDIS_PORT,
+    REDIS_SENTINEL_MASTER, REDIS_SENTINEL_PASSWORD, REDIS_SENTINEL_USER, REDIS_SENTINELS,
+    REDIS_TLS, REDIS_URL, REDIS_USER, REDIS_WAIT_MS, REDIS_WAIT_REPLICAS, Spec,
 };
+use super::topology::{self, RedisTopology, ReplicaWait};
 use super::value;
 use crate::ports::{Port, Profile, Service};
 
@@ -32,6 +36,11 @@ pub struct RedisConfig {
     pub password: Option<Secret>,
     pub tls: bool,
     pub database: u16,
+    pub topology: RedisTopology,
+    /// The authorities to trust instead of the machine's, as PEM; only with TLS.
+    pub ca_file: Option<PathBuf>,
+    /// What must confirm a write besides the master.
+    pub replicas: Option<ReplicaWait>,
 }
 
 /// What a URL says; what it leaves out is `None`.
@@ -45,9 +54,9 @@ struct UrlParts {
     database: Option<u64>,
 }
 
-/// `None` unless a host, a port or a URL asks for Redis.
+/// `None` unless a host, a port, a URL or Sentinels ask for Redis.
 pub(super) fn read(reader: &mut Reader, profile: Profile) -> Option<RedisConfig> {
-    let asked = [&REDIS_URL, &REDIS_HOST, &REDIS_PORT]
+    let asked = [&REDIS_URL, &REDIS_HOST, &REDIS_PORT, &REDIS_SENTINELS]
         .iter()
         .any(|spec| reader.given_by(spec).is_some());
     let url = url(reader);
@@ -81,17 +90,25 @@ pub(super) fn read(reader: &mut Reader, profile: Profile) -> Option<RedisConfig>
     if user.is_some() && password.is_none() {
         user_alone(reader);
     }
-    let port = port.unwrap_or_else(|| default_port(reader, profile));
-    Some(RedisConfig {
-        endpoint: Endpoint {
+    let sentinels = topology::sentinels(reader);
+    let endpoint = match &sentinels {
+        Some(found) => found.sentinels[0].clone(),
+        None => Endpoint {
+            port: port.unwrap_or_else(|| default_port(reader, profile)),
             host: host.unwrap_or_else(|| default(reader, &REDIS_HOST, Host::LOOPBACK)),
-            port,
         },
+    };
+    let tls = tls.unwrap_or_else(|| default(reader, &REDIS_TLS, false));
+    let database = database.unwrap_or_else(|| default(reader, &REDIS_DATABASE, 0));
+    Some(RedisConfig {
+        endpoint,
         user,
         password,
-        tls: tls.unwrap_or_else(|| default(reader, &REDIS_TLS, false)),
-        database: u16::try_from(database.unwrap_or_else(|| default(reader, &REDIS_DATABASE, 0)))
-            .expect("a database number is bounded far below a u16"),
+        tls,
+        database: u16::try_from(database).expect("a database number is bounded far below a u16"),
+        topology: topology::topology(reader, sentinels, database),
+        ca_file: topology::ca_file(reader, tls),
+        replicas: topology::replicas(reader),
     })
 }
 
@@ -193,10 +210,23 @@ fn user_alone(reader: &mut Reader) {
 
 /// Somebody prepared for Redis without asking for it: that is probably not what they think.
 fn idle(reader: &mut Reader) {
-    for spec in [&REDIS_PASSWORD, &REDIS_USER, &REDIS_TLS, &REDIS_DATABASE] {
+    let prepared = [
+        &REDIS_PASSWORD,
+        &REDIS_USER,
+        &REDIS_TLS,
+        &REDIS_DATABASE,
+        &REDIS_CA_FILE,
+        &REDIS_CLUSTER,
+        &REDIS_SENTINEL_MASTER,
+        &REDIS_SENTINEL_USER,
+        &REDIS_SENTINEL_PASSWORD,
+        &REDIS_WAIT_REPLICAS,
+        &REDIS_WAIT_MS,
+    ];
+    for spec in prepared {
         if let Some(source) = reader.given_by(spec).cloned() {
             let text = format!(
-                "{} has no effect: Redis is used when redis.url, redis.host or redis.port is set",
+                "{} has no effect: Redis is used when redis.url, redis.host, redis.port or redis.sentinels is set",
                 spec.key
             );
             reader.warn(source, text);

@@ -214,7 +214,7 @@ pub static METRICS_ALLOW_PLAINTEXT: Spec = Spec::new(
 .variables(&["COORD_METRICS_ALLOW_PLAINTEXT"])
 .flag("--metrics-allow-plaintext");
 
-pub static REDIS_URL: Spec = Spec::new("redis.url", Kind::Secret, "\"rediss://user:password@redis.example:6380/0\"", "Everything about Redis in one URL. What a setting below says, where it comes from an earlier source, goes before. Redis is used when this, host or port is set; otherwise the journal on this machine.")
+pub static REDIS_URL: Spec = Spec::new("redis.url", Kind::Secret, "\"rediss://user:password@redis.example:6380/0\"", "Everything about Redis in one URL. What a setting below says, where it comes from an earlier source, goes before. Redis is used when this, host, port or sentinels is set; otherwise the journal on this machine.")
     .variables(&["REDIS_URL"])
     .flag("--redis-url-file")
     .credential("redis_url");
@@ -261,6 +261,53 @@ pub static REDIS_DATABASE: Spec = Spec::new(
     "The number of the Redis database; a Cluster has only 0.",
 )
 .variables(&["REDIS_DATABASE"]);
+pub static REDIS_CA_FILE: Spec = Spec::new(
+    "redis.ca_file",
+    Kind::Path,
+    "\"redis-ca.pem\"",
+    "Trust servers whose certificates these authorities signed, as PEM, instead of the machine's.",
+)
+.variables(&["COORD_REDIS_CA_FILE"]);
+pub static REDIS_CLUSTER: Spec = Spec::new(
+    "redis.cluster",
+    Kind::Boolean,
+    "false",
+    "It is a Redis Cluster: host and port, or the URL, lead to any of its nodes.",
+)
+.variables(&["COORD_REDIS_CLUSTER"]);
+pub static REDIS_SENTINELS: Spec = Spec::new("redis.sentinels", Kind::Hosts, "[\"sentinel-1.example\", \"sentinel-2.example:26379\"]", "The Sentinels that say where Redis is, instead of host, port and URL. Port 26379 where none is named.")
+    .variables(&["COORD_REDIS_SENTINELS"]);
+pub static REDIS_SENTINEL_MASTER: Spec = Spec::new(
+    "redis.sentinel_master",
+    Kind::Text,
+    "\"coord\"",
+    "What the Sentinels call the master.",
+)
+.variables(&["COORD_REDIS_SENTINEL_MASTER"]);
+pub static REDIS_SENTINEL_USER: Spec = Spec::new(
+    "redis.sentinel_user",
+    Kind::Text,
+    "\"coord\"",
+    "The ACL user of the Sentinels.",
+)
+.variables(&["COORD_REDIS_SENTINEL_USER"]);
+pub static REDIS_SENTINEL_PASSWORD: Spec = Spec::new(
+    "redis.sentinel_password",
+    Kind::Secret,
+    "\"a long one\"",
+    "The password of the Sentinels.",
+)
+.variables(&["COORD_REDIS_SENTINEL_PASSWORD"])
+.credential("redis_sentinel_password");
+pub static REDIS_WAIT_REPLICAS: Spec = Spec::new("redis.wait_replicas", count("replicas", 0, 16, 0), "0", "How many replicas must confirm a write before it is answered, so that a failover loses nothing that was. What too few confirmed in time may have been done or not: the coordinator finds out before it answers.")
+    .variables(&["COORD_REDIS_WAIT_REPLICAS"]);
+pub static REDIS_WAIT_MS: Spec = Spec::new(
+    "redis.wait_ms",
+    count("ms", 1, 60_000, 1_000),
+    "1000",
+    "How long to wait for the replicas.",
+)
+.variables(&["COORD_REDIS_WAIT_MS"]);
 
 pub static JOURNAL_SEGMENT_BYTES: Spec = Spec::new(
     "journal.segment_bytes",
@@ -383,7 +430,7 @@ pub static LOG_FORMAT: Spec = Spec::new(
 .flag("--log-format");
 
 /// What a coordinator reads, in the order in which it is shown.
-pub static SERVER: [&Spec; 48] = [
+pub static SERVER: [&Spec; 56] = [
     &PROFILE,
     &STATE_DIR,
     &OPERATOR_TOKEN,
@@ -411,6 +458,14 @@ pub static SERVER: [&Spec; 48] = [
     &REDIS_PASSWORD,
     &REDIS_TLS,
     &REDIS_DATABASE,
+    &REDIS_CA_FILE,
+    &REDIS_CLUSTER,
+    &REDIS_SENTINELS,
+    &REDIS_SENTINEL_MASTER,
+    &REDIS_SENTINEL_USER,
+    &REDIS_SENTINEL_PASSWORD,
+    &REDIS_WAIT_REPLICAS,
+    &REDIS_WAIT_MS,
     &JOURNAL_SEGMENT_BYTES,
     &JOURNAL_LIVE_BYTES_MAX,
     &JOURNAL_RESERVE_BYTES,

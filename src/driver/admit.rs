@@ -7,6 +7,7 @@ use super::core::{Core, Moment, Output};
 use super::parked::Parked;
 use super::plan::Planned;
 use super::propose::{Extra, Pending, RequestOrigin};
+use super::queries::cursor_of;
 use crate::engine::command::{Action, Actor};
 use crate::engine::outcome::{Outcome, Refusal};
 use crate::protocol::error::{ErrorKind, RpcError};
@@ -74,6 +75,9 @@ impl Core {
             let error = RpcError::new(ErrorKind::Forbidden, message);
             return self.send_error(now, &origin, &error);
         }
+        if self.is_behind(&origin, &request) {
+            return self.catch_up_first(now, origin, request);
+        }
         let Some(request) = self.query(now, &origin, request) else {
             return;
         };
@@ -86,8 +90,42 @@ impl Core {
         }
     }
 
+    /// Whether the request names a cursor that another coordinator gave and this one has not read up
+    /// to, as far as it knows.
+    fn is_behind(&self, origin: &RequestOrigin, request: &Request) -> bool {
+        let from = match request {
+            Request::EventsSubscribe(params) => params.from,
+            Request::ContextWatch(params) => params.from,
+            _ => None,
+        };
+        let connection = self.connections.get(&origin.connection);
+        let project = connection.and_then(|c| self.projects.get(&c.project));
+        let (Some(from), Some(project)) = (from, project) else {
+            return false;
+        };
+        project.line.is_some() && from > cursor_of(&project.engine)
+    }
+
+    /// Carries a query out once a record of its own has come back: by then, everything is there that
+    /// anybody could have been told before.
+    fn catch_up_first(&mut self, now: Moment, origin: RequestOrigin, request: Request) {
+        let planned = Planned::tick(origin.connection, self);
+        let Some(planned) = planned else { return };
+        if let Err(error) = self.has_room(now, &origin, &planned) {
+            return self.send_error(now, &origin, &error);
+        }
+        let by = Actor::Node(self.config.node.clone());
+        let pending = Pending {
+            request: Some(origin),
+            extra: Extra::Query(Box::new(request)),
+            parked: None,
+            reserved: None,
+        };
+        self.propose(now, &planned.project, by, None, planned.action, pending);
+    }
+
     fn admit(&mut self, now: Moment, origin: RequestOrigin, planned: Planned) {
-        if let Err(error) = self.has_room(&origin, &planned) {
+        if let Err(error) = self.has_room(now, &origin, &planned) {
             return self.send_error(now, &origin, &error);
         }
         let (Some(connection), Some(project)) = (
@@ -109,7 +147,8 @@ impl Core {
             .as_ref()
             .zip(by.agent())
             .is_some_and(|(id, agent)| self.repeatable.contains_key(&(agent.clone(), id.clone())));
-        let alone = connection.in_flight == 0 && !repeats;
+        // Nor with other coordinators, of whose records some may not have arrived.
+        let alone = connection.in_flight == 0 && !repeats && project.line.is_none();
         let refusal = project.engine.check(&by, &planned.action).err();
         match (&planned.action, refusal) {
             (Action::TaskClaim(_) | Action::LeaseAcquire(_), _) if repeats => {
@@ -176,10 +215,16 @@ impl Core {
     }
 
     /// Whether there is room for one more request under way.
-    fn has_room(&self, origin: &RequestOrigin, planned: &Planned) -> Result<(), RpcError> {
+    fn has_room(
+        &self,
+        now: Moment,
+        origin: &RequestOrigin,
+        planned: &Planned,
+    ) -> Result<(), RpcError> {
         if self.draining {
             return Err(self.unavailable("the coordinator is stopping"));
         }
+        self.line_takes(now, &planned.project, &planned.action)?;
         if self.storage_full() && planned.action.begins_work() {
             return Err(storage_full());
         }
@@ -237,7 +282,13 @@ impl Core {
         let Some(id) = origin.id else { return };
         self.backups
             .insert(request, (origin.connection, id, origin.started));
-        self.outputs.push_back(Output::Backup { request, name });
+        let shared = self.config.sharing.is_some();
+        let snapshots = shared.then(|| self.all_snapshots());
+        self.outputs.push_back(Output::Backup {
+            request,
+            name,
+            snapshots,
+        });
     }
 }
 

@@ -5,15 +5,14 @@ use std::collections::BTreeSet;
 use super::admit::storage_full;
 use super::connection::{Attached, ConnectionId};
 use super::core::{Core, Moment, Output};
-#[cfg(feature = "planted-bugs")]
-use super::propose::Extra;
-use super::propose::{Pending, Proposed};
+use super::propose::{Extra, Pending, Proposed};
 use crate::engine::Signals;
 use crate::engine::command::{Action, Command, LostReason};
 use crate::engine::event::{ChangeKind, Event, Subject};
-use crate::engine::ids::{Position, ProjectName, TokenId};
+use crate::engine::ids::{Position, ProjectName, SessionId, TokenId};
 use crate::engine::outcome::{Answer, Outcome, Refusal, SessionOutcome};
 use crate::journal::{JournalStatus, Space};
+use crate::protocol::error::RpcError;
 
 /// When the node's own commands are tried again that a full disk refused.
 const DEFERRED_RETRY_MS: u64 = 1_000;
@@ -53,28 +52,45 @@ impl Core {
         self.status.space = Space::Reserve;
         let mut contested = BTreeSet::new();
         for proposed in std::mem::take(&mut self.appending) {
-            let Some(pending) = self.pending.remove(&proposed.sequence) else {
-                continue;
-            };
-            self.metrics.in_flight.dec();
-            if self.release_reservation(&proposed.project, &pending) {
-                contested.insert(proposed.project.clone());
-            }
-            self.landed(&pending, &proposed.command);
-            match pending.request {
-                Some(origin) => self.send_error(now, &origin, &storage_full()),
-                None => self
-                    .deferred
-                    .push((proposed.project, proposed.command.action)),
+            let project = proposed.project.clone();
+            if self.refuse_proposed(now, proposed, &storage_full()) {
+                contested.insert(project);
             }
         }
         // Whoever stood behind a claim that was refused looks again: nobody else will wake it.
         for project in contested {
             self.wake_parked(now, &project, true, false);
         }
-        self.deferred_until = Some(now.after_ms(DEFERRED_RETRY_MS));
         self.maybe_snapshot();
         self.flush();
+    }
+
+    /// A command of a line came to nothing, as far as is known. The node's own are tried again.
+    pub(super) fn fail_proposed(&mut self, now: Moment, proposed: Proposed, error: &RpcError) {
+        let project = proposed.project.clone();
+        if self.refuse_proposed(now, proposed, error) {
+            self.wake_parked(now, &project, true, false);
+        }
+    }
+
+    /// Answers a command with an error. Says whether somebody stood behind it for a task.
+    fn refuse_proposed(&mut self, now: Moment, proposed: Proposed, error: &RpcError) -> bool {
+        let Some(pending) = self.pending.remove(&proposed.sequence) else {
+            return false;
+        };
+        self.metrics.in_flight.dec();
+        let contested = self.release_reservation(&proposed.project, &pending);
+        self.landed(&pending, &proposed.command);
+        match (pending.request, proposed.command.action) {
+            (Some(origin), _) => self.send_error(now, &origin, error),
+            // What must go on in time is proposed anew when it is due.
+            (None, Action::NodeAlive(_)) => self.sign_failed(&proposed.project),
+            (None, action) => {
+                self.deferred.push((proposed.project, action));
+                self.deferred_until = Some(now.after_ms(DEFERRED_RETRY_MS));
+            }
+        }
+        contested
     }
 
     fn note_status(&mut self, status: JournalStatus) {
@@ -107,7 +123,12 @@ impl Core {
         }
     }
 
-    fn apply_one(&mut self, now: Moment, proposed: &Proposed, position: Position) -> Signals {
+    pub(super) fn apply_one(
+        &mut self,
+        now: Moment,
+        proposed: &Proposed,
+        position: Position,
+    ) -> Signals {
         let Some(project) = self.projects.get_mut(&proposed.project) else {
             return Signals::default();
         };
@@ -178,6 +199,10 @@ impl Core {
         let Some(origin) = pending.request else {
             return;
         };
+        if let Extra::Query(request) = pending.extra {
+            self.query(now, &origin, *request);
+            return;
+        }
         if let Ok(Outcome::Session(session)) = &answer {
             self.attach(now, &proposed.project, origin.connection, session);
         }
@@ -253,6 +278,12 @@ impl Core {
                         self.close(id, "the session was closed by another connection");
                     }
                 }
+                (ChangeKind::SessionLost, Some(Subject::Session(session))) => {
+                    self.close_if_served(project, *session);
+                }
+                (ChangeKind::SessionResumed, Some(Subject::Session(session))) => {
+                    self.close_if_resumed_elsewhere(project, *session);
+                }
                 (ChangeKind::ProjectCreated, Some(Subject::Project(created))) => {
                     self.ensure_project(created, now);
                 }
@@ -261,7 +292,45 @@ impl Core {
         }
     }
 
-    fn close_token(&mut self, token: &TokenId) {
+    /// Others took this node for dead: a session that still has its connection here is resumed by it.
+    fn close_if_served(&mut self, project: &ProjectName, session: SessionId) {
+        let known = self.projects.get_mut(project);
+        let Some(id) = known.and_then(|p| p.by_session.remove(&session)) else {
+            return;
+        };
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.session = None;
+        }
+        self.close(
+            id,
+            "this coordinator was taken for dead: resume the session",
+        );
+    }
+
+    /// A session was taken up at another coordinator: the connection it had here must not go on as if
+    /// it still served it.
+    fn close_if_resumed_elsewhere(&mut self, project: &ProjectName, session: SessionId) {
+        #[cfg(feature = "planted-bugs")]
+        if crate::planted::is_on(crate::planted::Bug::ResumedTwice) {
+            return;
+        }
+        let known = self.projects.get_mut(project);
+        let Some(known) = known.filter(|p| p.by_session.contains_key(&session)) else {
+            return;
+        };
+        let state = known.engine.state().sessions.get(&session);
+        if state.is_some_and(|s| s.node == self.config.node) {
+            return;
+        }
+        if let Some(id) = known.by_session.remove(&session) {
+            if let Some(connection) = self.connections.get_mut(&id) {
+                connection.session = None;
+            }
+            self.close(id, "the session was resumed by another connection");
+        }
+    }
+
+    pub(super) fn close_token(&mut self, token: &TokenId) {
         let theirs = self
             .connections
             .iter()
@@ -302,6 +371,7 @@ impl Core {
     pub fn tick(&mut self, now: Moment) {
         self.expire_parked(now);
         self.probe(now);
+        self.tick_lines(now);
         let projects: Vec<ProjectName> = self.projects.keys().cloned().collect();
         for name in projects {
             let Some(project) = self.projects.get_mut(&name) else {
@@ -310,8 +380,11 @@ impl Core {
             let Some(due) = project.next_tick(self.config.driver.heartbeat_ms) else {
                 continue;
             };
-            if due <= now && !project.ticking {
-                project.ticking = true;
+            let ticking = project.ticking;
+            if due.after_ms(self.tick_delay_ms(&name)) <= now && !ticking {
+                if let Some(project) = self.projects.get_mut(&name) {
+                    project.ticking = true;
+                }
                 self.propose_own(now, &name, Action::Tick);
             }
         }
@@ -327,13 +400,17 @@ impl Core {
     /// When `tick` has something to do next.
     pub fn next_wakeup(&self) -> Option<Moment> {
         let heartbeat_ms = self.config.driver.heartbeat_ms;
-        let projects = self.projects.values().filter(|p| !p.ticking);
-        let ticks = projects.filter_map(|p| p.next_tick(heartbeat_ms)).min();
+        let projects = self.projects.iter().filter(|(_, p)| !p.ticking);
+        let ticks = projects.filter_map(|(name, p)| {
+            let due = p.next_tick(heartbeat_ms)?;
+            Some(due.after_ms(self.tick_delay_ms(name)))
+        });
         let others = self.next_expiry().into_iter().chain(self.deferred_until);
+        let others = others.chain(self.next_line_wakeup());
         // A disk that has just filled up makes for a tick at once, which plans the first probe.
         let probe = (self.storage_full() && !self.probe.under_way)
             .then(|| self.probe.next.unwrap_or_default());
-        ticks.into_iter().chain(others).chain(probe).min()
+        ticks.chain(others).chain(probe).min()
     }
 
     /// The planted bug "reply before sync": answers as soon as the batch is sent off.

@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 
 use super::connection::{Connection, ConnectionId};
 use super::limits::DriverLimits;
+use super::line::{Line, Sharing};
 use super::project::Project;
 use super::propose::{Pending, Proposed};
 use super::secret::Entropy;
@@ -15,6 +16,7 @@ use crate::engine::agents::SessionState;
 use crate::engine::command::{Action, NodeStart, TokenCreate, TokenRevoke};
 use crate::engine::ids::{AgentName, NodeId, PortFingerprint, Position, ProjectName, RequestId};
 use crate::engine::limits::Limits;
+use crate::journal::shared::StreamSnapshot;
 use crate::journal::{Entry, JournalStatus, Snapshot, Space};
 use crate::metrics::Metrics;
 use crate::protocol::error::{ErrorKind, RpcError};
@@ -54,6 +56,8 @@ pub struct CoreConfig {
     pub grace_ms: u64,
     pub engine: Limits,
     pub driver: DriverLimits,
+    /// The journal is shared with other coordinators; `None`: it is this one's alone.
+    pub sharing: Option<Sharing>,
 }
 
 /// What the shell is to do. Frames for connections wait in their outboxes.
@@ -61,6 +65,20 @@ pub struct CoreConfig {
 pub enum Output {
     /// Make these durable; answer with [`Core::appended`] or [`Core::append_refused`].
     Append(Vec<Entry>),
+    /// Append these to the project's stream; answer with [`Core::stream_appended`] or
+    /// [`Core::append_failed`].
+    StreamAppend {
+        project: ProjectName,
+        entries: Vec<Entry>,
+    },
+    /// Save this and trim the project's stream; answer with [`Core::stream_snapshot_saved`].
+    StreamSnapshot {
+        project: ProjectName,
+        snapshot: StreamSnapshot,
+        records_kept: u64,
+    },
+    /// Establish the project's line and follow it.
+    Follow(ProjectName),
     /// The connection has frames to write.
     Wake(ConnectionId),
     /// Write what waits, then close.
@@ -71,7 +89,12 @@ pub enum Output {
         floor: Position,
     },
     /// Write a backup under this name; answer with [`Core::backup_done`].
-    Backup { request: u64, name: Option<String> },
+    Backup {
+        request: u64,
+        name: Option<String>,
+        /// Of a shared journal: what to write.
+        snapshots: Option<Vec<Snapshot>>,
+    },
 }
 
 /// The driver's state machine.
@@ -189,11 +212,12 @@ impl Core {
     pub fn start(&mut self, now: Moment, operator: Option<TokenCreate>) {
         let start = NodeStart {
             node: self.config.node.clone(),
-            sole: self.config.journal == "embedded",
+            sole: self.config.sharing.is_none(),
         };
         let stranded: Vec<ProjectName> = self
             .projects
             .iter()
+            .filter(|(_, p)| p.line.is_none())
             .filter(|(_, p)| {
                 let mut sessions = p.engine.state().sessions.values();
                 sessions.any(|s| s.state == SessionState::Live)
@@ -234,6 +258,10 @@ impl Core {
             && self.appending.is_empty()
             && self.synced.is_empty()
             && self.backups.is_empty()
+            && self
+                .projects
+                .values()
+                .all(|p| p.line.as_ref().is_none_or(Line::is_settled))
     }
 
     pub fn poll_output(&mut self) -> Option<Output> {
@@ -276,7 +304,12 @@ impl Core {
     }
 
     pub fn storage_full(&self) -> bool {
+        let full = |line: &Line| line.is_full();
         self.status.space == Space::Reserve
+            || self
+                .projects
+                .values()
+                .any(|p| p.line.as_ref().is_some_and(full))
     }
 
     pub fn engines(&self) -> impl Iterator<Item = (&ProjectName, &Engine)> {
@@ -297,7 +330,11 @@ impl Core {
     pub(super) fn ensure_project(&mut self, name: &ProjectName, now: Moment) {
         if !self.projects.contains_key(name) {
             let engine = Engine::new(self.config.engine.clone());
-            let project = Project::new(engine, Position::default(), now);
+            let mut project = Project::new(engine, Position::default(), now);
+            if self.config.sharing.is_some() {
+                project.line = Some(Line::new(now));
+                self.outputs.push_back(Output::Follow(name.clone()));
+            }
             self.projects.insert(name.clone(), project);
         }
     }

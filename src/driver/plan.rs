@@ -27,6 +27,20 @@ pub(super) struct Planned {
     pub(super) wait_ms: u64,
 }
 
+impl Planned {
+    /// A record that says nothing, in the project of a connection.
+    pub(super) fn tick(connection: ConnectionId, core: &Core) -> Option<Self> {
+        let known = core.connections.get(&connection)?;
+        Some(Self {
+            project: known.project.clone(),
+            request_id: None,
+            action: Action::Tick,
+            extra: Extra::None,
+            wait_ms: 0,
+        })
+    }
+}
+
 impl Core {
     /// What a request asks of the engine.
     pub(super) fn plan(
@@ -34,15 +48,9 @@ impl Core {
         connection: ConnectionId,
         request: Request,
     ) -> Result<Planned, RpcError> {
-        let Some(known) = self.connections.get(&connection) else {
+        let known = self.connections.get(&connection);
+        let (Some(known), Some(mut planned)) = (known, Planned::tick(connection, self)) else {
             return Err(RpcError::new(ErrorKind::Internal, "the connection is gone"));
-        };
-        let mut planned = Planned {
-            project: known.project.clone(),
-            request_id: None,
-            action: Action::Tick,
-            extra: Extra::None,
-            wait_ms: 0,
         };
         let system = &self.system;
         let wait_ms_max = self.config.driver.wait_ms_max;

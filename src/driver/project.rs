@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::connection::ConnectionId;
 use super::core::Moment;
+use super::line::Line;
 use super::parked::Parked;
 use crate::engine::Engine;
 use crate::engine::ids::{AgentName, JournalTime, Position, SessionId, TaskId};
@@ -22,6 +23,8 @@ pub(super) struct Project {
     pub(super) ticking: bool,
     /// The last record that a saved snapshot covers.
     pub(super) snapshot_at: Position,
+    /// Its line of a shared journal.
+    pub(super) line: Option<Line>,
 }
 
 impl Project {
@@ -39,6 +42,7 @@ impl Project {
             subscribers: BTreeSet::new(),
             ticking: false,
             snapshot_at,
+            line: None,
         }
     }
 
@@ -78,6 +82,18 @@ impl Project {
                 time: self.engine.now(),
             };
         }
+    }
+
+    pub(super) fn wants_flush(&self) -> bool {
+        self.line.as_ref().is_some_and(Line::wants_flush)
+    }
+
+    /// Journal time goes on from here: what passed since the last record does not count.
+    pub(super) fn stand_at(&mut self, now: Moment) {
+        self.clock = ReadingClock {
+            at: now,
+            time: self.engine.now(),
+        };
     }
 
     /// When journal time must get a record: at the next deadline, but often enough that no step

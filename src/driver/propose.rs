@@ -1,16 +1,21 @@
 //! Commands on their way to the journal: proposed, gathered, sent off in batches.
 
+use std::collections::VecDeque;
+
 use serde_json::value::RawValue;
 
 use super::connection::ConnectionId;
 use super::core::{Core, Moment, Output};
+use super::limits::DriverLimits;
+use super::line::command_id;
 use super::parked::Parked;
+use super::project::Project;
 use super::secret::Secret;
 use crate::engine::command::{Action, Actor, Command};
-use crate::engine::ids::{CommandId, JournalTime, ProjectName, RequestId, TaskId};
+use crate::engine::ids::{JournalTime, ProjectName, RequestId, TaskId};
 use crate::journal::Entry;
 use crate::protocol::error::RpcError;
-use crate::protocol::operations::Operation;
+use crate::protocol::operations::{Operation, Request};
 
 /// A command on its way to the journal.
 #[derive(Debug)]
@@ -47,6 +52,8 @@ pub(super) enum Extra {
     None,
     Session(Secret),
     Token(Secret),
+    /// A query that was kept until this node had caught up.
+    Query(Box<Request>),
 }
 
 impl Core {
@@ -73,11 +80,14 @@ impl Core {
         pending: Pending,
     ) {
         self.ensure_project(project, now);
+        let opens = matches!(action, Action::SessionOpen(_) | Action::SessionResume(_));
+        if opens && self.is_unknown_node(project) {
+            // Nodes that never gave a sign of life could never be missed.
+            self.give_sign(now, project);
+        }
         self.last_command += 1;
         let sequence = self.last_command;
-        let id: CommandId = format!("{}-{sequence}", self.config.node)
-            .parse()
-            .expect("a node id and a number fit a command id");
+        let id = command_id(&self.config.node, sequence);
         let command = Command {
             id,
             by,
@@ -122,49 +132,90 @@ impl Core {
             }
         }
         self.pending.insert(sequence, pending);
-        self.batch.push_back(Proposed {
+        let proposed = Proposed {
             sequence,
             project: project.clone(),
             at_ms,
             command,
             body,
-        });
+        };
+        match self.line_mut(project) {
+            Some(line) => line.batch.push_back(proposed),
+            None => self.batch.push_back(proposed),
+        }
         self.metrics.in_flight.inc();
     }
 
     /// Whether commands wait to be sent off and nothing keeps them.
     pub fn wants_flush(&self) -> bool {
-        self.appending.is_empty() && !self.probe.under_way && !self.batch.is_empty()
+        let own = self.appending.is_empty() && !self.probe.under_way && !self.batch.is_empty();
+        own || self.projects.values().any(Project::wants_flush)
     }
 
     /// Sends the next batch off, unless one is on its way: its completion sends the next, so that
     /// under load one sync serves many, and a lone command never waits.
     pub fn flush(&mut self) {
-        if !self.wants_flush() {
+        self.flush_lines();
+        if self.sharing() || !self.wants_flush() {
             return;
         }
-        let limits = &self.config.driver;
-        let (mut count, mut bytes) = (0, 0);
-        for proposed in &self.batch {
-            bytes += proposed.body.len() as u64;
-            if count > 0 && (count >= limits.batch_commands_max || bytes > limits.batch_bytes_max) {
-                break;
-            }
-            count += 1;
-        }
-        let count = usize::try_from(count).unwrap_or(usize::MAX);
-        self.appending = self.batch.drain(..count.min(self.batch.len())).collect();
-        let entries = self
-            .appending
-            .iter_mut()
-            .map(|proposed| Entry {
-                project: proposed.project.clone(),
-                at_ms: proposed.at_ms,
-                body: std::mem::take(&mut proposed.body),
-            })
-            .collect();
+        self.appending = next_batch(&mut self.batch, &self.config.driver);
+        let entries = entries_of(&mut self.appending);
         self.outputs.push_back(Output::Append(entries));
         #[cfg(feature = "planted-bugs")]
         self.planted_reply_before_sync();
     }
+
+    fn flush_lines(&mut self) {
+        for (name, project) in &mut self.projects {
+            let Some(line) = project.line.as_mut().filter(|line| line.wants_flush()) else {
+                continue;
+            };
+            line.appending = next_batch(&mut line.batch, &self.config.driver);
+            // Kept until it is known to be written: what was not goes off again.
+            let entries = line.appending.iter().map(Proposed::entry).collect();
+            self.outputs.push_back(Output::StreamAppend {
+                project: name.clone(),
+                entries,
+            });
+        }
+    }
+
+    fn sharing(&self) -> bool {
+        self.config.sharing.is_some()
+    }
+}
+
+impl Proposed {
+    fn entry(&self) -> Entry {
+        Entry {
+            project: self.project.clone(),
+            at_ms: self.at_ms,
+            body: self.body.clone(),
+        }
+    }
+}
+
+/// As many commands as one append may carry.
+fn next_batch(waiting: &mut VecDeque<Proposed>, limits: &DriverLimits) -> Vec<Proposed> {
+    let (mut count, mut bytes) = (0, 0);
+    for proposed in &*waiting {
+        bytes += proposed.body.len() as u64;
+        if count > 0 && (count >= limits.batch_commands_max || bytes > limits.batch_bytes_max) {
+            break;
+        }
+        count += 1;
+    }
+    let count = usize::try_from(count).unwrap_or(usize::MAX);
+    waiting.drain(..count.min(waiting.len())).collect()
+}
+
+/// What is written of them; the bodies are not needed again.
+fn entries_of(batch: &mut [Proposed]) -> Vec<Entry> {
+    let entries = batch.iter_mut().map(|proposed| Entry {
+        project: proposed.project.clone(),
+        at_ms: proposed.at_ms,
+        body: std::mem::take(&mut proposed.body),
+    });
+    entries.collect()
 }

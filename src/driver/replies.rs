@@ -54,10 +54,20 @@ impl Core {
         // A notification gets no answer, not even an error.
         let Some(id) = &origin.id else { return };
         let frame = match result {
-            Ok(result) => jsonrpc::reply(id, result),
+            Ok(result) => match self.stale_ms(now, origin.connection) {
+                None => jsonrpc::reply(id, result),
+                Some(stale_ms) => jsonrpc::reply_stale(id, result, stale_ms),
+            },
             Err(error) => jsonrpc::error(Some(id), error),
         };
         self.push_frame(origin.connection, frame.into());
+    }
+
+    /// For how long nothing was heard from the shared journal, if answers may be out of date for it.
+    fn stale_ms(&self, now: Moment, connection: ConnectionId) -> Option<u64> {
+        let sharing = self.config.sharing.as_ref()?;
+        let project = &self.connections.get(&connection)?.project;
+        self.line(project)?.stale_ms(now, sharing)
     }
 
     pub(super) fn send_error(&mut self, now: Moment, origin: &RequestOrigin, error: &RpcError) {
@@ -265,7 +275,7 @@ impl Core {
         };
         let resume_secret = match extra {
             Extra::Session(secret) => secret.0,
-            Extra::None | Extra::Token(_) => String::new(),
+            Extra::None | Extra::Token(_) | Extra::Query(_) => String::new(),
         };
         let known = engine.state().sessions.get(&session.session);
         let driver = &self.config.driver;

@@ -9,10 +9,11 @@
 //! A batch of one command on a fast medium is synced by that task itself: handing it to another
 //! thread and back can take as long as the sync.
 
+pub mod line;
 mod link;
 mod worker;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,6 +21,7 @@ use std::thread;
 
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
+use line::LineJob;
 pub use link::Link;
 pub use worker::BackupWriter;
 use worker::{Done, Job, append, journal_thread};
@@ -28,7 +30,9 @@ use super::connection::{ConnectionId, Identity};
 use super::core::{Core, Moment, Output};
 use crate::clock::Clock;
 use crate::engine::command::{LostReason, TokenCreate};
-use crate::engine::ids::Position;
+use crate::engine::ids::{Position, ProjectName};
+use crate::journal::memory::MemoryJournal;
+use crate::journal::shared::Connector;
 use crate::journal::{Entry, Journal, JournalError, JournalStatus};
 use crate::metrics::Metrics;
 use crate::protocol::error::RpcError;
@@ -64,6 +68,8 @@ struct Shared {
     metrics: Metrics,
     clock: Clock,
     jobs: SyncSender<Job>,
+    /// Starts the line of a project of a shared journal.
+    lines: Option<LineStarter>,
     /// The time to wake up at may have changed.
     rearm: Notify,
     failure: watch::Sender<Option<String>>,
@@ -75,13 +81,42 @@ struct State {
     /// A batch of one, to be synced in place.
     lone: Option<Vec<Entry>>,
     wakers: HashMap<ConnectionId, Arc<Notify>>,
+    lines: BTreeMap<ProjectName, mpsc::Sender<LineJob>>,
 }
+
+type LineStarter = Box<dyn Fn(Driver, ProjectName) -> mpsc::Sender<LineJob> + Send + Sync>;
 
 impl Driver {
     /// Starts the journal's thread and the tasks that serve the core. Must be called in a runtime.
     pub fn start(
         core: Core,
         journal: Box<dyn Journal>,
+        backup: BackupWriter,
+        clock: Clock,
+        metrics: Metrics,
+    ) -> std::io::Result<Self> {
+        Self::start_with(core, journal, None, backup, clock, metrics)
+    }
+
+    /// Starts a driver whose journal is shared: every project of the core gets a line of its own.
+    /// Must be called in a runtime.
+    pub fn start_shared<C: Connector>(
+        core: Core,
+        connector: C,
+        backup: BackupWriter,
+        clock: Clock,
+        metrics: Metrics,
+    ) -> std::io::Result<Self> {
+        let start = move |driver, project| line::spawn(driver, connector.clone(), project);
+        // Backups are written from snapshots of the engines; there is nothing else on this box.
+        let journal = Box::new(MemoryJournal::new());
+        Self::start_with(core, journal, Some(Box::new(start)), backup, clock, metrics)
+    }
+
+    fn start_with(
+        core: Core,
+        journal: Box<dyn Journal>,
+        lines: Option<LineStarter>,
         backup: BackupWriter,
         clock: Clock,
         metrics: Metrics,
@@ -95,6 +130,7 @@ impl Driver {
                 core,
                 lone: None,
                 wakers: HashMap::new(),
+                lines: BTreeMap::new(),
             }),
             journal: Arc::clone(&journal),
             sync_us: AtomicU64::new(0),
@@ -102,6 +138,7 @@ impl Driver {
             metrics,
             clock,
             jobs,
+            lines,
             rearm: Notify::new(),
             failure,
             settled: Notify::new(),
@@ -147,9 +184,18 @@ impl Driver {
         })
     }
 
+    /// Proposes what a start needs, once the core has read what there is.
+    pub fn begin(&self, operator: Option<TokenCreate>) {
+        self.with_core(None, |core, now| core.start(now, operator));
+    }
+
     /// Looks at the core; for health and metrics.
     pub fn inspect<T>(&self, look: impl FnOnce(&Core) -> T) -> T {
         look(&self.lock().core)
+    }
+
+    pub fn metrics(&self) -> &Metrics {
+        &self.shared.metrics
     }
 
     pub fn now(&self) -> Moment {
@@ -159,6 +205,11 @@ impl Driver {
     /// Waits until everything proposed so far is durable and answered.
     pub async fn settled(&self) {
         self.until(Core::is_settled).await;
+    }
+
+    /// Waits until the line of a project is within reach and read to its end.
+    pub async fn established(&self, project: &ProjectName) {
+        self.until(|core| core.is_established(project)).await;
     }
 
     /// Waits until there is no connection.
@@ -250,6 +301,29 @@ impl Driver {
                     }
                     continue;
                 }
+                Output::Follow(project) => {
+                    if let Some(start) = &self.shared.lines {
+                        let sender = start(self.clone(), project.clone());
+                        state.lines.insert(project, sender);
+                    }
+                    continue;
+                }
+                Output::StreamAppend { project, entries } => {
+                    Self::to_line(state, &project, LineJob::Append(entries));
+                    continue;
+                }
+                Output::StreamSnapshot {
+                    project,
+                    snapshot,
+                    records_kept,
+                } => {
+                    let job = LineJob::Snapshot {
+                        snapshot,
+                        records_kept,
+                    };
+                    Self::to_line(state, &project, job);
+                    continue;
+                }
                 Output::Append(entries) if self.syncs_in_place(&entries) => {
                     state.lone = Some(entries);
                     self.shared.flush.notify_one();
@@ -257,11 +331,27 @@ impl Driver {
                 }
                 Output::Append(entries) => Job::Append(entries),
                 Output::Snapshots { snapshots, floor } => Job::Snapshots { snapshots, floor },
-                Output::Backup { request, name } => Job::Backup { request, name },
+                Output::Backup {
+                    request,
+                    name,
+                    snapshots,
+                } => Job::Backup {
+                    request,
+                    name,
+                    snapshots,
+                },
             };
             // The queue has room for every job the core can have out at once, so this never
             // waits; it fails only once the journal's thread has ended with a failure.
             let _ = self.shared.jobs.try_send(job);
+        }
+    }
+
+    /// A line has room for every job that the core can have out at once; it is gone only once it has
+    /// failed for good, and the process with it.
+    fn to_line(state: &State, project: &ProjectName, job: LineJob) {
+        if let Some(line) = state.lines.get(project) {
+            let _ = line.try_send(job);
         }
     }
 
@@ -378,7 +468,10 @@ impl Driver {
     }
 
     fn fail(&self, error: &JournalError) {
-        let text = describe(error);
+        self.fail_with(describe(error));
+    }
+
+    fn fail_with(&self, text: String) {
         tracing::error!(error = %text, "the journal failed; nothing more can be made durable");
         self.shared.failure.send_replace(Some(text));
     }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::ids::{
-    AgentKind, AgentName, Capability, CommandId, ConcurrencyKey, ContextKey, FencingToken,
+    AgentKind, AgentName, Capability, CommandId, ConcurrencyKey, ContextKey, Epoch, FencingToken,
     IdempotencyKey, LabelKey, LabelValue, LeaseId, MessageId, NodeId, Note, ProjectName, RequestId,
     Revision, SessionId, TaskId, Title, TokenId, Topic,
 };
@@ -99,6 +99,10 @@ pub enum Action {
     Tick,
     /// A coordinator has started: sessions of other runs of it go to grace.
     NodeStart(NodeStart),
+    /// A coordinator that shares the journal gives a sign of life.
+    NodeAlive(NodeAlive),
+    /// The shared journal goes on under a new epoch.
+    EpochStart(EpochStart),
     SessionOpen(Box<SessionOpen>),
     SessionResume(SessionResume),
     SessionClose(SessionClose),
@@ -134,6 +138,8 @@ impl Action {
         match self {
             Self::Tick => "tick",
             Self::NodeStart(_) => "node.start",
+            Self::NodeAlive(_) => "node.alive",
+            Self::EpochStart(_) => "epoch.start",
             Self::SessionOpen(_) => "session.open",
             Self::SessionResume(_) => "session.resume",
             Self::SessionClose(_) => "session.close",
@@ -161,6 +167,14 @@ impl Action {
             Self::TokenCreate(_) => "token.create",
             Self::TokenRevoke(_) => "token.revoke",
             Self::ProjectCreate(_) => "project.create",
+        }
+    }
+
+    /// The format of commands that first had it: written only once every node understands it.
+    pub fn format(&self) -> u32 {
+        match self {
+            Self::NodeAlive(_) | Self::EpochStart(_) => 2,
+            _ => 1,
         }
     }
 
@@ -195,6 +209,21 @@ pub struct NodeStart {
     pub node: NodeId,
     /// No other coordinator shares the journal, so every session of an earlier run is lost.
     pub sole: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeAlive {
+    pub node: NodeId,
+    /// How long it counts as alive without another sign.
+    pub ttl_ms: u64,
+    /// The highest format of commands that it understands.
+    pub command_format: u32,
+}
+
+/// The first record of an epoch; it stands right behind the last one of the epoch before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EpochStart {
+    pub epoch: Epoch,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -241,6 +270,7 @@ pub enum LostReason {
     TokenRevoked,
     Drained,
     NodeRestarted,
+    NodeLost,
 }
 
 impl LostReason {
@@ -251,6 +281,7 @@ impl LostReason {
             Self::TokenRevoked => "token revoked",
             Self::Drained => "coordinator stopping",
             Self::NodeRestarted => "coordinator restarted",
+            Self::NodeLost => "coordinator lost",
         }
     }
 }

@@ -1,7 +1,7 @@
 //! One ordered set of everything that happens by time alone.
 
 use super::Engine;
-use super::ids::{JournalTime, LeaseId, MessageId, SessionId, TaskId, TokenId};
+use super::ids::{JournalTime, LeaseId, MessageId, NodeId, SessionId, TaskId, TokenId};
 
 /// What falls due. The order of the variants breaks ties, the same on every node.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,6 +22,8 @@ pub(super) enum Deadline {
     OfferEnds(TaskId),
     MessageExpiry(MessageId),
     TokenExpiry(TokenId),
+    /// A node gave no sign of life.
+    NodeLapses(NodeId),
 }
 
 impl Engine {
@@ -52,6 +54,7 @@ impl Engine {
             Deadline::OfferEnds(task) => self.task_offer_ends(*task),
             Deadline::MessageExpiry(message) => self.message_expires(*message),
             Deadline::TokenExpiry(token) => self.token_revoke(token, "ran out"),
+            Deadline::NodeLapses(node) => self.node_lapses(node),
         }
     }
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::ids::{
-    AgentName, ContextKey, FencingToken, JournalTime, LeaseId, MessageId, Position, ProjectName,
-    Revision, SessionId, TaskId, TokenId, Topic,
+    AgentName, ContextKey, Epoch, FencingToken, JournalTime, LeaseId, MessageId, Position,
+    ProjectName, Revision, SessionId, TaskId, TokenId, Topic,
 };
 use super::limits::Limits;
 
@@ -109,6 +109,8 @@ change_kinds! {
     TokenRevoked = "token.revoked",
     /// A project was made.
     ProjectCreated = "project.created",
+    /// The shared journal goes on under a new epoch.
+    EpochStarted = "epoch.started",
 }
 
 /// One thing that changed; only the fields that belong to its kind are set.
@@ -150,6 +152,7 @@ pub enum Subject {
     },
     Token(TokenId),
     Project(ProjectName),
+    Epoch(Epoch),
 }
 
 impl Event {

@@ -245,7 +245,8 @@ numbers! {
     FencingToken;
     /// Where a record stands in the journal of its project; grows, gaps are allowed.
     Position;
-    /// Counts how often a project's journal lost its tail and was taken up again.
+    /// Grows whenever a shared journal is taken up by another server, or by one that started anew;
+    /// 0 for an embedded one.
     Epoch;
     /// Counts changes of the shared context of a project.
     Revision;

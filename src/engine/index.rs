@@ -10,11 +10,12 @@ use super::agents::{Session, SessionState};
 use super::command::Capabilities;
 use super::deadlines::Deadline;
 use super::ids::{
-    AgentName, ConcurrencyKey, IdempotencyKey, JournalTime, LeaseId, MessageId, SessionId, TaskId,
-    TokenId,
+    AgentName, ConcurrencyKey, IdempotencyKey, JournalTime, LeaseId, MessageId, NodeId, SessionId,
+    TaskId, TokenId,
 };
 use super::leases::{Lease, LeaseState};
 use super::messages::Message;
+use super::nodes::Node;
 use super::state::State;
 use super::system::Token;
 use super::tasks::{Task, TaskState};
@@ -77,6 +78,9 @@ impl Index {
             .tokens
             .values()
             .for_each(|token| index.add_token(token));
+        for (id, node) in &state.nodes {
+            index.add_node(id, node);
+        }
         index.context_bytes = state.context.values().map(|e| e.value.bytes()).sum();
         index
     }
@@ -233,6 +237,16 @@ impl Index {
         self.deadlines.extend(token_deadline(token));
         self.token_by_hash
             .insert(token.secret_hash.clone(), token.id.clone());
+    }
+
+    pub(super) fn add_node(&mut self, id: &NodeId, node: &Node) {
+        self.deadlines
+            .insert((node.until, Deadline::NodeLapses(id.clone())));
+    }
+
+    pub(super) fn remove_node(&mut self, id: &NodeId, node: &Node) {
+        self.deadlines
+            .remove(&(node.until, Deadline::NodeLapses(id.clone())));
     }
 
     pub(super) fn remove_token(&mut self, token: &Token) {

@@ -114,6 +114,12 @@ limits! {
     changes_per_event_max: 4_096,
     /// Answers remembered for each agent by `request_id`; the oldest is forgotten first.
     request_ids_per_agent_max: 64,
+    /// Coordinators that share the journal and serve sessions of a project.
+    nodes_max: 256,
+    /// The longest time a coordinator counts as alive without a sign of life.
+    node_ttl_ms_max: 60_000,
+    /// Past epochs whose cursors can still be told from lost ones.
+    epochs_kept_max: 64,
     /// Items that one list operation returns at the most.
     list_items_max: 1_000,
     /// The most by which one record moves journal time forward.

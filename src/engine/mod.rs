@@ -21,6 +21,7 @@ mod index;
 pub mod leases;
 pub mod limits;
 pub mod messages;
+pub mod nodes;
 pub mod outcome;
 pub mod payload;
 pub mod resource;
@@ -122,6 +123,8 @@ impl Engine {
             | Action::SessionLost(_)
             | Action::MessageTake(_)
             | Action::MessageAck(_) => Ok(()),
+            Action::NodeAlive(alive) => self.check_node_alive(alive),
+            Action::EpochStart(start) => self.check_epoch_start(start),
             Action::SessionOpen(open) => self.check_session_open(by, open),
             Action::SessionResume(resume) => self.check_session_resume(by, resume),
             Action::SessionClose(close) => self.check_session_close(by, close),
@@ -188,6 +191,8 @@ impl Engine {
         match action {
             Action::Tick => {}
             Action::NodeStart(start) => self.node_start(start),
+            Action::NodeAlive(alive) => self.node_alive(alive),
+            Action::EpochStart(start) => self.epoch_start(start),
             Action::SessionOpen(open) => return Ok(self.session_open(by, open)),
             Action::SessionResume(resume) => return Ok(self.session_resume(resume)),
             Action::SessionClose(close) => self.session_close(close),

@@ -6,7 +6,7 @@ use super::command::{
     Actor, LostReason, NodeStart, SessionClose, SessionLost, SessionOpen, SessionResume,
 };
 use super::event::{Change, ChangeKind, Subject};
-use super::ids::SessionId;
+use super::ids::{NodeId, SessionId};
 use super::limits::check_limit;
 use super::outcome::{Outcome, Refusal, SessionOutcome};
 
@@ -119,19 +119,14 @@ impl Engine {
     /// Sessions that another run of a coordinator served have lost their connection. Those of the
     /// sole coordinator's own run have not: its start may reach the journal late, if the disk is full.
     pub(super) fn node_start(&mut self, start: &NodeStart) {
-        let stranded: Vec<SessionId> = self
-            .state
-            .sessions
-            .values()
-            .filter(|s| s.state == SessionState::Live && (s.node == start.node) != start.sole)
-            .map(|s| s.id)
-            .collect();
-        for session in stranded {
-            self.session_to_grace(session, LostReason::NodeRestarted);
+        if start.sole {
+            self.forget_nodes();
         }
+        let served = |node: &NodeId| (*node == start.node) != start.sole;
+        self.strand(served, LostReason::NodeRestarted);
     }
 
-    fn session_to_grace(&mut self, id: SessionId, reason: LostReason) {
+    pub(super) fn session_to_grace(&mut self, id: SessionId, reason: LostReason) {
         let now = self.state.now;
         let changed = self.with_session(id, |session| {
             let was_live = session.state == SessionState::Live;

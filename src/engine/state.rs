@@ -9,10 +9,11 @@ use super::context::ContextEntry;
 use super::event::History;
 use super::ids::{
     AgentName, ConcurrencyKey, ContextKey, Epoch, FencingToken, JournalTime, LeaseId, MessageId,
-    Position, ProjectName, RequestId, Revision, SessionId, TaskId, TokenId,
+    NodeId, Position, ProjectName, RequestId, Revision, SessionId, TaskId, TokenId,
 };
 use super::leases::Lease;
 use super::messages::Message;
+use super::nodes::{Node, PastEpoch};
 use super::outcome::Outcome;
 use super::system::{Project, Token};
 use super::tasks::Task;
@@ -22,10 +23,16 @@ use super::tasks::Task;
 #[serde(default)]
 pub struct State {
     pub epoch: Epoch,
+    /// The epochs before it, oldest first: which cursors are of this line.
+    #[serde(skip_serializing_if = "VecDeque::is_empty")]
+    pub epochs: VecDeque<PastEpoch>,
     pub position: Position,
     pub now: JournalTime,
     /// The last number given out of each kind.
     pub last: Counters,
+    /// Coordinators that share the journal and serve sessions here.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub nodes: BTreeMap<NodeId, Node>,
     pub agents: BTreeMap<AgentName, Agent>,
     pub sessions: BTreeMap<SessionId, Session>,
     pub tasks: BTreeMap<TaskId, Box<Task>>,

@@ -11,7 +11,7 @@ use serde::Serialize;
 /// What both pages say.
 #[derive(Debug, Clone, Serialize)]
 pub struct Health {
-    /// `ready`, `draining`, `storage_full` or `failed`.
+    /// `ready`, `draining`, `storage_full`, `journal_unreachable` or `failed`.
     pub status: &'static str,
     pub service: &'static str,
     pub version: &'static str,
@@ -25,6 +25,8 @@ pub struct Health {
     pub draining: bool,
     /// Work can be finished, none can be begun.
     pub storage_full: bool,
+    /// Ways in which a shared Redis could lose acknowledged writes; the log names them.
+    pub durability_warnings: i64,
     /// Open connections whose port configuration is another one.
     pub connections_port_mismatch: u64,
     /// `right`, as far as can be told; `behind`, when it reads a time before the program was written

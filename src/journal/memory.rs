@@ -19,6 +19,17 @@ impl MemoryJournal {
     pub fn new() -> Self {
         Self::default()
     }
+
+    /// A journal that holds snapshots and nothing after them.
+    pub fn of(snapshots: Vec<Snapshot>) -> Self {
+        let last = snapshots.iter().map(|snapshot| snapshot.position.0).max();
+        let named = snapshots.into_iter();
+        Self {
+            records: Vec::new(),
+            snapshots: named.map(|s| (s.project.clone(), s)).collect(),
+            last: last.unwrap_or(0),
+        }
+    }
 }
 
 impl Journal for MemoryJournal {

@@ -10,7 +10,9 @@ use crate::engine::ids::{JournalTime, Position, ProjectName};
 pub mod disk;
 pub mod inspect;
 pub mod memory;
+pub mod redis;
 pub mod segments;
+pub mod shared;
 pub mod sim_disk;
 
 pub use segments::{Recovery, SegmentJournal, SegmentOptions};

@@ -2,28 +2,16 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpStream, lookup_host};
-use tokio_rustls::TlsConnector;
 
 use super::{Failure, State, Target};
-use crate::config::Host;
+use crate::link::{self, Io, LinkError};
 
 /// What one connection of a probe reads at most. A coordinator's metrics with many projects come to
 /// some hundred kilobytes.
 pub(super) const ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
-
-/// The addresses of a name that are tried at most.
-const ADDRESSES_MAX: usize = 8;
-
-/// A plain or an encrypted connection.
-trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
-
-impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
 
 /// A connection that fails once it has read [`ANSWER_BYTES_MAX`].
 pub(super) struct Stream {
@@ -33,39 +21,13 @@ pub(super) struct Stream {
 
 /// Connects; says why not in terms of what was found.
 pub(super) async fn open(target: &Target) -> Result<Stream, Failure> {
-    let endpoint = &target.endpoint;
-    let port = endpoint.port.number();
-    let addresses = match &endpoint.host {
-        Host::Address(address) => vec![(*address, port).into()],
-        Host::Name(name) => {
-            let unknown = |why: String| {
-                Failure::new(
-                    State::Unreachable,
-                    format!("the name {name} is not known: {why}"),
-                )
-            };
-            let found = lookup_host((name.as_str(), port)).await;
-            let found = found.map_err(|error| unknown(error.to_string()))?;
-            found.take(ADDRESSES_MAX).collect()
-        }
-    };
-    let tcp = TcpStream::connect(addresses.as_slice()).await;
-    let tcp = tcp.map_err(|error| unconnected(&error))?;
-    // A failure only costs time.
-    let _ = tcp.set_nodelay(true);
-    let inner: Box<dyn Io> = match &target.tls {
-        None => Box::new(tcp),
-        Some(config) => {
-            let name = match &endpoint.host {
-                Host::Address(address) => ServerName::from(*address),
-                Host::Name(name) => ServerName::try_from(name.clone())
-                    .map_err(|error| Failure::new(State::Unreachable, error.to_string()))?,
-            };
-            let connector = TlsConnector::from(Arc::clone(config));
-            let tls = connector.connect(name, tcp).await;
-            Box::new(tls.map_err(|error| untrusted(&error))?)
-        }
-    };
+    // The time limit of a probe is all the patience it has.
+    let opened = link::open(&target.endpoint, target.tls.as_ref(), None).await;
+    let inner = opened.map_err(|error| match error {
+        LinkError::Connect(error) => unconnected(&error),
+        LinkError::Tls(_) => untrusted(&error),
+        LinkError::Unknown { .. } => Failure::new(State::Unreachable, error.to_string()),
+    })?;
     Ok(Stream {
         inner,
         bytes_left: ANSWER_BYTES_MAX,
@@ -81,8 +43,8 @@ fn unconnected(error: &io::Error) -> Failure {
     }
 }
 
-fn untrusted(error: &io::Error) -> Failure {
-    Failure::wrong(format!("the TLS handshake failed: {error}")).next(
+fn untrusted(error: &LinkError) -> Failure {
+    Failure::wrong(error.to_string()).next(
         "if it is ours, is TLS switched on for both sides, and its certificate the one that is \
          trusted here (--tls-fingerprint, --tls-ca-file)?",
     )

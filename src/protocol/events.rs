@@ -99,6 +99,7 @@ pub struct ChangeView {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct EventsClosed {
     /// `cursor_expired`: the subscriber was too slow and events it had not been told are forgotten.
+    /// `epoch_changed`: the shared journal lost some of the events that were told.
     pub kind: ErrorKind,
     /// The last event that was told.
     pub cursor: Cursor,
@@ -113,6 +114,17 @@ pub struct TaskLost {
     pub attempt: u32,
     pub fence: FencingToken,
     pub reason: String,
+}
+
+/// The shared journal lost records that were acknowledged: what was answered after `cursor` in epoch
+/// `before` may not have happened. List the state anew.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct EpochChanged {
+    pub project: ProjectName,
+    /// How far this coordinator had come before.
+    pub before: Cursor,
+    /// Where the project stands now.
+    pub cursor: Cursor,
 }
 
 /// The connection's session was taken up elsewhere, or the coordinator ends the connection.
@@ -154,7 +166,8 @@ impl From<&Change> for ChangeView {
             reason: change.reason.as_deref().map(str::to_owned),
         };
         match &change.subject {
-            None => {}
+            // The cursor says the epoch.
+            None | Some(Subject::Epoch(_)) => {}
             Some(Subject::Session(session)) => view.session = Some(*session),
             Some(Subject::Task { task, attempt }) => {
                 view.task = Some(*task);

@@ -113,6 +113,23 @@ pub fn reply<T: Serialize>(id: &RawValue, result: &T) -> String {
     })
 }
 
+/// Like [`reply`], with `stale_ms` among the fields of the result: for so long the coordinator has
+/// heard nothing from the journal it shares, so what it says may be out of date.
+pub fn reply_stale<T: Serialize>(id: &RawValue, result: &T, stale_ms: u64) -> String {
+    encode(&ReplyFrame {
+        jsonrpc: "2.0",
+        id,
+        result: &Stale { stale_ms, result },
+    })
+}
+
+#[derive(Serialize)]
+struct Stale<'a, T> {
+    stale_ms: u64,
+    #[serde(flatten)]
+    result: &'a T,
+}
+
 /// The frame that answers request `id`, or nobody in particular, with an error.
 pub fn error(id: Option<&RawValue>, error: &RpcError) -> String {
     encode(&ErrorFrame {

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::PROTOCOL_VERSION;
 use super::error::{ErrorDetail, ErrorKind};
-use super::events::{EventView, EventsClosed, SessionClosed, TaskLost};
+use super::events::{EpochChanged, EventView, EventsClosed, SessionClosed, TaskLost};
 use super::lease::LeaseLost;
 use super::operations::{OPERATIONS, OperationInfo};
 use crate::engine::event::ChangeKind;
@@ -180,6 +180,11 @@ fn notifications(generator: &mut SchemaGenerator) -> Value {
             "name": "task.lost",
             "summary": "An attempt of this agent is gone.",
             "params": generator.subschema_for::<TaskLost>(),
+        },
+        {
+            "name": "epoch.changed",
+            "summary": "The shared journal lost acknowledged records.",
+            "params": generator.subschema_for::<EpochChanged>(),
         },
         {
             "name": "session.closed",

@@ -19,6 +19,9 @@ One request a text frame, as JSON-RPC 2.0; parameters by name. Batches and binar
   After a lost connection, give `resume` within the session's grace and everything is still held.
 - **Repeat safely**: give every request that changes something a `request_id`. The same id has one
   effect and the same answer, however often it is sent.
+- **Several coordinators** may serve one project: go on at another one with the same token, session
+  and cursor. An answer with `stale_ms` comes from one that has not heard from the shared journal for so
+  long. `epoch.changed` says that acknowledged changes may be lost: list the state anew.
 - **Errors** carry a stable `data.kind`; match on it, not on the text.
 - **Times** that end in `_at_ms` are journal time: it only moves forward, says nothing about the wall
   clock, and is comparable with the `now_ms` of any answer of the same project.

@@ -17,11 +17,11 @@ use crate::support::{Client, Coordinator, RpcFailure};
 #[derive(Debug)]
 pub struct Worker {
     name: String,
-    secret: String,
+    pub secret: String,
     random: Random,
     sequence: u64,
     /// Sent and not answered: to be sent again, word for word.
-    open: Option<(&'static str, Value)>,
+    pub open: Option<(&'static str, Value)>,
     /// Claimed tasks with their fences.
     claims: Vec<(u64, u64)>,
     leases: Vec<(u64, u64)>,
@@ -157,7 +157,7 @@ pub async fn settle(coordinator: &Coordinator, workers: &Workers, record: &mut R
 
 impl Worker {
     /// Makes up the next request; whatever it is, it bears an id of its own.
-    fn next_request(&mut self) -> (&'static str, Value) {
+    pub fn next_request(&mut self) -> (&'static str, Value) {
         self.sequence += 1;
         let id = format!("{}-{}", self.name, self.sequence);
         let (method, mut params) = self.choose(&id);
@@ -216,7 +216,7 @@ impl Worker {
     }
 
     /// Takes in an answer, into the worker's own memory and the common record.
-    fn learn(
+    pub fn learn(
         &mut self,
         method: &str,
         params: &Value,

@@ -35,6 +35,7 @@ impl Server {
                 events_history_max: kept,
                 ..Limits::default()
             },
+            sharing: None,
             driver: DriverLimits {
                 events_queued_max: queued,
                 ..DriverLimits::default()

@@ -167,6 +167,7 @@ async fn the_pages_say_the_same_and_no_more() {
             "clock",
             "connections_port_mismatch",
             "draining",
+            "durability_warnings",
             "environment",
             "journal",
             "node",

@@ -117,7 +117,11 @@ fn check_sessions(step: &Step<'_>) -> Checked {
             matches!(&step.command.action, Action::SessionClose(c) if c.session == session.id);
         let over = match session.state {
             SessionState::Grace { until } => until <= step.after.now,
-            SessionState::Live => false,
+            // Its node lapsed, and then its grace was over, before the record.
+            SessionState::Live => {
+                let node = step.before.nodes.get(&session.node);
+                node.is_some_and(|n| n.until.after_ms(session.grace_ms) <= step.after.now)
+            }
         };
         let lives = step.after.sessions.contains_key(&session.id);
         ensure(lives || closed || over, Invariant::TimeProof, || {
@@ -129,9 +133,14 @@ fn check_sessions(step: &Step<'_>) -> Checked {
             let before = step.before.sessions.get(&session.id);
             let fresh = before.is_none_or(|b| b.state == SessionState::Live);
             let due = step.after.now.after_ms(session.grace_ms);
-            ensure(!fresh || until == due, Invariant::TimeProof, || {
-                format!("session {} has grace until {until}, not {due}", session.id)
-            })?;
+            // Of a node that lapsed, it begins when that fell due.
+            let node = step.before.nodes.get(&session.node);
+            let lapsed = node.is_some_and(|n| until == n.until.after_ms(session.grace_ms));
+            ensure(
+                !fresh || until == due || lapsed,
+                Invariant::TimeProof,
+                || format!("session {} has grace until {until}, not {due}", session.id),
+            )?;
         }
     }
     Ok(())

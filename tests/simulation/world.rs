@@ -74,6 +74,7 @@ fn core_config(settings: &Settings, lives: u32) -> CoreConfig {
         grace_ms: 2_000,
         engine: settings.engine.clone(),
         driver: settings.driver.clone(),
+        sharing: None,
     }
 }
 
@@ -148,6 +149,9 @@ impl World {
                 }
                 Output::Backup { request, .. } => self.jobs.push_back(Job::Backup(request)),
                 Output::Wake(_) => {}
+                Output::Follow(_) | Output::StreamAppend { .. } | Output::StreamSnapshot { .. } => {
+                    unreachable!("the journal is not shared")
+                }
                 Output::Close(id) => {
                     if let Some(wire) = self.wires.get_mut(&id) {
                         wire.closing = true;

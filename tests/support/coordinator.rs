@@ -12,6 +12,7 @@ use tempfile::TempDir;
 
 use super::client::Client;
 use super::port::HeldPort;
+use super::redis::Redis;
 use super::{http, until};
 
 /// How a coordinator is started.
@@ -23,7 +24,12 @@ pub struct Start {
     metrics: HeldPort,
     variables: Vec<(String, String)>,
     wrapper: Vec<String>,
+    /// Where its journal is, if the run asks for a shared one.
+    redis: Option<Redis>,
 }
+
+/// `redis`: coordinators whose test says nothing else have their journal in a Redis of their own.
+const JOURNAL_VARIABLE: &str = "COORD_TEST_JOURNAL";
 
 /// A running coordinator; killed when dropped.
 #[derive(Debug)]
@@ -51,7 +57,22 @@ impl Start {
             metrics: HeldPort::take(),
             variables: Vec::new(),
             wrapper: Vec::new(),
+            redis: None,
         }
+    }
+
+    /// Gives it a Redis if the run asks for one and the test did not speak of any.
+    fn with_journal(mut self) -> Self {
+        let asked = std::env::vars().any(|pair| pair == (JOURNAL_VARIABLE.into(), "redis".into()));
+        let named = |name: &str| name.contains("REDIS");
+        if asked && !self.variables.iter().any(|(name, _)| named(name)) {
+            let redis = Redis::unready(&["--appendonly", "yes", "--appendfsync", "always"]);
+            self = self
+                .variable("REDIS_HOST", "127.0.0.1")
+                .variable("REDIS_PORT", redis.port());
+            self.redis = Some(redis);
+        }
+        self
     }
 
     pub fn state_dir(mut self, path: &Path) -> Self {
@@ -118,8 +139,9 @@ impl Start {
     }
 
     pub async fn run(self) -> Coordinator {
-        let child = self.spawn();
-        let mut coordinator = Coordinator { start: self, child };
+        let this = self.with_journal();
+        let child = this.spawn();
+        let mut coordinator = Coordinator { start: this, child };
         coordinator.ready().await;
         coordinator
     }

@@ -15,6 +15,7 @@ pub mod coordinator;
 pub mod http;
 pub mod port;
 pub mod random;
+pub mod redis;
 
 use std::time::Duration;
 

@@ -19,10 +19,10 @@ use tokio_tungstenite::tungstenite::{self};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use super::error::ClientError;
-use super::tls;
 use crate::cli::table::one_line;
 use crate::config::{ClientConfig, Host, Secret, ServerUrl, Source, Trust, settings};
 use crate::engine::ids::ProjectName;
+use crate::link::tls;
 
 /// The longest a connection may take, from the first packet to the end of the handshake.
 pub(crate) const CONNECT_MS_MAX: u64 = 5_000;

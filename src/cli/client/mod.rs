@@ -18,7 +18,6 @@ mod request_id;
 mod subscription;
 #[cfg(test)]
 mod tests;
-pub(super) mod tls;
 
 use std::collections::VecDeque;
 use std::time::Duration;

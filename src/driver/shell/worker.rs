@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::Clock;
 use crate::engine::ids::{Position, ProjectName};
+use crate::journal::memory::MemoryJournal;
 use crate::journal::{Entry, Journal, JournalError, JournalStatus, Snapshot};
 use crate::protocol::admin::ServerBackupResult;
 
@@ -23,6 +24,8 @@ pub(super) enum Job {
     Backup {
         request: u64,
         name: Option<String>,
+        /// What to write in place of the journal.
+        snapshots: Option<Vec<Snapshot>>,
     },
     CheckSync(oneshot::Sender<()>),
 }
@@ -62,13 +65,25 @@ pub(super) fn journal_thread(
         let result = match job {
             Job::Append(entries) => append(&mut **journal, &entries, &clock),
             Job::Snapshots { snapshots, floor } => save(&mut **journal, &snapshots, floor),
-            Job::Backup { request, name } => Done::Backup {
+            Job::Backup {
+                request,
+                name,
+                snapshots: None,
+            } => Done::Backup {
                 request,
                 result: backup(&mut **journal, name),
             },
             Job::CheckSync(asked) => Done::CheckedSync {
                 result: journal.check_sync(),
                 asked,
+            },
+            Job::Backup {
+                request,
+                name,
+                snapshots: Some(snapshots),
+            } => Done::Backup {
+                request,
+                result: backup(&mut MemoryJournal::of(snapshots), name),
             },
         };
         drop(journal);

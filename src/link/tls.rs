@@ -1,5 +1,4 @@
-//! TLS towards a coordinator: by the machine's authorities, by given ones, or by one pinned
-//! certificate.
+//! TLS towards a server: by the machine's authorities, by given ones, or by one pinned certificate.
 
 use std::io;
 use std::path::Path;
@@ -15,7 +14,7 @@ use sha2::{Digest, Sha256};
 use crate::config::{Fingerprint, Trust};
 
 /// What a TLS connection is made with.
-pub(in crate::cli) fn config(trust: &Trust) -> io::Result<ClientConfig> {
+pub fn config(trust: &Trust) -> io::Result<ClientConfig> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()

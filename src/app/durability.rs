@@ -1,0 +1,42 @@
+//! Asks the Redis behind a shared journal now and then what it does with acknowledged writes, and
+//! tells: in the log when it changes, in metrics and, as a number, on the health pages always.
+
+use std::time::Duration;
+
+use crate::driver::core::SYSTEM_PROJECT;
+use crate::engine::ids::ProjectName;
+use crate::journal::redis::{Durability, RedisConnector};
+use crate::metrics::Metrics;
+
+/// Settings change seldom, replicas come and go.
+const ASK_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Asks for as long as the coordinator runs. While Redis is out of reach, what it said last stands.
+pub(super) async fn watch(connector: RedisConnector, metrics: Metrics) {
+    let project: ProjectName = SYSTEM_PROJECT.parse().expect("the name is valid");
+    let mut told = Vec::new();
+    loop {
+        match connector.durability(&project).await {
+            Ok(found) => tell(&found, &metrics, &mut told),
+            Err(error) => tracing::debug!(%error, "Redis was not asked how durable writes are"),
+        }
+        tokio::time::sleep(ASK_INTERVAL).await;
+    }
+}
+
+fn tell(found: &Durability, metrics: &Metrics, told: &mut Vec<String>) {
+    let shared = &metrics.shared;
+    let always = found.appendonly == Some(true) && found.appendfsync.as_deref() == Some("always");
+    shared.fsync_always.set(i64::from(always));
+    let replicas = i64::try_from(found.replicas).unwrap_or(i64::MAX);
+    shared.replicas.set(replicas);
+    let now = found.warnings();
+    let count = i64::try_from(now.len()).unwrap_or(i64::MAX);
+    shared.durability_warnings.set(count);
+    if *told != now {
+        for warning in &now {
+            tracing::warn!("{warning}");
+        }
+        *told = now;
+    }
+}

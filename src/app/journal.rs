@@ -1,0 +1,184 @@
+//! From the configuration to a driver over its journal: the box's own, or one that is shared in Redis.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::durability;
+use super::operator::{self, Operator};
+use super::{AppError, RECORD_HEADROOM_BYTES, core_config};
+use crate::clock::Clock;
+use crate::config::{Config, RedisConfig};
+use crate::driver::core::{Core, CoreConfig, SYSTEM_PROJECT};
+use crate::driver::line::Sharing;
+use crate::driver::recover::recover;
+use crate::driver::secret::Entropy;
+use crate::driver::shell::Driver;
+use crate::engine::ids::ProjectName;
+use crate::engine::limits::Limits;
+use crate::journal::disk::RealDisk;
+use crate::journal::redis::RedisConnector;
+use crate::journal::segments::{Recovery, SegmentJournal, SegmentOptions};
+use crate::journal::{Journal, JournalStatus, Space};
+use crate::metrics::Metrics;
+
+/// What the journal is called in health, metrics and greetings.
+pub(super) fn kind(config: &Config) -> &'static str {
+    match config.redis {
+        Some(_) => "redis",
+        None => "embedded",
+    }
+}
+
+/// Starts a driver that is ready for connections: recovered, with its default project and an
+/// operator's token.
+pub(super) async fn start(
+    config: &Config,
+    clock: Clock,
+    metrics: &Metrics,
+) -> Result<(Driver, Operator), AppError> {
+    let core_config = core_config(config, Limits::default())?;
+    match &config.redis {
+        None => start_embedded(config, core_config, clock, metrics).await,
+        Some(redis) => start_shared(config, redis, core_config, clock, metrics).await,
+    }
+}
+
+async fn start_embedded(
+    config: &Config,
+    core_config: CoreConfig,
+    clock: Clock,
+    metrics: &Metrics,
+) -> Result<(Driver, Operator), AppError> {
+    let (mut journal, recovery) = open_journal(config)?;
+    let limits = core_config.engine.clone();
+    let recovered = recover(&mut journal, &limits).map_err(|source| AppError::Recover {
+        path: config.state_dir.display().to_string(),
+        source,
+    })?;
+    tell_recovery(&recovery, recovered.records, metrics);
+    let mut core = Core::new(
+        core_config,
+        Entropy(Box::new(operator::random)),
+        metrics.clone(),
+        recovered.engines,
+        journal.status(),
+        clock.now(),
+    );
+    let operator = operator::prepare(config, &core)?;
+    core.start(clock.now(), operator.new_token.clone());
+    let backups = operator::backup_writer(&config.state_dir);
+    let driver = Driver::start(core, Box::new(journal), backups, clock, metrics.clone());
+    let driver = driver.map_err(not_started)?;
+    driver.settled().await;
+    Ok((driver, operator))
+}
+
+/// Waits for the store as long as it takes: there is nothing to serve without it, and it may come up
+/// later than this box. What waiting cannot mend ends it.
+async fn start_shared(
+    config: &Config,
+    redis: &RedisConfig,
+    mut core_config: CoreConfig,
+    clock: Clock,
+    metrics: &Metrics,
+) -> Result<(Driver, Operator), AppError> {
+    RealDisk::create(&config.state_dir).map_err(|source| AppError::StateDir {
+        path: config.state_dir.display().to_string(),
+        source,
+    })?;
+    core_config.sharing = Some(Sharing::default());
+    let connector =
+        RedisConnector::new(redis, config.profile).map_err(|source| AppError::Start {
+            what: "TLS towards Redis",
+            source,
+        })?;
+    let status = JournalStatus {
+        space: Space::Ample,
+        live_bytes: 0,
+        disk_bytes: 0,
+        syncs: 0,
+        written_bytes: 0,
+    };
+    let core = Core::new(
+        core_config,
+        Entropy(Box::new(operator::random)),
+        metrics.clone(),
+        BTreeMap::new(),
+        status,
+        clock.now(),
+    );
+    let backups = operator::backup_writer(&config.state_dir);
+    let watched = durability::watch(connector.clone(), metrics.clone());
+    let driver = Driver::start_shared(core, connector, backups, clock, metrics.clone());
+    let driver = driver.map_err(not_started)?;
+    let system: ProjectName = SYSTEM_PROJECT.parse().expect("the name is valid");
+    established(&driver, &system).await?;
+    let operator = driver.inspect(|core| operator::prepare(config, core))?;
+    driver.begin(operator.new_token.clone());
+    let mut projects = driver.inspect(Core::followed);
+    while let Some(project) = projects.pop_first() {
+        established(&driver, &project).await?;
+    }
+    driver.settled().await;
+    tokio::spawn(watched);
+    Ok((driver, operator))
+}
+
+async fn established(driver: &Driver, project: &ProjectName) -> Result<(), AppError> {
+    let mut failure = driver.failure();
+    tokio::select! {
+        () = driver.established(project) => Ok(()),
+        failed = failure.wait_for(Option::is_some) => {
+            let text = failed.ok().and_then(|text| text.clone()).unwrap_or_default();
+            Err(AppError::SharedJournal(text))
+        }
+    }
+}
+
+fn not_started(source: std::io::Error) -> AppError {
+    AppError::Start {
+        what: "the journal's thread",
+        source,
+    }
+}
+
+fn open_journal(config: &Config) -> Result<(SegmentJournal, Recovery), AppError> {
+    let path = || config.state_dir.display().to_string();
+    let disk = RealDisk::create(&config.state_dir).map_err(|source| AppError::StateDir {
+        path: path(),
+        source,
+    })?;
+    SegmentJournal::open(Arc::new(disk), segment_options(config)).map_err(|source| {
+        AppError::Journal {
+            path: path(),
+            source,
+        }
+    })
+}
+
+/// The sizes of the journal that a configuration asks for.
+pub fn segment_options(config: &Config) -> SegmentOptions {
+    SegmentOptions {
+        segment_bytes: config.journal.segment_bytes,
+        reserve_bytes: config.journal.reserve_bytes,
+        record_bytes_max: record_bytes_max(config),
+        ..SegmentOptions::default()
+    }
+}
+
+pub(super) fn record_bytes_max(config: &Config) -> usize {
+    config.websocket.message_bytes_max + RECORD_HEADROOM_BYTES
+}
+
+fn tell_recovery(recovery: &Recovery, records: u64, metrics: &Metrics) {
+    metrics
+        .recovered_torn_bytes
+        .set(i64::try_from(recovery.torn_bytes).unwrap_or(i64::MAX));
+    if recovery.torn_bytes > 0 {
+        tracing::warn!(
+            bytes = recovery.torn_bytes,
+            "cut off an unfinished write at the end of the journal; nothing acknowledged was in it"
+        );
+    }
+    tracing::info!(records, "recovered");
+}

@@ -1,0 +1,59 @@
+//! A backup becomes the journal of several coordinators in an empty Redis.
+
+use std::io::Read;
+use std::sync::Arc;
+
+use super::{operator, segment_options};
+use crate::config::{Config, RedisConfig};
+use crate::driver::migrate::moved;
+use crate::driver::recover::{RecoverError, recover};
+use crate::engine::limits::Limits;
+use crate::journal::disk::RealDisk;
+use crate::journal::redis::{RedisConnector, RedisJournal};
+use crate::journal::{JournalError, SegmentJournal, inspect};
+
+/// Numbers of epochs left free between the backup's and the new one.
+const EPOCH_GAP_MAX: u64 = 1 << 20;
+
+/// Why a backup was not restored into Redis.
+#[derive(Debug, thiserror::Error)]
+pub enum RestoreError {
+    #[error("failed to unpack the backup")]
+    Unpack(#[source] std::io::Error),
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    #[error(transparent)]
+    Recover(#[from] RecoverError),
+    #[error("failed to make TLS towards Redis")]
+    Tls(#[source] std::io::Error),
+    #[error("Redis has a journal of {0} project(s) already: restore into an empty one")]
+    NotEmpty(usize),
+}
+
+/// Fills the Redis of a configuration; returns how many projects it has now. No coordinator may run on
+/// it yet: it would fill it with what it holds itself.
+pub fn restore_into_redis(
+    config: &Config,
+    redis: &RedisConfig,
+    backup: &mut dyn Read,
+) -> Result<usize, RestoreError> {
+    let connector = RedisConnector::new(redis, config.profile).map_err(RestoreError::Tls)?;
+    let mut target = RedisJournal::open(connector)?;
+    if target.project_count() > 0 {
+        return Err(RestoreError::NotEmpty(target.project_count()));
+    }
+    // First all of it, and checked to its end, in a place of its own: half a backup is none.
+    let folder = tempfile::tempdir().map_err(RestoreError::Unpack)?;
+    let disk = RealDisk::create(folder.path()).map_err(RestoreError::Unpack)?;
+    let disk: Arc<dyn crate::journal::disk::Disk> = Arc::new(disk);
+    inspect::restore(&disk, segment_options(config), backup)?;
+    let (mut journal, _) = SegmentJournal::open(disk, segment_options(config))?;
+    let recovered = recover(&mut journal, &Limits::default())?;
+    let [a, b, c, ..] = operator::random();
+    let gap = u64::from(u32::from_le_bytes([a, b, c, 0])) % EPOCH_GAP_MAX;
+    let projects = moved(recovered, gap);
+    for project in &projects {
+        target.seed(project.at, &project.snapshot, &project.marker)?;
+    }
+    Ok(projects.len())
+}

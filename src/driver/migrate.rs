@@ -1,0 +1,66 @@
+//! From what one coordinator had for itself to a journal that several share.
+
+use super::recover::Recovered;
+use crate::engine::command::{Action, Actor, Command, EpochStart, NodeStart};
+use crate::engine::ids::{Cursor, Epoch, NodeId, Position, ProjectName};
+use crate::journal::Entry;
+use crate::journal::shared::StreamSnapshot;
+
+/// Who says that all sessions of before have lost their connection. No coordinator has this name:
+/// theirs end in eight hexadecimal digits.
+const RESTORER: &str = "restore";
+
+/// A project, ready to be put into an empty store.
+#[derive(Debug)]
+pub struct Moved {
+    pub project: ProjectName,
+    pub snapshot: StreamSnapshot,
+    /// The first record of the epoch that begins there, and where it stands.
+    pub marker: Entry,
+    pub at: Cursor,
+}
+
+/// Makes of each project a snapshot and the beginning of a new epoch. `gap` keeps its number from one
+/// that somebody else may have given.
+pub fn moved(recovered: Recovered, gap: u64) -> Vec<Moved> {
+    let node: NodeId = RESTORER.parse().expect("the node's name is valid");
+    let engines = recovered.engines.into_iter();
+    let one = |(project, (mut engine, _)): (ProjectName, (crate::engine::Engine, Position))| {
+        let start = NodeStart {
+            node: node.clone(),
+            sole: true,
+        };
+        let stranded = command(&node, 1, Action::NodeStart(start));
+        let position = Position(engine.state().position.0 + 1);
+        engine.apply(position, engine.now(), &stranded);
+        let epoch = Epoch(engine.state().epoch.0 + 1 + gap);
+        let start = command(&node, 2, Action::EpochStart(EpochStart { epoch }));
+        let state = serde_json::to_vec(engine.state()).expect("states always encode as JSON");
+        Moved {
+            snapshot: StreamSnapshot {
+                at: super::queries::cursor_of(&engine),
+                state,
+            },
+            marker: Entry {
+                project: project.clone(),
+                at_ms: engine.now(),
+                body: serde_json::to_vec(&start).expect("commands always encode as JSON"),
+            },
+            at: Cursor {
+                epoch,
+                position: Position(position.0 + 1),
+            },
+            project,
+        }
+    };
+    engines.map(one).collect()
+}
+
+fn command(node: &NodeId, sequence: u64, action: Action) -> Command {
+    Command {
+        id: super::line::command_id(node, sequence),
+        by: Actor::Node(node.clone()),
+        request_id: None,
+        action,
+    }
+}

@@ -1,0 +1,163 @@
+//! A state that was rebuilt from the shared journal takes the place of the one before it: this node
+//! lagged too far behind, or the store lost what it had applied. Whoever is concerned is told.
+
+use super::connection::{Attached, ConnectionId};
+use super::core::{Core, Moment};
+use super::queries::cursor_of;
+use crate::engine::Engine;
+use crate::engine::agents::SessionState;
+use crate::engine::ids::{Cursor, NodeId, ProjectName, SessionId};
+use crate::protocol::error::ErrorKind;
+use crate::protocol::events::{EpochChanged, EventsClosed};
+use crate::protocol::jsonrpc;
+
+impl Core {
+    /// Puts the rebuilt state in place, if there is one.
+    pub(super) fn take_rebuilt(&mut self, now: Moment, project: &ProjectName) {
+        let Some(rebuilt) = self.take_rebuilding(project) else {
+            return;
+        };
+        let Some(known) = self.projects.get_mut(project) else {
+            return;
+        };
+        let before = cursor_of(&known.engine);
+        self.metrics.shared.rebuilt.inc();
+        let lost = !rebuilt.holds(before);
+        if lost {
+            self.drop_proposed(now, project);
+        }
+        let Some(known) = self.projects.get_mut(project) else {
+            return;
+        };
+        #[cfg(feature = "planted-bugs")]
+        let lost = lost && !crate::planted::is_on(crate::planted::Bug::LossNotTold);
+        let old = std::mem::replace(&mut known.engine, *rebuilt);
+        known.reserved.clear();
+        known.stand_at(now);
+        let here = cursor_of(&known.engine);
+        if lost {
+            tracing::warn!(%project, %before, %here, "the shared journal lost its tail");
+            self.metrics.shared.tails_lost.inc();
+            self.tell_epoch(project, before, here);
+        }
+        self.resubscribe(project, here);
+        self.close_stray_sessions(project, &old);
+        if *project == self.system {
+            self.close_stray_tokens();
+        }
+    }
+
+    /// What was proposed and not written speaks of sessions, tasks and leases of the line that was lost,
+    /// whose numbers may be given to others now. What the node itself has to say, it finds out anew.
+    fn drop_proposed(&mut self, now: Moment, project: &ProjectName) {
+        let error = self.unavailable("the shared journal lost records; nothing was changed");
+        let waiting = self
+            .line_mut(project)
+            .map(|line| std::mem::take(&mut line.batch));
+        for proposed in waiting.into_iter().flatten() {
+            self.fail_proposed(now, proposed, &error);
+        }
+        self.deferred.retain(|(concerned, _)| concerned != project);
+        if let Some(known) = self.projects.get_mut(project) {
+            known.ticking = false;
+        }
+    }
+
+    /// Tells every connection of the project that acknowledged records may be gone.
+    fn tell_epoch(&mut self, project: &ProjectName, before: Cursor, here: Cursor) {
+        let changed = EpochChanged {
+            project: project.clone(),
+            before,
+            cursor: here,
+        };
+        let frame: bytes::Bytes = jsonrpc::notification("epoch.changed", &changed).into();
+        for id in self.connections_of(project) {
+            self.push_frame(id, frame.clone());
+        }
+    }
+
+    fn connections_of(&self, project: &ProjectName) -> Vec<ConnectionId> {
+        let theirs = self.connections.iter();
+        let theirs = theirs.filter(|(_, c)| c.project == *project);
+        theirs.map(|(id, _)| *id).collect()
+    }
+
+    /// Subscriptions that stand on what is left go on from the history; the others end.
+    fn resubscribe(&mut self, project: &ProjectName, here: Cursor) {
+        let Some(known) = self.projects.get(project) else {
+            return;
+        };
+        let subscribers: Vec<ConnectionId> = known.subscribers.iter().copied().collect();
+        for id in subscribers {
+            if self.stands_on(project, id) {
+                if let Some(subscription) = self.subscription_mut(id) {
+                    subscription.lagging = true;
+                }
+                self.catch_up(id);
+                continue;
+            }
+            let closed = self.subscription_mut(id).map(|subscription| EventsClosed {
+                kind: ErrorKind::EpochChanged,
+                cursor: subscription.cursor(),
+                next: here,
+            });
+            let Some(closed) = closed else { continue };
+            self.drop_subscription(project, id);
+            self.push_frame(id, jsonrpc::notification("events.closed", &closed).into());
+        }
+    }
+
+    fn stands_on(&mut self, project: &ProjectName, id: ConnectionId) -> bool {
+        let told = self.subscription_mut(id).map(|s| s.cursor());
+        let engine = self.projects.get(project).map(|known| &known.engine);
+        told.zip(engine)
+            .is_some_and(|(told, engine)| engine.holds(told))
+    }
+
+    /// Connections whose session the state does not know any more as theirs have to begin anew.
+    fn close_stray_sessions(&mut self, project: &ProjectName, old: &Engine) {
+        let node = self.config.node.clone();
+        let Some(known) = self.projects.get_mut(project) else {
+            return;
+        };
+        let served = std::mem::take(&mut known.by_session);
+        let (kept, stray): (Vec<_>, Vec<_>) = served.into_iter().partition(|(session, id)| {
+            let connection = self.connections.get(id);
+            let attached = connection.and_then(|c| c.session);
+            serves(&known.engine, &node, *session, attached)
+                && is_same(old, &known.engine, *session)
+        });
+        known.by_session = kept.into_iter().collect();
+        for (_, id) in stray {
+            if let Some(connection) = self.connections.get_mut(&id) {
+                connection.session = None;
+            }
+            self.close(id, "the shared journal lost this session: open a new one");
+        }
+    }
+
+    fn close_stray_tokens(&mut self) {
+        let tokens = &self.system_engine().state().tokens;
+        let stray = self.connections.values();
+        let stray: std::collections::BTreeSet<_> = stray
+            .map(|connection| connection.identity.token.clone())
+            .filter(|token| !tokens.contains_key(token))
+            .collect();
+        for token in stray {
+            self.close_token(&token);
+        }
+    }
+}
+
+fn serves(engine: &Engine, node: &NodeId, session: SessionId, attached: Option<Attached>) -> bool {
+    let session = engine.state().sessions.get(&session);
+    session.zip(attached).is_some_and(|(s, attached)| {
+        s.node == *node && s.connection == attached.connection && s.state == SessionState::Live
+    })
+}
+
+/// After a tail was lost, the same number may have been given to a session of somebody else.
+fn is_same(old: &Engine, new: &Engine, session: SessionId) -> bool {
+    let secret = |engine: &Engine| Some(engine.state().sessions.get(&session)?.resume_hash.clone());
+    secret(old).is_some() && secret(old) == secret(new)
+}

@@ -1,0 +1,446 @@
+//! One project's line of a shared journal: connects, establishes, appends and follows, and begins
+//! anew whenever the store is lost.
+
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::mpsc::{self, Receiver};
+
+use super::Driver;
+use crate::driver::core::{Core, Moment};
+use crate::driver::line::{AppendFailure, LineError};
+use crate::engine::ids::{Cursor, Epoch, NodeId, Position, ProjectName};
+use crate::journal::Entry;
+use crate::journal::shared::{
+    Connector, Established, Holder, Start, Store, StoreError, StreamRecord, StreamSnapshot,
+    establish,
+};
+use crate::metrics::Metrics;
+
+/// Jobs of one line at once: an append, a snapshot, and room.
+pub(super) const LINE_JOBS_MAX: usize = 4;
+/// Records asked for at once.
+const READ_RECORDS_MAX: usize = 1_024;
+/// How long a follower waits for the next record before it asks again: as often it hears that the
+/// store is there.
+const FOLLOW_WAIT: Duration = Duration::from_secs(1);
+/// The first and the longest pause before the store is tried again.
+const PAUSE_MS_MIN: u64 = 50;
+const PAUSE_MS_MAX: u64 = 2_000;
+
+/// What surrounds a line: the core behind its lock, time, and whom to tell. In the simulation that is
+/// not the driver, and this is the very code that ships.
+pub trait Host: Send + Sync + 'static {
+    /// Calls the core and carries out its effects.
+    fn with_core<T>(&self, call: impl FnOnce(&mut Core, Moment) -> T) -> T;
+    fn inspect<T>(&self, look: impl FnOnce(&Core) -> T) -> T;
+    fn now(&self) -> Moment;
+    fn metrics(&self) -> &Metrics;
+    /// Notes an append of so many commands, and how long it took.
+    fn observe_append(&self, commands: usize, micros: u64);
+    /// Something was reached that somebody may wait for.
+    fn settled(&self);
+    /// The journal is of no use, and trying again does not help.
+    fn fail(&self, why: String);
+    fn pause(&self, time: Duration) -> impl Future<Output = ()> + Send;
+}
+
+/// What a line has to do beside following.
+#[derive(Debug)]
+pub enum LineJob {
+    Append(Vec<Entry>),
+    Snapshot {
+        snapshot: StreamSnapshot,
+        records_kept: u64,
+    },
+}
+
+/// Starts the task of a line; returns where its jobs go.
+pub(super) fn spawn<C: Connector>(
+    driver: Driver,
+    connector: C,
+    project: ProjectName,
+) -> mpsc::Sender<LineJob> {
+    let (sender, task) = task(driver, connector, project);
+    tokio::spawn(task);
+    sender
+}
+
+/// The task of a line, and where its jobs go. It ends when nothing can send it any more.
+pub fn task<H: Host, C: Connector>(
+    host: H,
+    connector: C,
+    project: ProjectName,
+) -> (mpsc::Sender<LineJob>, impl Future<Output = ()> + Send) {
+    let (sender, jobs) = mpsc::channel(LINE_JOBS_MAX);
+    let line = LineTask {
+        host,
+        project,
+        appending: AtomicBool::new(false),
+        appended: Mutex::new(None),
+    };
+    (sender, line.run(connector, jobs))
+}
+
+/// Why a connection is not used any longer.
+enum End {
+    /// It is gone, or of no use now.
+    Store(StoreError),
+    /// What was read does not fit what is known.
+    Line(LineError),
+    /// The driver is gone.
+    Stopped,
+}
+
+impl From<StoreError> for End {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<LineError> for End {
+    fn from(error: LineError) -> Self {
+        Self::Line(error)
+    }
+}
+
+struct LineTask<H> {
+    host: H,
+    project: ProjectName,
+    /// An append was sent and not answered.
+    appending: AtomicBool,
+    /// The first record of an append that was answered, and when: until the stream shows it.
+    appended: Mutex<Option<(Position, Moment)>>,
+}
+
+impl<H: Host> LineTask<H> {
+    async fn run<C: Connector>(self, connector: C, mut jobs: Receiver<LineJob>) {
+        let mut pause_ms = PAUSE_MS_MIN;
+        let mut told = None;
+        loop {
+            let end = self.connected(&connector, &mut jobs, &mut told).await;
+            let was_up = told.is_none();
+            if self.appending.swap(false, Ordering::Relaxed) {
+                self.failed(AppendFailure::Unknown);
+            }
+            self.host
+                .with_core(|core, now| core.line_down(now, &self.project));
+            if was_up {
+                pause_ms = PAUSE_MS_MIN;
+            }
+            match end {
+                End::Stopped => return,
+                End::Store(StoreError::Unfit(why) | StoreError::Corrupt(why)) => {
+                    return self.host.fail(why);
+                }
+                End::Line(error @ LineError::Unreadable(_)) => {
+                    return self.host.fail(super::describe(&error));
+                }
+                End::Line(LineError::Hole { .. })
+                | End::Store(StoreError::EpochEnded | StoreError::StreamGone) => {
+                    told = Some(String::new());
+                }
+                End::Store(error) => self.tell(&mut told, error.to_string()),
+            }
+            self.host.metrics().shared.reconnects.inc();
+            if self.rest(pause_ms, &mut jobs).await.is_none() {
+                return;
+            }
+            pause_ms = (pause_ms * 2).min(PAUSE_MS_MAX);
+        }
+    }
+
+    /// Says once for each reason why the store is not used.
+    fn tell(&self, told: &mut Option<String>, why: String) {
+        if told.as_ref() != Some(&why) {
+            tracing::warn!(project = %self.project, %why, "the shared journal is out of reach");
+            *told = Some(why);
+        }
+    }
+
+    /// Waits before the next try, with some chance in it, so that coordinators do not all come at once.
+    async fn rest(&self, pause_ms: u64, jobs: &mut Receiver<LineJob>) -> Option<()> {
+        let pause_ms = pause_ms / 2 + self.dice() % pause_ms;
+        let pause = self.host.pause(Duration::from_millis(pause_ms));
+        let mut pause = std::pin::pin!(pause);
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut pause => return Some(()),
+                job = jobs.recv() => self.refuse(&job?),
+            }
+        }
+    }
+
+    fn refuse(&self, job: &LineJob) {
+        match job {
+            LineJob::Append(_) => self.failed(AppendFailure::NotWritten),
+            LineJob::Snapshot { .. } => self.snapshot_saved(false),
+        }
+    }
+
+    /// From one connection to its end.
+    async fn connected<C: Connector>(
+        &self,
+        connector: &C,
+        jobs: &mut Receiver<LineJob>,
+        told: &mut Option<String>,
+    ) -> End {
+        match self.establish(connector).await {
+            Ok((store, epoch)) => {
+                if told.take().is_some() {
+                    tracing::info!(project = %self.project, "the shared journal is within reach");
+                }
+                // Either one ends both, so neither can starve the other.
+                tokio::select! {
+                    biased;
+                    end = self.write(&store, epoch, jobs) => end,
+                    end = self.follow(&store) => end,
+                }
+            }
+            Err(end) => {
+                told.get_or_insert_default();
+                end
+            }
+        }
+    }
+
+    async fn establish<C: Connector>(&self, connector: &C) -> Result<(C::Store, Epoch), End> {
+        let store = connector.connect(&self.project).await?;
+        let Established {
+            epoch,
+            tail,
+            start,
+            opened,
+            seeded,
+        } = establish(&store, self).await?;
+        let metrics = &self.host.metrics().shared;
+        metrics.epochs_opened.inc_by(u64::from(opened));
+        metrics.seeded.inc_by(u64::from(seeded));
+        if let Start::Rebuild(snapshot) = &start {
+            self.host
+                .with_core(|core, _| core.rebuild(&self.project, snapshot.as_ref()))?;
+        }
+        self.catch_up(&store, tail).await?;
+        self.host
+            .with_core(|core, now| core.line_up(now, &self.project));
+        self.host.settled();
+        Ok((store, epoch))
+    }
+
+    /// Reads up to where the stream ended when it was looked at.
+    async fn catch_up<S: Store>(&self, store: &S, tail: Cursor) -> Result<(), End> {
+        loop {
+            let read = self.host.inspect(|core| core.read_up_to(&self.project));
+            if read >= tail {
+                return Ok(());
+            }
+            let records = store.read(read, READ_RECORDS_MAX).await?;
+            if records.is_empty() {
+                let why = format!("its stream ended at {tail} and now has nothing after {read}");
+                return Err(End::Store(StoreError::Refused(why)));
+            }
+            self.deliver(records)?;
+        }
+    }
+
+    fn deliver(&self, records: Vec<StreamRecord>) -> Result<(), LineError> {
+        self.host
+            .with_core(|core, now| core.delivered(now, &self.project, records))
+    }
+
+    async fn write<S: Store>(&self, store: &S, epoch: Epoch, jobs: &mut Receiver<LineJob>) -> End {
+        while let Some(job) = jobs.recv().await {
+            let done = match job {
+                LineJob::Append(entries) => self.append(store, epoch, &entries).await,
+                LineJob::Snapshot {
+                    snapshot,
+                    records_kept,
+                } => self.save(store, epoch, &snapshot, records_kept).await,
+            };
+            if let Err(end) = done {
+                return end;
+            }
+        }
+        End::Stopped
+    }
+
+    async fn append<S: Store>(
+        &self,
+        store: &S,
+        epoch: Epoch,
+        entries: &[Entry],
+    ) -> Result<(), End> {
+        let begun = self.host.now();
+        self.appending.store(true, Ordering::Relaxed);
+        let result = store.append(epoch, entries).await;
+        self.appending.store(false, Ordering::Relaxed);
+        let now = self.host.now();
+        match result {
+            Ok(first) => {
+                self.host.observe_append(entries.len(), now.since_us(begun));
+                self.observe_appended(first, begun, now);
+                self.host
+                    .with_core(|core, now| core.stream_appended(now, &self.project, first))?;
+                self.host.settled();
+                Ok(())
+            }
+            Err(StoreError::Full(why)) => {
+                tracing::warn!(project = %self.project, %why, "the shared journal is full");
+                self.failed(AppendFailure::Full);
+                Ok(())
+            }
+            Err(error @ StoreError::Unreachable(_)) => {
+                self.failed(AppendFailure::Unknown);
+                Err(error.into())
+            }
+            Err(error) => {
+                self.failed(AppendFailure::NotWritten);
+                Err(error.into())
+            }
+        }
+    }
+
+    fn failed(&self, how: AppendFailure) {
+        self.host.metrics().shared.appends_failed.inc();
+        self.host
+            .with_core(|core, now| core.append_failed(now, &self.project, how));
+        self.host.settled();
+    }
+
+    async fn save<S: Store>(
+        &self,
+        store: &S,
+        epoch: Epoch,
+        snapshot: &StreamSnapshot,
+        records_kept: u64,
+    ) -> Result<(), End> {
+        match store.save_snapshot(epoch, snapshot, records_kept).await {
+            Ok(saved) => {
+                let metrics = &self.host.metrics().shared;
+                metrics.records_trimmed.inc_by(saved.trimmed);
+                self.snapshot_saved(saved.kept);
+                Ok(())
+            }
+            Err(StoreError::Full(why)) => {
+                tracing::warn!(project = %self.project, %why, "no room for a snapshot");
+                self.snapshot_saved(false);
+                Ok(())
+            }
+            Err(error) => {
+                self.snapshot_saved(false);
+                Err(error.into())
+            }
+        }
+    }
+
+    fn snapshot_saved(&self, kept: bool) {
+        self.host.with_core(|core, _| {
+            core.stream_snapshot_saved(&self.project, kept);
+        });
+    }
+
+    async fn follow<S: Store>(&self, store: &S) -> End {
+        let mut read = Cursor::default();
+        loop {
+            read = read.max(self.host.inspect(|core| core.read_up_to(&self.project)));
+            let records = match store.follow(read, READ_RECORDS_MAX, FOLLOW_WAIT).await {
+                Ok(records) => records,
+                Err(error) => return error.into(),
+            };
+            if let Some(last) = records.last() {
+                read = last.at;
+                self.observe_shown(last.at.position);
+            }
+            if let Err(error) = self.deliver(records) {
+                return error.into();
+            }
+            self.host.settled();
+        }
+    }
+
+    fn observe_appended(&self, first: Position, begun: Moment, now: Moment) {
+        let shared = &self.host.metrics().shared;
+        shared.append_seconds.observe(seconds(now.since_us(begun)));
+        let mut appended = self.appended.lock().unwrap_or_else(PoisonError::into_inner);
+        appended.get_or_insert((first, now));
+    }
+
+    fn observe_shown(&self, up_to: Position) {
+        let mut appended = self.appended.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, at)) = appended.take_if(|(position, _)| *position <= up_to) {
+            let micros = self.host.now().since_us(at);
+            let shared = &self.host.metrics().shared;
+            shared.follow_seconds.observe(seconds(micros));
+        }
+    }
+}
+
+#[allow(clippy::cast_precision_loss, reason = "latencies are far below 2^52")]
+fn seconds(micros: u64) -> f64 {
+    micros as f64 / 1e6
+}
+
+impl<H: Host> Holder for LineTask<H> {
+    fn node(&self) -> NodeId {
+        self.host.inspect(|core| core.config().node.clone())
+    }
+
+    fn known(&self) -> Option<Cursor> {
+        self.host.inspect(|core| core.known(&self.project))
+    }
+
+    fn snapshot(&self) -> Option<StreamSnapshot> {
+        self.host
+            .inspect(|core| core.stream_snapshot(&self.project))
+    }
+
+    fn marker(&self, epoch: Epoch) -> Entry {
+        self.host
+            .with_core(|core, now| core.epoch_marker(now, &self.project, epoch))
+    }
+
+    fn dice(&self) -> u64 {
+        self.host.with_core(|core, _| core.dice())
+    }
+
+    async fn pause_ms(&self, milliseconds: u64) {
+        self.host.pause(Duration::from_millis(milliseconds)).await;
+    }
+}
+
+impl Host for Driver {
+    fn with_core<T>(&self, call: impl FnOnce(&mut Core, Moment) -> T) -> T {
+        self.with_core(None, call)
+    }
+
+    fn inspect<T>(&self, look: impl FnOnce(&Core) -> T) -> T {
+        self.inspect(look)
+    }
+
+    fn now(&self) -> Moment {
+        self.now()
+    }
+
+    fn metrics(&self) -> &Metrics {
+        &self.shared.metrics
+    }
+
+    fn observe_append(&self, commands: usize, micros: u64) {
+        self.observe_append(commands, micros);
+    }
+
+    fn settled(&self) {
+        self.shared.settled.notify_waiters();
+    }
+
+    fn fail(&self, why: String) {
+        self.fail_with(why);
+    }
+
+    async fn pause(&self, time: Duration) {
+        tokio::time::sleep(time).await;
+    }
+}

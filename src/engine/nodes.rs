@@ -1,0 +1,136 @@
+//! Coordinators that share a journal: who is alive, what they understand, and the epochs of the journal.
+//!
+//! A node is known in a project while it serves sessions there. Its signs of life are records, so
+//! all nodes agree on when it is dead: when journal time passes its last sign by the time it named.
+
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+
+use super::Engine;
+use super::agents::SessionState;
+use super::command::{EpochStart, LostReason, NodeAlive};
+use super::event::{Change, ChangeKind, Subject};
+use super::ids::{Cursor, Epoch, JournalTime, NodeId, Position, SessionId};
+use super::limits::{Limits, check_limit};
+use super::outcome::Refusal;
+
+/// The highest format of commands that this program understands and writes.
+///
+/// 1: everything an embedded journal has. 2: several coordinators (`node.alive`, `epoch.start`).
+pub const COMMAND_FORMAT: u32 = 2;
+
+/// A coordinator that serves sessions of the project.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Node {
+    /// When it counts as dead unless it gives another sign of life.
+    pub until: JournalTime,
+    /// The highest format of commands that it understands.
+    pub command_format: u32,
+}
+
+/// An epoch that is over, and the last position that belongs to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PastEpoch {
+    pub epoch: Epoch,
+    pub end: Position,
+}
+
+impl Engine {
+    /// The newest form of command that every coordinator of the project understands: a newer one
+    /// must not be written yet. `own` is what this one understands.
+    pub fn command_format(&self, own: u32) -> u32 {
+        let known = self.state.nodes.values().map(|node| node.command_format);
+        known.fold(own, u32::min)
+    }
+
+    /// Whether a cursor is of this line of the journal: not of a tail that was lost, nor ahead of it.
+    pub fn holds(&self, cursor: Cursor) -> bool {
+        if cursor.epoch == self.state.epoch {
+            return cursor.position <= self.state.position;
+        }
+        let mut past = self.state.epochs.iter();
+        past.any(|past| past.epoch == cursor.epoch && cursor.position <= past.end)
+    }
+
+    pub(super) fn check_node_alive(&self, alive: &NodeAlive) -> Result<(), Refusal> {
+        if self.state.nodes.contains_key(&alive.node) {
+            return Ok(());
+        }
+        let limits = &self.limits;
+        check_limit!(limits, nodes_max, self.state.nodes.len() + 1)?;
+        Ok(())
+    }
+
+    pub(super) fn node_alive(&mut self, alive: &NodeAlive) {
+        let ttl_ms = alive.ttl_ms.min(self.limits.node_ttl_ms_max);
+        let node = Node {
+            until: self.state.now.after_ms(ttl_ms),
+            command_format: alive.command_format,
+        };
+        if let Some(before) = self.state.nodes.get(&alive.node) {
+            self.index.remove_node(&alive.node, before);
+        }
+        self.index.add_node(&alive.node, &node);
+        self.state.nodes.insert(alive.node.clone(), node);
+    }
+
+    /// A node gave no sign of life for too long: its sessions are treated as if each had lost its connection.
+    pub(super) fn node_lapses(&mut self, node: &NodeId) {
+        self.forget_node(node);
+        self.strand(|serving| serving == node, LostReason::NodeLost);
+    }
+
+    /// A coordinator that has the journal for itself: no other is alive.
+    pub(super) fn forget_nodes(&mut self) {
+        while let Some(node) = self.state.nodes.keys().next().cloned() {
+            self.forget_node(&node);
+        }
+    }
+
+    fn forget_node(&mut self, node: &NodeId) {
+        if let Some(known) = self.state.nodes.remove(node) {
+            self.index.remove_node(node, &known);
+        }
+    }
+
+    /// Sends the live sessions of some nodes to grace.
+    pub(super) fn strand(&mut self, served_by: impl Fn(&NodeId) -> bool, reason: LostReason) {
+        let sessions = self.state.sessions.values();
+        let stranded: Vec<SessionId> = sessions
+            .filter(|s| s.state == SessionState::Live && served_by(&s.node))
+            .map(|s| s.id)
+            .collect();
+        for session in stranded {
+            self.session_to_grace(session, reason);
+        }
+    }
+
+    pub(super) fn check_epoch_start(&self, start: &EpochStart) -> Result<(), Refusal> {
+        if start.epoch > self.state.epoch {
+            return Ok(());
+        }
+        let text = format!("epoch {} is not after {}", start.epoch, self.state.epoch);
+        Err(Refusal::Conflict(text))
+    }
+
+    /// The record that opens an epoch stands right behind the last one of the epoch before.
+    pub(super) fn epoch_start(&mut self, start: &EpochStart) {
+        let end = Position(self.state.position.0.saturating_sub(1));
+        let past = PastEpoch {
+            epoch: self.state.epoch,
+            end,
+        };
+        remember(&mut self.state.epochs, past, &self.limits);
+        self.state.epoch = start.epoch;
+        let change = Change::new(ChangeKind::EpochStarted).about(Subject::Epoch(start.epoch));
+        self.change(change);
+    }
+}
+
+fn remember(epochs: &mut VecDeque<PastEpoch>, past: PastEpoch, limits: &Limits) {
+    epochs.push_back(past);
+    while epochs.len() as u64 > limits.epochs_kept_max {
+        epochs.pop_front();
+    }
+}

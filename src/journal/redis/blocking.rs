@@ -1,0 +1,363 @@
+//! The journal of a whole deployment in Redis, for whoever blocks: tools that look at it or move it.
+//!
+//! Positions are those of each project by itself: they grow by one from record to record of a project,
+//! and say nothing about the records of another one. Records are visited project by project.
+//!
+//! It appends to epochs of its own, which belong to no incarnation, so that the first coordinator that
+//! comes opens its own. It must not append while coordinators run: it takes their epoch away.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::ops::ControlFlow;
+
+use tokio::runtime::{Builder, Runtime};
+
+use super::scripts::{Beginning, EMPTY};
+use super::{READ_RECORDS_MAX, RedisConnector, RedisStore};
+use crate::engine::ids::{Cursor, Epoch, Position, ProjectName};
+use crate::journal::shared::{Connector, Incarnation, Store, StoreError, StreamSnapshot};
+use crate::journal::{Entry, Journal, JournalError, JournalStatus, Record, Snapshot, Space};
+
+/// What an epoch's incarnation is when no coordinator opened it.
+pub(super) const OFFLINE: &str = "offline";
+
+/// A [`Journal`] in Redis. Must not be used from within an asynchronous task, which it would block.
+#[derive(Debug)]
+pub struct RedisJournal {
+    runtime: Runtime,
+    connector: RedisConnector,
+    projects: BTreeMap<ProjectName, Opened>,
+}
+
+#[derive(Debug)]
+struct Opened {
+    store: RedisStore,
+    /// The epoch that was opened here.
+    own: Option<Epoch>,
+}
+
+impl RedisJournal {
+    /// Connects to every project that has a journal there.
+    pub fn open(connector: RedisConnector) -> Result<Self, JournalError> {
+        let runtime = Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| failed("reach", error))?;
+        let mut journal = Self {
+            runtime,
+            connector,
+            projects: BTreeMap::new(),
+        };
+        let projects = journal.runtime.block_on(journal.connector.projects());
+        for project in projects.map_err(|error| unread(&error))? {
+            journal.opened(&project)?;
+        }
+        Ok(journal)
+    }
+
+    /// How many projects have a journal there.
+    pub fn project_count(&self) -> usize {
+        self.projects.len()
+    }
+
+    /// Puts a project that is not there yet into the store: its snapshot, and the marker of an epoch
+    /// behind it, which belongs to no incarnation.
+    pub fn seed(
+        &mut self,
+        at: Cursor,
+        snapshot: &StreamSnapshot,
+        marker: &Entry,
+    ) -> Result<(), JournalError> {
+        self.opened(&marker.project)?;
+        let store = &self.projects[&marker.project].store;
+        let seeded = store.seed_offline(snapshot, at, marker);
+        match self.runtime.block_on(seeded) {
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                let text = format!("project {} was put there meanwhile", marker.project);
+                Err(failed("fill", io::Error::other(text)))
+            }
+            Err(error) => Err(stored(&error, "fill")),
+        }
+    }
+
+    fn opened(&mut self, project: &ProjectName) -> Result<(), JournalError> {
+        if !self.projects.contains_key(project) {
+            let store = self.runtime.block_on(self.connector.connect(project));
+            let store = store.map_err(|error| unread(&error))?;
+            self.projects
+                .insert(project.clone(), Opened { store, own: None });
+        }
+        Ok(())
+    }
+
+    /// Entries of one project, one behind the other.
+    fn append_run(&mut self, run: &[Entry]) -> Result<Vec<Position>, JournalError> {
+        let project = &run[0].project;
+        self.opened(project)?;
+        let Self {
+            runtime, projects, ..
+        } = self;
+        let opened = projects.get_mut(project).expect("it was opened just now");
+        let first = runtime.block_on(opened.append(run));
+        let first = first.map_err(|error| unwritten(&error, run))?;
+        Ok((first.0..).take(run.len()).map(Position).collect())
+    }
+
+    /// Visits the records of one project after a position; says whether the visit was broken off.
+    fn visit(
+        &self,
+        project: &ProjectName,
+        opened: &Opened,
+        after: Position,
+        visit: &mut dyn FnMut(Record) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, JournalError> {
+        let mut at = Cursor::default();
+        loop {
+            let found = opened.store.read(at, READ_RECORDS_MAX);
+            let found = self
+                .runtime
+                .block_on(found)
+                .map_err(|error| unread(&error))?;
+            let Some(last) = found.last() else {
+                return Ok(ControlFlow::Continue(()));
+            };
+            at = last.at;
+            for record in found {
+                if record.at.position <= after {
+                    continue;
+                }
+                let record = Record {
+                    project: project.clone(),
+                    position: record.at.position,
+                    at_ms: record.at_ms,
+                    body: record.body,
+                };
+                if visit(record).is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
+        }
+    }
+
+    /// Bytes of the records of one project that its snapshot does not cover.
+    fn live_bytes(&self, project: &ProjectName, opened: &Opened) -> Result<u64, JournalError> {
+        let look = self.runtime.block_on(opened.store.look());
+        let covered = look.map_err(|error| unread(&error))?.snapshot;
+        let mut bytes = 0;
+        let after = covered.map_or(Position(0), |at| at.position);
+        let broken = self.visit(project, opened, after, &mut |record| {
+            bytes += record.body.len() as u64;
+            ControlFlow::Continue(())
+        });
+        broken.map(|_| bytes)
+    }
+}
+
+impl Opened {
+    async fn append(&mut self, run: &[Entry]) -> Result<Position, StoreError> {
+        if let Some(epoch) = self.own {
+            return self.store.append(epoch, run).await;
+        }
+        let look = self.store.look().await?;
+        let opened = look.epoch.map_or(Epoch(0), |(epoch, _)| epoch);
+        let last = look.last.unwrap_or_default();
+        let at = Cursor {
+            epoch: Epoch(opened.max(last.epoch).0 + 1),
+            position: Position(last.position.0 + 1),
+        };
+        // The first record stands where the marker of a coordinator would.
+        if !self.store.open_offline(look.last, at, &run[0]).await? {
+            return Err(StoreError::EpochEnded);
+        }
+        self.own = Some(at.epoch);
+        if run.len() > 1 {
+            self.store.append(at.epoch, &run[1..]).await?;
+        }
+        Ok(at.position)
+    }
+
+    /// The cursor of a record that is there, or was and is trimmed by now.
+    async fn cursor_of(&self, position: Position, last: Cursor) -> Result<Cursor, StoreError> {
+        let mut epoch = last.epoch;
+        // In the newest epoch that began at or before it.
+        while epoch.0 > 0 {
+            let before = Cursor {
+                epoch,
+                position: Position(0),
+            };
+            let first = self.store.read(before, 1).await?;
+            let first = first.first().map_or(last, |record| record.at);
+            if first.epoch == epoch && first.position <= position {
+                break;
+            }
+            epoch.0 -= 1;
+        }
+        Ok(Cursor { epoch, position })
+    }
+
+    async fn save(&self, snapshot: &Snapshot) -> Result<(), StoreError> {
+        let look = self.store.look().await?;
+        let last = look.last.unwrap_or_default();
+        if snapshot.position > last.position {
+            return Err(StoreError::Corrupt(format!(
+                "refused a snapshot of position {}, it does not exist yet",
+                snapshot.position
+            )));
+        }
+        let epoch = look.epoch.map_or(last.epoch, |(epoch, _)| epoch);
+        let snapshot = StreamSnapshot {
+            at: self.cursor_of(snapshot.position, last).await?,
+            state: snapshot.state.clone(),
+        };
+        // Letting go of records is `trim`'s.
+        let records_kept = last.position.0;
+        self.store
+            .save_snapshot(epoch, &snapshot, records_kept)
+            .await?;
+        Ok(())
+    }
+
+    async fn trim(&self, floor: Position) -> Result<(), StoreError> {
+        let look = self.store.look().await?;
+        let (Some(covered), Some((epoch, _))) = (look.snapshot, look.epoch) else {
+            return Ok(());
+        };
+        let records_kept = (covered.position.0 + 1).saturating_sub(floor.0);
+        self.store.trim(epoch, covered, records_kept).await?;
+        Ok(())
+    }
+}
+
+impl Journal for RedisJournal {
+    fn append(&mut self, entries: &[Entry]) -> Result<Vec<Position>, JournalError> {
+        let mut positions = Vec::with_capacity(entries.len());
+        for run in entries.chunk_by(|one, other| one.project == other.project) {
+            positions.extend(self.append_run(run)?);
+        }
+        Ok(positions)
+    }
+
+    fn read(
+        &mut self,
+        after: Position,
+        visit: &mut dyn FnMut(Record) -> ControlFlow<()>,
+    ) -> Result<(), JournalError> {
+        for (project, opened) in &self.projects {
+            if self.visit(project, opened, after, visit)?.is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn save_snapshot(&mut self, snapshot: &Snapshot) -> Result<(), JournalError> {
+        self.opened(&snapshot.project)?;
+        let opened = &self.projects[&snapshot.project];
+        let saved = self.runtime.block_on(opened.save(snapshot));
+        saved.map_err(|error| stored(&error, "save a snapshot in"))
+    }
+
+    fn load_snapshots(&mut self) -> Result<Vec<Snapshot>, JournalError> {
+        let mut snapshots = Vec::new();
+        for (project, opened) in &self.projects {
+            let found = self.runtime.block_on(opened.store.snapshot());
+            snapshots.extend(
+                found
+                    .map_err(|error| unread(&error))?
+                    .map(|found| Snapshot {
+                        project: project.clone(),
+                        position: found.at.position,
+                        state: found.state,
+                    }),
+            );
+        }
+        Ok(snapshots)
+    }
+
+    /// Lets go of no record that no snapshot covers, whatever the floor.
+    fn trim(&mut self, floor: Position) -> Result<(), JournalError> {
+        for opened in self.projects.values() {
+            let trimmed = self.runtime.block_on(opened.trim(floor));
+            trimmed.map_err(|error| stored(&error, "trim"))?;
+        }
+        Ok(())
+    }
+
+    /// Counted by reading. What cannot be read counts as nothing; whoever reads it is told why.
+    fn status(&self) -> JournalStatus {
+        let live = self.projects.iter();
+        let live = live.map(|(project, opened)| self.live_bytes(project, opened).unwrap_or(0));
+        JournalStatus {
+            space: Space::Ample,
+            live_bytes: live.sum(),
+            disk_bytes: 0,
+            syncs: 0,
+            written_bytes: 0,
+        }
+    }
+}
+
+impl RedisStore {
+    /// Opens an epoch for records of a time without coordinators.
+    async fn open_offline(
+        &self,
+        expected: Option<Cursor>,
+        at: Cursor,
+        first: &Entry,
+    ) -> Result<bool, StoreError> {
+        let nobody = Incarnation(OFFLINE.to_owned());
+        self.open(&nobody, true, expected, at, first).await
+    }
+
+    /// Fills an empty store in a time without coordinators.
+    async fn seed_offline(
+        &self,
+        snapshot: &StreamSnapshot,
+        at: Cursor,
+        marker: &Entry,
+    ) -> Result<bool, StoreError> {
+        self.begin(Beginning {
+            incarnation: &Incarnation(OFFLINE.to_owned()),
+            meant: true,
+            expected: EMPTY.to_owned(),
+            at,
+            marker,
+            snapshot: Some(snapshot),
+        })
+        .await
+    }
+}
+
+fn unread(error: &StoreError) -> JournalError {
+    stored(error, "read")
+}
+
+fn unwritten(error: &StoreError, run: &[Entry]) -> JournalError {
+    match error {
+        StoreError::Full(_) => JournalError::Full {
+            wanted_bytes: run.iter().map(|entry| entry.body.len() as u64).sum(),
+        },
+        other => stored(other, "append to"),
+    }
+}
+
+fn stored(error: &StoreError, action: &'static str) -> JournalError {
+    match error {
+        StoreError::Corrupt(what) => JournalError::Corrupt {
+            path: PLACE.to_owned(),
+            offset: 0,
+            what: what.clone(),
+        },
+        other => failed(action, io::Error::other(other.to_string())),
+    }
+}
+
+/// What stands for a path in errors.
+const PLACE: &str = "the journal in Redis";
+
+fn failed(action: &'static str, source: io::Error) -> JournalError {
+    JournalError::Io {
+        action,
+        path: PLACE.to_owned(),
+        source,
+    }
+}

@@ -1,0 +1,168 @@
+//! From a configuration to connected stores.
+
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use redis::{Cmd, Value, cmd};
+use rustls::ClientConfig;
+
+use super::RedisStore;
+use super::durability::Durability;
+use super::keys::{Keys, PROJECTS_KEY};
+use super::place::Place;
+use super::reply;
+use super::server::Server;
+use super::wire::{CALL_MAX, Login, Wire};
+use crate::config::{Endpoint, REDIS_ENVIRONMENT_KEY, RedisConfig, ReplicaWait, Trust};
+use crate::engine::ids::ProjectName;
+use crate::journal::shared::{Connector, Store, StoreError};
+use crate::link;
+use crate::ports::Profile;
+
+/// Connects stores of one deployment. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct RedisConnector {
+    settings: Arc<Settings>,
+}
+
+#[derive(Debug)]
+struct Settings {
+    environment: Profile,
+    place: Place,
+    login: Login,
+    tls: Option<Arc<ClientConfig>>,
+    replicas: Option<ReplicaWait>,
+}
+
+impl RedisConnector {
+    /// For the coordinators of `environment`. Fails when the certificates to trust cannot be read.
+    pub fn new(config: &RedisConfig, environment: Profile) -> io::Result<Self> {
+        let login = Login {
+            user: config.user.clone(),
+            password: config.password.clone(),
+            database: config.database,
+        };
+        let trust = config
+            .ca_file
+            .clone()
+            .map_or(Trust::Machine, Trust::Authorities);
+        let tls = config.tls.then(|| link::tls::config(&trust)).transpose()?;
+        let settings = Settings {
+            environment,
+            place: Place::of(config),
+            login,
+            tls: tls.map(Arc::new),
+            replicas: config.replicas,
+        };
+        Ok(Self {
+            settings: Arc::new(settings),
+        })
+    }
+
+    /// Where the stamp of the environment is now: the configured server, the master that a Sentinel
+    /// names, or a node of the Cluster.
+    pub async fn locate(&self) -> Result<Endpoint, StoreError> {
+        self.find(REDIS_ENVIRONMENT_KEY).await
+    }
+
+    /// What the server that has this project does with acknowledged writes.
+    pub async fn durability(&self, project: &ProjectName) -> Result<Durability, StoreError> {
+        self.connect(project).await?.durability().await
+    }
+
+    /// Notes that the project has a journal here.
+    pub(super) async fn register(&self, project: &ProjectName) -> Result<(), StoreError> {
+        let mut command = cmd("SADD");
+        command.arg(PROJECTS_KEY).arg(project.as_str());
+        self.ask(PROJECTS_KEY, &command).await?;
+        Ok(())
+    }
+
+    /// Stamps a Redis that nobody has stamped with our environment, and refuses another one's.
+    async fn claim(&self) -> Result<(), StoreError> {
+        let own = self.settings.environment.name();
+        let wire = self.open(REDIS_ENVIRONMENT_KEY).await?;
+        Server::at(&wire).await?;
+        let mut read = cmd("GET");
+        read.arg(REDIS_ENVIRONMENT_KEY);
+        if wire.ask(&read, CALL_MAX).await? == Value::Nil {
+            let mut stamp = cmd("SET");
+            stamp.arg(REDIS_ENVIRONMENT_KEY).arg(own).arg("NX");
+            wire.ask(&stamp, CALL_MAX).await?;
+        }
+        let stamp = reply::text(wire.ask(&read, CALL_MAX).await?).unwrap_or_default();
+        if stamp == own {
+            return Ok(());
+        }
+        Err(StoreError::Unfit(format!(
+            "this Redis is for the environment {}, and this coordinator for {own}: use another Redis, \
+             or another database in it (redis.database)",
+            reply::said(&stamp)
+        )))
+    }
+
+    async fn ask(&self, key: &str, command: &Cmd) -> Result<Value, StoreError> {
+        self.open(key).await?.ask(command, CALL_MAX).await
+    }
+
+    /// A connection to the server that has this key.
+    async fn open(&self, key: &str) -> Result<Wire, StoreError> {
+        self.open_at(&self.find(key).await?).await
+    }
+
+    async fn find(&self, key: &str) -> Result<Endpoint, StoreError> {
+        let Settings {
+            place, tls, login, ..
+        } = &*self.settings;
+        place.find(key, tls.as_ref(), login).await
+    }
+
+    async fn open_at(&self, endpoint: &Endpoint) -> Result<Wire, StoreError> {
+        let Settings { tls, login, .. } = &*self.settings;
+        Wire::open(endpoint, tls.as_ref(), login).await
+    }
+}
+
+impl Connector for RedisConnector {
+    type Store = RedisStore;
+
+    /// Connects to where the project is kept, after having made sure that it is a Redis for us.
+    async fn connect(&self, project: &ProjectName) -> Result<RedisStore, StoreError> {
+        self.claim().await?;
+        let keys = Keys::of(project);
+        let endpoint = self.find(&keys.stream).await?;
+        let writer = self.open_at(&endpoint).await?;
+        let follower = self.open_at(&endpoint).await?;
+        let server = Server::at(&writer).await?;
+        if Server::at(&follower).await? != server {
+            let text = "two connections led to two servers, or to one that restarted in between";
+            return Err(StoreError::Refused(text.to_owned()));
+        }
+        let store = RedisStore {
+            project: project.clone(),
+            keys,
+            server,
+            writer,
+            follower,
+            follower_taken_until: Mutex::default(),
+            replicas: self.settings.replicas,
+            connector: self.clone(),
+        };
+        // What is there must be of a format that we know.
+        store.look().await?;
+        Ok(store)
+    }
+
+    /// Every project that has a journal here, in the order of their names.
+    async fn projects(&self) -> Result<Vec<ProjectName>, StoreError> {
+        let mut command = cmd("SMEMBERS");
+        command.arg(PROJECTS_KEY);
+        let names = self.ask(PROJECTS_KEY, &command).await?;
+        let mut projects = Vec::new();
+        for name in reply::array(names, "SMEMBERS")? {
+            projects.extend(reply::parsed(name, PROJECTS_KEY, |text| text.parse().ok())?);
+        }
+        projects.sort();
+        Ok(projects)
+    }
+}

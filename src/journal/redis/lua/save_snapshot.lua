@@ -1,0 +1,38 @@
+#!lua flags=allow-oom
+-- KEYS: stream, snapshot, meta. ARGV: epoch, what the snapshot covers, records to keep, and its state;
+-- without that, the one that is there stays.
+-- Returns what came of it and how many records went. It may run without memory to spare: letting go of
+-- records is the way out of that.
+local function parts(id)
+  local epoch, position = string.match(id, '^(%d+)-(%d+)$')
+  return tonumber(epoch), tonumber(position)
+end
+local function before(one, other)
+  local epoch, position = parts(one)
+  local other_epoch, other_position = parts(other)
+  return epoch < other_epoch or (epoch == other_epoch and position < other_position)
+end
+local epoch = redis.call('HGET', KEYS[3], 'epoch')
+if redis.call('EXISTS', KEYS[1]) == 0 or not epoch then return {'gone', 0} end
+local info, last = redis.call('XINFO', 'STREAM', KEYS[1]), false
+for i = 1, #info, 2 do
+  if info[i] == 'last-generated-id' then last = info[i + 1] end
+end
+local at = ARGV[2]
+local held = redis.call('HGET', KEYS[2], 'at')
+if not tonumber(epoch) or (held and not parts(held)) then return {'corrupt', 0} end
+if tonumber(epoch) > tonumber(ARGV[1]) then return {'ended', 0} end
+if tonumber(epoch) < tonumber(ARGV[1]) or before(last, at) then return {'ahead', 0} end
+local kept = ARGV[4] and (not held or before(held, at))
+if kept then
+  redis.call('HSET', KEYS[2], 'at', at, 'state', ARGV[4])
+elseif held then
+  at = held
+else
+  return {'older', 0}
+end
+-- Positions are dense, so they count the records; there are no more than the newest one's number.
+local _, covered = parts(at)
+local _, newest = parts(last)
+local length = string.format('%.0f', math.min(newest - covered + tonumber(ARGV[3]), newest))
+return {kept and 'kept' or 'older', redis.call('XTRIM', KEYS[1], 'MAXLEN', length)}

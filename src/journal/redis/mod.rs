@@ -1,0 +1,144 @@
+//! A store for a shared journal in Redis, or Valkey.
+//!
+//! A project has four keys under one hash tag: a stream, a snapshot, what is known of its epoch, and who
+//! could seed it anew; `coord:projects` lists the projects and `coord:environment` says whose Redis this
+//! is. Ids of the stream are `epoch-position`. A coordinator appends with `XADD … NOMKSTREAM epoch-*`:
+//! Redis itself counts the positions on, refuses an epoch that is over, and does not make up a stream
+//! that was lost. What must look and write in one step is a short script; none of them knows what a
+//! command means.
+//!
+//! A store is two connections to one run of one server, one that writes and one that waits for records.
+//! Neither is ever made anew behind the store's back: a reconnect could lead to another server, or to
+//! the same one after it forgot something, and what was found out about the old one would count for the
+//! new one. So there is no connection manager. When a connection breaks, or a call takes longer than
+//! its time, the store is dropped and a new one connected, which begins with a look.
+//!
+//! A master that is made a replica and a master again while a connection stands has forgotten what it
+//! had not told the others, too. It ends a connection that waits for records at that moment; that, and
+//! the closing of connections that Sentinel orders, is how it shows.
+
+mod append;
+mod blocking;
+mod connector;
+mod durability;
+mod keys;
+mod place;
+mod reply;
+mod scripts;
+mod server;
+mod store;
+mod wire;
+
+use std::sync::{Mutex, PoisonError};
+
+use tokio::time::Instant;
+
+pub use blocking::RedisJournal;
+pub use connector::RedisConnector;
+pub use durability::Durability;
+pub use place::LOOKUP_MS_MAX;
+pub use wire::{CALL_MS_MAX, CONNECT_MS_MAX, SNAPSHOT_CALL_MS_MAX};
+
+use super::Entry;
+use super::shared::{Incarnation, Saved, Store, StoreError};
+use crate::config::ReplicaWait;
+use crate::engine::ids::{Cursor, Epoch, Position, ProjectName};
+use keys::{Keys, id_of};
+use scripts::Beginning;
+use server::Server;
+use wire::{SNAPSHOT_CALL_MAX, Wire};
+
+/// The form in which a project is kept here.
+pub const FORMAT: u32 = 1;
+
+/// The records that one answer brings at most; with records of their largest size, 64 MiB.
+pub const READ_RECORDS_MAX: usize = 512;
+
+/// How long a candidate for seeding stands.
+pub const CANDIDATE_MS: u64 = 5_000;
+
+/// The largest snapshot. Redis takes no argument of more than 512 MiB.
+pub const SNAPSHOT_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// One project in one Redis.
+#[derive(Debug)]
+pub struct RedisStore {
+    project: ProjectName,
+    keys: Keys,
+    server: Server,
+    writer: Wire,
+    follower: Wire,
+    /// Until when the follower's connection may be taken by a call that nobody waits for any more.
+    follower_taken_until: Mutex<Option<Instant>>,
+    replicas: Option<ReplicaWait>,
+    connector: RedisConnector,
+}
+
+impl RedisStore {
+    pub fn incarnation(&self) -> Incarnation {
+        self.server.incarnation()
+    }
+
+    /// Begins an epoch, which is to belong to `incarnation`, if the server is still the one that this
+    /// is connected to, and if that is what is `meant`.
+    async fn begin(&self, beginning: Beginning<'_>) -> Result<bool, StoreError> {
+        if !beginning.meant {
+            return Err(another_incarnation());
+        }
+        // Known before it is there: a project that nobody knows of would not be found again.
+        self.connector.register(&self.project).await?;
+        let command = scripts::begin_epoch(&self.keys, &self.server, &beginning);
+        let said = self.writer.ask(&command, SNAPSHOT_CALL_MAX).await?;
+        match reply::text(said).as_deref() {
+            Some("begun") => Ok(true),
+            Some("raced") => Ok(false),
+            Some("incarnation") => Err(another_incarnation()),
+            _ => Err(reply::odd("EVAL")),
+        }
+    }
+
+    async fn open(
+        &self,
+        incarnation: &Incarnation,
+        meant: bool,
+        expected: Option<Cursor>,
+        at: Cursor,
+        marker: &Entry,
+    ) -> Result<bool, StoreError> {
+        self.begin(Beginning {
+            incarnation,
+            meant,
+            expected: expected.map_or(String::new(), id_of),
+            at,
+            marker,
+            snapshot: None,
+        })
+        .await
+    }
+
+    /// Lets go of what the snapshot that is there covers.
+    async fn trim(
+        &self,
+        epoch: Epoch,
+        covered: Cursor,
+        records_kept: u64,
+    ) -> Result<Saved, StoreError> {
+        let command = scripts::save_snapshot(&self.keys, epoch, covered, records_kept, None);
+        scripts::saved(self.writer.ask(&command, SNAPSHOT_CALL_MAX).await?)
+    }
+
+    fn taken_until<T>(&self, change: impl FnOnce(&mut Option<Instant>) -> T) -> T {
+        let taken = self.follower_taken_until.lock();
+        change(&mut taken.unwrap_or_else(PoisonError::into_inner))
+    }
+
+    async fn newest(&self) -> Result<Position, StoreError> {
+        let look = self.look().await?;
+        Ok(look.last.ok_or(StoreError::StreamGone)?.position)
+    }
+}
+
+fn another_incarnation() -> StoreError {
+    let text = "the server restarted or changed its role since it was connected to";
+    StoreError::Refused(text.to_owned())
+}

@@ -1,0 +1,148 @@
+//! What Redis answers, taken apart: values, records, and errors in the store's terms.
+
+use redis::{ErrorKind, RedisError, ServerError, Value};
+
+use super::keys::cursor_of;
+use crate::engine::ids::{Cursor, JournalTime};
+use crate::journal::shared::{StoreError, StreamRecord};
+
+/// How much of Redis' own words an error repeats.
+const SAID_CHARS_MAX: usize = 200;
+
+/// What a refusal means for a journal.
+pub(super) fn refusal(error: &ServerError) -> StoreError {
+    let detail = error.details().unwrap_or_default();
+    let text = said(&format!("{} {detail}", error.code()));
+    match error.code() {
+        "OOM" => StoreError::Full(text),
+        "WRONGTYPE" => StoreError::Corrupt(text),
+        "ERR" if detail.contains("equal or smaller") => StoreError::EpochEnded,
+        _ => StoreError::Refused(text),
+    }
+}
+
+/// What it means that a request brought no answer. A login is judged here, too.
+pub(super) fn failure(error: &RedisError) -> StoreError {
+    let text = match (error.code(), error.detail()) {
+        (Some(code), Some(detail)) => format!("{code} {detail}"),
+        _ => error.to_string(),
+    };
+    match error.kind() {
+        ErrorKind::AuthenticationFailed => {
+            let text =
+                "it does not accept the user or the password: check redis.user and redis.password";
+            StoreError::Refused(text.to_owned())
+        }
+        ErrorKind::Server(_) | ErrorKind::Extension => StoreError::Refused(said(&text)),
+        ErrorKind::Parse => {
+            StoreError::Unreachable("it does not speak the protocol of Redis".to_owned())
+        }
+        _ => StoreError::Unreachable(said(&text)),
+    }
+}
+
+/// Redis repeats the arguments of a command it does not know; of a login, that is the password.
+pub(super) fn said(text: &str) -> String {
+    let told = text.split(", with args beginning with").next();
+    let told = told.unwrap_or_default().trim();
+    let printable = told.chars().map(|c| if c.is_control() { ' ' } else { c });
+    printable.take(SAID_CHARS_MAX).collect()
+}
+
+/// The answer is of another kind than that command gives.
+pub(super) fn odd(what: &str) -> StoreError {
+    StoreError::Corrupt(format!("the answer to {what} is not that of Redis"))
+}
+
+pub(super) fn checked(value: Value) -> Result<Value, StoreError> {
+    match value {
+        Value::ServerError(error) => Err(refusal(&error)),
+        value => Ok(value),
+    }
+}
+
+pub(super) fn array(value: Value, what: &str) -> Result<Vec<Value>, StoreError> {
+    match value {
+        Value::Array(items) => Ok(items),
+        Value::Nil => Ok(Vec::new()),
+        _ => Err(odd(what)),
+    }
+}
+
+pub(super) fn bytes(value: Value) -> Option<Vec<u8>> {
+    match value {
+        Value::BulkString(bytes) => Some(bytes),
+        Value::SimpleString(text) => Some(text.into_bytes()),
+        Value::Okay => Some(b"OK".to_vec()),
+        Value::Int(number) => Some(number.to_string().into_bytes()),
+        _ => None,
+    }
+}
+
+/// `None` for what is no text, nil among it.
+pub(super) fn text(value: Value) -> Option<String> {
+    String::from_utf8(bytes(value)?).ok()
+}
+
+/// A text that a key of ours must hold in our form, if it is there.
+pub(super) fn parsed<T>(
+    value: Value,
+    what: &str,
+    parse: impl FnOnce(&str) -> Option<T>,
+) -> Result<Option<T>, StoreError> {
+    if value == Value::Nil {
+        return Ok(None);
+    }
+    let text = text(value).unwrap_or_default();
+    let found = parse(&text).ok_or_else(|| {
+        StoreError::Corrupt(format!(
+            "{what} is {:?}, which was not written here",
+            said(&text)
+        ))
+    })?;
+    Ok(Some(found))
+}
+
+pub(super) fn cursor(value: Value, what: &str) -> Result<Option<Cursor>, StoreError> {
+    parsed(value, what, cursor_of)
+}
+
+/// `[[id, [field, value, …]], …]`.
+pub(super) fn records(value: Value) -> Result<Vec<StreamRecord>, StoreError> {
+    array(value, "XRANGE")?.into_iter().map(record).collect()
+}
+
+/// `[[key, records]]`, or nil when nothing came.
+pub(super) fn followed(value: Value) -> Result<Vec<StreamRecord>, StoreError> {
+    match array(value, "XREAD")?.into_iter().next() {
+        None => Ok(Vec::new()),
+        Some(stream) => {
+            let found = array(stream, "XREAD")?.into_iter().nth(1);
+            records(found.ok_or_else(|| odd("XREAD"))?)
+        }
+    }
+}
+
+fn record(value: Value) -> Result<StreamRecord, StoreError> {
+    let mut parts = array(value, "XRANGE")?.into_iter();
+    let (Some(id), Some(fields)) = (parts.next(), parts.next()) else {
+        return Err(odd("XRANGE"));
+    };
+    let at = cursor(id, "the id of a record")?.ok_or_else(|| odd("XRANGE"))?;
+    let (mut at_ms, mut body) = (None, None);
+    let mut fields = array(fields, "XRANGE")?.into_iter();
+    // Fields of a later version are passed over.
+    while let (Some(name), Some(value)) = (fields.next(), fields.next()) {
+        match bytes(name).as_deref() {
+            Some(b"at") => at_ms = text(value).and_then(|text| text.parse().ok()),
+            Some(b"c") => body = bytes(value),
+            _ => {}
+        }
+    }
+    let missing = |what: &str| StoreError::Corrupt(format!("the record {at} has no {what}"));
+    Ok(StreamRecord {
+        at,
+        at_ms: JournalTime(at_ms.ok_or_else(|| missing("time (field at)"))?),
+        body: body.ok_or_else(|| missing("command (field c)"))?,
+    })
+}

@@ -1,0 +1,162 @@
+//! The scripts: what must look and write in one step. They guard; the rules are the engine's.
+
+use redis::{Cmd, Value, cmd};
+
+use super::FORMAT;
+use super::keys::{Keys, id_of};
+use super::reply::{self, array, cursor, odd, parsed};
+use super::server::Server;
+use crate::engine::ids::{Cursor, Epoch};
+use crate::journal::Entry;
+use crate::journal::shared::{Candidate, Incarnation, Look, Saved, StoreError, StreamSnapshot};
+
+const LOOK: &str = include_str!("lua/look.lua");
+const BEGIN_EPOCH: &str = include_str!("lua/begin_epoch.lua");
+const SAVE_SNAPSHOT: &str = include_str!("lua/save_snapshot.lua");
+const STAND: &str = include_str!("lua/stand.lua");
+
+/// What `begin_epoch` is to expect for a store that is to be filled.
+pub(super) const EMPTY: &str = "empty";
+
+/// The beginning of an epoch.
+#[derive(Debug)]
+pub(super) struct Beginning<'a> {
+    pub(super) incarnation: &'a Incarnation,
+    /// Whether the server that this is connected to is the one that was meant.
+    pub(super) meant: bool,
+    /// The id of the newest record, nothing for no stream, or [`EMPTY`].
+    pub(super) expected: String,
+    pub(super) at: Cursor,
+    pub(super) marker: &'a Entry,
+    pub(super) snapshot: Option<&'a StreamSnapshot>,
+}
+
+pub(super) fn look(keys: &Keys) -> Cmd {
+    script(LOOK, &[&keys.stream, &keys.snapshot, &keys.meta])
+}
+
+/// Who answered, and what it holds.
+pub(super) fn seen(answer: Value) -> Result<(Server, Look), StoreError> {
+    let mut parts = array(answer, "EVAL")?.into_iter();
+    let mut next = || parts.next().unwrap_or_default();
+    let server = Server::of(next())?;
+    let last = cursor(next(), "the last id of the stream")?;
+    let snapshot = cursor(next(), "what the snapshot covers")?;
+    let mut meta = array(next(), "EVAL")?.into_iter();
+    let mut next = || meta.next().unwrap_or_default();
+    let epoch = parsed(next(), "the epoch", |text| text.parse().ok())?;
+    let incarnation = parsed(next(), "the epoch's incarnation", |text| {
+        Some(Incarnation(text.to_owned()))
+    })?;
+    let format = parsed(next(), "the format", |text| text.parse::<u32>().ok())?;
+    known(format)?;
+    let look = Look {
+        incarnation: server.incarnation(),
+        epoch: epoch.zip(incarnation),
+        last,
+        snapshot,
+    };
+    Ok((server, look))
+}
+
+fn known(format: Option<u32>) -> Result<(), StoreError> {
+    match format {
+        Some(format) if format > FORMAT => Err(StoreError::Unfit(format!(
+            "the journal in Redis has format {format}, this program knows formats up to {FORMAT}: \
+             upgrade this coordinator"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn begin_epoch(keys: &Keys, server: &Server, beginning: &Beginning<'_>) -> Cmd {
+    let mut command = script(BEGIN_EPOCH, &[&keys.stream, &keys.snapshot, &keys.meta]);
+    let Beginning { at, marker, .. } = beginning;
+    command
+        .arg(&server.run_id)
+        .arg(&server.replication_id)
+        .arg(&beginning.expected)
+        .arg(id_of(*at))
+        .arg(marker.at_ms.0)
+        .arg(&marker.body)
+        .arg(at.epoch.0)
+        .arg(&beginning.incarnation.0)
+        .arg(FORMAT);
+    match beginning.snapshot {
+        Some(snapshot) => command.arg(id_of(snapshot.at)).arg(&snapshot.state),
+        None => command.arg("").arg(""),
+    };
+    command
+}
+
+pub(super) fn stand(keys: &Keys, own: &Candidate, stands_ms: u64) -> Cmd {
+    let mut command = script(STAND, &[&keys.seeding]);
+    command
+        .arg(own.node.as_str())
+        .arg(id_of(own.known))
+        .arg(stands_ms);
+    command
+}
+
+/// Everyone who stands, the least advanced first.
+pub(super) fn standing(answer: Value) -> Result<Vec<Candidate>, StoreError> {
+    let answers = array(answer, "EVAL")?;
+    let mut found = Vec::with_capacity(answers.len() / 2);
+    let mut answers = answers.into_iter();
+    while let (Some(node), Some(known)) = (answers.next(), answers.next()) {
+        let node = parsed(node, "a candidate for seeding", |text| text.parse().ok())?;
+        let known = cursor(known, "what a candidate knows")?;
+        let (Some(node), Some(known)) = (node, known) else {
+            return Err(odd("EVAL"));
+        };
+        found.push(Candidate { known, node });
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Without a state, it lets go of what is covered already.
+pub(super) fn save_snapshot(
+    keys: &Keys,
+    epoch: Epoch,
+    at: Cursor,
+    records_kept: u64,
+    state: Option<&Vec<u8>>,
+) -> Cmd {
+    let mut command = script(SAVE_SNAPSHOT, &[&keys.stream, &keys.snapshot, &keys.meta]);
+    command
+        .arg(epoch.0)
+        .arg(id_of(at))
+        .arg(records_kept)
+        .arg(state);
+    command
+}
+
+pub(super) fn saved(answer: Value) -> Result<Saved, StoreError> {
+    let mut parts = array(answer, "EVAL")?.into_iter();
+    let said = parts.next().and_then(reply::text).unwrap_or_default();
+    let trimmed = match parts.next() {
+        Some(Value::Int(trimmed)) => u64::try_from(trimmed).unwrap_or(0),
+        _ => return Err(odd("EVAL")),
+    };
+    let refused = |text: &str| Err(StoreError::Refused(text.to_owned()));
+    match said.as_str() {
+        "kept" | "older" => Ok(Saved {
+            kept: said == "kept",
+            trimmed,
+        }),
+        "gone" => Err(StoreError::StreamGone),
+        "ended" => Err(StoreError::EpochEnded),
+        "ahead" => refused("a snapshot may not cover records that are not there"),
+        "corrupt" => Err(StoreError::Corrupt(
+            "epoch or snapshot were not written here".to_owned(),
+        )),
+        _ => Err(odd("EVAL")),
+    }
+}
+
+fn script(text: &str, keys: &[&String]) -> Cmd {
+    let mut command = cmd("EVAL");
+    command.arg(text).arg(keys.len()).arg(keys);
+    command
+}

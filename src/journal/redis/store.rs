@@ -1,0 +1,152 @@
+//! The calls of a shared journal, one by one.
+
+use std::time::Duration;
+
+use redis::cmd;
+use tokio::time::Instant;
+
+use super::keys::id_of;
+use super::reply;
+use super::scripts::{self, Beginning};
+use super::wire::{CALL_MAX, SNAPSHOT_CALL_MAX};
+use super::{CANDIDATE_MS, READ_RECORDS_MAX, RedisStore, SNAPSHOT_BYTES_MAX, another_incarnation};
+use crate::engine::ids::{Cursor, Epoch, Position};
+use crate::journal::Entry;
+use crate::journal::shared::{
+    Candidate, Incarnation, Look, Saved, Store, StoreError, StreamRecord, StreamSnapshot,
+};
+
+impl Store for RedisStore {
+    async fn look(&self) -> Result<Look, StoreError> {
+        let seen = self
+            .writer
+            .ask(&scripts::look(&self.keys), CALL_MAX)
+            .await?;
+        let (server, look) = scripts::seen(seen)?;
+        if server != self.server {
+            return Err(another_incarnation());
+        }
+        Ok(look)
+    }
+
+    async fn read(&self, after: Cursor, count_max: usize) -> Result<Vec<StreamRecord>, StoreError> {
+        let mut command = cmd("XRANGE");
+        command
+            .arg(&self.keys.stream)
+            .arg(format!("({}", id_of(after)))
+            .arg("+")
+            .arg("COUNT")
+            .arg(count_max.clamp(1, READ_RECORDS_MAX));
+        reply::records(self.writer.ask(&command, CALL_MAX).await?)
+    }
+
+    /// May be dropped at any time: the next call waits until the connection is free again.
+    async fn follow(
+        &self,
+        after: Cursor,
+        count_max: usize,
+        wait: Duration,
+    ) -> Result<Vec<StreamRecord>, StoreError> {
+        // Nought would mean to wait for ever.
+        let wait = wait.max(Duration::from_millis(1));
+        let mut command = cmd("XREAD");
+        command
+            .arg("BLOCK")
+            .arg(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX))
+            .arg("COUNT")
+            .arg(count_max.clamp(1, READ_RECORDS_MAX))
+            .arg("STREAMS")
+            .arg(&self.keys.stream)
+            .arg(id_of(after));
+        let now = Instant::now();
+        let free = self.taken_until(|taken| {
+            let free = taken.map_or(now, |until| until.max(now));
+            *taken = Some(free + wait);
+            free
+        });
+        let max = free.duration_since(now) + wait + CALL_MAX;
+        let found = self.follower.ask(&command, max).await;
+        self.taken_until(|taken| *taken = None);
+        reply::followed(found?)
+    }
+
+    async fn append(&self, epoch: Epoch, entries: &[Entry]) -> Result<Position, StoreError> {
+        if entries.is_empty() {
+            let newest = self.newest().await?;
+            return Ok(Position(newest.0 + 1));
+        }
+        self.append_some(epoch, entries).await
+    }
+
+    async fn open_epoch(
+        &self,
+        incarnation: &Incarnation,
+        expected: Option<Cursor>,
+        at: Cursor,
+        marker: &Entry,
+    ) -> Result<bool, StoreError> {
+        let meant = *incarnation == self.incarnation();
+        self.open(incarnation, meant, expected, at, marker).await
+    }
+
+    async fn seed(
+        &self,
+        incarnation: &Incarnation,
+        snapshot: Option<&StreamSnapshot>,
+        at: Cursor,
+        marker: &Entry,
+    ) -> Result<bool, StoreError> {
+        snapshot.map_or(Ok(()), fits)?;
+        self.begin(Beginning {
+            incarnation,
+            meant: *incarnation == self.incarnation(),
+            expected: scripts::EMPTY.to_owned(),
+            at,
+            marker,
+            snapshot,
+        })
+        .await
+    }
+
+    async fn stand_for_seeding(&self, own: &Candidate) -> Result<Vec<Candidate>, StoreError> {
+        let command = scripts::stand(&self.keys, own, CANDIDATE_MS);
+        scripts::standing(self.writer.ask(&command, CALL_MAX).await?)
+    }
+
+    async fn snapshot(&self) -> Result<Option<StreamSnapshot>, StoreError> {
+        let mut command = cmd("HMGET");
+        command.arg(&self.keys.snapshot).arg("at").arg("state");
+        let found = self.writer.ask(&command, SNAPSHOT_CALL_MAX).await?;
+        let mut found = reply::array(found, "HMGET")?.into_iter();
+        let (at, state) = (found.next().unwrap_or_default(), found.next());
+        let Some(at) = reply::cursor(at, "what the snapshot covers")? else {
+            return Ok(None);
+        };
+        let state = state.and_then(reply::bytes);
+        let state =
+            state.ok_or_else(|| StoreError::Corrupt("the snapshot has no state".to_owned()))?;
+        Ok(Some(StreamSnapshot { at, state }))
+    }
+
+    async fn save_snapshot(
+        &self,
+        epoch: Epoch,
+        snapshot: &StreamSnapshot,
+        records_kept: u64,
+    ) -> Result<Saved, StoreError> {
+        fits(snapshot)?;
+        let StreamSnapshot { at, state } = snapshot;
+        let command = scripts::save_snapshot(&self.keys, epoch, *at, records_kept, Some(state));
+        scripts::saved(self.writer.ask(&command, SNAPSHOT_CALL_MAX).await?)
+    }
+}
+
+fn fits(snapshot: &StreamSnapshot) -> Result<(), StoreError> {
+    let bytes = snapshot.state.len();
+    if bytes <= SNAPSHOT_BYTES_MAX {
+        return Ok(());
+    }
+    Err(StoreError::Full(format!(
+        "a snapshot of {bytes} bytes is more than snapshot_bytes_max ({SNAPSHOT_BYTES_MAX})"
+    )))
+}

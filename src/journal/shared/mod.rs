@@ -1,0 +1,199 @@
+//! A journal that several coordinators share: one stream a project, in a store that outlives them.
+//!
+//! The id of a record in the stream is its cursor, `epoch-position`. Positions are dense: each record
+//! stands one after the one before it, across epochs. An epoch is opened by a record of its own, its
+//! marker, and everything appended later bears its number. So three things need no lock and no
+//! leader: a coordinator that still appends to an earlier epoch is refused by the order of ids alone;
+//! an answer whose positions follow on what was applied needs no reading back; and a hole, a lost
+//! tail or a stream that begins anew shows in the first id that is read.
+//!
+//! An epoch belongs to one *incarnation* of the store, one run of one server as the master.
+//! Whoever finds another incarnation than the epoch's opens the next epoch before it appends
+//! anything. What a failover lost therefore always lies beyond the end of an epoch, and every cursor
+//! can be told to be of the surviving line or not, without asking anybody.
+
+mod establish;
+pub mod sim_store;
+
+use std::fmt;
+use std::future::Future;
+use std::time::Duration;
+
+pub use establish::{Established, Holder, Start, establish};
+
+use super::Entry;
+use crate::engine::ids::{Cursor, Epoch, JournalTime, NodeId, Position, ProjectName};
+
+/// Names one run of one server as the master: no two runs, and no two masters, have the same one.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Incarnation(pub String);
+
+impl fmt::Display for Incarnation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What the store holds of a project, all of it read at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Look {
+    /// Of the server that answered.
+    pub incarnation: Incarnation,
+    /// The epoch that was opened last, and the incarnation it belongs to.
+    pub epoch: Option<(Epoch, Incarnation)>,
+    /// The newest record that the stream ever had, trimmed or not; `None` without a stream.
+    pub last: Option<Cursor>,
+    /// What the snapshot covers; `None` without one.
+    pub snapshot: Option<Cursor>,
+}
+
+/// One record of the stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamRecord {
+    pub at: Cursor,
+    pub at_ms: JournalTime,
+    /// The command as JSON, on one line.
+    pub body: Vec<u8>,
+}
+
+/// The state of the project after every record up to and including `at`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamSnapshot {
+    pub at: Cursor,
+    /// The state as JSON.
+    pub state: Vec<u8>,
+}
+
+/// A coordinator that could fill an empty store, and how much of the project it holds. The order is
+/// that of cursors: of two that know different epochs, the one of the earlier may have more records,
+/// but those that it has alone were lost when the later epoch was opened.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Candidate {
+    pub known: Cursor,
+    pub node: NodeId,
+}
+
+/// Why the store did not do what was asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// No answer, or the connection broke. Whether a write took place is not known.
+    #[error("the store is out of reach: {0}")]
+    Unreachable(String),
+    /// It answered that it cannot serve now (it loads, is a replica, lacks rights). Nothing was written.
+    #[error("the store refuses: {0}")]
+    Refused(String),
+    /// Another coordinator opened a newer epoch. Nothing was written.
+    #[error("a newer epoch was opened")]
+    EpochEnded,
+    /// The stream is not there any more. Nothing was written.
+    #[error("the stream is gone")]
+    StreamGone,
+    /// The store has no memory left for new data. Nothing was written.
+    #[error("the store is full: {0}")]
+    Full(String),
+    /// It is not a store for this coordinator: another environment's, another format's, too old a
+    /// server. Trying again does not help.
+    #[error("{0}")]
+    Unfit(String),
+    /// It holds something that this program did not write there.
+    #[error("the store holds what is no journal: {0}")]
+    Corrupt(String),
+}
+
+/// What a store does with one project. Every call is bounded in time; after an error other than
+/// `EpochEnded`, `StreamGone` and `Full` it is dropped and connected anew. `follow` may be under way
+/// beside one other call: it needs a connection of its own.
+pub trait Store: Send + Sync {
+    /// Looks at what is there.
+    fn look(&self) -> impl Future<Output = Result<Look, StoreError>> + Send;
+
+    /// Records after `after`, in order, at most `count_max` of them and as many bytes as is sensible;
+    /// none when there is none.
+    fn read(
+        &self,
+        after: Cursor,
+        count_max: usize,
+    ) -> impl Future<Output = Result<Vec<StreamRecord>, StoreError>> + Send;
+
+    /// Like `read`, but waits up to `wait` for the first of them. An answer proves that the store was
+    /// within reach.
+    fn follow(
+        &self,
+        after: Cursor,
+        count_max: usize,
+        wait: Duration,
+    ) -> impl Future<Output = Result<Vec<StreamRecord>, StoreError>> + Send;
+
+    /// Appends all entries to `epoch`, in this order and one behind the other, or none; returns the
+    /// position of the first. When it returns, they are as durable as the operator made the store.
+    fn append(
+        &self,
+        epoch: Epoch,
+        entries: &[Entry],
+    ) -> impl Future<Output = Result<Position, StoreError>> + Send;
+
+    /// Opens an epoch by appending its marker as exactly `at`, if the newest record is still
+    /// `expected` (`None`: there is no stream) and the incarnation still `incarnation`, of which the
+    /// epoch will be. Says whether it did: `false` means that another coordinator was faster.
+    fn open_epoch(
+        &self,
+        incarnation: &Incarnation,
+        expected: Option<Cursor>,
+        at: Cursor,
+        marker: &Entry,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    /// Fills an empty store with a snapshot and the marker of an epoch behind it, as one step, if it
+    /// still has neither stream nor snapshot. Says whether it did.
+    fn seed(
+        &self,
+        incarnation: &Incarnation,
+        snapshot: Option<&StreamSnapshot>,
+        at: Cursor,
+        marker: &Entry,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    /// Makes known for some seconds that this coordinator could fill an empty store; returns all who
+    /// could, itself among them.
+    fn stand_for_seeding(
+        &self,
+        own: &Candidate,
+    ) -> impl Future<Output = Result<Vec<Candidate>, StoreError>> + Send;
+
+    /// The snapshot, if there is one.
+    fn snapshot(&self) -> impl Future<Output = Result<Option<StreamSnapshot>, StoreError>> + Send;
+
+    /// Keeps a snapshot unless one that covers more is there; then lets go of the records that the
+    /// one kept covers, but for the newest `records_kept` of them, which spare coordinators that lag
+    /// a little the way through the snapshot. It must be of the line that the store holds now: the
+    /// caller names the epoch, and is refused with `EpochEnded` if a newer one was opened.
+    fn save_snapshot(
+        &self,
+        epoch: Epoch,
+        snapshot: &StreamSnapshot,
+        records_kept: u64,
+    ) -> impl Future<Output = Result<Saved, StoreError>> + Send;
+}
+
+/// What came of saving a snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Saved {
+    /// `false`: one that covers at least as much is there already.
+    pub kept: bool,
+    /// Records that the stream let go.
+    pub trimmed: u64,
+}
+
+/// Connects to the store of a deployment, project by project.
+pub trait Connector: Clone + Send + Sync + 'static {
+    type Store: Store + 'static;
+
+    /// Connects, checks that the store is fit for this coordinator, and stamps a new one.
+    fn connect(
+        &self,
+        project: &ProjectName,
+    ) -> impl Future<Output = Result<Self::Store, StoreError>> + Send;
+
+    /// The projects that have a journal in the store.
+    fn projects(&self) -> impl Future<Output = Result<Vec<ProjectName>, StoreError>> + Send;
+}

@@ -1,0 +1,454 @@
+//! A store in memory that fails as a Redis and its network do: the test double under the shared journal.
+//!
+//! Nothing happens by itself. A call is sent, and waits; whoever drives the simulation lets it reach the
+//! server, lets the answer come back, or neither: each of them with [`SimStore::step`]. So calls of several
+//! coordinators interleave at every point where they wait, in any order, and every order can be had again.
+//! A caller that gives up leaves a call behind that may still take effect, as long as its server runs.
+//!
+//! There is one master, and a replica that is behind it. [`SimStore::fail_over`] makes the replica the
+//! master, under a new incarnation and without what it had not been told. What is written and lost is
+//! kept in a [`Chronicle`] to judge by.
+
+mod chronicle;
+mod connection;
+mod server;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+pub use chronicle::{Chronicle, Seeding, Written};
+pub use connection::{SimConnection, SimConnector};
+use server::{Answer, Request, Server};
+
+use super::StoreError;
+use crate::engine::ids::{Cursor, ProjectName};
+
+/// How long a caller waits for an answer.
+const CALL_MS_MAX: u64 = 3_000;
+
+/// What becomes of the data when a server starts again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Restart {
+    /// All that was ever acknowledged is there.
+    Whole,
+    /// It has what its replica has.
+    WithoutTail,
+    Empty,
+}
+
+/// A call on its way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallView {
+    pub id: u64,
+    /// Which coordinator called.
+    pub from: u64,
+    pub what: &'static str,
+    /// It took effect, and its answer is on the way back.
+    pub took_effect: bool,
+    /// Nobody waits for it any more.
+    pub abandoned: bool,
+}
+
+/// The deployment: servers, and calls on their way to them. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct SimStore(Arc<Mutex<Inner>>);
+
+#[derive(Debug)]
+struct Inner {
+    now_us: u64,
+    servers: BTreeMap<u64, Server>,
+    master: u64,
+    calls: BTreeMap<u64, Call>,
+    last_call: u64,
+    /// Coordinators that reach nothing.
+    cut: BTreeSet<u64>,
+    full: bool,
+    /// An append is answered once the replica has it.
+    waits_for_replica: bool,
+    chronicle: Chronicle,
+}
+
+#[derive(Debug, Clone)]
+struct Call {
+    from: u64,
+    project: ProjectName,
+    /// The run of the server that the connection leads to; `None` for a new connection.
+    run: Option<u64>,
+    request: Request,
+    stage: Stage,
+    waker: Option<Waker>,
+    sent_us: u64,
+    abandoned: bool,
+}
+
+#[derive(Debug, Clone)]
+enum Stage {
+    Sent,
+    /// The server has done so many writes by then.
+    Done(Result<Answer, StoreError>, u64),
+    Answered(Result<Answer, StoreError>),
+}
+
+impl Default for Inner {
+    fn default() -> Self {
+        Self {
+            now_us: 0,
+            servers: BTreeMap::from([(1, Server::new(1))]),
+            master: 1,
+            calls: BTreeMap::new(),
+            last_call: 0,
+            cut: BTreeSet::new(),
+            full: false,
+            waits_for_replica: false,
+            chronicle: Chronicle::default(),
+        }
+    }
+}
+
+impl SimStore {
+    /// What a coordinator connects with; `from` tells it from the others.
+    pub fn connector(&self, from: u64) -> SimConnector {
+        SimConnector::new(self.clone(), from)
+    }
+
+    /// Sets the time of servers and callers.
+    pub fn set_now_us(&self, now_us: u64) {
+        self.lock().now_us = now_us;
+    }
+
+    pub fn set_full(&self, full: bool) {
+        self.lock().full = full;
+    }
+
+    /// Appends are answered only once the replica has them.
+    pub fn set_waits_for_replica(&self, waits: bool) {
+        self.lock().waits_for_replica = waits;
+    }
+
+    /// Whether a coordinator reaches nothing from now on.
+    pub fn cut(&self, from: u64, cut: bool) {
+        let mut inner = self.lock();
+        if cut {
+            inner.cut.insert(from);
+        } else {
+            inner.cut.remove(&from);
+        }
+    }
+
+    /// Whether some coordinator reaches a master.
+    pub fn reaches(&self, from: u64) -> bool {
+        let inner = self.lock();
+        !inner.cut.contains(&from) && inner.servers[&inner.master].alive
+    }
+
+    /// Calls that could be let go on, the oldest first.
+    pub fn calls(&self) -> Vec<CallView> {
+        let inner = self.lock();
+        let calls = inner.calls.iter();
+        let open = calls.filter(|(_, call)| !matches!(call.stage, Stage::Answered(_)));
+        open.map(|(id, call)| CallView {
+            id: *id,
+            from: call.from,
+            what: call.request.name(),
+            took_effect: matches!(call.stage, Stage::Done(..)),
+            abandoned: call.abandoned,
+        })
+        .collect()
+    }
+
+    /// Lets a call go on by one step: to the server, or back. Says whether anything happened.
+    pub fn step(&self, id: u64) -> bool {
+        self.lock().step(id)
+    }
+
+    /// The connection breaks for the caller; the server may still get what was sent.
+    pub fn break_off(&self, id: u64) {
+        self.lock().break_off(id);
+    }
+
+    /// What nobody waits for any more does not arrive.
+    pub fn forget_abandoned(&self) {
+        self.lock().calls.retain(|_, call| !call.abandoned);
+    }
+
+    /// Lets the replica catch up by so many writes.
+    pub fn replicate(&self, writes: usize) {
+        let mut inner = self.lock();
+        let master = inner.master;
+        inner.server(master).replicate(writes);
+    }
+
+    /// The replica becomes the master. The old one goes on for those that are connected to it until
+    /// [`SimStore::end_old_masters`]; what is written there is lost.
+    pub fn fail_over(&self) {
+        let mut inner = self.lock();
+        let old = &inner.servers[&inner.master];
+        let run = inner.master + 1;
+        let next = Server::holding(run, old.replica.clone());
+        inner.take_over(next);
+    }
+
+    /// Masters that were replaced stop answering.
+    pub fn end_old_masters(&self) {
+        let mut inner = self.lock();
+        let master = inner.master;
+        let old: Vec<u64> = inner.servers.range(..master).map(|(run, _)| *run).collect();
+        for run in old {
+            inner.kill(run);
+            inner.servers.remove(&run);
+        }
+    }
+
+    /// The master ends. Nothing answers until it starts again, or another takes over.
+    pub fn kill(&self) {
+        let mut inner = self.lock();
+        let master = inner.master;
+        inner.kill(master);
+    }
+
+    /// The master starts again, as another run.
+    pub fn restart(&self, restart: Restart) {
+        let mut inner = self.lock();
+        let master = inner.master;
+        inner.kill(master);
+        let old = &inner.servers[&master];
+        let held = match restart {
+            Restart::Whole => old.projects.clone(),
+            Restart::WithoutTail => old.replica.clone(),
+            Restart::Empty => BTreeMap::new(),
+        };
+        inner.take_over(Server::holding(master + 1, held));
+        inner.servers.remove(&master);
+    }
+
+    /// The newest record or snapshot that the master has of a project.
+    pub fn end_of(&self, project: &ProjectName) -> Option<Cursor> {
+        let inner = self.lock();
+        inner.servers[&inner.master].projects.get(project)?.end()
+    }
+
+    /// What the master's snapshot of a project covers, and its state.
+    pub fn snapshot_of(&self, project: &ProjectName) -> Option<super::StreamSnapshot> {
+        let inner = self.lock();
+        let kept = inner.servers[&inner.master].projects.get(project)?;
+        kept.snapshot.as_deref().cloned()
+    }
+
+    /// All that was ever written and lost.
+    pub fn chronicle<T>(&self, look: impl FnOnce(&Chronicle) -> T) -> T {
+        look(&self.lock().chronicle)
+    }
+
+    /// Runs something on a store where all goes well and nobody else is.
+    pub fn run_alone<F: Future>(&self, future: F) -> F::Output {
+        let mut future = std::pin::pin!(future);
+        let mut context = Context::from_waker(Waker::noop());
+        loop {
+            if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
+                return output;
+            }
+            let calls = self.calls();
+            let moved = calls.iter().filter(|call| self.step(call.id)).count();
+            if moved == 0 {
+                // Only those wait that wait for a record.
+                self.lock().now_us += 1_000;
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends a call.
+    fn ask(&self, from: u64, run: Option<u64>, project: &ProjectName, request: Request) -> Waiting {
+        let mut inner = self.lock();
+        inner.last_call += 1;
+        let (id, sent_us) = (inner.last_call, inner.now_us);
+        let call = Call {
+            from,
+            project: project.clone(),
+            run,
+            request,
+            stage: Stage::Sent,
+            waker: None,
+            sent_us,
+            abandoned: false,
+        };
+        inner.calls.insert(id, call);
+        Waiting {
+            store: self.clone(),
+            id,
+        }
+    }
+}
+
+impl Inner {
+    fn server(&mut self, run: u64) -> &mut Server {
+        self.servers.get_mut(&run).expect("the master is a server")
+    }
+
+    fn step(&mut self, id: u64) -> bool {
+        let Some(call) = self.calls.get_mut(&id) else {
+            return false;
+        };
+        let run = call.run.unwrap_or(self.master);
+        let is_master = run == self.master;
+        let Some(server) = self.servers.get_mut(&run).filter(|server| server.alive) else {
+            call.answer(Err(gone()));
+            if call.abandoned {
+                self.calls.remove(&id);
+            }
+            return true;
+        };
+        match &call.stage {
+            Stage::Sent => {
+                let waited_ms = (self.now_us - call.sent_us) / 1_000;
+                if server.has_nothing_yet(&call.project, &call.request, waited_ms) {
+                    return false;
+                }
+                server.full = self.full;
+                let now_ms = self.now_us / 1_000;
+                let chronicle = &mut self.chronicle;
+                chronicle.now_us = self.now_us;
+                chronicle.run = run;
+                chronicle.is_master = is_master;
+                let result =
+                    server.carry_out(call.from, &call.project, &call.request, now_ms, chronicle);
+                call.stage = Stage::Done(result, server.written);
+                if call.abandoned {
+                    self.calls.remove(&id);
+                }
+                true
+            }
+            Stage::Done(_, written)
+                if self.waits_for_replica
+                    && matches!(call.request, Request::Append { .. })
+                    && server.replicated() < *written =>
+            {
+                false
+            }
+            Stage::Done(result, _) => {
+                let result = result.clone();
+                call.answer(result);
+                true
+            }
+            Stage::Answered(_) => false,
+        }
+    }
+
+    fn break_off(&mut self, id: u64) {
+        let Some(call) = self.calls.get_mut(&id) else {
+            return;
+        };
+        let left_behind = call.left_behind();
+        call.answer(Err(gone()));
+        self.leave_behind(left_behind);
+    }
+
+    fn leave_behind(&mut self, call: Option<Call>) {
+        if let Some(call) = call {
+            self.last_call += 1;
+            self.calls.insert(self.last_call, call);
+        }
+    }
+
+    /// Nobody waits for the call any more.
+    fn abandon(&mut self, id: u64) {
+        if let Some(call) = self.calls.remove(&id) {
+            self.leave_behind(call.left_behind());
+        }
+    }
+
+    fn kill(&mut self, run: u64) {
+        let is_master = run == self.master;
+        if let Some(server) = self.servers.get_mut(&run) {
+            server.alive = false;
+        }
+        let concerned = |call: &Call| call.run == Some(run) || (call.run.is_none() && is_master);
+        self.calls
+            .retain(|_, call| !(call.abandoned && concerned(call)));
+        for call in self.calls.values_mut().filter(|call| concerned(call)) {
+            if !matches!(call.stage, Stage::Answered(_)) {
+                call.answer(Err(gone()));
+            }
+        }
+    }
+
+    fn take_over(&mut self, next: Server) {
+        let old = &self.servers[&self.master];
+        for (project, kept) in &old.projects {
+            let after = next.projects.get(project).and_then(server::Kept::end);
+            self.chronicle.replaced(project, kept.end(), after);
+        }
+        self.master = next.run;
+        self.servers.insert(next.run, next);
+    }
+
+    /// The answer to a call, if it is there, or if the caller has waited long enough.
+    fn take(&mut self, id: u64, context: &Context<'_>) -> Option<Result<Answer, StoreError>> {
+        let call = self.calls.get_mut(&id)?;
+        if let Stage::Answered(result) = &call.stage {
+            let result = result.clone();
+            self.calls.remove(&id);
+            return Some(result);
+        }
+        let max_us = (call.request.wait_ms() + CALL_MS_MAX) * 1_000;
+        if self.now_us >= call.sent_us + max_us {
+            self.abandon(id);
+            let text = format!("no answer within {} ms", max_us / 1_000);
+            return Some(Err(StoreError::Unreachable(text)));
+        }
+        call.waker = Some(context.waker().clone());
+        None
+    }
+}
+
+impl Call {
+    fn answer(&mut self, result: Result<Answer, StoreError>) {
+        self.stage = Stage::Answered(result);
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// What remains of it on its way when its caller leaves.
+    fn left_behind(&self) -> Option<Self> {
+        matches!(self.stage, Stage::Sent).then(|| Self {
+            abandoned: true,
+            waker: None,
+            ..self.clone()
+        })
+    }
+}
+
+fn gone() -> StoreError {
+    StoreError::Unreachable("the connection broke".to_owned())
+}
+
+/// The answer to a call that was sent.
+#[derive(Debug)]
+struct Waiting {
+    store: SimStore,
+    id: u64,
+}
+
+impl Future for Waiting {
+    type Output = Result<Answer, StoreError>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.store.lock().take(self.id, context) {
+            Some(result) => Poll::Ready(result),
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.store.lock().abandon(self.id);
+    }
+}

@@ -1,0 +1,164 @@
+//! All that was ever written to a simulated store, and what of it was lost.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::engine::ids::{Cursor, ProjectName};
+use crate::journal::shared::{Candidate, StreamRecord};
+
+/// One record as it was written.
+#[derive(Debug, Clone)]
+pub struct Written {
+    pub record: Arc<StreamRecord>,
+    /// The one it follows on.
+    pub before: Option<Cursor>,
+    pub at_us: u64,
+    /// The run of the server that wrote it.
+    pub run: u64,
+}
+
+/// An empty store was filled.
+#[derive(Debug, Clone)]
+pub struct Seeding {
+    pub project: ProjectName,
+    pub from: u64,
+    /// What the snapshot covers that it was filled with.
+    pub covers: Option<Cursor>,
+    /// Who stood for it when the one that did it asked last.
+    pub standing: Vec<Candidate>,
+    /// What had been written and is not covered.
+    pub lost: Vec<Cursor>,
+}
+
+/// The history of all servers. A line of a project is what stands behind one of its records.
+#[derive(Debug, Clone, Default)]
+pub struct Chronicle {
+    records: BTreeMap<ProjectName, BTreeMap<Cursor, Written>>,
+    lost: BTreeMap<ProjectName, BTreeSet<Cursor>>,
+    /// Where the line ended that an empty store had.
+    emptied: BTreeMap<ProjectName, Cursor>,
+    pub seedings: Vec<Seeding>,
+    /// Cursors that were given to two records.
+    pub given_twice: Vec<(ProjectName, Cursor)>,
+    pub(super) asked: BTreeMap<(u64, ProjectName), Vec<Candidate>>,
+    pub(super) now_us: u64,
+    pub(super) run: u64,
+    pub(super) is_master: bool,
+}
+
+impl Chronicle {
+    pub fn written(&self, project: &ProjectName, at: Cursor) -> Option<&Written> {
+        self.records.get(project)?.get(&at)
+    }
+
+    /// Every record of a project, of all lines.
+    pub fn all<'a>(&'a self, project: &ProjectName) -> impl Iterator<Item = &'a Written> + use<'a> {
+        self.records
+            .get(project)
+            .into_iter()
+            .flat_map(BTreeMap::values)
+    }
+
+    /// The cursors from the first to `end`.
+    pub fn line(&self, project: &ProjectName, end: Option<Cursor>) -> Vec<Cursor> {
+        let mut line = Vec::new();
+        let mut next = end;
+        while let Some(at) = next {
+            let Some(written) = self.written(project, at) else {
+                break;
+            };
+            line.push(at);
+            next = written.before;
+        }
+        line.reverse();
+        line
+    }
+
+    /// The ends of all lines that there ever were.
+    pub fn ends(&self, project: &ProjectName) -> Vec<Cursor> {
+        let before: BTreeSet<Cursor> = self.all(project).filter_map(|w| w.before).collect();
+        let ends = self.all(project).map(|written| written.record.at);
+        ends.filter(|at| !before.contains(at)).collect()
+    }
+
+    /// Whether a server lost this record, so that it is of no line any more.
+    pub fn is_lost(&self, project: &ProjectName, at: Cursor) -> bool {
+        let emptied = self.emptied.get(project).copied();
+        let lost = self.lost.get(project);
+        lost.is_some_and(|lost| lost.contains(&at)) || self.line(project, emptied).contains(&at)
+    }
+
+    /// Whether a server ever lost anything of a project.
+    pub fn lost_any(&self, project: &ProjectName) -> bool {
+        let lost = self.lost.get(project);
+        lost.is_some_and(|lost| !lost.is_empty()) || self.emptied.contains_key(project)
+    }
+
+    pub(super) fn note(
+        &mut self,
+        project: &ProjectName,
+        record: &Arc<StreamRecord>,
+        before: Option<Cursor>,
+    ) {
+        let written = Written {
+            record: Arc::clone(record),
+            before,
+            at_us: self.now_us,
+            run: self.run,
+        };
+        let records = self.records.entry(project.clone()).or_default();
+        if records.insert(record.at, written).is_some() {
+            self.given_twice.push((project.clone(), record.at));
+        }
+        if !self.is_master {
+            let lost = self.lost.entry(project.clone()).or_default();
+            lost.insert(record.at);
+        }
+    }
+
+    /// Another server takes over that has a line up to `after`.
+    pub(super) fn replaced(
+        &mut self,
+        project: &ProjectName,
+        end: Option<Cursor>,
+        after: Option<Cursor>,
+    ) {
+        match (end, after) {
+            (Some(end), None) => {
+                self.emptied.entry(project.clone()).or_insert(end);
+            }
+            (end, after) => {
+                self.lose(project, end, after);
+            }
+        }
+    }
+
+    pub(super) fn seeded(&mut self, from: u64, project: &ProjectName, covers: Option<Cursor>) {
+        let end = self.emptied.remove(project);
+        let lost = self.lose(project, end, covers);
+        let asked = self.asked.get(&(from, project.clone()));
+        self.seedings.push(Seeding {
+            project: project.clone(),
+            from,
+            covers,
+            standing: asked.cloned().unwrap_or_default(),
+            lost,
+        });
+    }
+
+    fn lose(
+        &mut self,
+        project: &ProjectName,
+        end: Option<Cursor>,
+        after: Option<Cursor>,
+    ) -> Vec<Cursor> {
+        let kept: BTreeSet<Cursor> = self.line(project, after).into_iter().collect();
+        let line = self.line(project, end).into_iter();
+        let gone: Vec<Cursor> = line.filter(|at| !kept.contains(at)).collect();
+        if !gone.is_empty() {
+            let lost = self.lost.entry(project.clone()).or_default();
+            lost.extend(gone.iter().copied());
+        }
+        gone
+    }
+}

@@ -1,0 +1,390 @@
+//! One run of a simulated server: what it holds, and what each call does to that.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use super::chronicle::Chronicle;
+use crate::engine::ids::{Cursor, Epoch, NodeId, Position, ProjectName};
+use crate::journal::Entry;
+use crate::journal::redis::{CANDIDATE_MS, READ_RECORDS_MAX};
+use crate::journal::shared::{
+    Candidate, Incarnation, Look, Saved, StoreError, StreamRecord, StreamSnapshot,
+};
+
+/// What is asked of a server.
+#[derive(Debug, Clone)]
+pub(super) enum Request {
+    Connect,
+    Look,
+    Read {
+        after: Cursor,
+        count_max: usize,
+    },
+    Follow {
+        after: Cursor,
+        count_max: usize,
+        wait_ms: u64,
+    },
+    Append {
+        epoch: Epoch,
+        entries: Vec<Entry>,
+    },
+    Begin(Box<Beginning>),
+    Stand(Candidate),
+    Snapshot,
+    SaveSnapshot {
+        epoch: Epoch,
+        snapshot: Arc<StreamSnapshot>,
+        records_kept: u64,
+    },
+}
+
+/// The beginning of an epoch.
+#[derive(Debug, Clone)]
+pub(super) struct Beginning {
+    pub(super) incarnation: Incarnation,
+    pub(super) expected: Expected,
+    pub(super) at: Cursor,
+    pub(super) marker: Entry,
+    pub(super) snapshot: Option<Arc<StreamSnapshot>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Expected {
+    /// The newest record; `None`: no stream.
+    Last(Option<Cursor>),
+    /// Neither stream nor snapshot.
+    Empty,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Answer {
+    Connected(u64),
+    Look(Look),
+    Records(Vec<StreamRecord>),
+    First(Position),
+    Begun(bool),
+    Standing(Vec<Candidate>),
+    Snapshot(Option<StreamSnapshot>),
+    Saved(Saved),
+}
+
+/// What a server holds of one project.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Kept {
+    stream: Option<Stream>,
+    epoch: Option<(Epoch, Incarnation)>,
+    pub(super) snapshot: Option<Arc<StreamSnapshot>>,
+    /// Who could fill an empty store, and until when that counts.
+    standing: BTreeMap<NodeId, (Cursor, u64)>,
+}
+
+#[derive(Debug, Clone)]
+struct Stream {
+    last: Cursor,
+    records: VecDeque<Arc<StreamRecord>>,
+}
+
+/// One run of one server.
+#[derive(Debug)]
+pub(super) struct Server {
+    pub(super) run: u64,
+    pub(super) alive: bool,
+    pub(super) full: bool,
+    pub(super) projects: BTreeMap<ProjectName, Kept>,
+    /// What the replica has: the state before the writes that it was not told yet.
+    pub(super) replica: BTreeMap<ProjectName, Kept>,
+    untold: VecDeque<(ProjectName, Kept)>,
+    pub(super) written: u64,
+}
+
+impl Request {
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Look => "look",
+            Self::Read { .. } => "read",
+            Self::Follow { .. } => "follow",
+            Self::Append { .. } => "append",
+            Self::Begin(beginning) if matches!(beginning.expected, Expected::Empty) => "seed",
+            Self::Begin(_) => "open epoch",
+            Self::Stand(_) => "stand",
+            Self::Snapshot => "snapshot",
+            Self::SaveSnapshot { .. } => "save snapshot",
+        }
+    }
+
+    pub(super) fn wait_ms(&self) -> u64 {
+        match self {
+            Self::Follow { wait_ms, .. } => *wait_ms,
+            _ => 0,
+        }
+    }
+}
+
+impl Kept {
+    /// The newest record, or what the snapshot covers.
+    pub(super) fn end(&self) -> Option<Cursor> {
+        let last = self.stream.as_ref().map(|stream| stream.last);
+        last.max(self.snapshot.as_ref().map(|snapshot| snapshot.at))
+    }
+
+    fn last(&self) -> Option<Cursor> {
+        self.stream.as_ref().map(|stream| stream.last)
+    }
+
+    fn after(&self, after: Cursor, count_max: usize) -> Vec<StreamRecord> {
+        let records = self.stream.iter().flat_map(|stream| &stream.records);
+        let later = records.filter(|record| record.at > after);
+        let some = later.take(count_max.clamp(1, READ_RECORDS_MAX));
+        some.map(|record| StreamRecord::clone(record)).collect()
+    }
+}
+
+impl Server {
+    pub(super) fn new(run: u64) -> Self {
+        Self::holding(run, BTreeMap::new())
+    }
+
+    /// A run that begins with this, as does its replica.
+    pub(super) fn holding(run: u64, projects: BTreeMap<ProjectName, Kept>) -> Self {
+        Self {
+            run,
+            alive: true,
+            full: false,
+            replica: projects.clone(),
+            projects,
+            untold: VecDeque::new(),
+            written: 0,
+        }
+    }
+
+    pub(super) fn incarnation(&self) -> Incarnation {
+        Incarnation(format!("run-{}", self.run))
+    }
+
+    pub(super) fn replicate(&mut self, writes: usize) {
+        for (project, kept) in self.untold.drain(..writes.min(self.untold.len())) {
+            self.replica.insert(project, kept);
+        }
+    }
+
+    /// How many writes the replica has.
+    pub(super) fn replicated(&self) -> u64 {
+        self.written - self.untold.len() as u64
+    }
+
+    /// Whether a follower goes on waiting.
+    pub(super) fn has_nothing_yet(
+        &self,
+        project: &ProjectName,
+        request: &Request,
+        waited_ms: u64,
+    ) -> bool {
+        let Request::Follow { after, wait_ms, .. } = request else {
+            return false;
+        };
+        let kept = self.projects.get(project);
+        waited_ms < *wait_ms && kept.is_none_or(|kept| kept.after(*after, 1).is_empty())
+    }
+
+    pub(super) fn carry_out(
+        &mut self,
+        from: u64,
+        project: &ProjectName,
+        request: &Request,
+        now_ms: u64,
+        chronicle: &mut Chronicle,
+    ) -> Result<Answer, StoreError> {
+        let (run, full, incarnation) = (self.run, self.full, self.incarnation());
+        let kept = self.projects.entry(project.clone()).or_default();
+        let result = match request {
+            Request::Connect => return Ok(Answer::Connected(run)),
+            Request::Look => {
+                return Ok(Answer::Look(Look {
+                    incarnation,
+                    epoch: kept.epoch.clone(),
+                    last: kept.last(),
+                    snapshot: kept.snapshot.as_ref().map(|snapshot| snapshot.at),
+                }));
+            }
+            Request::Read { after, count_max }
+            | Request::Follow {
+                after, count_max, ..
+            } => {
+                return Ok(Answer::Records(kept.after(*after, *count_max)));
+            }
+            Request::Snapshot => {
+                return Ok(Answer::Snapshot(kept.snapshot.as_deref().cloned()));
+            }
+            Request::Append { entries, .. } if entries.is_empty() => {
+                let last = kept.last().ok_or(StoreError::StreamGone)?;
+                return Ok(Answer::First(Position(last.position.0 + 1)));
+            }
+            Request::Append { .. } | Request::Begin(_) | Request::Stand(_) if full => {
+                return Err(StoreError::Full("it has no room".to_owned()));
+            }
+            Request::Append { epoch, entries } => kept
+                .append(project, *epoch, entries, chronicle)
+                .map(Answer::First),
+            Request::Begin(beginning) if beginning.incarnation != incarnation => {
+                let text = "another incarnation".to_owned();
+                return Err(StoreError::Refused(text));
+            }
+            Request::Begin(beginning) => kept
+                .begin(from, project, beginning, chronicle)
+                .map(Answer::Begun),
+            Request::Stand(candidate) => {
+                let standing = kept.stand(candidate, now_ms);
+                chronicle
+                    .asked
+                    .insert((from, project.clone()), standing.clone());
+                Ok(Answer::Standing(standing))
+            }
+            Request::SaveSnapshot {
+                epoch,
+                snapshot,
+                records_kept,
+            } => kept
+                .save(*epoch, snapshot, *records_kept)
+                .map(Answer::Saved),
+        };
+        if result.is_ok() {
+            let after = kept.clone();
+            self.written += 1;
+            self.untold.push_back((project.clone(), after));
+        }
+        result
+    }
+}
+
+impl Kept {
+    fn append(
+        &mut self,
+        project: &ProjectName,
+        epoch: Epoch,
+        entries: &[Entry],
+        chronicle: &mut Chronicle,
+    ) -> Result<Position, StoreError> {
+        let stream = self.stream.as_mut().ok_or(StoreError::StreamGone)?;
+        if epoch < stream.last.epoch {
+            return Err(StoreError::EpochEnded);
+        }
+        if epoch > stream.last.epoch {
+            let text = format!("epoch {epoch} has no marker");
+            return Err(StoreError::Corrupt(text));
+        }
+        let first = Position(stream.last.position.0 + 1);
+        for entry in entries {
+            let at = Cursor {
+                epoch,
+                position: Position(stream.last.position.0 + 1),
+            };
+            stream.push(project, at, entry, Some(stream.last), chronicle);
+        }
+        Ok(first)
+    }
+
+    fn begin(
+        &mut self,
+        from: u64,
+        project: &ProjectName,
+        beginning: &Beginning,
+        chronicle: &mut Chronicle,
+    ) -> Result<bool, StoreError> {
+        let at = beginning.at;
+        let fits = match beginning.expected {
+            Expected::Empty => self.end().is_none(),
+            Expected::Last(expected) => self.last() == expected,
+        };
+        let newest = self.epoch.as_ref().map(|(epoch, _)| *epoch);
+        if !fits || newest >= Some(at.epoch) {
+            return Ok(false);
+        }
+        if self.last().is_some_and(|last| at <= last) {
+            return Err(StoreError::EpochEnded);
+        }
+        if matches!(beginning.expected, Expected::Empty) {
+            let covers = beginning.snapshot.as_ref().map(|snapshot| snapshot.at);
+            chronicle.seeded(from, project, covers);
+        }
+        if beginning.snapshot.is_some() {
+            self.snapshot.clone_from(&beginning.snapshot);
+        }
+        let before = self.end();
+        let stream = self.stream.get_or_insert_with(|| Stream {
+            last: Cursor::default(),
+            records: VecDeque::new(),
+        });
+        stream.push(project, at, &beginning.marker, before, chronicle);
+        self.epoch = Some((at.epoch, beginning.incarnation.clone()));
+        Ok(true)
+    }
+
+    fn stand(&mut self, candidate: &Candidate, now_ms: u64) -> Vec<Candidate> {
+        let until = now_ms + CANDIDATE_MS;
+        self.standing
+            .insert(candidate.node.clone(), (candidate.known, until));
+        self.standing.retain(|_, (_, until)| *until >= now_ms);
+        let standing = self.standing.iter();
+        let mut standing: Vec<Candidate> = standing
+            .map(|(node, (known, _))| Candidate {
+                known: *known,
+                node: node.clone(),
+            })
+            .collect();
+        standing.sort();
+        standing
+    }
+
+    fn save(
+        &mut self,
+        epoch: Epoch,
+        snapshot: &Arc<StreamSnapshot>,
+        records_kept: u64,
+    ) -> Result<Saved, StoreError> {
+        let (Some(stream), Some((newest, _))) = (self.stream.as_mut(), &self.epoch) else {
+            return Err(StoreError::StreamGone);
+        };
+        if *newest > epoch {
+            return Err(StoreError::EpochEnded);
+        }
+        if *newest < epoch || stream.last < snapshot.at {
+            let text = "a snapshot may not cover records that are not there".to_owned();
+            return Err(StoreError::Refused(text));
+        }
+        let held = self.snapshot.as_ref().map(|held| held.at);
+        let kept = held < Some(snapshot.at);
+        if kept {
+            self.snapshot = Some(Arc::clone(snapshot));
+        }
+        let covered = held.max(Some(snapshot.at)).unwrap_or_default();
+        let length = stream.last.position.0 - covered.position.0 + records_kept;
+        let mut trimmed = 0;
+        while stream.records.len() as u64 > length {
+            stream.records.pop_front();
+            trimmed += 1;
+        }
+        Ok(Saved { kept, trimmed })
+    }
+}
+
+impl Stream {
+    fn push(
+        &mut self,
+        project: &ProjectName,
+        at: Cursor,
+        entry: &Entry,
+        before: Option<Cursor>,
+        chronicle: &mut Chronicle,
+    ) {
+        let record = Arc::new(StreamRecord {
+            at,
+            at_ms: entry.at_ms,
+            body: entry.body.clone(),
+        });
+        chronicle.note(project, &record, before);
+        self.last = at;
+        self.records.push_back(record);
+    }
+}

@@ -1,0 +1,103 @@
+//! What can happen to Redis.
+
+use crate::WORKERS;
+use crate::deployment::Deployment;
+use crate::load;
+use crate::support::redis::Redis;
+use crate::traffic::Traffic;
+
+const DURABLE: &[&str] = &["--appendonly", "yes", "--appendfsync", "always"];
+/// Requests that are acknowledged between two events.
+const SOME: usize = 150;
+
+async fn begun(redis: &Redis) -> (Deployment, Traffic) {
+    let deployment = Deployment::on(redis, 3).await;
+    let workers = load::tokens(&deployment.coordinators[0], WORKERS).await;
+    let traffic = Traffic::start(&workers, &deployment.ports());
+    traffic.acknowledges(SOME).await;
+    (deployment, traffic)
+}
+
+#[tokio::test]
+async fn redis_killed_under_load_and_started_again_loses_nothing() {
+    let mut redis = Redis::start(DURABLE).await;
+    let (mut deployment, traffic) = begun(&redis).await;
+    for _ in 0..2 {
+        redis.kill();
+        let down = async {
+            deployment.says(0, "journal_unreachable").await;
+            redis.start_again().await;
+            deployment.ready().await;
+        };
+        traffic.beside(down).await;
+        traffic.acknowledges(SOME).await;
+    }
+    let record = traffic.end().await;
+    deployment.check(&record).await;
+    assert_eq!(deployment.metric("coord_shared_tails_lost_total").await, 0);
+    assert_eq!(deployment.metric("coord_shared_seeded_total").await, 2);
+}
+
+#[tokio::test]
+async fn redis_that_comes_back_empty_is_filled_by_exactly_one() {
+    // Nothing of it outlives the process.
+    let mut redis = Redis::start(&["--appendonly", "no"]).await;
+    let (mut deployment, traffic) = begun(&redis).await;
+    let seeded = deployment.metric("coord_shared_seeded_total").await;
+    assert_eq!(
+        seeded, 2,
+        "the system project and the default one, once each"
+    );
+    redis.kill();
+    let down = async {
+        // All have noticed, so none appends to what comes back before it has looked.
+        for number in 0..3 {
+            deployment.says(number, "journal_unreachable").await;
+        }
+        redis.start_again().await;
+        deployment.ready().await;
+    };
+    traffic.beside(down).await;
+    traffic.acknowledges(SOME).await;
+    let record = traffic.end().await;
+    deployment.check(&record).await;
+    let seeded = deployment.metric("coord_shared_seeded_total").await;
+    assert_eq!(
+        seeded, 4,
+        "each project was filled once more, by one of three"
+    );
+}
+
+#[tokio::test]
+async fn a_full_redis_refuses_new_work_and_loses_nothing() {
+    let redis = Redis::start(DURABLE).await;
+    redis
+        .say("CONFIG SET maxmemory-policy noeviction", "OK")
+        .await;
+    let (mut deployment, traffic) = begun(&redis).await;
+    let full = async {
+        redis.say("CONFIG SET maxmemory 1mb", "OK").await;
+        deployment.says(0, "storage_full").await;
+        redis.say("CONFIG SET maxmemory 0", "OK").await;
+        // Each leaves a full store alone for a moment before it tries again.
+        deployment.ready().await;
+    };
+    traffic.beside(full).await;
+    traffic.acknowledges(SOME).await;
+    let record = traffic.end().await;
+    deployment.check(&record).await;
+}
+
+#[tokio::test]
+async fn a_slow_redis_is_waited_for() {
+    let redis = Redis::start(DURABLE).await;
+    let (deployment, traffic) = begun(&redis).await;
+    for _ in 0..5 {
+        // It answers nobody for so long.
+        traffic.beside(redis.say("DEBUG SLEEP 0.3", "OK")).await;
+        traffic.acknowledges(20).await;
+    }
+    let record = traffic.end().await;
+    deployment.check(&record).await;
+    assert_eq!(deployment.metric("coord_shared_tails_lost_total").await, 0);
+}
