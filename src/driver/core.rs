@@ -346,4 +346,12 @@ impl Core {
             self.config.driver.retry_after_ms,
         )
     }
+
+    /// A number of chance.
+    pub fn dice(&mut self) -> u64 {
+        let bytes = (self.entropy.0)();
+        let mut number = [0; 8];
+        number.copy_from_slice(&bytes[..8]);
+        u64::from_le_bytes(number)
+    }
 }

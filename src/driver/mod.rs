@@ -19,7 +19,6 @@ mod plan;
 mod project;
 mod propose;
 pub mod queries;
-mod rebuilt;
 pub mod recover;
 mod replies;
 pub mod secret;

@@ -1,17 +1,90 @@
 //! A state that was rebuilt from the shared journal takes the place of the one before it: this node
 //! lagged too far behind, or the store lost what it had applied. Whoever is concerned is told.
 
-use super::connection::{Attached, ConnectionId};
-use super::core::{Core, Moment};
-use super::queries::cursor_of;
+use super::LineError;
+use crate::driver::connection::{Attached, ConnectionId};
+use crate::driver::core::{Core, Moment};
+use crate::driver::queries::cursor_of;
+use crate::driver::recover::RecoverError;
 use crate::engine::Engine;
 use crate::engine::agents::SessionState;
-use crate::engine::ids::{Cursor, NodeId, ProjectName, SessionId};
+use crate::engine::command::Command;
+use crate::engine::ids::{Cursor, NodeId, Position, ProjectName, SessionId};
+use crate::engine::state::State;
+use crate::journal::shared::{StreamRecord, StreamSnapshot};
 use crate::protocol::error::ErrorKind;
 use crate::protocol::events::{EpochChanged, EventsClosed};
 use crate::protocol::jsonrpc;
 
 impl Core {
+    /// The records that are read from now on follow on a snapshot, or on nothing, and not on the
+    /// present state, which stands until they are complete.
+    pub fn rebuild(
+        &mut self,
+        project: &ProjectName,
+        snapshot: Option<&StreamSnapshot>,
+    ) -> Result<(), LineError> {
+        let limits = self.config.engine.clone();
+        let engine = match snapshot {
+            None => Engine::new(limits),
+            Some(snapshot) => {
+                let state: State = serde_json::from_slice(&snapshot.state).map_err(|source| {
+                    RecoverError::Snapshot {
+                        project: project.clone(),
+                        position: snapshot.at.position,
+                        source,
+                    }
+                })?;
+                Engine::from_state(limits, state)
+            }
+        };
+        if let Some(line) = self.line_mut(project) {
+            line.arrivals.clear();
+            line.rebuilding = Some(Box::new(engine));
+            line.live_bytes = 0;
+        }
+        Ok(())
+    }
+
+    pub(super) fn rebuild_on(
+        &mut self,
+        project: &ProjectName,
+        records: &[StreamRecord],
+    ) -> Result<(), LineError> {
+        let Some(line) = self.line_mut(project) else {
+            return Ok(());
+        };
+        let Some(engine) = line.rebuilding.as_mut() else {
+            return Ok(());
+        };
+        for record in records {
+            let reached = engine.state().position;
+            let at = record.at.position;
+            if at <= reached {
+                continue;
+            }
+            if at.0 > reached.0 + 1 {
+                return Err(hole(project, reached, at));
+            }
+            let command = read_command(project, record)?;
+            engine.apply(at, record.at_ms, &command);
+            line.live_bytes += record.body.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// The newest record that is applied, or will be once the state is rebuilt.
+    pub fn read_up_to(&self, project: &ProjectName) -> Cursor {
+        let known = self.projects.get(project);
+        let rebuilding = known.and_then(|p| p.line.as_ref()?.rebuilding.as_deref());
+        let engine = rebuilding.or(known.map(|p| &p.engine));
+        engine.map(cursor_of).unwrap_or_default()
+    }
+
+    fn take_rebuilding(&mut self, project: &ProjectName) -> Option<Box<Engine>> {
+        self.line_mut(project)?.rebuilding.take()
+    }
+
     /// Puts the rebuilt state in place, if there is one.
     pub(super) fn take_rebuilt(&mut self, now: Moment, project: &ProjectName) {
         let Some(rebuilt) = self.take_rebuilding(project) else {
@@ -160,4 +233,23 @@ fn serves(engine: &Engine, node: &NodeId, session: SessionId, attached: Option<A
 fn is_same(old: &Engine, new: &Engine, session: SessionId) -> bool {
     let secret = |engine: &Engine| Some(engine.state().sessions.get(&session)?.resume_hash.clone());
     secret(old).is_some() && secret(old) == secret(new)
+}
+
+pub(super) fn hole(project: &ProjectName, known: Position, found: Position) -> LineError {
+    LineError::Hole {
+        project: project.clone(),
+        known,
+        found,
+    }
+}
+
+pub(super) fn read_command(
+    project: &ProjectName,
+    record: &StreamRecord,
+) -> Result<Command, RecoverError> {
+    serde_json::from_slice(&record.body).map_err(|source| RecoverError::Record {
+        project: project.clone(),
+        position: record.at.position,
+        source,
+    })
 }

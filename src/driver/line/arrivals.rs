@@ -1,0 +1,265 @@
+//! Records on their way into the state: from the stream, and from this node's own appends.
+
+#[cfg(feature = "planted-bugs")]
+use super::Line;
+use super::rebuilt::{hole, read_command};
+use super::{AppendFailure, Arrival, LineError};
+use crate::driver::admit::storage_full;
+use crate::driver::core::{Core, Moment};
+use crate::driver::propose::Proposed;
+use crate::engine::Signals;
+use crate::engine::command::{Action, Actor};
+use crate::engine::ids::{NodeId, Position, ProjectName};
+use crate::journal::shared::StreamRecord;
+#[cfg(feature = "planted-bugs")]
+use crate::planted::{Bug, is_on as planted};
+use crate::protocol::error::RpcError;
+
+impl Core {
+    /// Records of the stream, in its order. They may overlap with what is applied.
+    pub fn delivered(
+        &mut self,
+        now: Moment,
+        project: &ProjectName,
+        records: Vec<StreamRecord>,
+    ) -> Result<(), LineError> {
+        self.answered(now, project);
+        let Some(known) = self.projects.get_mut(project) else {
+            return Ok(());
+        };
+        let Some(line) = known.line.as_mut() else {
+            return Ok(());
+        };
+        if line.rebuilding.is_some() {
+            return self.rebuild_on(project, &records);
+        }
+        let mut reached = known.engine.state().position;
+        for record in records {
+            let at = record.at.position;
+            while line.arrivals.contains_key(&Position(reached.0 + 1)) {
+                reached.0 += 1;
+            }
+            if at <= reached {
+                continue;
+            }
+            // Within one answer there is no hole; before its first, only a trimmed stream has one, and
+            // what this node appended behind it does not fill it.
+            #[cfg(feature = "planted-bugs")]
+            if planted(Bug::HoleSkipped) {
+                reached.0 = at.0 - 1;
+            }
+            if at.0 > reached.0 + 1 {
+                return Err(hole(project, reached, at));
+            }
+            reached = at;
+            line.live_bytes += record.body.len() as u64;
+            line.arrivals.entry(at).or_insert(Arrival::Read(record));
+        }
+        self.drain_arrivals(now, project)
+    }
+
+    /// The entries of the last append stand one behind the other, from `first` on.
+    pub fn stream_appended(
+        &mut self,
+        now: Moment,
+        project: &ProjectName,
+        first: Position,
+    ) -> Result<(), LineError> {
+        self.answered(now, project);
+        let Some(line) = self.line_mut(project) else {
+            return Ok(());
+        };
+        line.full_until = None;
+        let appended = std::mem::take(&mut line.appending);
+        for (place, proposed) in (first.0..).zip(appended) {
+            let own = Arrival::Own(Box::new(proposed));
+            line.arrivals.insert(Position(place), own);
+        }
+        // The next batch goes off before the results of this one are applied.
+        self.flush();
+        self.drain_arrivals(now, project)
+    }
+
+    /// The last append came to nothing, or it is not known what it came to.
+    pub fn append_failed(&mut self, now: Moment, project: &ProjectName, how: AppendFailure) {
+        let full_pause_ms = self.config.sharing.as_ref().map_or(0, |s| s.full_pause_ms);
+        let unknown = self.outcome_unknown();
+        let Some(line) = self.line_mut(project) else {
+            return;
+        };
+        let appending = std::mem::take(&mut line.appending);
+        #[cfg(feature = "planted-bugs")]
+        let how = match how {
+            AppendFailure::Unknown if planted(Bug::UnknownTriedAgain) => AppendFailure::NotWritten,
+            how => how,
+        };
+        match how {
+            AppendFailure::NotWritten => {
+                // They go first when the line is up again, or are answered when that takes too long.
+                for proposed in appending.into_iter().rev() {
+                    line.batch.push_front(proposed);
+                }
+            }
+            AppendFailure::Full => {
+                line.full_until = Some(now.after_ms(full_pause_ms));
+                for proposed in appending {
+                    self.fail_proposed(now, proposed, &storage_full());
+                }
+            }
+            AppendFailure::Unknown => {
+                for proposed in appending {
+                    self.fail_proposed(now, proposed, &unknown);
+                }
+            }
+        }
+        // The stream may have shown some of them already.
+        let _ = self.drain_arrivals(now, project);
+        self.flush();
+    }
+
+    /// Applies what has arrived, as far as it is complete.
+    pub(super) fn drain_arrivals(
+        &mut self,
+        now: Moment,
+        project: &ProjectName,
+    ) -> Result<(), LineError> {
+        let mut signals = Signals::default();
+        let result = loop {
+            match self.next_arrival(project) {
+                Ok(Some((position, proposed))) => {
+                    let more = self.apply_arrival(now, &proposed, position);
+                    signals.claimable |= more.claimable;
+                    signals.leasable |= more.leasable;
+                }
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        };
+        self.wake_parked(now, project, signals.claimable, signals.leasable);
+        self.maybe_stream_snapshot(project);
+        self.beat(now, project);
+        self.flush();
+        result
+    }
+
+    /// The record that is next in the line, if it is there and its append was answered.
+    fn next_arrival(
+        &mut self,
+        project: &ProjectName,
+    ) -> Result<Option<(Position, Proposed)>, LineError> {
+        let node = self.config.node.clone();
+        let Some(known) = self.projects.get_mut(project) else {
+            return Ok(None);
+        };
+        let Some(line) = known.line.as_mut() else {
+            return Ok(None);
+        };
+        let next = Position(known.engine.state().position.0 + 1);
+        #[cfg(feature = "planted-bugs")]
+        let next = planted_next(line, next);
+        while let Some(entry) = line.arrivals.first_entry() {
+            if *entry.key() > next {
+                return Ok(None);
+            }
+            if *entry.key() < next {
+                entry.remove();
+                continue;
+            }
+            if let Arrival::Read(record) = entry.get()
+                && let Some(own) = own_sequence(&node, &record.body)
+                && line.appending.iter().any(|p| p.sequence == own)
+            {
+                #[cfg(feature = "planted-bugs")]
+                if planted(Bug::OwnAnswerForgotten) {
+                    return planted_stranger(entry.remove(), project, next);
+                }
+                return Ok(None);
+            }
+            let proposed = match entry.remove() {
+                Arrival::Own(proposed) => *proposed,
+                Arrival::Read(record) => Proposed {
+                    sequence: own_sequence(&node, &record.body).unwrap_or(0),
+                    project: project.clone(),
+                    at_ms: record.at_ms,
+                    command: read_command(project, &record)?,
+                    body: Vec::new(),
+                },
+            };
+            return Ok(Some((next, proposed)));
+        }
+        Ok(None)
+    }
+
+    fn apply_arrival(&mut self, now: Moment, proposed: &Proposed, position: Position) -> Signals {
+        let project = &proposed.project;
+        let signals = self.apply_one(now, proposed, position);
+        let ours = proposed.command.by == Actor::Node(self.config.node.clone());
+        match &proposed.command.action {
+            Action::NodeAlive(_) if ours => {
+                if let Some(line) = self.line_mut(project) {
+                    line.beating = false;
+                }
+            }
+            Action::SessionOpen(open) if open.node == self.config.node => {
+                self.reconcile_sessions(now, project);
+            }
+            Action::SessionResume(resume) if resume.node == self.config.node => {
+                self.reconcile_sessions(now, project);
+            }
+            Action::EpochStart(_) => {
+                if let Some(line) = self.line_mut(project) {
+                    line.epochs += 1;
+                }
+            }
+            _ => {}
+        }
+        signals
+    }
+
+    pub(super) fn outcome_unknown(&self) -> RpcError {
+        self.unavailable(
+            "the shared journal did not answer: it may have happened or not; the same request with \
+             the same request_id has one effect and tells",
+        )
+    }
+}
+
+/// Which of this node's commands a record is, told from its first bytes: a command begins with its id.
+fn own_sequence(node: &NodeId, body: &[u8]) -> Option<u64> {
+    let rest = body.strip_prefix(br#"{"id":""#)?;
+    let rest = rest.strip_prefix(node.as_str().as_bytes())?;
+    let rest = rest.strip_prefix(b"-")?;
+    let digits = rest.split(|byte| *byte == b'"').next()?;
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+/// The planted bugs that apply what is ahead of its turn: over a hole, or because it is this node's own.
+#[cfg(feature = "planted-bugs")]
+fn planted_next(line: &Line, next: Position) -> Position {
+    let first = line.arrivals.first_key_value();
+    match first {
+        Some((at, _)) if planted(Bug::HoleSkipped) => next.max(*at),
+        Some((at, Arrival::Own(_))) if planted(Bug::OwnRecordsFirst) => next.max(*at),
+        _ => next,
+    }
+}
+
+/// The planted bug that takes a record of this node's own for another's: nobody is answered.
+#[cfg(feature = "planted-bugs")]
+fn planted_stranger(
+    arrival: Arrival,
+    project: &ProjectName,
+    at: Position,
+) -> Result<Option<(Position, Proposed)>, LineError> {
+    let Arrival::Read(record) = arrival else {
+        return Ok(None);
+    };
+    let stranger = Proposed {
+        sequence: 0,
+        project: project.clone(),
+        at_ms: record.at_ms,
+        command: read_command(project, &record)?,
+        body: Vec::new(),
+    };
+    Ok(Some((at, stranger)))
+}

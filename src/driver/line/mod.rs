@@ -1,0 +1,236 @@
+//! One project's line of a shared journal, as the core sees it: what it proposes, what arrives, and
+//! whether the store is within reach.
+//!
+//! Records come from two sides, in any order: the answers to what this node appended, and the stream
+//! itself. Positions are dense, so the next one to apply is known, and whatever is ahead of it waits.
+//! A record of this node that the stream shows before its append was answered waits too: the
+//! answer may still say that it is less durable than was asked for.
+//!
+//! ```text
+//!  Down ──line_up──► Up ──line_down──► Down      while Down, a batch waits for `unavailable_after_ms`,
+//!   └── rebuild, delivered … ──► line_up         then it is answered, and so is what comes later
+//! ```
+
+mod arrivals;
+mod reach;
+mod rebuilt;
+mod sharing;
+mod signs;
+mod snapshots;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use super::core::{Core, Moment};
+use super::propose::Proposed;
+use super::queries::cursor_of;
+use super::recover::RecoverError;
+use crate::engine::Engine;
+use crate::engine::command::{Action, Actor, Command, EpochStart};
+use crate::engine::ids::{CommandId, Cursor, Epoch, NodeId, Position, ProjectName};
+use crate::journal::Entry;
+use crate::journal::shared::StreamRecord;
+pub use sharing::Sharing;
+
+/// One project's line.
+#[derive(Debug)]
+pub(in crate::driver) struct Line {
+    reach: Reach,
+    /// Commands that go out with the next append.
+    pub(in crate::driver) batch: VecDeque<Proposed>,
+    /// Commands that are being appended.
+    pub(in crate::driver) appending: Vec<Proposed>,
+    /// What is not applied yet, by position.
+    arrivals: BTreeMap<Position, Arrival>,
+    /// The state that takes the place of the present one once it is complete.
+    rebuilding: Option<Box<Engine>>,
+    /// Bytes of records that came since the last snapshot.
+    live_bytes: u64,
+    snapshotting: bool,
+    full_until: Option<Moment>,
+    /// A sign of life is on its way.
+    beating: bool,
+    /// Epochs that were met since the start.
+    epochs: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Reach {
+    Down {
+        since: Moment,
+    },
+    /// The store answered last at this moment.
+    Up {
+        answered: Moment,
+    },
+}
+
+#[derive(Debug)]
+enum Arrival {
+    Own(Box<Proposed>),
+    Read(StreamRecord),
+}
+
+/// Why an append came to nothing, as far as is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AppendFailure {
+    /// Nothing was written, and the same may be tried again.
+    NotWritten,
+    /// The store has no room. Nothing was written.
+    Full,
+    /// It may have been written.
+    Unknown,
+}
+
+/// Why records that were read cannot be applied.
+#[derive(Debug, thiserror::Error)]
+pub enum LineError {
+    /// Records between were trimmed: the snapshot has them.
+    #[error("record {found} of project {project} came after {known}: those between are gone")]
+    Hole {
+        project: ProjectName,
+        known: Position,
+        found: Position,
+    },
+    /// Of no use to this program: another one wrote it.
+    #[error(transparent)]
+    Unreadable(#[from] RecoverError),
+}
+
+impl Line {
+    pub(in crate::driver) fn new(now: Moment) -> Self {
+        Self {
+            reach: Reach::Down { since: now },
+            batch: VecDeque::new(),
+            appending: Vec::new(),
+            arrivals: BTreeMap::new(),
+            rebuilding: None,
+            live_bytes: 0,
+            snapshotting: false,
+            full_until: None,
+            beating: false,
+            epochs: 0,
+        }
+    }
+
+    pub(in crate::driver) fn is_up(&self) -> bool {
+        matches!(self.reach, Reach::Up { .. })
+    }
+
+    pub(in crate::driver) fn is_full(&self) -> bool {
+        self.full_until.is_some()
+    }
+
+    pub(in crate::driver) fn wants_flush(&self) -> bool {
+        self.is_up() && self.appending.is_empty() && !self.batch.is_empty()
+    }
+
+    pub(in crate::driver) fn is_settled(&self) -> bool {
+        self.batch.is_empty() && self.appending.is_empty() && self.arrivals.is_empty()
+    }
+
+    /// When requests are no longer kept waiting for the store.
+    fn gives_up_at(&self, sharing: &Sharing) -> Option<Moment> {
+        match self.reach {
+            Reach::Down { since } => Some(since.after_ms(sharing.unavailable_after_ms)),
+            Reach::Up { .. } => None,
+        }
+    }
+
+    /// For how long nothing was heard from the store, if that is too long.
+    pub(in crate::driver) fn stale_ms(&self, now: Moment, sharing: &Sharing) -> Option<u64> {
+        let (since, least) = match self.reach {
+            Reach::Down { since } => (since, 0),
+            Reach::Up { answered } => (answered, sharing.stale_after_ms),
+        };
+        let silent_ms = now.since_us(since) / 1_000;
+        (silent_ms >= least).then_some(silent_ms)
+    }
+}
+
+/// What the shell and health want to know of a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LineStatus {
+    pub up: bool,
+    pub full: bool,
+    /// Milliseconds without a word from the store; `None` while all is well.
+    pub stale_ms: Option<u64>,
+    /// Records that arrived and wait for those before them.
+    pub waiting: u64,
+    pub live_bytes: u64,
+    /// Epochs met since the start.
+    pub epochs: u64,
+}
+
+impl Core {
+    pub(in crate::driver) fn line(&self, project: &ProjectName) -> Option<&Line> {
+        self.projects.get(project)?.line.as_ref()
+    }
+
+    pub(in crate::driver) fn line_mut(&mut self, project: &ProjectName) -> Option<&mut Line> {
+        self.projects.get_mut(project)?.line.as_mut()
+    }
+
+    /// The lines of a shared journal, by project.
+    pub fn lines(&self, now: Moment) -> impl Iterator<Item = (&ProjectName, LineStatus)> {
+        let sharing = self.config.sharing.as_ref();
+        self.projects.iter().filter_map(move |(name, project)| {
+            let line = project.line.as_ref()?;
+            let status = LineStatus {
+                up: line.is_up(),
+                full: line.is_full(),
+                stale_ms: line.stale_ms(now, sharing?),
+                waiting: line.arrivals.len() as u64,
+                live_bytes: line.live_bytes,
+                epochs: line.epochs,
+            };
+            Some((name, status))
+        })
+    }
+
+    /// The newest record that was applied; `None` when the project holds nothing yet.
+    pub fn known(&self, project: &ProjectName) -> Option<Cursor> {
+        let engine = &self.projects.get(project)?.engine;
+        Some(cursor_of(engine)).filter(|cursor| cursor.position > Position(0))
+    }
+
+    /// The record that opens an epoch.
+    pub fn epoch_marker(&mut self, now: Moment, project: &ProjectName, epoch: Epoch) -> Entry {
+        self.ensure_project(project, now);
+        self.last_command += 1;
+        let command = Command {
+            id: command_id(&self.config.node, self.last_command),
+            by: Actor::Node(self.config.node.clone()),
+            request_id: None,
+            action: Action::EpochStart(EpochStart { epoch }),
+        };
+        let known = self.projects.get_mut(project);
+        Entry {
+            project: project.clone(),
+            at_ms: known.map(|p| p.engine.now()).unwrap_or_default(),
+            body: serde_json::to_vec(&command).expect("commands always encode as JSON"),
+        }
+    }
+
+    /// Whether the project's line is within reach and read to its end.
+    pub fn is_established(&self, project: &ProjectName) -> bool {
+        self.line(project).is_some_and(Line::is_up)
+    }
+
+    /// Whether every project's line is within reach; an embedded journal always is.
+    pub fn is_reachable(&self) -> bool {
+        let mut lines = self.projects.values().filter_map(|p| p.line.as_ref());
+        lines.all(Line::is_up)
+    }
+
+    /// The names of the projects that have a line, in a shared journal.
+    pub fn followed(&self) -> BTreeSet<ProjectName> {
+        let with_line = self.projects.iter().filter(|(_, p)| p.line.is_some());
+        with_line.map(|(name, _)| name.clone()).collect()
+    }
+}
+
+pub(in crate::driver) fn command_id(node: &NodeId, sequence: u64) -> CommandId {
+    format!("{node}-{sequence}")
+        .parse()
+        .expect("a node id and a number fit a command id")
+}

@@ -1,0 +1,145 @@
+//! Whether the store is within reach, and what that means for those who ask and wait.
+
+use super::{Arrival, Reach};
+use crate::driver::admit::storage_full;
+use crate::driver::core::{Core, Moment};
+use crate::engine::command::Action;
+use crate::engine::ids::ProjectName;
+#[cfg(feature = "planted-bugs")]
+use crate::planted::{Bug, is_on as planted};
+use crate::protocol::error::{ErrorKind, RpcError};
+
+impl Core {
+    /// The line is established and read up to where it ended then.
+    pub fn line_up(&mut self, now: Moment, project: &ProjectName) {
+        self.take_rebuilt(now, project);
+        let Some(known) = self.projects.get_mut(project) else {
+            return;
+        };
+        // The time without the store does not count: nobody could renew or complete anything.
+        #[cfg(feature = "planted-bugs")]
+        let stands = !planted(Bug::OutageCounts);
+        #[cfg(not(feature = "planted-bugs"))]
+        let stands = true;
+        if stands {
+            known.stand_at(now);
+        }
+        let reading = known.engine.now();
+        if let Some(line) = known.line.as_mut() {
+            // Nor does it for what was proposed meanwhile, or before, and goes off only now.
+            for proposed in line.batch.iter_mut().filter(|_| stands) {
+                proposed.at_ms = reading;
+            }
+            line.reach = Reach::Up { answered: now };
+            line.epochs += 1;
+        }
+        if *project == self.system {
+            self.follow_all_projects(now);
+        }
+        self.reconcile_sessions(now, project);
+        self.wake_parked(now, project, true, true);
+        self.tick(now);
+    }
+
+    /// The store is out of reach. What is on its way is answered by [`Core::append_failed`].
+    pub fn line_down(&mut self, now: Moment, project: &ProjectName) {
+        let Some(line) = self.line_mut(project) else {
+            return;
+        };
+        if line.is_up() {
+            line.reach = Reach::Down { since: now };
+        }
+        line.rebuilding = None;
+        // Those that wait for records before them: the stream shows again what it has of them.
+        let waiting = std::mem::take(&mut line.arrivals);
+        for arrival in waiting.into_values() {
+            if let Arrival::Own(proposed) = arrival {
+                self.fail_proposed(now, *proposed, &self.outcome_unknown());
+            }
+        }
+        self.flush();
+    }
+
+    fn follow_all_projects(&mut self, now: Moment) {
+        let projects = self.system_engine().state().projects.keys();
+        let projects: Vec<ProjectName> = projects.cloned().collect();
+        for project in projects {
+            self.ensure_project(&project, now);
+        }
+    }
+
+    /// The store answered, whatever it said.
+    pub fn answered(&mut self, now: Moment, project: &ProjectName) {
+        if let Some(line) = self.line_mut(project)
+            && let Reach::Up { answered } = &mut line.reach
+        {
+            *answered = now;
+        }
+    }
+
+    /// Refuses what the store could not take now, and what other nodes would not understand.
+    pub(in crate::driver) fn line_takes(
+        &self,
+        now: Moment,
+        project: &ProjectName,
+        action: &Action,
+    ) -> Result<(), RpcError> {
+        let (Some(sharing), Some(known)) = (&self.config.sharing, self.projects.get(project))
+        else {
+            return Ok(());
+        };
+        let Some(line) = &known.line else {
+            return Ok(());
+        };
+        if line.gives_up_at(sharing).is_some_and(|at| at <= now) {
+            return Err(self.unavailable("the shared journal is out of reach; nothing was changed"));
+        }
+        if line.is_full() && action.begins_work() {
+            return Err(storage_full());
+        }
+        if action.format() > known.engine.command_format(sharing.command_format) {
+            let message = format!(
+                "{} needs every coordinator of the project to be upgraded first",
+                action.name()
+            );
+            return Err(RpcError::new(ErrorKind::Unavailable, message));
+        }
+        Ok(())
+    }
+
+    /// Lets time pass for the lines: those who wait too long are answered, signs of life are given.
+    pub(in crate::driver) fn tick_lines(&mut self, now: Moment) {
+        let Some(sharing) = self.config.sharing.clone() else {
+            return;
+        };
+        let names: Vec<ProjectName> = self.projects.keys().cloned().collect();
+        for name in names {
+            self.beat(now, &name);
+            let gone = self.unavailable("the shared journal is out of reach; nothing was changed");
+            let Some(line) = self.line_mut(&name) else {
+                continue;
+            };
+            if line.full_until.is_some_and(|until| until <= now) {
+                line.full_until = None;
+            }
+            if line.gives_up_at(&sharing).is_some_and(|at| at <= now) {
+                for proposed in std::mem::take(&mut line.batch) {
+                    self.fail_proposed(now, proposed, &gone);
+                }
+            }
+        }
+    }
+
+    /// When `tick_lines` has something to do next.
+    pub(in crate::driver) fn next_line_wakeup(&self) -> Option<Moment> {
+        let sharing = self.config.sharing.as_ref()?;
+        let due = self.projects.iter().filter_map(|(name, project)| {
+            let line = project.line.as_ref()?;
+            let waits = !line.batch.is_empty();
+            let gives_up = line.gives_up_at(sharing).filter(|_| waits);
+            let times = [gives_up, line.full_until, self.beat_due(name)];
+            times.into_iter().flatten().min()
+        });
+        due.min()
+    }
+}

@@ -1,0 +1,100 @@
+//! This node's signs of life, its sessions as the state knows them, and its rank among the nodes.
+
+use crate::driver::core::{Core, Moment};
+use crate::engine::agents::SessionState;
+use crate::engine::command::{Action, LostReason, NodeAlive, SessionLost};
+use crate::engine::ids::{JournalTime, ProjectName};
+
+impl Core {
+    /// Gives a sign of life where this node serves sessions, in time before the last one runs out.
+    pub(in crate::driver) fn beat(&mut self, now: Moment, project: &ProjectName) {
+        if self.beat_due(project).is_none_or(|due| due > now) {
+            return;
+        }
+        self.give_sign(now, project);
+    }
+
+    pub(in crate::driver) fn give_sign(&mut self, now: Moment, project: &ProjectName) {
+        let Some(sharing) = &self.config.sharing else {
+            return;
+        };
+        let alive = NodeAlive {
+            node: self.config.node.clone(),
+            ttl_ms: sharing.node_ttl_ms,
+            command_format: sharing.command_format,
+        };
+        let Some(line) = self.line_mut(project) else {
+            return;
+        };
+        if !line.beating {
+            line.beating = true;
+            self.propose_own(now, project, Action::NodeAlive(alive));
+        }
+    }
+
+    pub(in crate::driver) fn sign_failed(&mut self, project: &ProjectName) {
+        if let Some(line) = self.line_mut(project) {
+            line.beating = false;
+        }
+    }
+
+    /// Whether sessions of this node would be held against it as a node that nobody knows.
+    pub(in crate::driver) fn is_unknown_node(&self, project: &ProjectName) -> bool {
+        let Some(known) = self.projects.get(project) else {
+            return false;
+        };
+        let nodes = &known.engine.state().nodes;
+        known.line.as_ref().is_some_and(|line| !line.beating)
+            && !nodes.contains_key(&self.config.node)
+    }
+
+    /// When the next sign of life is due; `None` where this node serves nobody.
+    pub(in crate::driver) fn beat_due(&self, project: &ProjectName) -> Option<Moment> {
+        let sharing = self.config.sharing.as_ref()?;
+        let known = self.projects.get(project)?;
+        let line = known.line.as_ref().filter(|line| line.is_up())?;
+        if line.beating || known.by_session.is_empty() {
+            return None;
+        }
+        let Some(node) = known.engine.state().nodes.get(&self.config.node) else {
+            return Some(Moment::default());
+        };
+        let ahead_ms = sharing.node_ttl_ms / 3 * 2;
+        let due = JournalTime(node.until.0.saturating_sub(ahead_ms));
+        Some(known.clock.moment_of(due))
+    }
+
+    /// By how much this node is behind others in letting a deadline fall due.
+    pub(in crate::driver) fn tick_delay_ms(&self, project: &ProjectName) -> u64 {
+        let Some(sharing) = &self.config.sharing else {
+            return 0;
+        };
+        let Some(known) = self.projects.get(project) else {
+            return 0;
+        };
+        let before = known.engine.state().nodes.keys();
+        let rank = before.take_while(|node| **node != self.config.node).count();
+        sharing.tick_rank_ms * rank as u64
+    }
+
+    /// Sessions that the state says this node serves and that have no connection here: their opening
+    /// was written although nobody was told, or their connection ended while the store was away.
+    pub(super) fn reconcile_sessions(&mut self, now: Moment, project: &ProjectName) {
+        let Some(known) = self.projects.get(project) else {
+            return;
+        };
+        let sessions = known.engine.state().sessions.values();
+        let lost: Vec<SessionLost> = sessions
+            .filter(|s| s.state == SessionState::Live && s.node == self.config.node)
+            .filter(|s| !known.by_session.contains_key(&s.id))
+            .map(|s| SessionLost {
+                session: s.id,
+                connection: s.connection,
+                reason: LostReason::ConnectionLost,
+            })
+            .collect();
+        for lost in lost {
+            self.propose_own(now, project, Action::SessionLost(lost));
+        }
+    }
+}
