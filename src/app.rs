@@ -357,6 +357,7 @@ fn health_of(driver: &Driver, live: &Live) -> Health {
         storage_full: core.storage_full(),
         durability_warnings: driver.metrics().shared.durability_warnings.get(),
         connections_port_mismatch: core.port_mismatches(),
+        coordinators_port_mismatch: core.other_ports_nodes(),
         clock: reading.clock(),
         certificate: reading.certificate,
         uptime_ms: core.uptime_ms(driver.now()),

@@ -38,6 +38,8 @@ fn refresh(core: &Core, metrics: &Metrics) {
         project(name.as_str(), engine, metrics);
     }
     metrics.sessions.set(gauge(sessions));
+    let other_ports = gauge(core.other_ports_nodes());
+    metrics.shared.coordinators_port_mismatch.set(other_ports);
 }
 
 fn lines(core: &Core, now: Moment, metrics: &Metrics) {

@@ -1,13 +1,17 @@
 //! What a peer says of its own configuration, compared with ours when it connects and when it opens
-//! a session. This is admission: nothing of it reaches the journal.
+//! a session. This is admission: nothing of it reaches the journal. The coordinators that share a
+//! journal tell each other theirs with their signs of life.
 //!
 //! Another environment is refused, because a staging agent that works on production is an accident.
 //! Another port configuration is let in and reported, because it may be meant: a container's ports
 //! differ from those of its host.
 
+use std::collections::BTreeSet;
+
 use super::connection::ConnectionId;
 use super::core::Core;
-use crate::engine::ids::{EnvironmentName, PortFingerprint};
+use crate::engine::command::NodeAlive;
+use crate::engine::ids::{EnvironmentName, PortFingerprint, ProjectName};
 use crate::protocol::error::{ErrorKind, RpcError};
 use crate::protocol::session::{SessionWarning, WarningKind};
 
@@ -54,6 +58,35 @@ impl Core {
             (true, false) => self.metrics.connections_port_mismatch.dec(),
             _ => {}
         }
+    }
+
+    /// Says of another coordinator, when it comes or changes, that its ports are not ours.
+    pub(super) fn compare_node(&self, project: &ProjectName, alive: &NodeAlive) {
+        let (node, theirs) = (&alive.node, &alive.port_fingerprint);
+        let engine = self.projects.get(project).map(|known| &known.engine);
+        let before = engine.and_then(|engine| engine.state().nodes.get(node));
+        if before.is_some_and(|before| before.port_fingerprint == *theirs) {
+            return;
+        }
+        let ours = &self.config.port_fingerprint;
+        if let Some(theirs) = theirs.as_ref().filter(|theirs| *theirs != ours) {
+            tracing::warn!(
+                %project, %node, %theirs, %ours,
+                "another coordinator of this journal has other ports: compare `coord config show` \
+                 on both"
+            );
+        }
+    }
+
+    /// Coordinators that share the journal, serve sessions and have other ports than this one.
+    pub fn other_ports_nodes(&self) -> u64 {
+        let nodes = self.projects.values().flat_map(|p| &p.engine.state().nodes);
+        let ours = &self.config.port_fingerprint;
+        let other = nodes.filter(|(_, node)| {
+            let theirs = node.port_fingerprint.as_ref();
+            theirs.is_some_and(|theirs| theirs != ours)
+        });
+        other.map(|(id, _)| id).collect::<BTreeSet<_>>().len() as u64
     }
 
     /// Open connections whose ports are not ours.

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::ids::{
     AgentKind, AgentName, Capability, CommandId, ConcurrencyKey, ContextKey, Epoch, FencingToken,
-    IdempotencyKey, LabelKey, LabelValue, LeaseId, MessageId, NodeId, Note, ProjectName, RequestId,
-    Revision, SessionId, TaskId, Title, TokenId, Topic,
+    IdempotencyKey, LabelKey, LabelValue, LeaseId, MessageId, NodeId, Note, PortFingerprint,
+    ProjectName, RequestId, Revision, SessionId, TaskId, Title, TokenId, Topic,
 };
 use super::payload::Payload;
 use super::resource::ResourceRequest;
@@ -218,6 +218,9 @@ pub struct NodeAlive {
     pub ttl_ms: u64,
     /// The highest format of commands that it understands.
     pub command_format: u32,
+    /// Of its port configuration, so that coordinators whose ports differ can tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port_fingerprint: Option<PortFingerprint>,
 }
 
 /// The first record of an epoch; it stands right behind the last one of the epoch before.

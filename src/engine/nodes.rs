@@ -11,7 +11,7 @@ use super::Engine;
 use super::agents::SessionState;
 use super::command::{EpochStart, LostReason, NodeAlive};
 use super::event::{Change, ChangeKind, Subject};
-use super::ids::{Cursor, Epoch, JournalTime, NodeId, Position, SessionId};
+use super::ids::{Cursor, Epoch, JournalTime, NodeId, PortFingerprint, Position, SessionId};
 use super::limits::{Limits, check_limit};
 use super::outcome::Refusal;
 
@@ -27,6 +27,9 @@ pub struct Node {
     pub until: JournalTime,
     /// The highest format of commands that it understands.
     pub command_format: u32,
+    /// The fingerprint of its port configuration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port_fingerprint: Option<PortFingerprint>,
 }
 
 /// An epoch that is over, and the last position that belongs to it.
@@ -67,6 +70,7 @@ impl Engine {
         let node = Node {
             until: self.state.now.after_ms(ttl_ms),
             command_format: alive.command_format,
+            port_fingerprint: alive.port_fingerprint.clone(),
         };
         if let Some(before) = self.state.nodes.get(&alive.node) {
             self.index.remove_node(&alive.node, before);

@@ -29,6 +29,8 @@ pub struct Health {
     pub durability_warnings: i64,
     /// Open connections whose port configuration is another one.
     pub connections_port_mismatch: u64,
+    /// Coordinators that share the journal, serve sessions and have another port configuration.
+    pub coordinators_port_mismatch: u64,
     /// `right`, as far as can be told; `behind`, when it reads a time before the program was written
     /// or before the certificate begins; or `ahead_or_certificate_expired`.
     pub clock: &'static str,

@@ -22,6 +22,7 @@ pub struct SharedMetrics {
     pub replicas: IntGauge,
     pub fsync_always: IntGauge,
     pub durability_warnings: IntGauge,
+    pub coordinators_port_mismatch: IntGauge,
 }
 
 impl SharedMetrics {
@@ -92,6 +93,11 @@ impl SharedMetrics {
             durability_warnings: make.gauge(
                 "coord_shared_durability_warnings",
                 "Ways in which acknowledged writes could be lost; the log names them.",
+            ),
+            coordinators_port_mismatch: make.gauge(
+                "coord_shared_coordinators_port_mismatch",
+                "Coordinators of this journal that serve sessions and have other ports; the log names \
+                 them.",
             ),
         }
     }

@@ -41,6 +41,8 @@ struct Page {
     port_fingerprint: Option<String>,
     #[serde(default)]
     connections_port_mismatch: u64,
+    #[serde(default)]
+    coordinators_port_mismatch: u64,
     /// Absent from coordinators of earlier versions.
     #[serde(default)]
     clock: Option<String>,
@@ -263,10 +265,15 @@ fn ports(identity: &Identity, page: &Page, expected: &Expected) -> String {
         let ours = &expected.port_fingerprint;
         text = format!("; its ports ({theirs}) are not those of this configuration ({ours})");
     }
-    match page.connections_port_mismatch {
-        0 => text,
-        count => format!("{text}; {count} connections know other ports"),
+    if page.connections_port_mismatch > 0 {
+        let count = page.connections_port_mismatch;
+        text = format!("{text}; connections that know other ports: {count}");
     }
+    if page.coordinators_port_mismatch > 0 {
+        let count = page.coordinators_port_mismatch;
+        text = format!("{text}; coordinators of its journal with other ports: {count}");
+    }
+    text
 }
 
 /// What is to be said of a clock that others would not agree with.
@@ -292,6 +299,7 @@ mod tests {
             environment: "testing".to_owned(),
             port_fingerprint: None,
             connections_port_mismatch: 0,
+            coordinators_port_mismatch: 0,
             clock: None,
         };
         assert_eq!(readiness(&page("ready")), (State::Running, None));

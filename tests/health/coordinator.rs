@@ -166,6 +166,7 @@ async fn the_pages_say_the_same_and_no_more() {
             "certificate",
             "clock",
             "connections_port_mismatch",
+            "coordinators_port_mismatch",
             "draining",
             "durability_warnings",
             "environment",
@@ -189,6 +190,7 @@ async fn the_pages_say_the_same_and_no_more() {
         assert_eq!(page["draining"], false);
         assert_eq!(page["storage_full"], false);
         assert_eq!(page["connections_port_mismatch"], 0);
+        assert_eq!(page["coordinators_port_mismatch"], 0);
     }
 }
 

@@ -7,7 +7,7 @@ use crate::WORKERS;
 use crate::deployment::Deployment;
 use crate::load;
 use crate::support::redis::Redis;
-use crate::support::{Client, until};
+use crate::support::{Client, http, until};
 use crate::traffic::Traffic;
 
 const DURABLE: &[&str] = &["--appendonly", "yes", "--appendfsync", "always"];
@@ -72,6 +72,53 @@ async fn an_agent_goes_on_at_another_coordinator_with_session_lease_and_cursor()
     assert!(kinds.contains(&"session.resumed".to_owned()), "{kinds:?}");
     let release = json!({"lease": held["lease"], "fence": held["fence"]});
     ant.call("lease.release", release).await.unwrap();
+}
+
+/// What a coordinator says of the others' ports, on its page and as a metric.
+async fn other_ports(deployment: &Deployment, at: usize, count: u64) {
+    let coordinator = &deployment.coordinators[at];
+    until(&format!("{count} with other ports"), async || {
+        let page = http::get(coordinator.port(), "/readyz").await.ok()?;
+        let said = format!("\"coordinators_port_mismatch\":{count},");
+        page.rest.contains(&said).then_some(())
+    })
+    .await;
+    let name = "coord_shared_coordinators_port_mismatch";
+    let metric = http::metric(coordinator.metrics_port(), name).await;
+    assert_eq!(metric.to_string(), count.to_string());
+}
+
+#[tokio::test]
+async fn coordinators_tell_each_other_that_their_ports_differ() {
+    let redis = Redis::start(DURABLE).await;
+    let mut deployment = Deployment::on(&redis, 2).await;
+    other_ports(&deployment, 0, 0).await;
+    let mut ant = agent(&deployment, "ant", 0).await;
+    let mut bee = agent(&deployment, "bee", 1).await;
+    ant.call("session.open", json!({})).await.unwrap();
+    bee.call("session.open", json!({})).await.unwrap();
+    other_ports(&deployment, 0, 1).await;
+    other_ports(&deployment, 1, 1).await;
+    let operator = &mut deployment.coordinators[1].operator().await;
+    let status = operator.call("server.status", json!({})).await.unwrap();
+    let said = deployment.coordinators[0].said();
+    for word in [&status["node"], &status["port_fingerprint"]] {
+        let named = said.lines().filter(|l| l.contains("has other ports"));
+        let word = word.as_str().unwrap();
+        assert!(named.clone().any(|line| line.contains(word)), "{said}");
+        assert_eq!(named.count(), 1, "said again: {said}");
+    }
+
+    // The same ports in another run are not other ports, although the run before counts as alive.
+    deployment.coordinators[1].kill().await;
+    deployment.coordinators[1].restart().await;
+    let mut bee = agent(&deployment, "bee", 1).await;
+    bee.call("session.open", json!({})).await.unwrap();
+    other_ports(&deployment, 1, 1).await;
+
+    // Once it is gone, it is counted no more.
+    deployment.coordinators[1].kill().await;
+    other_ports(&deployment, 0, 0).await;
 }
 
 #[tokio::test]

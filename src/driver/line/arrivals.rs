@@ -192,6 +192,9 @@ impl Core {
 
     fn apply_arrival(&mut self, now: Moment, proposed: &Proposed, position: Position) -> Signals {
         let project = &proposed.project;
+        if let Action::NodeAlive(alive) = &proposed.command.action {
+            self.compare_node(project, alive);
+        }
         let signals = self.apply_one(now, proposed, position);
         let ours = proposed.command.by == Actor::Node(self.config.node.clone());
         match &proposed.command.action {

@@ -22,6 +22,7 @@ impl Core {
             node: self.config.node.clone(),
             ttl_ms: sharing.node_ttl_ms,
             command_format: sharing.command_format,
+            port_fingerprint: Some(self.config.port_fingerprint.clone()),
         };
         let Some(line) = self.line_mut(project) else {
             return;
