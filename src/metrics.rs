@@ -49,6 +49,8 @@ pub struct Metrics {
     pub firewall_state: IntGaugeVec,
     pub firewall_drift: IntGaugeVec,
     pub firewall_unconfirmed: IntGaugeVec,
+    pub firewall_configuration_unconfirmed: IntGaugeVec,
+    pub firewall_configuration_wrong: IntGaugeVec,
     pub firewall_age_seconds: IntGaugeVec,
     pub firewall_unreadable: IntGauge,
     pub firewall_packets: IntCounterVec,
@@ -195,6 +197,16 @@ impl Metrics {
             firewall_unconfirmed: make.gauges(
                 "coord_firewall_unconfirmed",
                 "1 while a change of the firewall waits for its confirmation.",
+                &[],
+            ),
+            firewall_configuration_unconfirmed: make.gauges(
+                "coord_firewall_configuration_unconfirmed",
+                "1 while a reboot would not load what the configuration asks for, because nobody confirmed it.",
+                &[],
+            ),
+            firewall_configuration_wrong: make.gauges(
+                "coord_firewall_configuration_wrong",
+                "1 while the configuration makes no firewall rules.",
                 &[],
             ),
             firewall_age_seconds: make.gauges(

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::metrics::Metrics;
-use crate::nft::{Board, State, read_board};
+use crate::nft::{Board, Reboot, State, read_board};
 
 /// Reads the helper's file anew. Without one there are no values: a box without a firewall of ours is
 /// no box whose firewall is down.
@@ -12,6 +12,8 @@ pub(super) fn refresh(file: &Path, metrics: &Metrics) {
         &metrics.firewall_state,
         &metrics.firewall_drift,
         &metrics.firewall_unconfirmed,
+        &metrics.firewall_configuration_unconfirmed,
+        &metrics.firewall_configuration_wrong,
         &metrics.firewall_age_seconds,
     ];
     for gauge in gauges {
@@ -41,6 +43,10 @@ fn show(board: &Board, metrics: &Metrics) {
     let single = |gauge: &prometheus::IntGaugeVec, value| gauge.with_label_values(none).set(value);
     single(&metrics.firewall_drift, i64::from(board.state.is_drift()));
     single(&metrics.firewall_unconfirmed, i64::from(board.pending));
+    let other = i64::from(board.reboot != Reboot::Configured);
+    single(&metrics.firewall_configuration_unconfirmed, other);
+    let wrong = i64::from(board.configuration_wrong);
+    single(&metrics.firewall_configuration_wrong, wrong);
     if let Ok(age_ms) = board.age_ms() {
         let seconds = i64::try_from(age_ms / 1_000).unwrap_or(i64::MAX);
         single(&metrics.firewall_age_seconds, seconds);

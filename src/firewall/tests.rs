@@ -173,11 +173,14 @@ fn a_known_table_is_changed_and_an_unknown_one_replaced() {
     let (one, _) = policy(&[FROM]).expect("it is right");
     let (other, _) = policy(&[]).expect("it is right");
     let (one, other) = (one.ruleset(), other.ruleset());
-    assert_eq!(load(&one, Loaded::Absent), one.text());
-    let replaced = load(&one, Loaded::Unknown);
+    assert_eq!(
+        load(&one.text(), &one.outline(), Loaded::Absent),
+        one.text()
+    );
+    let replaced = load(&one.text(), &one.outline(), Loaded::Unknown);
     assert!(replaced.starts_with("table inet coord\ndelete table inet coord\n"));
     let outline = one.outline();
-    let changed = load(&other, Loaded::Known(&outline));
+    let changed = load(&other.text(), &other.outline(), Loaded::Known(&outline));
     for line in [
         "flush table inet coord",
         "delete chain inet coord websocket_allowed",
@@ -189,7 +192,7 @@ fn a_known_table_is_changed_and_an_unknown_one_replaced() {
             "{line} is not in {changed}"
         );
     }
-    let same = load(&one, Loaded::Known(&outline));
+    let same = load(&one.text(), &one.outline(), Loaded::Known(&outline));
     assert!(!same.contains("delete"), "{same}");
     assert!(same.contains("flush set inet coord websocket_from_v6\n"));
     assert!(!same.contains("flush set inet coord websocket_rate_v4"));

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::ruleset::{Outline, Ruleset};
+use super::ruleset::Outline;
 use super::{FAMILY, LEASE_SET, TABLE};
 use crate::ports::Port;
 
@@ -18,13 +18,13 @@ pub enum Loaded<'a> {
 
 /// Loads the rules in place of those that are there. Of a known table the counters go on counting,
 /// and sources remembered for a limit stay remembered.
-pub fn load(new: &Ruleset, loaded: Loaded<'_>) -> String {
+pub fn load(text: &str, outline: &Outline, loaded: Loaded<'_>) -> String {
     let before = match loaded {
         Loaded::Absent => String::new(),
-        Loaded::Known(old) => emptied(old, &new.outline()),
+        Loaded::Known(old) => emptied(old, outline),
         Loaded::Unknown => removal(),
     };
-    before + &new.text()
+    before + text
 }
 
 /// Deletes the table, whether it is there or not.

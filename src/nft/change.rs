@@ -2,16 +2,27 @@
 
 use super::error::NftError;
 use super::folder::{Applied, Folder, Pending};
+use super::kept::{Keep, Kept, Rules};
 use super::revert::{self, Revert};
 use super::run::Nft;
-use crate::firewall::{self, Loaded, Ruleset};
+use crate::firewall::{self, Loaded};
 
 /// A wish to have these rules loaded.
 #[derive(Debug)]
 pub struct Change<'a> {
-    pub ruleset: &'a Ruleset,
-    /// Undo it after so many milliseconds, unless somebody confirms.
-    pub revert: Option<Revert>,
+    pub rules: &'a Rules,
+    pub lasting: Lasting,
+}
+
+/// How long a change is meant to last.
+#[derive(Debug)]
+pub enum Lasting {
+    /// Until it is undone, unless somebody confirms.
+    UntilConfirmed(Revert),
+    /// Over a reboot too.
+    Kept,
+    /// While the box runs; what a start loads stays what it is.
+    ThisTime,
 }
 
 /// What applying did.
@@ -36,58 +47,99 @@ pub enum Removed {
 
 impl Change<'_> {
     /// Checks the rules first, arms the way back if asked to, then loads them in one transaction.
-    pub async fn apply(&self, nft: &Nft, folder: &Folder) -> Result<Changed, NftError> {
+    pub async fn apply(
+        &self,
+        nft: &Nft,
+        folder: &Folder,
+        keep: &Keep,
+    ) -> Result<Changed, NftError> {
         let _lock = folder.lock()?;
         revert::none_pending(folder).await?;
         let listing = listing(nft).await?;
         let applied = folder.applied()?;
-        let source = self.ruleset.text();
         let loaded = loaded(listing.as_deref(), applied.as_ref());
         if let (Loaded::Known(_), Some(applied)) = (loaded, &applied)
-            && applied.source == source
+            && applied.rules.text == self.rules.text
         {
+            self.keep(keep)?;
             return Ok(Changed::Nothing);
         }
-        let transaction = firewall::load(self.ruleset, loaded);
+        let transaction = firewall::load(&self.rules.text, &self.rules.outline, loaded);
         nft.check(&transaction).await?;
         let changed = match loaded {
             Loaded::Absent => Changed::Made,
             Loaded::Known(_) => Changed::Updated,
             Loaded::Unknown => Changed::Replaced,
         };
-        if let Some(revert) = &self.revert {
-            let restoration = firewall::restoration(listing.as_deref());
-            nft.check(&restoration).await?;
-            let pending = Pending::new(revert::new_id()?, restoration, applied.clone());
-            revert::arm(revert, &pending, folder).await?;
-        }
-        if let Err(error) = self.load(nft, folder, &transaction, source).await {
-            // What did not come about needs no way back.
-            if self.revert.is_some() {
-                revert::disarm(folder).await?;
+        match &self.lasting {
+            Lasting::UntilConfirmed(revert) => {
+                let restoration = firewall::restoration(listing.as_deref());
+                nft.check(&restoration).await?;
+                let marked = mark(keep, applied.as_ref())?;
+                let rules = self.rules.clone();
+                let pending = Pending::new(revert::new_id()?, restoration, applied, rules);
+                let done = self
+                    .load_guarded(nft, folder, &transaction, revert, &pending)
+                    .await;
+                if done.is_err() && marked {
+                    keep.remove()?;
+                }
+                done?;
             }
-            return Err(error);
+            Lasting::Kept | Lasting::ThisTime => self.load(nft, folder, &transaction).await?,
         }
+        self.keep(keep)?;
         Ok(changed)
     }
 
-    async fn load(
+    async fn load_guarded(
         &self,
         nft: &Nft,
         folder: &Folder,
         transaction: &str,
-        source: String,
+        revert: &Revert,
+        pending: &Pending,
     ) -> Result<(), NftError> {
+        revert::arm(revert, pending, folder).await?;
+        let done = self.load(nft, folder, transaction).await;
+        if done.is_err() {
+            // What did not come about needs no way back.
+            revert::disarm(folder).await?;
+        }
+        done
+    }
+
+    async fn load(&self, nft: &Nft, folder: &Folder, transaction: &str) -> Result<(), NftError> {
         folder.set_reverted(false)?;
         nft.load(transaction).await?;
         let listing = self::listing(nft).await?.unwrap_or_default();
-        let applied = Applied::new(source, self.ruleset.outline(), listing);
-        folder.set_applied(Some(&applied))
+        folder.set_applied(Some(&Applied::new(self.rules.clone(), listing)))
+    }
+
+    fn keep(&self, keep: &Keep) -> Result<(), NftError> {
+        if !matches!(self.lasting, Lasting::Kept) {
+            return Ok(());
+        }
+        let kept = keep.write(&Kept::Rules(self.rules.clone()));
+        kept.map_err(|error| NftError::NotKept(Box::new(error)))
     }
 }
 
-/// Deletes the table, and with it the way back of a change that nobody confirmed.
-pub async fn remove(nft: &Nft, folder: &Folder) -> Result<Removed, NftError> {
+/// Before a change that nobody has confirmed: what a start is to load until somebody does. Whether it is
+/// nothing, and was not so before.
+fn mark(keep: &Keep, applied: Option<&Applied>) -> Result<bool, NftError> {
+    // One that cannot be read is as good as none, and written anew.
+    if let Ok(Some(_)) = keep.read() {
+        return Ok(false);
+    }
+    let before = applied.map_or(Kept::Nothing, |applied| Kept::Rules(applied.rules.clone()));
+    keep.write(&before)?;
+    Ok(before == Kept::Nothing)
+}
+
+/// Deletes the table, and with it the way back of a change that nobody confirmed, and what a start
+/// would load.
+pub async fn remove(nft: &Nft, folder: &Folder, keep: &Keep) -> Result<Removed, NftError> {
     let _lock = folder.lock()?;
     if folder.pending()?.is_some() {
         revert::disarm(folder).await?;
@@ -98,6 +150,7 @@ pub async fn remove(nft: &Nft, folder: &Folder) -> Result<Removed, NftError> {
     }
     folder.set_applied(None)?;
     folder.set_reverted(false)?;
+    keep.remove()?;
     Ok(if there {
         Removed::Table
     } else {
@@ -105,13 +158,9 @@ pub async fn remove(nft: &Nft, folder: &Folder) -> Result<Removed, NftError> {
     })
 }
 
-/// Makes these ports the ones that leases hold open.
-pub async fn open_leased(
-    nft: &Nft,
-    folder: &Folder,
-    ports: &[(crate::ports::Port, u64)],
-) -> Result<(), NftError> {
-    let _lock = folder.lock()?;
+/// Makes these ports the ones that leases hold open. Nobody else writes to their set, so this needs
+/// neither the folder nor its lock.
+pub async fn open_leased(nft: &Nft, ports: &[(crate::ports::Port, u64)]) -> Result<(), NftError> {
     nft.load(&firewall::lease_ports(ports)).await
 }
 
@@ -126,7 +175,7 @@ pub(super) fn loaded<'a>(listing: Option<&str>, applied: Option<&'a Applied>) ->
     match (listing, applied) {
         (None, _) => Loaded::Absent,
         (Some(listing), Some(applied)) if applied.listing == listing => {
-            Loaded::Known(&applied.outline)
+            Loaded::Known(&applied.rules.outline)
         }
         (Some(_), _) => Loaded::Unknown,
     }

@@ -31,6 +31,16 @@ pub enum NftError {
     },
     #[error("{path} is not a folder that only its owner, this user, enters: {why}")]
     OpenFolder { path: PathBuf, why: String },
+    #[error("{path} cannot be used: {why}")]
+    Damaged { path: PathBuf, why: &'static str },
+    #[error("the rules are loaded, but could not be kept for the next start")]
+    NotKept(#[source] Box<NftError>),
+    #[error("it cannot be confirmed: the rules could not be kept for the next start")]
+    NotConfirmed(#[source] Box<NftError>),
+    #[error("it cannot be confirmed: whoever applied it was stopped before the rules were loaded")]
+    NeverLoaded,
+    #[error("nothing is loaded: the rules that were tried were never confirmed")]
+    NeverConfirmed,
     #[error("an earlier change waits for its confirmation")]
     Pending,
     #[error("nothing waits for a confirmation{}", if *.reverted { ": the last change was undone, because nobody confirmed it in time" } else { "" })]
@@ -62,6 +72,19 @@ impl NftError {
             }
             Self::File { .. } => "check the folder's owner, and that its disk is not full",
             Self::OpenFolder { .. } => "remove it, or make it root's with mode 700",
+            Self::Damaged { .. } => "`coord firewall apply` writes it anew",
+            Self::NotKept(_) => {
+                "a reboot loads the rules of before; mend the cause, then run `coord firewall apply` again"
+            }
+            Self::NotConfirmed(_) => {
+                "the change is undone in time; mend the cause and confirm it before that, or apply it again"
+            }
+            Self::NeverLoaded => {
+                "wait until it is undone (`coord firewall status`), then apply it again"
+            }
+            Self::NeverConfirmed => {
+                "`coord firewall apply --confirm 60s`, then `coord firewall confirm`"
+            }
             Self::Pending => "`coord firewall confirm` keeps it; otherwise it is undone by itself",
             Self::NothingPending { .. } => "`coord firewall status` tells what is loaded",
             Self::NotArmed { .. } => "try again, or apply without --confirm from a local console",

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::error::NftError;
-use crate::firewall::Outline;
+use super::kept::Rules;
 
 /// Where the folder is when nobody says so.
 pub const RUNTIME_DIR: &str = "/run/coord-firewall";
@@ -19,9 +19,11 @@ pub const RUNTIME_DIR: &str = "/run/coord-firewall";
 const FORMAT: u32 = 1;
 const FILE_BYTES_MAX: u64 = 32 * 1024 * 1024;
 const FOLDER_MODE: u32 = 0o700;
-const FILE_MODE: u32 = 0o600;
+pub(super) const FILE_MODE: u32 = 0o600;
 /// The permission bits that let anybody but the owner in.
 const MODE_OTHERS: u32 = 0o077;
+/// Those that let anybody but the owner write.
+pub(super) const MODE_OTHERS_WRITE: u32 = 0o022;
 
 const APPLIED: &str = "applied.json";
 const PENDING: &str = "pending.json";
@@ -39,9 +41,7 @@ pub struct Folder {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Applied {
     format: u32,
-    /// The rules as they were rendered.
-    pub(super) source: String,
-    pub(super) outline: Outline,
+    pub(super) rules: Rules,
     /// The table as `nft` listed it right after.
     pub(super) listing: String,
 }
@@ -55,6 +55,8 @@ pub(super) struct Pending {
     /// What `nft` is given to go back.
     pub(super) restoration: String,
     pub(super) applied: Option<Applied>,
+    /// What is on trial.
+    pub(super) rules: Rules,
 }
 
 /// While it lives, nobody else changes anything.
@@ -64,33 +66,10 @@ pub(super) struct Lock(#[expect(dead_code, reason = "it unlocks when dropped")] 
 impl Folder {
     /// Makes it, or makes sure that only this user enters it.
     pub fn open(path: &Path) -> Result<Self, NftError> {
-        let made = DirBuilder::new().mode(FOLDER_MODE).create(path);
-        match made {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(NftError::file("make the folder", path)(error)),
-        }
-        let metadata = path
-            .symlink_metadata()
-            .map_err(NftError::file("look at", path))?;
-        let why = if !metadata.is_dir() {
-            Some("it is no folder".to_owned())
-        } else if metadata.uid() != nix::unistd::geteuid().as_raw() {
-            Some(format!("it belongs to user {}", metadata.uid()))
-        } else if metadata.mode() & MODE_OTHERS != 0 {
-            Some(format!("its mode is {:o}", metadata.mode() & 0o777))
-        } else {
-            None
-        };
-        match why {
-            None => Ok(Self {
-                path: path.to_owned(),
-            }),
-            Some(why) => Err(NftError::OpenFolder {
-                path: path.to_owned(),
-                why,
-            }),
-        }
+        make_private(path)?;
+        Ok(Self {
+            path: path.to_owned(),
+        })
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -172,25 +151,60 @@ impl Folder {
 }
 
 impl Applied {
-    pub(super) fn new(source: String, outline: Outline, listing: String) -> Self {
+    pub(super) fn new(rules: Rules, listing: String) -> Self {
         Self {
             format: FORMAT,
-            source,
-            outline,
+            rules,
             listing,
         }
     }
 }
 
 impl Pending {
-    pub(super) fn new(id: String, restoration: String, applied: Option<Applied>) -> Self {
+    pub(super) fn new(
+        id: String,
+        restoration: String,
+        applied: Option<Applied>,
+        rules: Rules,
+    ) -> Self {
         Self {
             format: FORMAT,
             id,
             restoration,
             applied,
+            rules,
         }
     }
+}
+
+/// Makes a folder that only this user enters, or makes sure that it is one.
+pub(super) fn make_private(path: &Path) -> Result<(), NftError> {
+    match DirBuilder::new().mode(FOLDER_MODE).create(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            Err(NftError::file("make the folder", path)(error))
+        }
+        _ => is_private(path),
+    }
+}
+
+/// Whether only this user enters the folder.
+pub(super) fn is_private(path: &Path) -> Result<(), NftError> {
+    let metadata = path
+        .symlink_metadata()
+        .map_err(NftError::file("look at", path))?;
+    let why = if !metadata.is_dir() {
+        "it is no folder".to_owned()
+    } else if metadata.uid() != nix::unistd::geteuid().as_raw() {
+        format!("it belongs to user {}", metadata.uid())
+    } else if metadata.mode() & MODE_OTHERS != 0 {
+        format!("its mode is {:o}", metadata.mode() & 0o777)
+    } else {
+        return Ok(());
+    };
+    Err(NftError::OpenFolder {
+        path: path.to_owned(),
+        why,
+    })
 }
 
 /// Writes beside and renames: who reads sees the old file or the new one, whole.

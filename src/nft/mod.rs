@@ -10,19 +10,24 @@
 //!    └─ revert.sock    the process that will go back; it outlives whoever started it
 //! ```
 //!
-//! All of it is in a folder that only root enters. Whoever changes something holds its lock.
+//! All of it is in a folder that only root enters, and gone after a reboot, as the rules are. Whoever
+//! changes something holds its lock. What a reboot loads is in another folder, `kept.json`.
 
+mod boot;
 mod change;
 mod error;
 mod folder;
+mod kept;
 mod revert;
 mod run;
 pub mod session;
 mod status;
 
-pub use change::{Change, Changed, Removed, open_leased, remove};
+pub use boot::{Booted, boot};
+pub use change::{Change, Changed, Lasting, Removed, open_leased, remove};
 pub use error::NftError;
 pub use folder::{Folder, RUNTIME_DIR};
+pub use kept::{Keep, Rules, STATE_DIR};
 pub use revert::{Confirmed, Revert, confirm, run as wait_and_revert};
 pub use run::Nft;
-pub use status::{Board, BoardError, Report, State, read_board, write_board};
+pub use status::{Board, BoardError, Reboot, Report, State, read_board, write_board};

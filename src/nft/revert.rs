@@ -19,8 +19,10 @@ use std::time::Duration;
 use tokio::net::UnixDatagram;
 use tokio::process::{Child, Command};
 
+use super::change;
 use super::error::NftError;
 use super::folder::{Folder, Pending};
+use super::kept::{Keep, Kept};
 use super::run::Nft;
 use crate::firewall;
 
@@ -52,18 +54,34 @@ pub enum Confirmed {
     KeptUnguarded,
 }
 
-/// Keeps the change that is pending.
-pub async fn confirm(folder: &Folder) -> Result<Confirmed, NftError> {
+/// Keeps the change that is pending, over a reboot too: if that cannot be, it stays pending.
+pub async fn confirm(nft: &Nft, folder: &Folder, keep: &Keep) -> Result<Confirmed, NftError> {
     let _lock = folder.lock()?;
-    if folder.pending()?.is_none() {
+    let Some(pending) = folder.pending()? else {
         let reverted = folder.is_reverted();
         return Err(NftError::NothingPending { reverted });
+    };
+    if !is_loaded(nft, folder, &pending).await? {
+        return Err(NftError::NeverLoaded);
     }
+    let kept = keep.write(&Kept::Rules(pending.rules));
+    kept.map_err(|error| NftError::NotConfirmed(Box::new(error)))?;
     Ok(if disarm(folder).await? {
         Confirmed::Kept
     } else {
         Confirmed::KeptUnguarded
     })
+}
+
+/// Whether what is on trial was loaded. Its applier may have been killed before that, and also before he
+/// could note it down.
+async fn is_loaded(nft: &Nft, folder: &Folder, pending: &Pending) -> Result<bool, NftError> {
+    let listing = change::listing(nft).await?;
+    let noted = folder.applied()?.is_some_and(|applied| {
+        applied.rules == pending.rules && Some(&applied.listing) == listing.as_ref()
+    });
+    let as_before = firewall::restoration(listing.as_deref()) == pending.restoration;
+    Ok(noted || (listing.is_some() && !as_before))
 }
 
 /// The waiting process: goes back after so many milliseconds, unless the change `id` is confirmed.

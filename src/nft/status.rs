@@ -11,10 +11,11 @@ use serde::{Deserialize, Serialize};
 
 use super::change;
 use super::error::NftError;
-use super::folder::{self, Folder};
+use super::folder::{self, Folder, MODE_OTHERS_WRITE};
+use super::kept::{Keep, Kept, Rules};
 use super::revert;
 use super::run::Nft;
-use crate::firewall::{self, Counter, Ruleset};
+use crate::firewall::{self, Counter};
 
 /// The version of the board's form.
 const BOARD_FORMAT: u32 = 1;
@@ -24,8 +25,6 @@ const COUNTERS_MAX: usize = 64;
 const COUNTER_NAME_BYTES_MAX: usize = 64;
 const BOARD_MODE: u32 = 0o644;
 const BOARD_FOLDER_MODE: u32 = 0o755;
-/// The permission bits that let anybody but the owner write.
-const MODE_OTHERS_WRITE: u32 = 0o022;
 
 /// How the loaded table stands to what it should be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,7 +34,8 @@ pub enum State {
     Absent,
     /// What is loaded is what the configuration asks for.
     AsConfigured,
-    /// What is loaded is what was applied, but the configuration has changed since.
+    /// What is loaded is what was applied, but the configuration asks for something else, or for what
+    /// cannot be.
     Outdated,
     /// Somebody changed the table since it was applied.
     ChangedByOthers,
@@ -43,6 +43,21 @@ pub enum State {
     Gone,
     /// There is a table of our name that nobody applied since the box started.
     Unknown,
+}
+
+/// What the next start of the box loads.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reboot {
+    /// What the configuration asks for: it was confirmed, or there was nothing to confirm yet.
+    #[default]
+    Configured,
+    /// The rules last confirmed, which are not those of the configuration.
+    LastConfirmed,
+    /// Nothing: the only rules that were tried were never confirmed.
+    Nothing,
+    /// What was kept cannot be read, so it is what the configuration asks for.
+    Unreadable,
 }
 
 /// Everything there is to tell.
@@ -60,6 +75,9 @@ pub struct Report {
     pub guarded: bool,
     /// The last change was undone, because nobody confirmed it.
     pub reverted: bool,
+    /// The configuration makes no rules: it is contradictory, or cannot be read.
+    pub configuration_wrong: bool,
+    pub reboot: Reboot,
     pub counters: Vec<Counter>,
     /// What others changed, line by line; empty when nothing.
     pub changed: String,
@@ -75,6 +93,10 @@ pub struct Board {
     pub uptime_ms: u64,
     pub state: State,
     pub pending: bool,
+    #[serde(default)]
+    pub configuration_wrong: bool,
+    #[serde(default)]
+    pub reboot: Reboot,
     pub counters: Vec<Counter>,
 }
 
@@ -117,18 +139,23 @@ impl State {
 }
 
 impl Report {
-    /// Looks; changes nothing. `wanted` is what the configuration asks for.
-    pub async fn look(nft: &Nft, folder: &Folder, wanted: &Ruleset) -> Result<Self, NftError> {
+    /// Looks; changes nothing. `wanted` is what the configuration asks for, if it makes any rules.
+    pub async fn look(
+        nft: &Nft,
+        folder: &Folder,
+        keep: &Keep,
+        wanted: Option<&Rules>,
+    ) -> Result<Self, NftError> {
         let _lock = folder.lock()?;
         let listing = change::listing(nft).await?;
         let applied = folder.applied()?;
-        let wanted = wanted.text();
+        let text = wanted.map(|wanted| wanted.text.as_str());
         let state = match (&listing, &applied) {
             (None, None) => State::Absent,
             (None, Some(_)) => State::Gone,
             (Some(_), None) => State::Unknown,
             (Some(listing), Some(applied)) if applied.listing != *listing => State::ChangedByOthers,
-            (Some(_), Some(applied)) if applied.source != wanted => State::Outdated,
+            (Some(_), Some(applied)) if text != Some(&applied.rules.text) => State::Outdated,
             (Some(_), Some(_)) => State::AsConfigured,
         };
         let counters = match &listing {
@@ -138,7 +165,7 @@ impl Report {
         let pending = folder.pending()?.is_some();
         let loaded = listing.as_deref().unwrap_or_default();
         let (was, source) = applied.as_ref().map_or((loaded, ""), |applied| {
-            (applied.listing.as_str(), applied.source.as_str())
+            (applied.listing.as_str(), applied.rules.text.as_str())
         });
         Ok(Self {
             state,
@@ -146,9 +173,15 @@ impl Report {
             pending,
             guarded: pending && revert::is_guarded(folder),
             reverted: folder.is_reverted(),
+            configuration_wrong: wanted.is_none(),
+            reboot: Reboot::of(keep, wanted),
             counters,
             changed: firewall::difference(was, loaded, ("applied", "loaded")),
-            to_apply: firewall::difference(source, &wanted, ("applied", "configured")),
+            to_apply: firewall::difference(
+                source,
+                text.unwrap_or(source),
+                ("applied", "configured"),
+            ),
         })
     }
 
@@ -159,12 +192,53 @@ impl Report {
             uptime_ms: uptime_ms()?,
             state: self.state,
             pending: self.pending,
+            configuration_wrong: self.configuration_wrong,
+            reboot: self.reboot,
             counters: self.counters.clone(),
         })
     }
 }
 
+impl Reboot {
+    fn of(keep: &Keep, wanted: Option<&Rules>) -> Self {
+        match keep.read() {
+            Err(_) => Self::Unreadable,
+            Ok(None) => Self::Configured,
+            Ok(Some(Kept::Nothing)) => Self::Nothing,
+            Ok(Some(Kept::Rules(kept))) => {
+                let same = wanted.is_some_and(|it| it.policy_sha256 == kept.policy_sha256);
+                if same {
+                    Self::Configured
+                } else {
+                    Self::LastConfirmed
+                }
+            }
+        }
+    }
+}
+
 impl Board {
+    /// Understands what the helper wrote, if it is that, and nothing else.
+    pub fn parse(bytes: &[u8]) -> Result<Self, BoardError> {
+        if bytes.len() as u64 > BOARD_BYTES_MAX {
+            return Err(BoardError::NotOurs("it is too long"));
+        }
+        let board: Self = serde_json::from_slice(bytes)?;
+        if board.format != BOARD_FORMAT {
+            return Err(BoardError::NotOurs("it is of another version"));
+        }
+        let named = |counter: &Counter| {
+            let allowed =
+                |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+            (1..=COUNTER_NAME_BYTES_MAX).contains(&counter.name.len())
+                && counter.name.bytes().all(allowed)
+        };
+        if board.counters.len() > COUNTERS_MAX || !board.counters.iter().all(named) {
+            return Err(BoardError::NotOurs("its counters are not the firewall's"));
+        }
+        Ok(board)
+    }
+
     /// How long ago it was written.
     pub fn age_ms(&self) -> io::Result<u64> {
         Ok(uptime_ms()?.saturating_sub(self.uptime_ms))
@@ -213,22 +287,7 @@ pub fn read_board(path: &Path) -> Result<Option<Board>, BoardError> {
     }
     let mut bytes = Vec::new();
     file.take(BOARD_BYTES_MAX + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > BOARD_BYTES_MAX {
-        return Err(BoardError::NotOurs("it is too long"));
-    }
-    let board: Board = serde_json::from_slice(&bytes)?;
-    if board.format != BOARD_FORMAT {
-        return Err(BoardError::NotOurs("it is of another version"));
-    }
-    let named = |counter: &Counter| {
-        let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
-        (1..=COUNTER_NAME_BYTES_MAX).contains(&counter.name.len())
-            && counter.name.bytes().all(allowed)
-    };
-    if board.counters.len() > COUNTERS_MAX || !board.counters.iter().all(named) {
-        return Err(BoardError::NotOurs("its counters are not the firewall's"));
-    }
-    Ok(Some(board))
+    Board::parse(&bytes).map(Some)
 }
 
 /// Asked of the kernel without `/proc`, most of which the coordinator's unit does not see.

@@ -115,6 +115,11 @@ impl Bed {
         self.folder.path().join("run")
     }
 
+    /// Where the rules last confirmed are kept.
+    pub(crate) fn kept_dir(&self) -> PathBuf {
+        self.folder.path().join("kept")
+    }
+
     /// `coord` on the box.
     pub(crate) fn command(&self, words: &[&str]) -> Command {
         self.command_in(&self.gateway, words)
@@ -128,7 +133,8 @@ impl Bed {
             .env("HOME", self.folder.path())
             .env("COORD_CONFIG", self.folder.path().join("coord.toml"))
             .env("COORD_STATE_DIR", self.folder.path().join("state"))
-            .env("RUNTIME_DIRECTORY", self.runtime_dir());
+            .env("RUNTIME_DIRECTORY", self.runtime_dir())
+            .env("STATE_DIRECTORY", self.kept_dir());
         command
     }
 
@@ -143,6 +149,21 @@ impl Bed {
         words.extend(more);
         let output = self.coord(&words);
         assert_well(&output, "coord firewall apply");
+        String::from_utf8(output.stderr).unwrap()
+    }
+
+    /// Cuts the power: what the kernel had loaded, and what was in memory, is gone.
+    pub(crate) fn lose_power(&self) {
+        self.gateway
+            .run("nft", &["delete", "table", "inet", "coord"]);
+        fs::remove_dir_all(self.runtime_dir()).unwrap();
+    }
+
+    /// Runs what the box runs when it starts, which must succeed; what it said.
+    #[track_caller]
+    pub(crate) fn boot(&self) -> String {
+        let output = self.coord(&["firewall", "boot"]);
+        assert_well(&output, "coord firewall boot");
         String::from_utf8(output.stderr).unwrap()
     }
 

@@ -39,6 +39,16 @@ fn waiting(bed: &Bed) -> Vec<i32> {
     pids.filter(of_bed).collect()
 }
 
+/// Ends the process that waits, as a power cut would.
+pub(crate) fn end_waiting(bed: &Bed) {
+    for pid in waiting(bed) {
+        kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
+    }
+    until("the waiting process to end", || {
+        waiting(bed).is_empty().then_some(())
+    });
+}
+
 /// The applying process is killed, and all of its process group, while it still has something to say.
 #[test]
 fn an_unconfirmed_change_is_undone_after_its_applier_was_killed() {
@@ -131,6 +141,39 @@ fn a_confirmed_change_stays() {
     assert_eq!(bed.status()["pending"], false);
     Bed::check_fails(bed.command(&["firewall", "confirm"]), 5, &["nothing waits"]);
     bed.apply(&[]);
+}
+
+/// Its applier was killed between loading the rules and noting them down: what is kept is what is loaded.
+#[test]
+fn what_is_confirmed_is_what_is_loaded() {
+    let bed = Bed::new(LISTS);
+    bed.apply(&[]);
+    let notes = bed.runtime_dir().join("applied.json");
+    let before = std::fs::read(&notes).unwrap();
+    let listing = bed
+        .gateway
+        .run("nft", &["-s", "list", "table", "inet", "coord"]);
+    bed.configure(&format!("{LISTS}log_per_minute_max = 5\n"));
+    bed.apply(&["--confirm", "1h"]);
+    std::fs::write(&notes, &before).unwrap();
+    assert_well(&bed.coord(&["firewall", "confirm"]), "confirm");
+    bed.lose_power();
+    bed.boot();
+    assert!(bed.table().unwrap().contains("limit rate 5/minute"));
+
+    // Or before he loaded them: rules that nobody tried are not confirmed.
+    bed.configure(LISTS);
+    bed.apply(&[]);
+    let before = std::fs::read(&notes).unwrap();
+    bed.configure(&format!("{LISTS}log_per_minute_max = 7\n"));
+    bed.apply(&["--confirm", "1h"]);
+    std::fs::write(&notes, &before).unwrap();
+    let back = format!("table inet coord\ndelete table inet coord\n{listing}");
+    bed.gateway.nft(bed.folder.path(), &back);
+    let words = ["stopped before the rules were loaded"];
+    Bed::check_fails(bed.command(&["firewall", "confirm"]), 1, &words);
+    assert_eq!(bed.status()["pending"], true);
+    end_waiting(&bed);
 }
 
 #[test]

@@ -13,7 +13,8 @@ fn through(bed: &Bed, words: &[&str], coord: &[&str]) -> Command {
     command
         .env("HOME", bed.folder.path())
         .env("COORD_CONFIG", bed.folder.path().join("coord.toml"))
-        .env("RUNTIME_DIRECTORY", bed.runtime_dir());
+        .env("RUNTIME_DIRECTORY", bed.runtime_dir())
+        .env("STATE_DIRECTORY", bed.kept_dir());
     command
 }
 

@@ -8,6 +8,7 @@ mod confirm;
 mod errors;
 mod forward;
 mod golden;
+mod kept;
 mod leases;
 mod packets;
 mod space;

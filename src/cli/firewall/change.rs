@@ -8,7 +8,7 @@ use crate::cli::duration::Millis;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::shell::Shell;
-use crate::nft::{self, Change, Changed, Confirmed, Nft, Removed, Revert};
+use crate::nft::{self, Change, Changed, Confirmed, Lasting, Nft, Removed, Revert};
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct ApplyArgs {
@@ -42,15 +42,16 @@ pub(super) async fn apply(args: ApplyArgs, shell: &mut Shell<'_>) -> Result<Exit
     known_interfaces(&config, &args.careful, shell)?;
     keeps_session(&policy, &args.careful, shell)?;
     let folder = super::folder(&args.place, shell)?;
-    let revert = match args.confirm {
-        Some(time) => Some(revert_after(time, &args.place, shell)?),
-        None => None,
+    let keep = super::keep(&args.place, shell);
+    let lasting = match args.confirm {
+        Some(time) => Lasting::UntilConfirmed(revert_after(time, &args.place, shell)?),
+        None => Lasting::Kept,
     };
     let change = Change {
-        ruleset: &policy.ruleset(),
-        revert,
+        rules: &super::rules(&config, &policy),
+        lasting,
     };
-    let changed = change.apply(&nft, &folder).await?;
+    let changed = change.apply(&nft, &folder, &keep).await?;
     let waits = args.confirm.filter(|_| changed != Changed::Nothing);
     if shell.out.style().json {
         let confirm_ms = waits.map(|time| time.0);
@@ -68,8 +69,9 @@ pub(super) async fn apply(args: ApplyArgs, shell: &mut Shell<'_>) -> Result<Exit
 }
 
 pub(super) async fn confirm(place: &PlaceArgs, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
+    let nft = Nft::find()?;
     let folder = super::folder(place, shell)?;
-    let confirmed = nft::confirm(&folder).await?;
+    let confirmed = nft::confirm(&nft, &folder, &super::keep(place, shell)).await?;
     if shell.out.style().json {
         let guarded = confirmed == Confirmed::Kept;
         shell
@@ -88,7 +90,7 @@ pub(super) async fn confirm(place: &PlaceArgs, shell: &mut Shell<'_>) -> Result<
 pub(super) async fn remove(place: &PlaceArgs, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
     let nft = Nft::find()?;
     let folder = super::folder(place, shell)?;
-    let removed = nft::remove(&nft, &folder).await?;
+    let removed = nft::remove(&nft, &folder, &super::keep(place, shell)).await?;
     if shell.out.style().json {
         let removed = removed == Removed::Table;
         shell.out.json(&json!({ "removed": removed }))?;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use super::{PlaceArgs, PolicyArgs};
+use super::PolicyArgs;
 use crate::cli::client::{Client, Target};
 use crate::cli::duration::Millis;
 use crate::cli::error::CliError;
@@ -32,8 +32,6 @@ pub(in crate::cli) struct LeasesArgs {
     #[arg(long, value_name = "NAME")]
     host: Option<String>,
     #[command(flatten)]
-    place: PlaceArgs,
-    #[command(flatten)]
     policy: PolicyArgs,
 }
 
@@ -48,7 +46,6 @@ pub(super) async fn run(args: LeasesArgs, shell: &mut Shell<'_>) -> Result<Exit,
         )
     })?;
     let nft = Nft::find()?;
-    let folder = super::folder(&args.place, shell)?;
     let hosts = match args.host {
         Some(host) => vec![host],
         None => own_names(shell),
@@ -75,7 +72,7 @@ pub(super) async fn run(args: LeasesArgs, shell: &mut Shell<'_>) -> Result<Exit,
     }
     client.close().await;
     let open: Vec<(Port, u64)> = open.into_iter().take(LEASE_PORTS_OPEN_MAX).collect();
-    nft::open_leased(&nft, &folder, &open).await?;
+    nft::open_leased(&nft, &open).await?;
     if shell.out.style().json {
         let open: Vec<_> = open
             .iter()

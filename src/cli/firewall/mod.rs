@@ -1,5 +1,6 @@
 //! `coord firewall`: rules from the configuration, on this box.
 
+mod boot;
 mod change;
 mod leases;
 mod rules;
@@ -14,12 +15,17 @@ use super::exit::Exit;
 use super::shell::Shell;
 use crate::config::{FirewallConfig, Flags};
 use crate::firewall::Policy;
-use crate::nft::{Folder, RUNTIME_DIR, session};
+use crate::nft::{Folder, Keep, RUNTIME_DIR, Rules, STATE_DIR, session};
+use crate::ports::Port;
 
 /// Where the SSH server of this box is configured.
 const SSH_FOLDER: &str = "/etc/ssh";
 /// What systemd calls the folder of `RuntimeDirectory=`; several, joined by colons, are possible.
 const RUNTIME_DIRECTORY: &str = "RUNTIME_DIRECTORY";
+/// The same of `StateDirectory=`.
+const STATE_DIRECTORY: &str = "STATE_DIRECTORY";
+/// Where SSH is taken to be when it is asked what the configuration alone comes to.
+const ANY_SSH_PORT: u16 = 22;
 
 /// Makes nftables rules from the configuration, and looks after them.
 #[derive(Debug, clap::Subcommand)]
@@ -51,16 +57,27 @@ pub(super) enum FirewallCommand {
     ///
     /// Only the table `inet coord` is touched. What counters counted is kept, open connections stay open
     /// as long as the rules allow them. Exits with 6 when it would cut off the session it is run from, or
-    /// an earlier change waits for its confirmation.
+    /// an earlier change waits for its confirmation. Without --confirm the rules are confirmed at once.
     Apply(change::ApplyArgs),
-    /// Keeps what `apply --confirm` loaded
+    /// Loads what a start of the box loads: the rules last confirmed; for coord-firewall.service
+    ///
+    /// Those are the configuration's as long as nobody has changed it since they were confirmed, and when
+    /// nothing was confirmed yet. Exits with another code than 0 when the configuration makes no rules,
+    /// and loads those last confirmed all the same.
+    Boot {
+        #[command(flatten)]
+        place: PlaceArgs,
+        #[command(flatten)]
+        policy: PolicyArgs,
+    },
+    /// Keeps what `apply --confirm` loaded, over a reboot too
     ///
     /// Exits with 5 when nothing waits for a confirmation.
     Confirm {
         #[command(flatten)]
         place: PlaceArgs,
     },
-    /// Deletes the rules, and nothing else
+    /// Deletes the rules, and forgets which were confirmed
     Remove {
         #[command(flatten)]
         place: PlaceArgs,
@@ -95,6 +112,9 @@ pub(in crate::cli) struct PlaceArgs {
     /// The folder for what was applied, which only root enters [default: `/run/coord-firewall`]
     #[arg(long, value_name = "DIR")]
     runtime_dir: Option<PathBuf>,
+    /// The folder for the rules last confirmed, which only root enters [default: `/var/lib/coord-firewall`]
+    #[arg(long, value_name = "DIR")]
+    kept_dir: Option<PathBuf>,
 }
 
 /// What is refused unless it is asked for.
@@ -114,6 +134,7 @@ pub(super) async fn run(command: FirewallCommand, shell: &mut Shell<'_>) -> Resu
         FirewallCommand::Check { policy, careful } => rules::check(policy, &careful, shell).await,
         FirewallCommand::Diff { policy, place } => rules::diff(policy, &place, shell).await,
         FirewallCommand::Apply(args) => change::apply(args, shell).await,
+        FirewallCommand::Boot { place, policy } => boot::run(policy, &place, shell).await,
         FirewallCommand::Confirm { place } => change::confirm(&place, shell).await,
         FirewallCommand::Remove { place } => change::remove(&place, shell).await,
         FirewallCommand::Status(args) => status::run(args, shell).await,
@@ -142,18 +163,50 @@ fn policy(config: &FirewallConfig, shell: &Shell<'_>) -> Result<Policy, CliError
     Ok(policy)
 }
 
+/// The policy's rules. Whether they are confirmed is a matter of the configuration alone: a box whose SSH
+/// moves to another port may be started again without anybody's asking.
+fn rules(config: &FirewallConfig, policy: &Policy) -> Rules {
+    let ruleset = policy.ruleset();
+    let any_ssh_port: Vec<Port> = Port::new(ANY_SSH_PORT).into_iter().collect();
+    let on_any_box = Policy::of(config, &any_ssh_port);
+    let on_any_box = on_any_box.map_or_else(|_| policy.ruleset(), |(policy, _)| policy.ruleset());
+    Rules::of(&ruleset, &on_any_box)
+}
+
+/// The rules that the configuration makes.
+fn wanted(config: &FirewallConfig, shell: &Shell<'_>) -> Result<Rules, CliError> {
+    Ok(rules(config, &policy(config, shell)?))
+}
+
 fn folder(place: &PlaceArgs, shell: &Shell<'_>) -> Result<Folder, CliError> {
     Ok(Folder::open(&folder_path(place, shell))?)
 }
 
 fn folder_path(place: &PlaceArgs, shell: &Shell<'_>) -> PathBuf {
-    let of_systemd = || shell.environment.variable(RUNTIME_DIRECTORY).ok().flatten();
+    path(
+        place.runtime_dir.as_ref(),
+        RUNTIME_DIRECTORY,
+        RUNTIME_DIR,
+        shell,
+    )
+}
+
+fn keep(place: &PlaceArgs, shell: &Shell<'_>) -> Keep {
+    Keep::at(&path(
+        place.kept_dir.as_ref(),
+        STATE_DIRECTORY,
+        STATE_DIR,
+        shell,
+    ))
+}
+
+fn path(given: Option<&PathBuf>, variable: &str, default: &str, shell: &Shell<'_>) -> PathBuf {
+    let of_systemd = || shell.environment.variable(variable).ok().flatten();
     let first = |folders: String| folders.split(':').next().map(PathBuf::from);
-    place
-        .runtime_dir
-        .clone()
+    given
+        .cloned()
         .or_else(|| of_systemd().and_then(first))
-        .unwrap_or_else(|| PathBuf::from(RUNTIME_DIR))
+        .unwrap_or_else(|| PathBuf::from(default))
 }
 
 /// The shortest and the longest time that a confirmation may be waited for.

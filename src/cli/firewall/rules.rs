@@ -50,12 +50,13 @@ pub(super) async fn diff(
     shell: &mut Shell<'_>,
 ) -> Result<Exit, CliError> {
     let config = super::config(args, shell)?;
-    let ruleset = super::policy(&config, shell)?.ruleset();
+    let rules = super::wanted(&config, shell)?;
     let nft = Nft::find()?;
     let folder = super::folder(place, shell)?;
-    let report = Report::look(&nft, &folder, &ruleset).await?;
+    let keep = super::keep(place, shell);
+    let report = Report::look(&nft, &folder, &keep, Some(&rules)).await?;
     if shell.out.style().json {
-        let differs = json!({ "changed_by_others": report.changed, "to_apply": report.to_apply });
+        let differs = json!({ "changed_by_others": report.changed, "to_apply": report.to_apply, "reboot": report.reboot });
         shell.out.json(&differs)?;
     } else {
         write!(shell.out.sink(), "{}{}", report.changed, report.to_apply)?;
@@ -63,6 +64,9 @@ pub(super) async fn diff(
     if report.state == State::Unknown {
         let note = "the loaded table was not applied since the box started, so it cannot be compared \
                     line by line: applying replaces it";
+        shell.out.note(note);
+    }
+    if let Some(note) = super::status::note_of(report.reboot) {
         shell.out.note(note);
     }
     let same = report.state == State::AsConfigured;
@@ -76,16 +80,22 @@ pub(super) fn known_interfaces(
     careful: &CarefulArgs,
     shell: &Shell<'_>,
 ) -> Result<(), CliError> {
-    let Some(unknown) = session::unknown_interface(Path::new("/proc"), &config.interfaces) else {
+    if careful.missing_interfaces {
+        note_missing_interfaces(config, shell);
         return Ok(());
-    };
-    if !careful.missing_interfaces {
-        return Err(NftError::NoInterface(unknown.to_string()).into());
     }
-    shell.out.note(format_args!(
-        "warning: the interface {unknown} does not exist yet"
-    ));
-    Ok(())
+    match session::unknown_interface(Path::new("/proc"), &config.interfaces) {
+        Some(unknown) => Err(NftError::NoInterface(unknown.to_string()).into()),
+        None => Ok(()),
+    }
+}
+
+/// When the box starts, for instance.
+pub(super) fn note_missing_interfaces(config: &FirewallConfig, shell: &Shell<'_>) {
+    if let Some(unknown) = session::unknown_interface(Path::new("/proc"), &config.interfaces) {
+        let note = format!("warning: the interface {unknown} does not exist yet");
+        shell.out.note(note);
+    }
 }
 
 /// Connections that the kernel does not track yet begin anew with the first rules, so the session must

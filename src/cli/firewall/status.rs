@@ -8,7 +8,8 @@ use crate::cli::exit::Exit;
 use crate::cli::output::{Output, Paint};
 use crate::cli::shell::Shell;
 use crate::cli::table::Table;
-use crate::nft::{Nft, Report, State, write_board};
+use crate::config::settings::FIREWALL_STATUS_FILE_DEFAULT;
+use crate::nft::{Nft, Reboot, Report, Rules, State, write_board};
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct StatusArgs {
@@ -25,15 +26,19 @@ pub(in crate::cli) struct StatusArgs {
 }
 
 pub(super) async fn run(args: StatusArgs, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
-    let config = super::config(args.policy, shell)?;
-    let ruleset = super::policy(&config, shell)?.ruleset();
-    let nft = Nft::find()?;
-    let folder = super::folder(&args.place, shell)?;
-    let report = Report::look(&nft, &folder, &ruleset).await?;
+    // What is loaded can be told without.
+    let (status_file, wanted) = match super::config(args.policy, shell) {
+        Ok(config) => (config.status_file.clone(), super::wanted(&config, shell)),
+        Err(error) => (PathBuf::from(FIREWALL_STATUS_FILE_DEFAULT), Err(error)),
+    };
+    let report = look(&args.place, wanted.as_ref().ok(), shell).await?;
     if let Some(file) = args.write {
-        let file = file.unwrap_or(config.status_file);
+        let file = file.unwrap_or(status_file);
         let written = report.board().and_then(|board| write_board(&file, &board));
         written.map_err(|error| CliError::input(format!("write {}", file.display()), error))?;
+        if let Err(error) = wanted {
+            shell.out.note(format_args!("warning: {}", error.text()));
+        }
         return Ok(Exit::Ok);
     }
     if shell.out.style().json {
@@ -41,18 +46,48 @@ pub(super) async fn run(args: StatusArgs, shell: &mut Shell<'_>) -> Result<Exit,
     } else {
         show(&report, &mut shell.out)?;
     }
+    wanted?;
     let right = report.state == State::AsConfigured;
     Ok(if right { Exit::Ok } else { Exit::Failed })
+}
+
+async fn look(
+    place: &PlaceArgs,
+    wanted: Option<&Rules>,
+    shell: &Shell<'_>,
+) -> Result<Report, CliError> {
+    let nft = Nft::find()?;
+    let folder = super::folder(place, shell)?;
+    let keep = super::keep(place, shell);
+    Ok(Report::look(&nft, &folder, &keep, wanted).await?)
+}
+
+/// What somebody should know of the next start, unless it is what he expects.
+pub(super) fn note_of(reboot: Reboot) -> Option<&'static str> {
+    match reboot {
+        Reboot::Configured => None,
+        Reboot::LastConfirmed => Some(
+            "nobody has confirmed what the configuration asks for: a reboot loads the rules last confirmed",
+        ),
+        Reboot::Nothing => {
+            Some("the rules that were tried were never confirmed: a reboot loads none")
+        }
+        Reboot::Unreadable => Some(
+            "the rules last confirmed cannot be read: a reboot loads what the configuration asks for; \
+             `coord firewall apply` keeps the rules anew",
+        ),
+    }
 }
 
 fn show(report: &Report, out: &mut Output<'_>) -> Result<(), CliError> {
     let (paint, state) = match report.state {
         State::Absent => (Paint::Faint, "no rules are loaded, and none were applied"),
         State::AsConfigured => (Paint::Good, "loaded, as the configuration asks for"),
-        State::Outdated => (
-            Paint::Busy,
-            "loaded, but the configuration has changed since",
+        State::Outdated if report.configuration_wrong => (
+            Paint::Bad,
+            "loaded as they were applied, but the configuration makes no rules",
         ),
+        State::Outdated => (Paint::Busy, "loaded, but the configuration asks for others"),
         State::ChangedByOthers => (Paint::Bad, "changed by others since they were applied"),
         State::Gone => (Paint::Bad, "deleted by others since they were applied"),
         State::Unknown => (
@@ -68,6 +103,17 @@ fn show(report: &Report, out: &mut Output<'_>) -> Result<(), CliError> {
         (false, _, false) => "not awaited",
     };
     out.field("confirmation", confirmation)?;
+    let reboot = match report.reboot {
+        Reboot::Configured => "loads what the configuration asks for",
+        Reboot::LastConfirmed => {
+            "loads the rules last confirmed, which the configuration does not ask for"
+        }
+        Reboot::Nothing => "loads no rules: those that were tried were never confirmed",
+        Reboot::Unreadable => {
+            "loads what the configuration asks for: the rules last confirmed cannot be read"
+        }
+    };
+    out.field("a reboot", reboot)?;
     if !report.counters.is_empty() {
         let mut table = Table::new(&["COUNTER", "PACKETS", "BYTES"]);
         for counter in &report.counters {
