@@ -217,6 +217,14 @@ impl Transport {
             Self::Udp => "udp",
         }
     }
+
+    /// Its number in an IP header.
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Tcp => 6,
+            Self::Udp => 17,
+        }
+    }
 }
 
 impl fmt::Display for Network {

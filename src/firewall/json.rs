@@ -8,6 +8,9 @@ use super::{FAMILY, TABLE};
 use crate::config::Network;
 use crate::ports::PortRange;
 
+/// The number of the protocol in an IP header.
+const IGMP: u8 = 2;
+
 impl Ruleset {
     /// A whole table; loading it over an existing one would add to it.
     pub fn json(&self) -> Value {
@@ -128,7 +131,8 @@ fn of_statement(statement: &Statement) -> Vec<Value> {
         }
         Statement::Carries(transport) => equal(
             &json!({ "meta": { "key": "l4proto" } }),
-            &json!(transport.name()),
+            // For a name nft would ask /etc/protocols, which small systems do not have.
+            &json!(transport.number()),
         ),
         Statement::PortAmong { field, ports } => {
             let ports: Vec<Value> = ports.iter().copied().map(of_ports).collect();
@@ -154,7 +158,7 @@ fn of_statement(statement: &Statement) -> Vec<Value> {
         Statement::Icmp { family, kinds } => {
             equal(&payload(icmp(*family), "type"), &json!({ "set": kinds }))
         }
-        Statement::Igmp => equal(&payload("ip", "protocol"), &json!("igmp")),
+        Statement::Igmp => equal(&payload("ip", "protocol"), &json!(IGMP)),
         Statement::HopLimitWhole => equal(&payload("ip6", "hoplimit"), &json!(255)),
         Statement::OverPerSource { family, set, limit } => json!({ "set": {
             "op": limit.operation(), "elem": masked_source(*family), "set": format!("@{set}"),

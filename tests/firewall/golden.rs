@@ -82,7 +82,24 @@ fn write_the_golden_files() {
 /// `nft -c` takes the text and the JSON of each; loaded, both are the same table.
 #[test]
 fn nft_takes_each_in_both_forms() {
+    check_both_forms(&[]);
+}
+
+/// As on a system that is only what it needs to be.
+#[test]
+fn nft_takes_each_without_the_names_of_protocols() {
+    let hide = "for file in /etc/protocols /etc/services; do \
+                [ ! -e $file ] || mount --bind /dev/null $file; done; exec \"$@\"";
+    check_both_forms(&["unshare", "--mount", "sh", "-euc", hide, "sh"]);
+}
+
+/// Each command is run by `before`.
+fn check_both_forms(before: &[&str]) {
     let space = Space::new();
+    let nft = |words: &[&str]| {
+        let all = [before, &["nft"], words].concat();
+        space.run(all[0], &all[1..])
+    };
     let folder = tempfile::tempdir().unwrap();
     for (name, ruleset) in all() {
         let text = golden_file(&name);
@@ -90,12 +107,12 @@ fn nft_takes_each_in_both_forms() {
         let json = folder.path().join("rules.json");
         fs::write(&json, ruleset.json().to_string()).unwrap();
         let json = json.to_str().unwrap();
-        space.run("nft", &["-c", "-f", text]);
-        space.run("nft", &["-j", "-c", "-f", json]);
+        nft(&["-c", "-f", text]);
+        nft(&["-j", "-c", "-f", json]);
         let loaded = |words: &[&str]| {
-            space.run("nft", words);
-            let listing = space.run("nft", &["-s", "list", "table", "inet", "coord"]);
-            space.run("nft", &["delete", "table", "inet", "coord"]);
+            nft(words);
+            let listing = nft(&["-s", "list", "table", "inet", "coord"]);
+            nft(&["delete", "table", "inet", "coord"]);
             cli_coordinator::firewall::normal(&listing)
         };
         let (of_text, of_json) = (loaded(&["-f", text]), loaded(&["-j", "-f", json]));
