@@ -78,8 +78,9 @@ impl Environment for ProcessEnvironment {
     }
 
     fn hostname(&self) -> Option<String> {
-        let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
-        Some(name.trim_end().to_owned())
+        // Asked of the kernel itself: a service in a sandbox does not see /proc/sys.
+        let name = nix::unistd::gethostname().ok()?.into_string().ok()?;
+        (!name.is_empty()).then_some(name)
     }
 }
 

@@ -27,6 +27,10 @@ pub fn is_scraped(machine: &Machine) {
     );
     let health = machine.network(async || http::get(WEBSOCKET, "/readyz").await.unwrap());
     assert_eq!(health.status, 200, "{}", health.rest);
+    // Its name is that of the machine, which the sandbox does not keep from it.
+    let name = machine.ok(&["hostname"]);
+    let node = format!("\"node\":\"{}-", name.trim());
+    assert!(health.rest.contains(&node), "{node}: {}", health.rest);
 }
 
 /// Says that it is over, however it ends: the other side would wait for ever.
