@@ -29,6 +29,12 @@ pub struct Choices {
 /// The units that are switched on, in the order in which they are started.
 pub const ENABLED: [&str; 3] = ["coord.socket", "coord-metrics.socket", "coord.service"];
 
+/// The units that switch the firewall on, and what wants them then.
+pub const FIREWALL: [(&str, &str); 2] = [
+    ("coord-firewall.service", "sysinit.target"),
+    ("coord-firewall-status.timer", "timers.target"),
+];
+
 /// The units that an administrator may have switched on besides: those of the firewall.
 pub const OPTIONAL: [&str; 3] = [
     "coord-firewall.service",

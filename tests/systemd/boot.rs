@@ -20,3 +20,19 @@ fn the_service_in_a_machine_that_boots() {
     stages::install::follows_the_configuration(&machine);
     stages::install::is_taken_back(&machine);
 }
+
+/// The firewall's units, from one boot to the next.
+#[test]
+fn the_firewall_in_a_machine_that_boots() {
+    let mut machine = Machine::boot();
+    stages::firewall::is_switched_on(&machine);
+    stages::firewall::is_told_as_metrics(&machine);
+    stages::leases::open_ports(&machine);
+    stages::firewall::is_there_before_the_network(&mut machine);
+    stages::firewall::follows_ssh(&mut machine);
+    stages::confirm::is_undone_by_the_service_manager(&machine);
+    stages::confirm::keeps_what_was_confirmed(&mut machine);
+    stages::confirm::a_power_cut_brings_back_what_was_confirmed(&mut machine);
+    stages::firewall::a_wrong_configuration_leaves_rules(&mut machine);
+    stages::firewall::stays_when_stopped_and_goes_when_removed(&machine);
+}

@@ -9,6 +9,7 @@ use std::thread;
 use nix::sched::{CloneFlags, setns};
 use tempfile::TempDir;
 
+use crate::disk::Disk;
 use crate::support::{PATIENCE, POLL};
 
 /// Where the program under test is in the machine, before it is installed.
@@ -20,6 +21,7 @@ pub struct Machine {
     container: Child,
     /// Its process 1, as it is called here.
     leader: u32,
+    disk: Disk,
     folder: TempDir,
 }
 
@@ -31,42 +33,59 @@ impl Machine {
             "only root can boot a container"
         );
         let folder = tempfile::tempdir().unwrap();
-        let console = fs::File::create(folder.path().join("console")).unwrap();
-        let bind = format!("--bind-ro={}:{PROGRAM}", env!("CARGO_BIN_EXE_coord"));
-        let name = format!("--machine=coord-{}", std::process::id());
-        let container = Command::new("systemd-nspawn")
-            .args([
-                "--quiet",
-                "--volatile=overlay",
-                "--register=no",
-                "--keep-unit",
-            ])
-            .args([
-                "--private-network",
-                "--console=pipe",
-                "--boot",
-                &name,
-                &bind,
-            ])
-            .arg("--directory")
-            .arg(root())
-            .env("SYSTEMD_NSPAWN_UNIFIED_HIERARCHY", "1")
-            .stdin(Stdio::null())
-            .stdout(console.try_clone().unwrap())
-            .stderr(console)
-            .spawn()
-            .unwrap();
+        let disk = Disk::over(&root(), folder.path());
+        let container = disk.boot(folder.path());
         let mut machine = Self {
             container,
             leader: 0,
+            disk,
             folder,
         };
-        machine.leader = machine.until("its first process", Self::first_process);
-        machine.until("it to be up", |it| {
-            let state = it.run(&["systemctl", "is-system-running"]).ok()?;
-            (state.stdout == b"running\n").then_some(())
-        });
+        machine.wait(&["running"]);
         machine
+    }
+
+    /// Shuts it down as it should be, and boots it again. Its disk is as it was.
+    pub fn reboot(&mut self) {
+        self.ok(&["systemctl", "--no-block", "poweroff"]);
+        self.container.wait().unwrap();
+        self.start_again();
+    }
+
+    /// Ends everything in it at once, and boots it again.
+    pub fn lose_power(&mut self) {
+        self.end();
+        self.start_again();
+    }
+
+    fn start_again(&mut self) {
+        self.container = self.disk.boot(self.folder.path());
+        // A unit that failed is nothing to stop a box.
+        self.wait(&["running", "degraded"]);
+    }
+
+    fn wait(&mut self, states: &[&str]) {
+        self.leader = self.until("its first process", Self::first_process);
+        self.until("it to be up", |it| {
+            let state = it.run(&["systemctl", "is-system-running"]).ok()?;
+            let state = String::from_utf8(state.stdout).unwrap();
+            states.contains(&state.trim()).then_some(())
+        });
+    }
+
+    /// The kernel ends everything in it with its first process, and nspawn with that.
+    fn end(&mut self) {
+        if let Ok(pid) = i32::try_from(self.leader)
+            && pid > 0
+        {
+            let _ = nix::sys::signal::kill(
+                nix::unistd::Pid::from_raw(pid),
+                nix::sys::signal::Signal::SIGKILL,
+            );
+        } else {
+            let _ = self.container.kill();
+        }
+        let _ = self.container.wait();
     }
 
     /// A command that runs in the machine, as root.
@@ -123,11 +142,18 @@ impl Machine {
 
     /// The log of the service, and of systemd about it.
     pub fn log(&self) -> String {
+        self.log_of("coord.service")
+    }
+
+    /// The log of a unit since the last boot, and of systemd about it.
+    pub fn log_of(&self, unit: &str) -> String {
         let words = [
             "journalctl",
             "--no-pager",
+            "--boot",
             "--output=cat",
-            "--unit=coord.service",
+            "--unit",
+            unit,
         ];
         let output = self.run(&words).unwrap();
         String::from_utf8_lossy(&output.stdout).into_owned()
@@ -154,19 +180,12 @@ impl Machine {
         work: impl AsyncFnOnce() -> T + Send,
         meanwhile: impl FnOnce(),
     ) -> T {
-        let namespace = fs::File::open(format!("/proc/{}/ns/net", self.leader)).unwrap();
-        thread::scope(|scope| {
-            // A thread of its own, since a thread is in one network only.
-            let thread = scope.spawn(|| {
-                setns(&namespace, CloneFlags::CLONE_NEWNET).unwrap();
-                let mut runtime = tokio::runtime::Builder::new_current_thread();
-                runtime.enable_all().build().unwrap().block_on(work())
-            });
-            meanwhile();
-            thread
-                .join()
-                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        })
+        within_network_of(self.leader, work, meanwhile)
+    }
+
+    /// What is called 1 in the machine, as it is called here.
+    pub fn leader(&self) -> u32 {
+        self.leader
     }
 
     /// Looks again and again until `look` finds something.
@@ -200,25 +219,35 @@ impl Machine {
 
 impl Drop for Machine {
     fn drop(&mut self) {
-        // The kernel ends everything in it with its first process, and nspawn with that.
-        if let Ok(pid) = i32::try_from(self.leader)
-            && pid > 0
-        {
-            let _ = nix::sys::signal::kill(
-                nix::unistd::Pid::from_raw(pid),
-                nix::sys::signal::Signal::SIGKILL,
-            );
-        } else {
-            let _ = self.container.kill();
-        }
-        let _ = self.container.wait();
+        self.end();
     }
+}
+
+/// Does something in the network of a process, and something else meanwhile.
+pub fn within_network_of<T: Send>(
+    process: u32,
+    work: impl AsyncFnOnce() -> T + Send,
+    meanwhile: impl FnOnce(),
+) -> T {
+    let namespace = fs::File::open(format!("/proc/{process}/ns/net")).unwrap();
+    thread::scope(|scope| {
+        // A thread of its own, since a thread is in one network only.
+        let thread = scope.spawn(|| {
+            setns(&namespace, CloneFlags::CLONE_NEWNET).unwrap();
+            let mut runtime = tokio::runtime::Builder::new_current_thread();
+            runtime.enable_all().build().unwrap().block_on(work())
+        });
+        meanwhile();
+        thread
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
 }
 
 /// The system that is booted, made when it is not there yet.
 fn root() -> PathBuf {
     let sources = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let root = sources.join("target/boot/bookworm-1");
+    let root = sources.join("target/boot/bookworm-2");
     let script = sources.join("tests/systemd/root");
     let made = Command::new(script).arg(&root).output().unwrap();
     assert!(

@@ -9,10 +9,12 @@
 
 mod boot;
 mod clock;
+mod disk;
 mod load;
 mod machine;
 mod manager;
 mod notify;
+mod outside;
 mod sockets;
 mod stages;
 

@@ -12,10 +12,15 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::output::Output;
 use crate::config::Environment;
+use crate::nft;
 use plan::{Action, Plan};
 
 /// What `coord install` is given.
 #[derive(Debug, clap::Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "they are flags, each asked for by itself"
+)]
 pub(super) struct InstallArgs {
     /// Take the installation back; configuration, state and user stay
     #[arg(long)]
@@ -26,6 +31,9 @@ pub(super) struct InstallArgs {
     /// Start it, or restart it when something has changed; for --uninstall that is always so
     #[arg(long, conflicts_with = "root")]
     now: bool,
+    /// Switch the firewall on too; with --now only if `coord firewall check` finds nothing wrong
+    #[arg(long, conflicts_with = "uninstall")]
+    firewall: bool,
     /// Install into a system that is not running: the root folder of an image
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
@@ -111,7 +119,13 @@ fn next(args: &InstallArgs, plan: &Plan) -> &'static str {
         .iter()
         .any(|file| !matches!(file.action, Action::Same | Action::Absent | Action::Keep));
     match (args.uninstall, changed) {
-        (true, true) => "left as they are: /etc/coord, /etc/credstore, /var/lib/coord, user coord",
+        (true, true) if args.root.is_none() && Path::new(nft::RUNTIME_DIR).exists() => {
+            "left as they are: /etc/coord, /etc/credstore, /var/lib/coord, /var/lib/coord-firewall, user \
+             coord; the firewall's rules too, until the next start or `nft delete table inet coord`"
+        }
+        (true, true) => {
+            "left as they are: /etc/coord, /etc/credstore, /var/lib/coord, /var/lib/coord-firewall, user coord"
+        }
         (true, false) => "it was not installed",
         (false, false) => "all of it was there already",
         (false, true) if args.root.is_some() => {

@@ -169,6 +169,25 @@ fn commands(args: &InstallArgs, plan: &Plan) -> Vec<Vec<String>> {
         preset.extend(units::ENABLED.map(str::to_owned));
         commands.push(preset);
     }
+    if args.firewall && !is_firewall_on(args) {
+        let mut enable = systemctl(args, &["enable"]);
+        enable.extend(units::FIREWALL.map(|(unit, _)| unit.to_owned()));
+        commands.push(enable);
+    }
+    if args.firewall && args.now {
+        // Rules that would cut off this session are not loaded, and neither is anything started.
+        let program = of_prefix("bin/coord");
+        commands.push(words(&[
+            &program,
+            "firewall",
+            "check",
+            "--config",
+            CONFIGURATION,
+        ]));
+        let mut start = systemctl(args, &["start"]);
+        start.extend(units::FIREWALL.map(|(unit, _)| unit.to_owned()));
+        commands.push(start);
+    }
     if args.now {
         // A socket cannot be opened anew while its service runs.
         if plan.changes(".socket") {
@@ -190,6 +209,14 @@ fn commands(args: &InstallArgs, plan: &Plan) -> Vec<Vec<String>> {
         commands.push(systemctl(args, &[verb, "coord.service"]));
     }
     commands
+}
+
+/// Whether its units are switched on already.
+fn is_firewall_on(args: &InstallArgs) -> bool {
+    units::FIREWALL.iter().all(|(unit, target)| {
+        let link = format!("/etc/systemd/system/{target}.wants/{unit}");
+        below(args, Path::new(&link)).symlink_metadata().is_ok()
+    })
 }
 
 fn systemctl(args: &InstallArgs, words: &[&str]) -> Vec<String> {

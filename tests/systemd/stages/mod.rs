@@ -1,7 +1,10 @@
 //! What the service must do, stage by stage. Each stage leaves it running, unless it says otherwise.
 
+pub mod confirm;
 pub mod failing;
+pub mod firewall;
 pub mod install;
+pub mod leases;
 pub mod sandbox;
 pub mod secrets;
 pub mod serving;
