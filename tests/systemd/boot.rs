@@ -15,6 +15,7 @@ fn the_service_in_a_machine_that_boots() {
     stages::failing::the_watchdog_ends_what_hangs(&machine);
     stages::serving::a_stop_under_load_loses_nothing(&machine);
     stages::secrets::come_as_credentials(&machine);
+    stages::secrets::the_password_of_redis_is_one(&machine);
     stages::failing::a_wrong_configuration_is_not_tried_again(&machine);
     stages::failing::a_damaged_journal_is_not_tried_again(&machine);
     stages::install::follows_the_configuration(&machine);

@@ -10,6 +10,7 @@
 mod boot;
 mod clock;
 mod disk;
+mod image;
 mod load;
 mod machine;
 mod manager;

@@ -49,7 +49,7 @@ pub(super) fn run(
 ) -> Result<Exit, CliError> {
     check(args)?;
     let plan = if args.uninstall {
-        plan::uninstall(args)
+        plan::uninstall(args)?
     } else {
         plan::install(args, environment)?
     };

@@ -102,12 +102,13 @@ pub(super) fn install(args: &InstallArgs, environment: &dyn Environment) -> Resu
         configuration.action = Action::Keep;
     }
     plan.files.push(configuration);
+    stay_inside(args, &plan)?;
     plan.after = commands(args, &plan);
     Ok(plan)
 }
 
 /// Everything that an installation below this prefix may have left.
-pub(super) fn uninstall(args: &InstallArgs) -> Plan {
+pub(super) fn uninstall(args: &InstallArgs) -> Result<Plan, CliError> {
     let places = units::places().chain(["bin/coord"]);
     let files: Vec<FilePlan> = places
         .map(|place| {
@@ -145,7 +146,31 @@ pub(super) fn uninstall(args: &InstallArgs) -> Plan {
     if there && args.root.is_none() {
         plan.after.push(systemctl(args, &["daemon-reload"]));
     }
-    plan
+    stay_inside(args, &plan)?;
+    Ok(plan)
+}
+
+/// A link in an image is meant for the system that will run from it: followed from here, an absolute one
+/// would lead into this system.
+fn stay_inside(args: &InstallArgs, plan: &Plan) -> Result<(), CliError> {
+    let Some(root) = &args.root else {
+        return Ok(());
+    };
+    let inside = fs::canonicalize(root);
+    let inside =
+        inside.map_err(|error| CliError::input(format!("open {}", root.display()), error))?;
+    for file in &plan.files {
+        let mut folders = file.path.ancestors().skip(1);
+        let there = folders.find_map(|folder| fs::canonicalize(folder).ok());
+        if !there.is_some_and(|folder| folder.starts_with(&inside)) {
+            let what = format!("a link leads from {} out of the image", file.path.display());
+            return Err(CliError::usage(
+                what,
+                "use a --prefix that is a folder in the image, such as /usr",
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn commands(args: &InstallArgs, plan: &Plan) -> Vec<Vec<String>> {
