@@ -77,6 +77,23 @@ fn a_port_that_is_not_asked_about_again_closes() {
     until("the port to close", || (!elements()).then_some(()));
 }
 
+/// The coordinator of this box is found where the configuration has it.
+#[test]
+fn the_coordinators_port_is_that_of_the_configuration() {
+    let bed = Bed::new(&format!("{LISTS}{SETTINGS}"));
+    let file = bed.folder.path().join("coord.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(
+        &file,
+        text.replace("[websocket]", "[websocket]\nport = 8800"),
+    )
+    .unwrap();
+    let _coordinator = bed.serve();
+    bed.apply(&[]);
+    let found = coord(&bed, &["firewall", "leases", "--json"]);
+    assert_eq!(found, "{\"ports\":[]}\n");
+}
+
 #[test]
 fn leases_open_nothing_unless_asked_to() {
     let bed = Bed::new(LISTS);

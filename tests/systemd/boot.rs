@@ -37,3 +37,15 @@ fn the_firewall_in_a_machine_that_boots() {
     stages::firewall::a_wrong_configuration_leaves_rules(&mut machine);
     stages::firewall::stays_when_stopped_and_goes_when_removed(&machine);
 }
+
+/// A systemd that knows more: the drop-in for it, and the same units. Another system must be made for it.
+#[test]
+#[ignore = "makes a second system, for minutes: a part of tests/run --long"]
+fn the_units_on_a_newer_systemd() {
+    let machine = Machine::boot_suite("trixie");
+    stages::newer::the_drop_in_holds(&machine);
+    stages::newer::a_reload_waits_for_its_end(&machine);
+    stages::sandbox::is_on(&machine);
+    stages::sandbox::the_units_are_sound(&machine);
+    stages::firewall::is_switched_on(&machine);
+}

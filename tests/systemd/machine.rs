@@ -28,12 +28,17 @@ pub struct Machine {
 impl Machine {
     /// Boots one, and waits until it is up.
     pub fn boot() -> Self {
+        Self::boot_suite("bookworm")
+    }
+
+    /// The same of another suite of Debian, which brings another systemd.
+    pub fn boot_suite(suite: &str) -> Self {
         assert!(
             nix::unistd::geteuid().is_root(),
             "only root can boot a container"
         );
         let folder = tempfile::tempdir().unwrap();
-        let disk = Disk::over(&root(), folder.path());
+        let disk = Disk::over(&root(suite), folder.path());
         let container = disk.boot(folder.path());
         let mut machine = Self {
             container,
@@ -245,11 +250,11 @@ pub fn within_network_of<T: Send>(
 }
 
 /// The system that is booted, made when it is not there yet.
-fn root() -> PathBuf {
+fn root(suite: &str) -> PathBuf {
     let sources = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let root = sources.join("target/boot/bookworm-2");
+    let root = sources.join(format!("target/boot/{suite}-2"));
     let script = sources.join("tests/systemd/root");
-    let made = Command::new(script).arg(&root).output().unwrap();
+    let made = Command::new(script).arg(&root).arg(suite).output().unwrap();
     assert!(
         made.status.success(),
         "the system to boot cannot be made: {made:?}"

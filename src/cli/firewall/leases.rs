@@ -10,12 +10,12 @@ use crate::cli::duration::Millis;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::shell::Shell;
-use crate::config::{ClientConfig, ClientFlags};
+use crate::config::{ClientConfig, ClientFlags, Host};
 use crate::engine::ids::LeaseId;
 use crate::engine::resource::Resource;
 use crate::firewall::LEASE_PORTS_OPEN_MAX;
 use crate::nft::{self, Nft};
-use crate::ports::{Port, PortRange, Profile};
+use crate::ports::{Port, PortRange, Profile, Service};
 use crate::protocol::lease::{LeaseListParams, LeaseListResult, LeaseView};
 use crate::protocol::operations::Operation;
 
@@ -50,7 +50,10 @@ pub(super) async fn run(args: LeasesArgs, shell: &mut Shell<'_>) -> Result<Exit,
         Some(host) => vec![host],
         None => own_names(shell),
     };
-    let mut client = connect(config.profile, shell).await?;
+    let own = config.websocket.ports.first();
+    let own = own.filter(|ports| ports.count() == 1);
+    let own_port = own.map(|ports| ports.first());
+    let mut client = connect(config.profile, own_port, shell).await?;
     let mut open = BTreeMap::new();
     let keep_ms = args.keep.0.clamp(1, KEEP_MS_MAX);
     let mut after = None;
@@ -89,13 +92,23 @@ pub(super) async fn run(args: LeasesArgs, shell: &mut Shell<'_>) -> Result<Exit,
     Ok(Exit::Ok)
 }
 
-/// To the coordinator of this box, unless another is named: its profile is that of the rules.
-async fn connect(profile: Profile, shell: &Shell<'_>) -> Result<Client, CliError> {
+/// To the coordinator of this box, unless another is named: its profile and port are those of the rules.
+async fn connect(
+    profile: Profile,
+    own_port: Option<Port>,
+    shell: &Shell<'_>,
+) -> Result<Client, CliError> {
     let flags = ClientFlags {
         profile: Some(profile.name().to_owned()),
         ..shell.connection.flags()?
     };
-    let config = ClientConfig::load(&flags, shell.environment)?;
+    let mut config = ClientConfig::load(&flags, shell.environment)?;
+    let asked_for = &config.url;
+    let unasked = asked_for.endpoint.host == Host::LOOPBACK
+        && asked_for.endpoint.port == profile.port(Service::WebSocket);
+    if let Some(port) = own_port.filter(|_| unasked) {
+        config.url.endpoint.port = port;
+    }
     for warning in &config.warnings {
         shell.out.note(format_args!("warning: {warning}"));
     }

@@ -5,6 +5,7 @@ pub mod failing;
 pub mod firewall;
 pub mod install;
 pub mod leases;
+pub mod newer;
 pub mod sandbox;
 pub mod secrets;
 pub mod serving;
