@@ -1,47 +1,15 @@
 //! Deliberate bugs, each of which the simulation must catch, by the invariant that it breaks.
 
-use cli_coordinator::planted::{Bug, plant};
+use cli_coordinator::planted::Bug;
 
-use super::run::run;
-use super::settings::SEEDS;
+use super::SIMULATION;
 use super::violation::Invariant;
-use super::{metrics, turn};
 
-/// Unplants when the test ends, however it does.
-struct Planted;
+/// Seeds within which each bug must be found.
+const SEEDS: u64 = 300;
 
-impl Drop for Planted {
-    fn drop(&mut self) {
-        plant(Bug::None);
-    }
-}
-
-/// The bug is found by the invariant that is there for it; `others` may see it first.
-#[allow(clippy::print_stdout, reason = "says how soon each bug was found")]
 fn check(bug: Bug, expected: Invariant, others: &[Invariant]) {
-    let _turn = turn();
-    let _planted = Planted;
-    plant(bug);
-    let metrics = metrics();
-    for seed in 0..SEEDS {
-        let Err(violation) = run(seed, &metrics, false) else {
-            continue;
-        };
-        println!(
-            "{bug:?}: seed {seed}, {:?}: {}",
-            violation.invariant, violation.what
-        );
-        if violation.invariant == expected {
-            return;
-        }
-        assert!(
-            others.contains(&violation.invariant),
-            "{bug:?} broke {:?}, not {expected:?}: {}",
-            violation.invariant,
-            violation.what
-        );
-    }
-    panic!("{bug:?} did not break {expected:?} within {SEEDS} seeds");
+    SIMULATION.finds(bug, SEEDS, &expected, others);
 }
 
 #[test]

@@ -1,7 +1,5 @@
 //! One run: faults and work in any order, then none, then everything must have come out right; and again.
 
-use std::collections::BTreeMap;
-
 use cli_coordinator::engine::agents::SessionState;
 use cli_coordinator::journal::shared::sim_store::Restart;
 use cli_coordinator::metrics::Metrics;
@@ -10,16 +8,10 @@ use serde_json::json;
 use super::client::Client;
 use super::judge::{Outage, check_bounds, check_waiting, judge, served, times};
 use super::node::Node;
+use super::seeds::Report;
 use super::settings::{PHASES, STEPS};
 use super::violation::{Checked, Invariant, Violation, broken, ensure};
 use super::world::{World, projects};
-
-/// What a run came to: the hash of all that happened, and how often what did.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Report {
-    pub(crate) hash: u64,
-    pub(crate) seen: BTreeMap<String, u64>,
-}
 
 /// Runs one seed.
 pub(crate) fn run(seed: u64, metrics: &Metrics, printed: bool) -> Result<Report, Violation> {

@@ -5,37 +5,10 @@ use cli_coordinator::driver::core::CoreConfig;
 use cli_coordinator::driver::line::Sharing;
 use cli_coordinator::engine::limits::Limits;
 
-/// Seeds of an ordinary test run.
-pub(crate) const SEEDS: u64 = 300;
 /// Times that faults come and are over again.
 pub(crate) const PHASES: usize = 3;
 /// Steps with faults in each.
 pub(crate) const STEPS: usize = 350;
-
-/// Which seeds to run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Plan {
-    /// `SIM_SEED`: this one, with a trace.
-    One(u64),
-    /// So many from 0 on; `SIM_SEEDS` sets how many.
-    Many(u64),
-}
-
-#[allow(
-    clippy::disallowed_methods,
-    reason = "a failing seed must be replayed without changing the test"
-)]
-pub(crate) fn plan() -> Plan {
-    let number = |name| std::env::var(name).ok().and_then(|text| text.parse().ok());
-    match (
-        number("SIM_SEED"),
-        number("SIM_SHARED_SEEDS").or_else(|| number("SIM_SEEDS")),
-    ) {
-        (Some(seed), _) => Plan::One(seed),
-        (None, Some(count)) => Plan::Many(count),
-        (None, None) => Plan::Many(SEEDS),
-    }
-}
 
 /// Everything that is fixed during a run.
 #[derive(Debug, Clone)]

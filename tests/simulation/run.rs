@@ -11,17 +11,11 @@ use serde_json::Value;
 
 use super::network::Wire;
 use super::replies::check_error;
+use super::seeds::Report;
 use super::settings::ROUNDS;
 use super::shadow::Shadow;
 use super::violation::{Checked, Invariant, Violation, broken, ensure};
 use super::world::{DISK_FULL, World};
-
-/// What a run came to: the hash of all that happened, and how often what did.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Report {
-    pub(crate) hash: u64,
-    pub(crate) seen: BTreeMap<String, u64>,
-}
 
 /// Runs one seed.
 pub(crate) fn run(seed: u64, metrics: &Metrics, printed: bool) -> Result<Report, Violation> {

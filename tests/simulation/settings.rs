@@ -4,34 +4,10 @@ use cli_coordinator::driver::DriverLimits;
 use cli_coordinator::engine::limits::Limits;
 use cli_coordinator::journal::SegmentOptions;
 
-/// Seeds of an ordinary test run.
-const SEEDS: u64 = 1_000;
 /// Rounds with faults in each, before all is made well and the rest must come out right.
 pub(crate) const ROUNDS: usize = 45;
 /// Largest record: small, so that the limit is met.
 const RECORD_BYTES_MAX: usize = 3_000;
-
-/// Which seeds to run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Plan {
-    /// `SIM_SEED`: this one, with a trace.
-    One(u64),
-    /// So many from 0 on; `SIM_SEEDS` sets how many.
-    Many(u64),
-}
-
-#[allow(
-    clippy::disallowed_methods,
-    reason = "a failing seed must be replayed without changing the test"
-)]
-pub(crate) fn plan() -> Plan {
-    let number = |name| std::env::var(name).ok().and_then(|text| text.parse().ok());
-    match (number("SIM_SEED"), number("SIM_SEEDS")) {
-        (Some(seed), _) => Plan::One(seed),
-        (None, Some(count)) => Plan::Many(count),
-        (None, None) => Plan::Many(SEEDS),
-    }
-}
 
 /// Everything that is fixed during a run.
 #[derive(Debug, Clone)]

@@ -1,11 +1,9 @@
 //! The invariants by name, and what a run says when one does not hold.
 
-/// A promise that was broken. The name says which.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Violation {
-    pub(crate) invariant: Invariant,
-    pub(crate) what: String,
-}
+pub(crate) use super::seeds::{broken, ensure};
+
+pub(crate) type Violation = super::seeds::Violation<Invariant>;
+pub(crate) type Checked = Result<(), Violation>;
 
 /// What must hold after every step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,22 +36,4 @@ pub(crate) enum Invariant {
     Live,
     /// Recovery succeeds after any crash.
     Recovers,
-}
-
-pub(crate) type Checked = Result<(), Violation>;
-
-pub(crate) fn broken<T>(invariant: Invariant, what: impl Into<String>) -> Result<T, Violation> {
-    Err(Violation {
-        invariant,
-        what: what.into(),
-    })
-}
-
-/// Breaks `invariant` unless `holds`.
-pub(crate) fn ensure(holds: bool, invariant: Invariant, what: impl FnOnce() -> String) -> Checked {
-    if holds {
-        Ok(())
-    } else {
-        broken(invariant, what())
-    }
 }
