@@ -44,6 +44,8 @@ pub enum Bug {
     StaleCursorAccepted,
     /// A session that was taken up at another coordinator stays with its old connection, too.
     ResumedTwice,
+    /// Whether a repeated claim was granted is told from records that may not have arrived.
+    VainFromOwnState,
 }
 
 static ACTIVE: AtomicU8 = AtomicU8::new(Bug::None as u8);

@@ -6,6 +6,7 @@ use super::connection::ConnectionId;
 use super::core::{Core, Moment, Output};
 use super::parked::Parked;
 use super::plan::Planned;
+use super::project::Project;
 use super::propose::{Extra, Pending, RequestOrigin};
 use super::queries::cursor_of;
 use crate::engine::command::{Action, Actor};
@@ -150,6 +151,7 @@ impl Core {
         // Nor with other coordinators, of whose records some may not have arrived.
         let alone = connection.in_flight == 0 && !repeats && project.line.is_none();
         let refusal = project.engine.check(&by, &planned.action).err();
+        let doubtful = may_be_granted_elsewhere(project, &planned);
         match (&planned.action, refusal) {
             (Action::TaskClaim(_) | Action::LeaseAcquire(_), _) if repeats => {
                 let project = planned.project.clone();
@@ -158,7 +160,9 @@ impl Core {
                 return self.propose_waiting(now, &project, order, by, parked, None);
             }
             (Action::TaskClaim(_), None) => return self.admit_claim(now, origin, planned, by),
-            (Action::LeaseAcquire(_), Some(Refusal::LeaseConflict(_))) if planned.wait_ms > 0 => {
+            (Action::LeaseAcquire(_), Some(Refusal::LeaseConflict(_)))
+                if planned.wait_ms > 0 && !doubtful =>
+            {
                 let project = planned.project.clone();
                 let parked = parked(now, origin, planned);
                 let order = self.next_order();
@@ -197,8 +201,9 @@ impl Core {
         let known = self.projects.get(&project);
         let candidate = known.and_then(|p| p.candidate(&by, &planned.action));
         let contested = known.is_some_and(|p| !p.reserved.is_empty());
+        let doubtful = known.is_some_and(|p| may_be_granted_elsewhere(p, &planned));
         let order = self.next_order();
-        if candidate.is_some() {
+        if candidate.is_some() || doubtful {
             let parked = parked(now, origin, planned);
             return self.propose_waiting(now, &project, order, by, parked, candidate);
         }
@@ -297,6 +302,16 @@ pub(super) fn storage_full() -> RpcError {
         ErrorKind::StorageFull,
         "the disk is full: finish or release work, free some space, then try again",
     )
+}
+
+/// With other coordinators, the request may be the second sending of one whose record has not arrived:
+/// only a record of its own, which comes back behind that one, tells whether it is to go away empty.
+fn may_be_granted_elsewhere(project: &Project, planned: &Planned) -> bool {
+    #[cfg(feature = "planted-bugs")]
+    if crate::planted::is_on(crate::planted::Bug::VainFromOwnState) {
+        return false;
+    }
+    project.line.is_some() && planned.request_id.is_some()
 }
 
 fn parked(now: Moment, origin: RequestOrigin, planned: Planned) -> Parked {

@@ -230,6 +230,12 @@ impl Core {
             return;
         };
         let by = connection.actor();
+        if known.line.as_ref().is_some_and(|line| !line.is_up()) {
+            let message =
+                "the shared journal is out of reach: whether there is anything is not known";
+            let error = self.unavailable(message);
+            return self.send_error(now, &origin_of(parked), &error);
+        }
         let answer = match (remembered(known, &by, &parked), &parked.action) {
             (Some(answer), _) => answer,
             (None, Action::LeaseAcquire(_)) => {

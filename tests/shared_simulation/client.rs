@@ -59,6 +59,8 @@ pub(crate) struct Asked {
     pub(crate) params: Value,
     /// What it waits for, if it is one that waits.
     pub(crate) waits_for: Option<Action>,
+    /// The end of the line when it reached its coordinator.
+    pub(crate) behind: Option<Cursor>,
 }
 
 /// Events in a row, as far as they were told.
@@ -137,6 +139,7 @@ impl Client {
         let text = text.to_string();
         let asked = Asked {
             waits_for: waits_for(&method, &params),
+            behind: None,
             method,
             params,
         };

@@ -34,6 +34,16 @@ pub(crate) struct Ack {
     pub(crate) order: usize,
 }
 
+/// A claim that was answered with nothing.
+#[derive(Debug, Clone)]
+pub(crate) struct Vain {
+    pub(crate) project: ProjectName,
+    pub(crate) agent: String,
+    pub(crate) request_id: String,
+    /// The end of the line when it was asked.
+    pub(crate) behind: Cursor,
+}
+
 /// Nobody reached the store.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Outage {
@@ -76,6 +86,8 @@ pub(crate) struct Fold {
     events: Vec<(Position, Value)>,
     /// What each agent's requests came to.
     answers: BTreeMap<(String, String), BTreeSet<String>>,
+    /// Where in the line each of them was first answered.
+    answered_at: BTreeMap<(String, String), Position>,
     commands: BTreeSet<String>,
     runs: BTreeMap<Epoch, u64>,
 }
@@ -88,6 +100,7 @@ impl Fold {
             count: 0,
             events: Vec::new(),
             answers: BTreeMap::new(),
+            answered_at: BTreeMap::new(),
             commands: BTreeSet::new(),
             runs: BTreeMap::new(),
         }
@@ -132,8 +145,9 @@ impl Fold {
         if let (Some(id), Some(agent)) = (id, command.by.agent())
             && let Some(essence) = essence(&applied.answer)
         {
-            let known = self.answers.entry((agent.to_string(), id)).or_default();
-            known.insert(essence);
+            let key = (agent.to_string(), id);
+            self.answered_at.entry(key.clone()).or_insert(at.position);
+            self.answers.entry(key).or_default().insert(essence);
         }
         self.at = at;
         self.count += 1;
@@ -236,6 +250,7 @@ pub(crate) fn judge(world: &mut World) -> Checked {
         check_snapshot(world, &name)?;
     }
     check_acks(world)?;
+    check_vain(world)?;
     check_sessions(world)?;
     check_stories(world)
 }
@@ -351,6 +366,22 @@ fn check_acks(world: &World) -> Checked {
                 format!("fencing token {fence} was given to {other:?} and {held:?}")
             })?;
         }
+    }
+    Ok(())
+}
+
+/// Nobody is told that there is nothing after the same request was granted something.
+fn check_vain(world: &World) -> Checked {
+    for vain in &world.vain {
+        let fold = &world.folds[&vain.project];
+        let key = (vain.agent.clone(), vain.request_id.clone());
+        let granted = fold.answered_at.get(&key);
+        let before = granted.is_some_and(|at| *at <= vain.behind.position);
+        ensure(
+            !before || !fold.engine.holds(vain.behind),
+            Invariant::Once,
+            || format!("it was granted at {granted:?} and told nothing later: {vain:?}"),
+        )?;
     }
     Ok(())
 }

@@ -21,6 +21,7 @@ mod node;
 mod paths;
 #[cfg(feature = "planted-bugs")]
 mod planted;
+mod repeated;
 #[path = "../simulation/rules.rs"]
 mod rules;
 mod run;

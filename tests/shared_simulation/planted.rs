@@ -3,6 +3,8 @@
 use cli_coordinator::planted::Bug;
 
 use super::SIMULATION;
+use super::repeated::answer_of_the_second_sending;
+use super::seeds::{Planted, turn};
 use super::violation::Invariant;
 
 /// Seeds within which each bug must be found.
@@ -68,4 +70,12 @@ fn a_stale_cursor_that_is_accepted_is_found() {
 #[test]
 fn a_session_served_twice_is_found() {
     check(Bug::ResumedTwice, Invariant::Honest, &[]);
+}
+
+#[test]
+fn a_claim_granted_elsewhere_and_answered_with_nothing_is_found() {
+    let _turn = turn();
+    let _planted = Planted::new(Bug::VainFromOwnState);
+    let found = answer_of_the_second_sending().map_err(|violation| violation.invariant);
+    assert_eq!(found, Err(Invariant::Once));
 }

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::chance::{Chance, Trace};
 use super::client::Client;
-use super::judge::{Ack, Fold, Outage};
+use super::judge::{Ack, Fold, Outage, Vain};
 use super::node::Node;
 use super::settings::Settings;
 use super::violation::{Checked, Invariant, broken, ensure};
@@ -34,6 +34,7 @@ pub(crate) struct World {
     /// By how much clocks jumped ahead, as far as that may count.
     pub(crate) jumped_us: u64,
     pub(crate) acks: Vec<Ack>,
+    pub(crate) vain: Vec<Vain>,
     /// When each connection was told last that something may be lost: how many acknowledgements it had by then.
     pub(crate) told: BTreeMap<u64, usize>,
     pub(crate) outages: Vec<Outage>,
@@ -68,6 +69,7 @@ impl World {
             now_us: 1_000_000,
             jumped_us: 0,
             acks: Vec::new(),
+            vain: Vec::new(),
             told: BTreeMap::new(),
             outages: Vec::new(),
             folds: BTreeMap::new(),
@@ -140,6 +142,7 @@ impl World {
         self.come_to_rest()?;
         self.store.replicate(usize::MAX);
         self.acks.clear();
+        self.vain.clear();
         Ok(())
     }
 
@@ -239,6 +242,7 @@ impl World {
 
     /// The next frame of a client reaches its coordinator.
     pub(crate) fn deliver(&mut self, client: usize) -> Checked {
+        let name = project(self.clients[client].project);
         let Some(wire) = &mut self.clients[client].wire else {
             return Ok(());
         };
@@ -247,6 +251,12 @@ impl World {
             return Ok(());
         }
         if let Some(text) = wire.to_core.pop_front() {
+            let id = serde_json::from_str::<Value>(&text).map(|frame| frame["id"].as_u64());
+            if let Ok(Some(id)) = id
+                && let Some(asked) = wire.asked.get_mut(&id)
+            {
+                asked.behind = self.store.end_of(&name);
+            }
             let now = node.now();
             node.core().frame(now, wire.id, &text);
             node.run()?;
@@ -394,12 +404,23 @@ impl World {
         if let Some(id) = asked.params["request_id"].as_str().filter(|_| !nothing) {
             self.acks.push(Ack {
                 client,
-                project: name,
+                project: name.clone(),
                 agent: known.identity.agent.to_string(),
                 request_id: id.to_owned(),
                 essence: Ack::essence(&asked.method, result),
                 wire: serial,
                 order: self.acks.len(),
+            });
+        }
+        if nothing
+            && let Some(id) = asked.params["request_id"].as_str()
+            && let Some(behind) = asked.behind
+        {
+            self.vain.push(Vain {
+                project: name,
+                agent: known.identity.agent.to_string(),
+                request_id: id.to_owned(),
+                behind,
             });
         }
         self.saw(if nothing {
