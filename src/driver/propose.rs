@@ -146,6 +146,12 @@ impl Core {
         self.metrics.in_flight.inc();
     }
 
+    /// Commands that wait to be appended to a shared journal.
+    pub fn gathered(&self) -> usize {
+        let lines = self.projects.values().filter_map(|p| p.line.as_ref());
+        lines.map(|line| line.batch.len()).sum()
+    }
+
     /// Whether commands wait to be sent off and nothing keeps them.
     pub fn wants_flush(&self) -> bool {
         let own = self.appending.is_empty() && !self.probe.under_way && !self.batch.is_empty();

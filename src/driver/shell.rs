@@ -57,6 +57,8 @@ impl std::fmt::Debug for Driver {
 /// A lone command is synced in place while syncs have taken no longer than this of late: so long
 /// all connections may stand still without anybody noticing.
 const SYNC_IN_PLACE_US_MAX: u64 = 1_000;
+/// Turns of the connections that a batch for a shared journal waits for at the most.
+const GATHER_TURNS_MAX: usize = 32;
 
 struct Shared {
     state: Mutex<State>,
@@ -359,6 +361,7 @@ impl Driver {
     async fn send_off(self) {
         loop {
             self.shared.flush.notified().await;
+            self.gather().await;
             self.with_core(None, |core, _| core.flush());
             // A lone command that was synced in place may have let others go on.
             let lone = self.lock().lone.take();
@@ -367,6 +370,21 @@ impl Driver {
             {
                 return;
             }
+        }
+    }
+
+    /// An append to a shared journal takes far longer than a turn of the connections: as long as each
+    /// turn brings more, it is worth waiting for the next. Else those who were just answered would miss
+    /// the batch of the others, and every append would carry half of what it could.
+    async fn gather(&self) {
+        let mut known = 0;
+        for _ in 0..GATHER_TURNS_MAX {
+            let gathered = self.inspect(Core::gathered);
+            if gathered <= known {
+                return;
+            }
+            known = gathered;
+            tokio::task::yield_now().await;
         }
     }
 

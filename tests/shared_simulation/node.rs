@@ -247,7 +247,10 @@ impl SimHost {
 impl Host for SimHost {
     fn with_core<T>(&self, call: impl FnOnce(&mut Core, Moment) -> T) -> T {
         let now = self.now();
-        call(&mut self.lock(), now)
+        let mut core = self.lock();
+        let result = call(&mut core, now);
+        core.flush();
+        result
     }
 
     fn inspect<T>(&self, look: impl FnOnce(&Core) -> T) -> T {

@@ -58,7 +58,8 @@ impl Core {
         self.drain_arrivals(now, project)
     }
 
-    /// The entries of the last append stand one behind the other, from `first` on.
+    /// The entries of the last append stand one behind the other, from `first` on. The next batch goes
+    /// off with [`Core::flush`], so that those who are answered now can be in it.
     pub fn stream_appended(
         &mut self,
         now: Moment,
@@ -75,8 +76,6 @@ impl Core {
             let own = Arrival::Own(Box::new(proposed));
             line.arrivals.insert(Position(place), own);
         }
-        // The next batch goes off before the results of this one are applied.
-        self.flush();
         self.drain_arrivals(now, project)
     }
 
@@ -138,7 +137,6 @@ impl Core {
         self.wake_parked(now, project, signals.claimable, signals.leasable);
         self.maybe_stream_snapshot(project);
         self.beat(now, project);
-        self.flush();
         result
     }
 
