@@ -1,7 +1,9 @@
 //! What `nft` says is loaded: the part of it that rules decide, and what it counted.
 
 use serde::{Deserialize, Serialize};
-use similar::TextDiff;
+use similar::algorithms::{Capture, Replace, myers};
+use similar::udiff::UnifiedHunkHeader;
+use similar::{ChangeTag, group_diff_ops};
 
 /// Lines around a difference that are shown with it.
 const CONTEXT_LINES: usize = 2;
@@ -36,14 +38,30 @@ pub fn normal(listing: &str) -> String {
     text
 }
 
-/// From one text to another, with a sign before each line that differs; empty when none does.
+/// From one text to another, line by line, with a sign before each line that differs; empty when none
+/// does. It names its algorithm: the library's own texts would bring all that there are, half a megabyte.
 pub fn difference(from: &str, to: &str, names: (&str, &str)) -> String {
-    let diff = TextDiff::from_lines(from, to);
-    let mut unified = diff.unified_diff();
-    unified
-        .context_radius(CONTEXT_LINES)
-        .header(names.0, names.1)
-        .to_string()
+    let old: Vec<&str> = from.lines().collect();
+    let new: Vec<&str> = to.lines().collect();
+    let mut found = Replace::new(Capture::new());
+    let (all_old, all_new) = (0..old.len(), 0..new.len());
+    let Ok(()) = myers::diff_deadline_raw(&mut found, &old, all_old, &new, all_new, None);
+    let mut text = String::new();
+    for hunk in group_diff_ops(found.into_inner().into_ops(), CONTEXT_LINES) {
+        if text.is_empty() {
+            push(&mut text, &format!("--- {}\n+++ {}", names.0, names.1));
+        }
+        push(&mut text, &UnifiedHunkHeader::new(&hunk).to_string());
+        for change in hunk.iter().flat_map(|part| part.iter_changes(&old, &new)) {
+            let sign = match change.tag() {
+                ChangeTag::Equal => ' ',
+                ChangeTag::Delete => '-',
+                ChangeTag::Insert => '+',
+            };
+            push(&mut text, &format!("{sign}{}", change.value()));
+        }
+    }
+    text
 }
 
 /// The counters of `nft -j list counters`.
@@ -125,4 +143,23 @@ fn ordered(line: &str) -> String {
 fn push(text: &mut String, line: &str) {
     text.push_str(line);
     text.push('\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::difference;
+
+    #[test]
+    fn a_difference_is_shown_with_its_surroundings_and_nothing_else() {
+        let was = "a\nb\nc\nd\ne\nf\ng\nh\ni\nj\n";
+        let is = "a\nb\nc\nD\ne\nf\ng\nh\ni\nj\nk\n";
+        let shown = "--- applied\n+++ loaded\n\
+            @@ -2,5 +2,5 @@\n b\n c\n-d\n+D\n e\n f\n\
+            @@ -9,2 +9,3 @@\n i\n j\n+k\n";
+        assert_eq!(difference(was, is, ("applied", "loaded")), shown);
+        assert_eq!(difference(was, was, ("applied", "loaded")), "");
+        assert_eq!(difference("", "", ("applied", "loaded")), "");
+        let all = "--- a\n+++ b\n@@ -0,0 +1 @@\n+x\n";
+        assert_eq!(difference("", "x\n", ("a", "b")), all);
+    }
 }

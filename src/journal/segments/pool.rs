@@ -3,6 +3,8 @@
 //! They are the reserve too. A file filled with zeros has all its blocks, so writing records into
 //! it needs no room and no metadata.
 
+use std::sync::LazyLock;
+
 use super::SegmentOptions;
 use super::medium::{Medium, Named, is_full};
 use super::names::{Inventory, TEMP_SPARE, spare_name};
@@ -10,7 +12,8 @@ use crate::journal::JournalError;
 
 /// Bytes of zeros written and synced in one step: about the cost of two commits.
 const STEP_BYTES: usize = 256 << 10;
-static ZEROS: [u8; STEP_BYTES] = [0; STEP_BYTES];
+/// Made on first use, so that the program does not carry them.
+static ZEROS: LazyLock<Vec<u8>> = LazyLock::new(|| vec![0; STEP_BYTES]);
 
 #[derive(Debug, Clone)]
 pub(super) struct Spare {
