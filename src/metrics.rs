@@ -201,7 +201,7 @@ impl Metrics {
             ),
             firewall_configuration_unconfirmed: make.gauges(
                 "coord_firewall_configuration_unconfirmed",
-                "1 while a reboot would not load what the configuration asks for, because nobody confirmed it.",
+                "1 while the rules last confirmed are not those of the configuration, or cannot be read.",
                 &[],
             ),
             firewall_configuration_wrong: make.gauges(

@@ -145,6 +145,10 @@ fn a_second_time_changes_nothing() {
 #[test]
 fn what_is_ours_is_written_anew_and_what_is_not_is_kept() {
     let image = Image::new();
+    // Left by one that was cut off, and not where it seems to be.
+    let folder = image.path(SERVICE).parent().unwrap().to_owned();
+    fs::create_dir_all(&folder).unwrap();
+    symlink("/nowhere/else", folder.join(".coord.service.new")).unwrap();
     image.installed(&[]);
     let shipped = fs::read(image.path(SERVICE)).unwrap();
     fs::write(image.path(SERVICE), "[Service]\nExecStart=/bin/false\n").unwrap();
@@ -243,7 +247,8 @@ fn it_stays_within_the_image() {
     let image = Image::new();
     fs::create_dir(image.path("usr")).unwrap();
     symlink(elsewhere.path(), image.path("usr/local")).unwrap();
-    for words in [&[][..], &["--uninstall"]] {
+    symlink("/nowhere", image.path("opt")).unwrap();
+    for words in [&[][..], &["--uninstall"], &["--prefix", "/opt"]] {
         check_fails(
             &image.install(words),
             &["a link leads from", "out of the image"],

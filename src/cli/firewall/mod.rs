@@ -78,6 +78,9 @@ pub(super) enum FirewallCommand {
         place: PlaceArgs,
     },
     /// Deletes the rules, and forgets which were confirmed
+    ///
+    /// The next start of coord-firewall.service is a first one: it loads what the configuration asks for.
+    /// `systemctl disable coord-firewall.service` keeps it from that.
     Remove {
         #[command(flatten)]
         place: PlaceArgs,

@@ -14,7 +14,8 @@ const CONFIGURATION: &str = "/etc/coord/coord.toml";
 const DEFAULT_CONFIGURATION: &str = "\
 # The configuration of coord.service. `coord config example` prints every setting there is,
 # `coord config check FILE` says what is wrong with a file. After a change: `systemctl reload coord`,
-# and for ports and addresses `coord install --now`.
+# for ports and addresses `coord install --now`, and where the firewall is on, `coord firewall apply
+# --confirm 60s` and `coord firewall confirm`: a reboot loads the rules last confirmed.
 profile = \"production\"
 ";
 const STATE_DIRECTORY: &str = "/var/lib/coord";
@@ -161,7 +162,9 @@ fn stay_inside(args: &InstallArgs, plan: &Plan) -> Result<(), CliError> {
         inside.map_err(|error| CliError::input(format!("open {}", root.display()), error))?;
     for file in &plan.files {
         let mut folders = file.path.ancestors().skip(1);
-        let there = folders.find_map(|folder| fs::canonicalize(folder).ok());
+        // A link that leads nowhere is there too.
+        let there = folders.find(|folder| folder.symlink_metadata().is_ok());
+        let there = there.and_then(|folder| fs::canonicalize(folder).ok());
         if !there.is_some_and(|folder| folder.starts_with(&inside)) {
             let what = format!("a link leads from {} out of the image", file.path.display());
             return Err(CliError::usage(

@@ -57,8 +57,13 @@ fn write(file: &FilePlan) -> io::Result<()> {
     builder.recursive(true).mode(MODE_FOLDER).create(folder)?;
     let name = file.path.file_name().unwrap_or_default().to_string_lossy();
     let temporary = folder.join(format!(".{name}.new"));
+    // What an installation that was cut off left behind; nothing that lies there is written to.
+    match fs::remove_file(&temporary) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
     let mut options = OpenOptions::new();
-    let options = options.write(true).create(true).truncate(true);
+    let options = options.write(true).create_new(true);
     let mut target = options.mode(file.mode).open(&temporary)?;
     target.write_all(&file.content)?;
     // Whatever mask this shell has.
