@@ -1,9 +1,13 @@
 //! What the measurements share: a real server process, lean clients, a report.
 
+#![allow(dead_code, reason = "no program has every part and every peer")]
+
 pub mod load;
 pub mod nats;
 pub mod options;
 pub mod process;
+pub mod queue;
+pub mod redis;
 pub mod report;
 pub mod server;
 pub mod talk;

@@ -22,7 +22,7 @@ const CONSUMER: &str = r#"{"stream_name":"BENCH","config":{"durable_name":"PULL"
 
 #[derive(Debug)]
 pub struct Nats {
-    #[expect(dead_code, reason = "held, so that it ends with this")]
+    /// Held, so that it ends with this.
     process: Process,
     address: SocketAddr,
 }

@@ -16,13 +16,14 @@ pub struct Options {
     pub records: u64,
     pub server: PathBuf,
     pub nats: PathBuf,
+    pub redis: PathBuf,
     /// Where state directories are made: decides which medium is measured.
     pub folder: PathBuf,
     pub json: Option<PathBuf>,
 }
 
-const USAGE: &str = "cargo bench --bench coordinator -- [PART…] [--rounds N] [--seconds S] \
-    [--sessions N] [--records N] [--server PROGRAM] [--nats PROGRAM] [--folder DIR] [--json FILE]";
+const USAGE: &str = "cargo bench --bench NAME -- [PART…] [--rounds N] [--seconds S] [--sessions N] \
+    [--records N] [--server PROGRAM] [--nats PROGRAM] [--redis PROGRAM] [--folder DIR] [--json FILE]";
 
 impl Options {
     /// Reads the arguments of the process. `parts` are those that exist.
@@ -35,6 +36,7 @@ impl Options {
             records: 1_000_000,
             server: env!("CARGO_BIN_EXE_coord").into(),
             nats: "nats-server".into(),
+            redis: "redis-server".into(),
             folder: "target".into(),
             json: None,
         };
@@ -53,6 +55,7 @@ impl Options {
                 "--records" => options.records = number(&value()?)?,
                 "--server" => options.server = value()?.into(),
                 "--nats" => options.nats = value()?.into(),
+                "--redis" => options.redis = value()?.into(),
                 "--folder" => options.folder = value()?.into(),
                 "--json" => options.json = Some(value()?.into()),
                 part if parts.contains(&part) => options.parts.push(part.to_owned()),

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::options::Options;
 use super::process::Process;
+use super::redis::Redis;
 use super::ws::Socket;
 
 const START_TIMEOUT: Duration = Duration::from_mins(1);
@@ -25,6 +26,11 @@ pub struct Server {
 impl Server {
     /// Starts it on a state directory; does not wait for anything.
     pub fn spawn(options: &Options, state_dir: &Path) -> Self {
+        Self::spawn_with(options, state_dir, &[])
+    }
+
+    /// The same, with more of its environment.
+    fn spawn_with(options: &Options, state_dir: &Path, variables: &[(&str, String)]) -> Self {
         let (address, metrics) = (free_address(), free_address());
         let started = Instant::now();
         let mut command = Command::new(&options.server);
@@ -37,6 +43,7 @@ impl Server {
             .env("METRICS_PORT", metrics.port().to_string())
             .env("COORD_CONNECTIONS_MAX", "12000")
             .env("COORD_LOG", "warn")
+            .envs(variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::null());
         Self {
@@ -46,6 +53,20 @@ impl Server {
             state_dir: state_dir.into(),
             started,
         }
+    }
+
+    /// Starts one on a shared journal and waits until it takes work.
+    pub fn on_redis(options: &Options, state_dir: &Path, redis: &Redis, cluster: bool) -> Self {
+        let variables = [
+            ("REDIS_HOST", redis.address.ip().to_string()),
+            ("REDIS_PORT", redis.address.port().to_string()),
+            ("COORD_REDIS_CLUSTER", cluster.to_string()),
+            // How Redis syncs is what is measured here, and no news.
+            ("COORD_LOG", "error".to_owned()),
+        ];
+        let mut server = Self::spawn_with(options, state_dir, &variables);
+        server.first_upgrade();
+        server
     }
 
     /// Starts it and waits until it takes connections.
@@ -92,11 +113,21 @@ impl Server {
         self.read_token().expect("the first start wrote a token")
     }
 
+    /// A connection of the operator's, who may do all.
+    pub fn operator(&self) -> Socket {
+        Socket::connect(self.address, &self.operator_token())
+    }
+
     /// Makes a token for each of so many agents.
     pub fn agent_tokens(&self, count: usize) -> Vec<String> {
-        let mut operator = Socket::connect(self.address, &self.operator_token());
+        self.tokens_of("bench", count)
+    }
+
+    /// The same for agents whose names begin so.
+    pub fn tokens_of(&self, prefix: &str, count: usize) -> Vec<String> {
+        let mut operator = self.operator();
         let tokens = (0..count).map(|index| {
-            let params = format!(r#"{{"agent":"bench-{index}"}}"#);
+            let params = format!(r#"{{"agent":"{prefix}-{index}"}}"#);
             let reply = operator.call("token.create", &params);
             let secret = reply["result"]["secret"].as_str();
             secret.expect("the answer has a secret").to_owned()
@@ -107,7 +138,15 @@ impl Server {
     /// A connection with an open session.
     pub fn session(&self, token: &str) -> Socket {
         let mut socket = Socket::connect(self.address, token);
-        socket.call("session.open", "{}");
+        open_session(&mut socket);
+        socket
+    }
+
+    /// The same in another project.
+    pub fn session_in(&self, project: &str, token: &str) -> Socket {
+        let target = format!("/ws?project={project}");
+        let mut socket = Socket::connect_to(self.address, &target, token);
+        open_session(&mut socket);
         socket
     }
 
@@ -123,6 +162,20 @@ impl Server {
             .filter(|rest| rest.starts_with([' ', '{']))
             .filter_map(|rest| rest.rsplit(' ').next()?.parse::<f64>().ok());
         values.sum()
+    }
+}
+
+/// A project of a shared journal takes sessions once its line is read.
+fn open_session(socket: &mut Socket) {
+    let begun = Instant::now();
+    loop {
+        let reply = socket.ask("session.open", "{}");
+        if reply["result"].is_object() {
+            return;
+        }
+        let later = reply["error"]["data"]["kind"] == "unavailable";
+        assert!(later && begun.elapsed() < START_TIMEOUT, "refused: {reply}");
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 

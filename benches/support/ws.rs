@@ -66,10 +66,14 @@ pub struct Socket {
 impl Socket {
     /// Connects and shakes hands.
     pub fn connect(address: SocketAddr, token: &str) -> Self {
+        Self::connect_to(address, "/ws", token)
+    }
+
+    pub fn connect_to(address: SocketAddr, target: &str, token: &str) -> Self {
         let mut stream = TcpStream::connect(address).expect("the coordinator takes connections");
         stream.set_nodelay(true).expect("it is a TCP socket");
         let request = format!(
-            "GET /ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+            "GET {target} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\
              Authorization: Bearer {token}\r\n\r\n"
         );
@@ -105,11 +109,16 @@ impl Socket {
 
     /// Calls an operation; its failure is the end.
     pub fn call(&mut self, method: &str, params: &str) -> Value {
-        let mut reply = Vec::new();
-        self.exchange(&text(&request(method, params)), &mut reply);
-        let reply: Value = serde_json::from_slice(&reply).expect("replies are JSON");
+        let reply = self.ask(method, params);
         assert!(reply["result"].is_object(), "{method} was refused: {reply}");
         reply
+    }
+
+    /// Calls an operation; it may be refused.
+    pub fn ask(&mut self, method: &str, params: &str) -> Value {
+        let mut reply = Vec::new();
+        self.exchange(&text(&request(method, params)), &mut reply);
+        serde_json::from_slice(&reply).expect("replies are JSON")
     }
 }
 
