@@ -139,6 +139,11 @@ impl Core {
         if let Some(id) = &planned.request_id
             && let Some(answer) = project.engine.remembered(&by, id, &planned.action)
         {
+            if project.line.is_some() {
+                // That record may be less durable yet than answers promise. One of our own, behind it,
+                // is answered once both are.
+                return self.propose_planned(now, origin, planned, by);
+            }
             return self.send_answer(now, &origin, answer, Extra::None);
         }
         // With earlier commands of this connection on their way, only the journal's order can tell.
@@ -179,6 +184,10 @@ impl Core {
             let order = self.next_order();
             return self.propose_waiting(now, &project, order, by, parked, None);
         }
+        self.propose_planned(now, origin, planned, by);
+    }
+
+    fn propose_planned(&mut self, now: Moment, origin: RequestOrigin, planned: Planned, by: Actor) {
         let pending = Pending {
             request: Some(origin),
             extra: planned.extra,
@@ -214,7 +223,7 @@ impl Core {
         self.send_answer(now, &origin, Ok(Outcome::Claimed(None)), Extra::None);
     }
 
-    fn next_order(&mut self) -> u64 {
+    pub(super) fn next_order(&mut self) -> u64 {
         self.last_parked += 1;
         self.last_parked
     }

@@ -140,6 +140,9 @@ impl Core {
         };
         let by = connection.actor();
         if let Some(answer) = remembered(known, &by, parked) {
+            if known.line.is_some() {
+                return self.propose_parked(now, project, order, by, None);
+            }
             if let Some(parked) = self.unpark(project, order) {
                 self.answer_parked(now, parked, answer);
             }
@@ -236,7 +239,13 @@ impl Core {
             let error = self.unavailable(message);
             return self.send_error(now, &origin_of(parked), &error);
         }
-        let answer = match (remembered(known, &by, &parked), &parked.action) {
+        let answered = remembered(known, &by, &parked);
+        if answered.is_some() && known.line.is_some() {
+            // Not before that record is as durable as answers promise.
+            let order = self.next_order();
+            return self.propose_waiting(now, project, order, by, parked, None);
+        }
+        let answer = match (answered, &parked.action) {
             (Some(answer), _) => answer,
             (None, Action::LeaseAcquire(_)) => {
                 let refusal = known.engine.check(&by, &parked.action).err();

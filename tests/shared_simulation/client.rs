@@ -155,6 +155,10 @@ impl Client {
             return asked;
         }
         self.sent += 1;
+        if self.broke_off() && chance.one_in(3) {
+            let (method, params) = self.subscribe();
+            return (method.to_owned(), params);
+        }
         let serves = self
             .wire
             .as_ref()
@@ -289,6 +293,14 @@ impl Client {
             put["if_revision"] = json!(self.revision);
         }
         ("context.put", put)
+    }
+
+    /// Whether events that it was told of may be gone on with, and are not.
+    fn broke_off(&self) -> bool {
+        let asks = |asked: &Asked| asked.method == "events.subscribe";
+        let wire = self.wire.as_ref();
+        let goes_on = wire.is_some_and(|wire| wire.subscribed || wire.asked.values().any(asks));
+        !goes_on && self.stories.last().is_some_and(|story| story.open)
     }
 
     /// Goes on with what it was told so far, wherever that was.
