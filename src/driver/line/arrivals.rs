@@ -73,8 +73,11 @@ impl Core {
         line.full_until = None;
         let appended = std::mem::take(&mut line.appending);
         for (place, proposed) in (first.0..).zip(appended) {
+            let bytes = proposed.body.len() as u64;
             let own = Arrival::Own(Box::new(proposed));
-            line.arrivals.insert(Position(place), own);
+            if line.arrivals.insert(Position(place), own).is_none() {
+                line.live_bytes += bytes;
+            }
         }
         self.drain_arrivals(now, project)
     }

@@ -66,7 +66,9 @@ pub struct StreamSnapshot {
 
 /// A coordinator that could fill an empty store, and how much of the project it holds. The order is
 /// that of cursors: of two that know different epochs, the one of the earlier may have more records,
-/// but those that it has alone were lost when the later epoch was opened.
+/// but those that it has alone were lost when the later epoch was opened. That is so unless the store lost
+/// an epoch, another was opened by coordinators that had not seen it, and then the store was emptied: of
+/// those two lines the one with the larger epoch is taken, by chance.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Candidate {
     pub known: Cursor,
@@ -165,7 +167,8 @@ pub trait Store: Send + Sync {
 
     /// Keeps a snapshot unless one that covers more is there; then lets go of the records that the
     /// one kept covers, but for the newest `records_kept` of them, which spare coordinators that lag
-    /// a little the way through the snapshot. It must be of the line that the store holds now: the
+    /// a little the way through the snapshot. The newest record of all stays: by it, one that lags more
+    /// sees that it does. It must be of the line that the store holds now: the
     /// caller names the epoch, and is refused with `EpochEnded` if a newer one was opened.
     fn save_snapshot(
         &self,

@@ -31,8 +31,9 @@ elseif held then
 else
   return {'older', 0}
 end
--- Positions are dense, so they count the records; there are no more than the newest one's number.
+-- Positions are dense, so they count the records; there are no more than the newest one's number. The
+-- newest one stays, for those who wait for it.
 local _, covered = parts(at)
 local _, newest = parts(last)
-local length = string.format('%.0f', math.min(newest - covered + tonumber(ARGV[3]), newest))
+local length = string.format('%.0f', math.max(1, math.min(newest - covered + tonumber(ARGV[3]), newest)))
 return {kept and 'kept' or 'older', redis.call('XTRIM', KEYS[1], 'MAXLEN', length)}

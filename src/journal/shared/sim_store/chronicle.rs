@@ -28,6 +28,8 @@ pub struct Seeding {
     pub standing: Vec<Candidate>,
     /// What had been written and is not covered.
     pub lost: Vec<Cursor>,
+    /// It was filled with records that had been lost before, while others went on without them.
+    pub revives: bool,
 }
 
 /// The history of all servers. A line of a project is what stands behind one of its records.
@@ -135,6 +137,9 @@ impl Chronicle {
 
     pub(super) fn seeded(&mut self, from: u64, project: &ProjectName, covers: Option<Cursor>) {
         let end = self.emptied.remove(project);
+        let line = self.line(project, covers);
+        let earlier = self.lost.get(project);
+        let revives = earlier.is_some_and(|lost| line.iter().any(|at| lost.contains(at)));
         let lost = self.lose(project, end, covers);
         let asked = self.asked.get(&(from, project.clone()));
         self.seedings.push(Seeding {
@@ -143,6 +148,7 @@ impl Chronicle {
             covers,
             standing: asked.cloned().unwrap_or_default(),
             lost,
+            revives,
         });
     }
 

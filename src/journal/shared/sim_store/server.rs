@@ -360,6 +360,7 @@ impl Kept {
         }
         let covered = held.max(Some(snapshot.at)).unwrap_or_default();
         let length = stream.last.position.0 - covered.position.0 + records_kept;
+        let length = length.max(1);
         let mut trimmed = 0;
         while stream.records.len() as u64 > length {
             stream.records.pop_front();
