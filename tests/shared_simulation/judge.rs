@@ -280,8 +280,8 @@ fn bring_up(world: &mut World, name: &ProjectName) -> Checked {
 
 fn check_same(world: &World, name: &ProjectName) -> Checked {
     let fold = &world.folds[name];
-    if fold.count == 0 {
-        // All that knew of it are gone, and so is what the store had.
+    if fold.count == 0 || !world.is_listed(name) {
+        // All that knew of it are gone, and so is what the store had of it, or of the list of projects.
         return Ok(());
     }
     for node in &world.nodes {
@@ -327,11 +327,13 @@ fn check_snapshot(world: &World, name: &ProjectName) -> Checked {
     })
 }
 
-/// Nothing that any of those knew is lost who stood for seeding.
+/// Nothing that any of those knew is lost who stood for seeding; unless the store had lost before what
+/// the one that filled it still holds: then the two have lines of which neither has seen the other.
 fn check_seedings(world: &World) -> Checked {
     world.store.chronicle(|chronicle| {
         for seeding in &chronicle.seedings {
-            for candidate in &seeding.standing {
+            let told_apart = !seeding.revives;
+            for candidate in seeding.standing.iter().filter(|_| told_apart) {
                 let knew = chronicle.line(&seeding.project, Some(candidate.known));
                 let lost = knew.iter().find(|at| seeding.lost.contains(at));
                 ensure(lost.is_none(), Invariant::SeededOnce, || {

@@ -247,12 +247,13 @@ fn recover(world: &mut World) -> Checked {
     let names = projects();
     for _ in 0..600 {
         world.settle()?;
+        let begun: Vec<_> = names
+            .iter()
+            .filter(|name| world.store.end_of(name).is_some() && world.is_listed(name))
+            .collect();
         let up = |node: &Node| {
             let core = node.core();
-            let mut begun = names
-                .iter()
-                .filter(|name| world.store.end_of(name).is_some());
-            let all = begun.all(|name| core.is_established(name)) && core.is_reachable();
+            let all = begun.iter().all(|name| core.is_established(name)) && core.is_reachable();
             all && core.is_settled()
         };
         if world.nodes.iter().all(up) {

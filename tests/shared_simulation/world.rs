@@ -146,6 +146,15 @@ impl World {
         Ok(())
     }
 
+    /// Whether a project is in the list of projects: without it, nobody could know of it.
+    pub(crate) fn is_listed(&self, name: &ProjectName) -> bool {
+        let core = self.nodes[0].core();
+        let mut engines = core.engines();
+        let system = engines.find(|(known, _)| known.as_str() == SYSTEM_PROJECT);
+        let listed = system.is_some_and(|(_, engine)| engine.state().projects.contains_key(name));
+        listed || name.as_str() != SIDE_PROJECT
+    }
+
     /// The other client of the same agent and project.
     pub(crate) fn twin_of(&self, client: usize) -> usize {
         (client + CLIENTS / 2) % self.clients.len()
