@@ -46,6 +46,8 @@ pub enum Bug {
     ResumedTwice,
     /// Whether a repeated claim was granted is told from records that may not have arrived.
     VainFromOwnState,
+    /// A request that later ones overtook is carried out although its second sending may have been.
+    OvertakenTwice,
 }
 
 static ACTIVE: AtomicU8 = AtomicU8::new(Bug::None as u8);

@@ -221,6 +221,7 @@ impl Engine {
             self.message_leaves(agent, message);
         }
         self.state.answers.remove(agent);
+        self.state.forgotten.remove(agent);
         self.state.agents.remove(agent);
         self.change(Change::new(ChangeKind::AgentRemoved).agent(agent));
     }

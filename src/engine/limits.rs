@@ -114,6 +114,9 @@ limits! {
     changes_per_event_max: 4_096,
     /// Answers remembered for each agent by `request_id`; the oldest is forgotten first.
     request_ids_per_agent_max: 64,
+    /// How much later than it was sent a request with a `request_id` may reach a shared journal, once
+    /// its agent has had answers that are forgotten since: it could be one of those.
+    request_late_ms_max: 1_000,
     /// Coordinators that share the journal and serve sessions of a project.
     nodes_max: 256,
     /// The longest time a coordinator counts as alive without a sign of life.

@@ -107,7 +107,7 @@ impl Engine {
     pub fn apply(&mut self, position: Position, at_ms: JournalTime, command: &Command) -> Applied {
         self.state.position = position;
         self.advance(at_ms);
-        let answer = self.answer(command);
+        let answer = self.answer(at_ms, command);
         Applied {
             answer,
             event: self.take_event(),
@@ -168,11 +168,14 @@ impl Engine {
         ))))
     }
 
-    fn answer(&mut self, command: &Command) -> Answer {
-        if let Some(id) = &command.request_id
-            && let Some(answer) = self.remembered(&command.by, id, &command.action)
-        {
-            return answer;
+    fn answer(&mut self, at_ms: JournalTime, command: &Command) -> Answer {
+        if let Some(id) = &command.request_id {
+            if let Some(answer) = self.remembered(&command.by, id, &command.action) {
+                return answer;
+            }
+            if self.is_overtaken(&command.by, at_ms) {
+                return Err(Refusal::Overtaken);
+            }
         }
         self.check(&command.by, &command.action)?;
         if let Some(agent) = command.by.agent() {
@@ -226,10 +229,26 @@ impl Engine {
         Ok(Outcome::Done)
     }
 
+    /// Whether a request took so long to the journal that it may be the first sending of one whose
+    /// second, by way of another coordinator, was answered since, and forgotten.
+    fn is_overtaken(&self, by: &Actor, at_ms: JournalTime) -> bool {
+        #[cfg(feature = "planted-bugs")]
+        if crate::planted::is_on(crate::planted::Bug::OvertakenTwice) {
+            return false;
+        }
+        let forgotten = by.agent().and_then(|agent| self.state.forgotten.get(agent));
+        forgotten.is_some_and(|forgotten| at_ms <= *forgotten)
+            && at_ms.after_ms(self.limits.request_late_ms_max) < self.state.now
+    }
+
     /// Keeps an answer for a repeated request. "Nothing to claim" is no effect, so it is not kept.
     fn remember(&mut self, by: &Actor, id: &RequestId, action: &Action, outcome: &Outcome) {
         let Some(agent) = by.agent() else { return };
-        if matches!(outcome, Outcome::Claimed(None)) || !self.state.agents.contains_key(agent) {
+        if !self.state.agents.contains_key(agent) {
+            return;
+        }
+        if matches!(outcome, Outcome::Claimed(None)) {
+            self.state.forgotten.insert(agent.clone(), self.state.now);
             return;
         }
         let known = self.state.answers.entry(agent.clone()).or_default();
@@ -237,6 +256,7 @@ impl Engine {
         known.push_back((id.clone(), action.name().into(), outcome));
         while known.len() as u64 > self.limits.request_ids_per_agent_max {
             known.pop_front();
+            self.state.forgotten.insert(agent.clone(), self.state.now);
         }
     }
 

@@ -135,6 +135,8 @@ pub enum Refusal {
         current: Option<FencingToken>,
     },
     Limit(LimitExceeded),
+    /// It was overtaken by so many later requests that nobody can tell whether it is a repeated one.
+    Overtaken,
     Forbidden(String),
     /// A value that only the state shows to be wrong.
     Invalid {

@@ -48,6 +48,9 @@ pub struct State {
     pub history: History,
     /// Answers by `request_id`: the operation and what it answered.
     pub answers: BTreeMap<AgentName, VecDeque<(RequestId, Box<str>, Outcome)>>,
+    /// When an answer of the agent was last forgotten, or given without being remembered.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub forgotten: BTreeMap<AgentName, JournalTime>,
     /// Of the system project only.
     pub tokens: BTreeMap<TokenId, Token>,
     /// Of the system project only.

@@ -184,6 +184,10 @@ impl From<Refusal> for RpcError {
             )
             .with(|detail| detail.current_fence = current),
             Refusal::Limit(limit) => Self::limit(limit.limit, limit.max),
+            Refusal::Overtaken => Self::new(
+                ErrorKind::Unavailable,
+                "later requests of this agent overtook it; nothing was changed",
+            ),
             Refusal::Forbidden(why) => Self::new(ErrorKind::Forbidden, why),
             Refusal::Invalid { path, problem } => {
                 Self::new(ErrorKind::InvalidParams, format!("{path}: {problem}"))

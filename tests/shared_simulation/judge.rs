@@ -147,7 +147,11 @@ impl Fold {
         {
             let key = (agent.to_string(), id);
             self.answered_at.entry(key.clone()).or_insert(at.position);
-            self.answers.entry(key).or_default().insert(essence);
+            let answers = self.answers.entry(key.clone()).or_default();
+            answers.insert(essence);
+            ensure(answers.len() == 1 || !strict, Invariant::Once, || {
+                format!("{key:?} had more than one effect: {answers:?}")
+            })?;
         }
         self.at = at;
         self.count += 1;

@@ -3,7 +3,7 @@
 use cli_coordinator::planted::Bug;
 
 use super::SIMULATION;
-use super::repeated::answer_of_the_second_sending;
+use super::repeated::{answer_of_the_second_sending, first_sending_comes_last};
 use super::seeds::{Planted, turn};
 use super::violation::Invariant;
 
@@ -77,5 +77,13 @@ fn a_claim_granted_elsewhere_and_answered_with_nothing_is_found() {
     let _turn = turn();
     let _planted = Planted::new(Bug::VainFromOwnState);
     let found = answer_of_the_second_sending().map_err(|violation| violation.invariant);
+    assert_eq!(found, Err(Invariant::Once));
+}
+
+#[test]
+fn a_late_first_sending_that_is_carried_out_is_found() {
+    let _turn = turn();
+    let _planted = Planted::new(Bug::OvertakenTwice);
+    let found = first_sending_comes_last().map_err(|violation| violation.invariant);
     assert_eq!(found, Err(Invariant::Once));
 }

@@ -1,4 +1,5 @@
-//! A claim whose answer was lost is sent again at a coordinator to which nothing has come since.
+//! Requests that are sent again at another coordinator: where nothing of the first sending has come yet,
+//! and where the first sending comes long after the second.
 
 use serde_json::{Value, json};
 
@@ -18,10 +19,11 @@ pub(crate) fn answer_of_the_second_sending() -> Result<Value, Violation> {
     world.come_to_rest()?;
     world.set_up()?;
     world.connect(HERE, HERE);
-    ask_here(&mut world, "task.submit", &json!({ "title": "once" }))?;
+    let submit = json!({ "title": "once" });
+    ask_at(&mut world, HERE, "task.submit", &submit)?;
     world.hear(HERE)?;
     let claim = json!({ "request_id": "again", "ttl_ms": 60_000 });
-    ask_here(&mut world, "task.claim", &claim)?;
+    ask_at(&mut world, HERE, "task.claim", &claim)?;
     world.disconnect(HERE, true);
     world.connect(HERE, ELSEWHERE);
     let again = world.clients[HERE].again.pop_front();
@@ -40,18 +42,52 @@ pub(crate) fn answer_of_the_second_sending() -> Result<Value, Violation> {
     Ok(claims.next().unwrap_or_default())
 }
 
-/// Lets the first coordinator, and nobody else, work until it has an answer.
-fn ask_here(world: &mut World, method: &str, params: &Value) -> Checked {
+/// The append of a submission is stuck on its way until its second sending, at another coordinator, was
+/// answered and forgotten.
+pub(crate) fn first_sending_comes_last() -> Checked {
+    let mut world = World::new(0, &metrics(), false);
+    world.come_to_rest()?;
+    world.set_up()?;
+    world.connect(HERE, HERE);
+    let submit = json!({ "title": "once", "request_id": "late" });
+    world.clients[HERE].ask("task.submit".to_owned(), submit.clone());
+    world.deliver(HERE)?;
+    let calls = world.store.calls();
+    let append = calls.iter().find(|call| call.what == "append");
+    let Some(append) = append else {
+        return broken(Invariant::Live, "it is not appended");
+    };
+    world.store.break_off(append.id);
+    world.store.cut(HERE as u64, true);
+    world.disconnect(HERE, true);
+    world.pass_us(10_000);
+    world.connect(HERE, ELSEWHERE);
+    ask_at(&mut world, ELSEWHERE, "task.submit", &submit)?;
+    for number in 0..=world.settings.limits().request_ids_per_agent_max {
+        let put = json!({ "key": "k", "value": 1, "request_id": format!("later-{number}") });
+        world.hear(HERE)?;
+        ask_at(&mut world, ELSEWHERE, "context.put", &put)?;
+    }
+    world.store.cut(HERE as u64, false);
+    let stuck = world.store.calls().into_iter().find(|call| call.abandoned);
+    let arrives = stuck.is_some_and(|call| world.store.step(call.id));
+    ensure(arrives, Invariant::Live, || "nothing was stuck".to_owned())?;
+    world.come_to_rest()?;
+    judge(&mut world)
+}
+
+/// Lets one coordinator, and nobody else, work until it has an answer.
+fn ask_at(world: &mut World, node: usize, method: &str, params: &Value) -> Checked {
     world.clients[HERE].ask(method.to_owned(), params.clone());
     world.deliver(HERE)?;
     let id = world.clients[HERE].wire.as_ref().map(|wire| wire.id);
     for _ in 0..CALLS_MAX {
-        world.nodes[HERE].run()?;
-        if id.is_some_and(|id| world.nodes[HERE].core().has_frames(id)) {
+        world.nodes[node].run()?;
+        if id.is_some_and(|id| world.nodes[node].core().has_frames(id)) {
             return Ok(());
         }
         for call in world.store.calls() {
-            if call.from as usize == HERE {
+            if call.from as usize == node {
                 world.store.step(call.id);
             }
         }
@@ -66,4 +102,10 @@ fn the_second_sending_is_told_what_the_first_was_granted() {
     let _turn = turn();
     let answer = answer_of_the_second_sending().expect("every promise is kept");
     assert_eq!(answer["claim"]["title"], "once", "{answer}");
+}
+
+#[test]
+fn a_first_sending_that_comes_last_has_no_effect_of_its_own() {
+    let _turn = turn();
+    first_sending_comes_last().expect("every promise is kept");
 }

@@ -38,8 +38,9 @@ impl Settings {
             lock_delay_ms: 1_500,
             // In some runs a cursor is soon forgotten.
             events_history_max: if seed % 3 == 2 { 12 } else { 1_000 },
-            // A repeated request is told from a new one however late it comes.
+            // A repeated request is told from a new one however late its client sends it again.
             request_ids_per_agent_max: 1_000,
+            request_late_ms_max: if seed.is_multiple_of(2) { 0 } else { 1_000 },
             ..Limits::default()
         };
         let sharing = Sharing {
