@@ -21,7 +21,7 @@ use crate::metrics::Metrics;
 
 /// Jobs of one line at once: an append, a snapshot, and room.
 pub(super) const LINE_JOBS_MAX: usize = 4;
-/// Records asked for at once.
+/// Records asked for at once; a store gives fewer if they could be too many bytes.
 const READ_RECORDS_MAX: usize = 1_024;
 /// How long a follower waits for the next record before it asks again: as often it hears that the
 /// store is there.

@@ -51,8 +51,8 @@ use wire::{SNAPSHOT_CALL_MAX, Wire};
 /// The form in which a project is kept here.
 pub const FORMAT: u32 = 1;
 
-/// The records that one answer brings at most; with records of their largest size, 64 MiB.
-pub const READ_RECORDS_MAX: usize = 512;
+/// The records that one answer brings at most; with records of their largest size, 16 MiB.
+pub const READ_RECORDS_MAX: usize = 128;
 
 /// How long a candidate for seeding stands.
 pub const CANDIDATE_MS: u64 = 5_000;
