@@ -15,6 +15,8 @@
 mod chance;
 mod client;
 mod contract;
+mod fold;
+mod hearing;
 mod judge;
 mod node;
 #[path = "../simulation/paths.rs"]
