@@ -8,7 +8,7 @@ use crate::WORKERS;
 use crate::deployment::Deployment;
 use crate::load;
 use crate::support::coordinator::Start;
-use crate::support::until;
+use crate::support::{redis, until};
 use crate::traffic::Traffic;
 
 /// A Redis in a network namespace of its own, reached over two addresses.
@@ -50,7 +50,7 @@ impl Far {
         ip(&["-n", &name, "link", "set", "lo", "up"]);
         let folder = tempfile::tempdir().unwrap();
         let redis = Command::new("ip")
-            .args(["netns", "exec", &name, "redis-server", "--port", "6379"])
+            .args(["netns", "exec", &name, &redis::program(), "--port", "6379"])
             .args(["--bind", "0.0.0.0", "--protected-mode", "no", "--save", ""])
             .args(["--appendonly", "yes", "--appendfsync", "always", "--dir"])
             .arg(folder.path())

@@ -182,9 +182,14 @@ impl Drop for Redis {
     }
 }
 
-fn child(arguments: &[String]) -> Child {
+/// The server that is tested with.
+pub fn program() -> String {
     let program = std::env::vars().find(|(name, _)| name == PROGRAM_VARIABLE);
-    let program = program.map_or_else(|| "redis-server".to_owned(), |(_, program)| program);
+    program.map_or_else(|| "redis-server".to_owned(), |(_, program)| program)
+}
+
+fn child(arguments: &[String]) -> Child {
+    let program = program();
     Command::new(&program)
         .args(arguments)
         .stdin(Stdio::null())
