@@ -80,10 +80,7 @@ async fn a_failover_that_loses_a_tail_is_told_to_every_client() {
         }
     }
     master.kill();
-    until("a new master", async || {
-        (replica.info("role").await == "master").then_some(())
-    })
-    .await;
+    replica.becomes_master().await;
     deployment.ready().await;
     for client in &mut clients {
         let changed = client.notification("epoch.changed").await;

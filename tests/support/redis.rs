@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use redis::Value;
+use redis::{RedisResult, Value};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -147,16 +147,29 @@ impl Redis {
 
     /// Likewise, with a password unless it is empty.
     pub async fn ask_as(&self, password: &str, words: &[&str]) -> Value {
+        self.try_ask(password, words).await.unwrap()
+    }
+
+    async fn try_ask(&self, password: &str, words: &[&str]) -> RedisResult<Value> {
         let user = if password.is_empty() { "" } else { ":" };
         let at = if password.is_empty() { "" } else { "@" };
         let url = format!("redis://{user}{password}{at}127.0.0.1:{}", self.port());
         let client = redis::Client::open(url).unwrap();
-        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        let mut connection = client.get_multiplexed_async_connection().await?;
         let mut command = redis::cmd(words[0]);
         for word in &words[1..] {
             command.arg(*word);
         }
-        command.query_async(&mut connection).await.unwrap()
+        command.query_async(&mut connection).await
+    }
+
+    /// Waits until it is a master. A Sentinel that makes it one breaks all its connections.
+    pub async fn becomes_master(&self) {
+        until("a new master", async || {
+            let info = self.try_ask("", &["INFO"]).await.ok()?;
+            (field(info, "role") == "master").then_some(())
+        })
+        .await;
     }
 
     /// A field of INFO.
@@ -165,15 +178,19 @@ impl Redis {
     }
 
     pub async fn info_as(&self, password: &str, name: &str) -> String {
-        let Value::BulkString(info) = self.ask_as(password, &["INFO"]).await else {
-            panic!("INFO is a text");
-        };
-        let info = String::from_utf8(info).unwrap();
-        let found = info
-            .lines()
-            .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-        found.unwrap_or_default().to_owned()
+        field(self.ask_as(password, &["INFO"]).await, name)
     }
+}
+
+fn field(info: Value, name: &str) -> String {
+    let Value::BulkString(info) = info else {
+        panic!("INFO is a text");
+    };
+    let info = String::from_utf8(info).unwrap();
+    let found = info
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    found.unwrap_or_default().to_owned()
 }
 
 impl Drop for Redis {
