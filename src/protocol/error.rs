@@ -186,7 +186,7 @@ impl From<Refusal> for RpcError {
             Refusal::Limit(limit) => Self::limit(limit.limit, limit.max),
             Refusal::Overtaken => Self::new(
                 ErrorKind::Unavailable,
-                "later requests of this agent overtook it; nothing was changed",
+                "later requests of this agent overtook it; this sending changed nothing",
             ),
             Refusal::Forbidden(why) => Self::new(ErrorKind::Forbidden, why),
             Refusal::Invalid { path, problem } => {

@@ -18,7 +18,7 @@ One request a text frame, as JSON-RPC 2.0; parameters by name. Batches and binar
 - **Open a session** with `session.open` to hold tasks and leases for as long as you are connected.
   After a lost connection, give `resume` within the session's grace and everything is still held.
 - **Repeat safely**: give every request that changes something a `request_id`. The same id has one
-  effect and the same answer, however often it is sent.
+  effect and the same answer, however often it is sent, for the last 64 answers of an agent (`request_ids_per_agent_max`).
 - **Several coordinators** may serve one project: go on at another one with the same token, session
   and cursor. An answer with `stale_ms` comes from one that has not heard from the shared journal for so
   long. `epoch.changed` says that acknowledged changes may be lost: list the state anew.
