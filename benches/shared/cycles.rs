@@ -3,11 +3,12 @@
 
 use std::net::TcpStream;
 use std::path::Path;
+use std::thread::available_parallelism;
 use std::time::Duration;
 
 use crate::support::load::{Load, Round, Talk};
 use crate::support::options::Options;
-use crate::support::process::Process;
+use crate::support::process::{Process, own_cpu_seconds};
 use crate::support::queue;
 use crate::support::redis::Redis;
 use crate::support::report::Report;
@@ -49,7 +50,7 @@ fn measure(options: &Options, report: &mut Report, fsync: &str) {
     let queue = median(&plain.rates);
     report
         .figure(&format!("plain queue, {fsync}"), queue, "/s")
-        .note(format!("Redis {:.1} µs/cycle", plain.cost(&plain.stores)));
+        .note(plain.costs());
     for (side, count) in ours.iter().zip(COORDINATORS) {
         report
             .figure(
@@ -59,11 +60,7 @@ fn measure(options: &Options, report: &mut Report, fsync: &str) {
             )
             .at_least(TARGET_TIMES_QUEUE * queue)
             .peer(queue)
-            .note(format!(
-                "coordinators {:.1}, Redis {:.1} µs/cycle",
-                side.cost(&side.servers),
-                side.cost(&side.stores)
-            ));
+            .note(side.costs());
     }
 }
 
@@ -72,6 +69,8 @@ struct Side<T> {
     load: Load<T>,
     servers: Vec<Measured<Server>>,
     stores: Vec<Measured<Redis>>,
+    /// Processor time of the clients in its own rounds.
+    client_seconds: f64,
     rates: Vec<f64>,
     units: u64,
 }
@@ -137,6 +136,7 @@ impl<T: Talk> Side<T> {
             load,
             servers: servers.into_iter().map(Measured::new).collect(),
             stores: vec![Measured::new(redis)],
+            client_seconds: 0.0,
             rates: Vec::new(),
             units: 0,
         }
@@ -154,12 +154,24 @@ impl<T: Talk> Side<T> {
     fn count(&mut self, sign: f64) {
         self.servers.iter_mut().for_each(|server| server.add(sign));
         self.stores.iter_mut().for_each(|store| store.add(sign));
+        self.client_seconds += sign * own_cpu_seconds();
     }
 
-    /// Microseconds of processor time that these took for one cycle.
-    fn cost<P>(&self, of: &[Measured<P>]) -> f64 {
-        let seconds: f64 = of.iter().map(|process| process.seconds).sum();
-        seconds / self.units as f64 * 1e6
+    /// What one cycle took of the processors, and how many cycles they could do at the most if none
+    /// of them ever waited.
+    fn costs(&self) -> String {
+        let servers: f64 = self.servers.iter().map(|server| server.seconds).sum();
+        let stores: f64 = self.stores.iter().map(|store| store.seconds).sum();
+        let each = |seconds: f64| seconds / self.units as f64 * 1e6;
+        let all = each(servers + stores + self.client_seconds);
+        let cores = available_parallelism().map_or(1, usize::from);
+        format!(
+            "coordinators {:.1}, Redis {:.1}, clients {:.1} µs/cycle: at most {:.0} /s on {cores} cores",
+            each(servers),
+            each(stores),
+            each(self.client_seconds),
+            cores as f64 / all * 1e6,
+        )
     }
 }
 

@@ -20,13 +20,7 @@ impl Process {
 
     /// Processor time of all its threads so far, in seconds.
     pub fn cpu_seconds(&self) -> f64 {
-        let threads = fs::read_dir(format!("/proc/{}/task", self.0.id()));
-        let threads = threads.expect("the process runs");
-        let nanoseconds = threads.filter_map(|thread| {
-            let text = fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
-            text.split(' ').next()?.parse::<f64>().ok()
-        });
-        nanoseconds.sum::<f64>() / 1e9
+        cpu_seconds_of(&self.0.id().to_string())
     }
 
     /// Resident memory in bytes.
@@ -64,4 +58,19 @@ impl Drop for Process {
             self.stop();
         }
     }
+}
+
+/// Processor time of this process so far, in seconds: of the clients.
+pub fn own_cpu_seconds() -> f64 {
+    cpu_seconds_of("self")
+}
+
+fn cpu_seconds_of(process: &str) -> f64 {
+    let threads = fs::read_dir(format!("/proc/{process}/task"));
+    let threads = threads.expect("the process runs");
+    let nanoseconds = threads.filter_map(|thread| {
+        let text = fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
+        text.split(' ').next()?.parse::<f64>().ok()
+    });
+    nanoseconds.sum::<f64>() / 1e9
 }

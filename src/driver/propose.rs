@@ -146,10 +146,13 @@ impl Core {
         self.metrics.in_flight.inc();
     }
 
-    /// Commands that wait to be appended to a shared journal.
-    pub fn gathered(&self) -> usize {
-        let lines = self.projects.values().filter_map(|p| p.line.as_ref());
-        lines.map(|line| line.batch.len()).sum()
+    /// How many commands wait to be appended to a shared journal; `None` once they should not wait for
+    /// more.
+    pub fn gathered(&self) -> Option<usize> {
+        let mut lines = self.projects.values().filter_map(|p| p.line.as_ref());
+        lines.try_fold(0, |waiting, line| {
+            (!line.has_its_share()).then_some(waiting + line.batch.len())
+        })
     }
 
     /// Whether commands wait to be sent off and nothing keeps them.
@@ -165,7 +168,7 @@ impl Core {
         if self.sharing() || !self.wants_flush() {
             return;
         }
-        self.appending = next_batch(&mut self.batch, &self.config.driver);
+        self.appending = next_batch(&mut self.batch, usize::MAX, &self.config.driver);
         let entries = entries_of(&mut self.appending);
         self.outputs.push_back(Output::Append(entries));
         #[cfg(feature = "planted-bugs")]
@@ -177,7 +180,8 @@ impl Core {
             let Some(line) = project.line.as_mut().filter(|line| line.wants_flush()) else {
                 continue;
             };
-            line.appending = next_batch(&mut line.batch, &self.config.driver);
+            let share = line.share();
+            line.appending = next_batch(&mut line.batch, share, &self.config.driver);
             // Kept until it is known to be written: what was not goes off again.
             let entries = line.appending.iter().map(Proposed::entry).collect();
             self.outputs.push_back(Output::StreamAppend {
@@ -202,18 +206,23 @@ impl Proposed {
     }
 }
 
-/// As many commands as one append may carry.
-fn next_batch(waiting: &mut VecDeque<Proposed>, limits: &DriverLimits) -> Vec<Proposed> {
+/// As many commands as one append may carry, and no more than `share`.
+fn next_batch(
+    waiting: &mut VecDeque<Proposed>,
+    share: usize,
+    limits: &DriverLimits,
+) -> Vec<Proposed> {
+    let commands_max = usize::try_from(limits.batch_commands_max).unwrap_or(usize::MAX);
+    let count_max = commands_max.min(share);
     let (mut count, mut bytes) = (0, 0);
     for proposed in &*waiting {
         bytes += proposed.body.len() as u64;
-        if count > 0 && (count >= limits.batch_commands_max || bytes > limits.batch_bytes_max) {
+        if count > 0 && (count >= count_max || bytes > limits.batch_bytes_max) {
             break;
         }
         count += 1;
     }
-    let count = usize::try_from(count).unwrap_or(usize::MAX);
-    waiting.drain(..count.min(waiting.len())).collect()
+    waiting.drain(..count).collect()
 }
 
 /// What is written of them; the bodies are not needed again.

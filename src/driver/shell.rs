@@ -83,6 +83,8 @@ struct State {
     /// A batch of one, to be synced in place.
     lone: Option<Vec<Entry>>,
     wakers: HashMap<ConnectionId, Arc<Notify>>,
+    /// When the clock's task wakes up, as far as it knows.
+    wakeup: Option<Moment>,
     lines: BTreeMap<ProjectName, mpsc::Sender<LineJob>>,
 }
 
@@ -132,6 +134,7 @@ impl Driver {
                 core,
                 lone: None,
                 wakers: HashMap::new(),
+                wakeup: None,
                 lines: BTreeMap::new(),
             }),
             journal: Arc::clone(&journal),
@@ -279,14 +282,14 @@ impl Driver {
     ) -> T {
         let now = self.shared.clock.now();
         let mut state = self.lock();
-        let before = state.core.next_wakeup();
         let result = call(&mut state.core, now);
         self.carry_out(&mut state, caller);
         if state.core.wants_flush() {
             self.shared.flush.notify_one();
         }
-        let after = state.core.next_wakeup();
-        if after.is_some_and(|after| before.is_none_or(|before| after < before)) {
+        let wakeup = state.core.next_wakeup();
+        if wakeup.is_some_and(|at| state.wakeup.is_none_or(|known| at < known)) {
+            state.wakeup = wakeup;
             self.shared.rearm.notify_one();
         }
         result
@@ -374,16 +377,16 @@ impl Driver {
     }
 
     /// An append to a shared journal takes far longer than a turn of the connections: as long as each
-    /// turn brings more, it is worth waiting for the next. Else those who were just answered would miss
-    /// the batch of the others, and every append would carry half of what it could.
+    /// turn brings more, and until the line has its share, it is worth waiting for the next. Else those
+    /// who were just answered would miss the batch of the others, and appends would carry less than they
+    /// could.
     async fn gather(&self) {
         let mut known = 0;
         for _ in 0..GATHER_TURNS_MAX {
-            let gathered = self.inspect(Core::gathered);
-            if gathered <= known {
-                return;
+            match self.inspect(Core::gathered) {
+                Some(gathered) if gathered > known => known = gathered,
+                _ => return,
             }
-            known = gathered;
             tokio::task::yield_now().await;
         }
     }
@@ -496,7 +499,11 @@ impl Driver {
 
     async fn keep_time(self) {
         loop {
-            let wakeup = self.lock().core.next_wakeup();
+            let wakeup = {
+                let mut state = self.lock();
+                state.wakeup = state.core.next_wakeup();
+                state.wakeup
+            };
             let rearmed = self.shared.rearm.notified();
             match wakeup {
                 Some(at) => {

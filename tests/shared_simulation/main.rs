@@ -17,6 +17,7 @@ mod client;
 mod contract;
 mod fold;
 mod hearing;
+mod host;
 mod judge;
 mod node;
 #[path = "../simulation/paths.rs"]

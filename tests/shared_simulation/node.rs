@@ -3,21 +3,19 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::sync::MutexGuard;
+use std::task::{Context, Waker};
 
 use cli_coordinator::driver::core::{Core, Moment, Output, SYSTEM_PROJECT};
 use cli_coordinator::driver::secret::Entropy;
-use cli_coordinator::driver::shell::line::{Host, LineJob, task};
+use cli_coordinator::driver::shell::line::{Host as _, task};
 use cli_coordinator::engine::ids::ProjectName;
 use cli_coordinator::journal::shared::sim_store::SimConnector;
 use cli_coordinator::journal::{JournalStatus, Space};
 use cli_coordinator::metrics::Metrics;
-use tokio::sync::mpsc;
 
 use super::chance::Chance;
+use super::host::SimHost;
 use super::settings::Settings;
 use super::violation::{Checked, Invariant, broken};
 
@@ -47,7 +45,6 @@ pub(crate) struct Node {
 }
 
 struct Line {
-    jobs: mpsc::Sender<LineJob>,
     task: Pin<Box<dyn Future<Output = ()> + Send>>,
     ended: bool,
 }
@@ -75,12 +72,7 @@ impl Node {
         );
         Self {
             name,
-            host: SimHost {
-                core: Arc::new(Mutex::new(core)),
-                clock: Arc::new(AtomicU64::new(now_us)),
-                metrics: metrics.clone(),
-                failed: Arc::default(),
-            },
+            host: SimHost::new(core, metrics.clone(), now_us),
             connector,
             lines: BTreeMap::new(),
             frozen: false,
@@ -104,19 +96,17 @@ impl Node {
 
     /// Its clock shows what the others' show, and what it has jumped ahead.
     pub(crate) fn set_time(&mut self, now_us: u64) {
-        let time_us = now_us + self.skew_us;
-        self.host.clock.store(time_us, Ordering::Relaxed);
+        self.host.set_time(now_us + self.skew_us);
     }
 
     pub(crate) fn jump_ahead(&mut self, us: u64) {
         self.skew_us += us;
-        self.host.clock.fetch_add(us, Ordering::Relaxed);
+        self.host.set_time(self.now().0 + us);
     }
 
     /// Why it cannot go on, if it said so.
     pub(crate) fn failure(&self) -> Option<String> {
-        let failed = self.host.failed.lock();
-        failed.unwrap_or_else(PoisonError::into_inner).clone()
+        self.host.failure()
     }
 
     /// How its lines stand, for whoever looks for a fault.
@@ -176,114 +166,34 @@ impl Node {
 
     /// Takes the core's effects. Says whether there were any.
     fn carry_out(&mut self) -> bool {
-        let mut moved = false;
-        loop {
-            let Some(output) = self.core().poll_output() else {
-                return moved;
-            };
+        let (outputs, mut moved) = self.host.outputs();
+        for output in outputs {
             moved = true;
             match output {
                 Output::Wake(_) | Output::Close(_) => {}
                 Output::Follow(project) => {
                     let (host, connector) = (self.host.clone(), self.connector.clone());
                     let (jobs, task) = task(host, connector, project.clone());
+                    self.host.add_line(project.clone(), jobs);
                     let line = Line {
-                        jobs,
                         task: Box::pin(task),
                         ended: false,
                     };
                     self.lines.insert(project, line);
-                }
-                Output::StreamAppend { project, entries } => {
-                    self.to_line(&project, LineJob::Append(entries));
-                }
-                Output::StreamSnapshot {
-                    project,
-                    snapshot,
-                    records_kept,
-                } => {
-                    let job = LineJob::Snapshot {
-                        snapshot,
-                        records_kept,
-                    };
-                    self.to_line(&project, job);
                 }
                 // Whether a full store has room again.
                 Output::Append(entries) if entries.is_empty() => {
                     let now = self.now();
                     self.core().appended(now, &[], NO_JOURNAL);
                 }
+                Output::StreamAppend { .. } | Output::StreamSnapshot { .. } => {
+                    unreachable!("the lines have them by now")
+                }
                 Output::Append(_) | Output::Snapshots { .. } | Output::Backup { .. } => {
                     unreachable!("the journal is shared, and nobody asks for a backup")
                 }
             }
         }
-    }
-
-    fn to_line(&self, project: &ProjectName, job: LineJob) {
-        let line = &self.lines[project];
-        if !line.ended {
-            let sent = line.jobs.try_send(job);
-            sent.expect("a line has room for all jobs that the core can have out at once");
-        }
-    }
-}
-
-/// What surrounds a line here.
-#[derive(Clone)]
-struct SimHost {
-    core: Arc<Mutex<Core>>,
-    clock: Arc<AtomicU64>,
-    metrics: Metrics,
-    failed: Arc<Mutex<Option<String>>>,
-}
-
-impl SimHost {
-    fn lock(&self) -> MutexGuard<'_, Core> {
-        self.core.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Host for SimHost {
-    fn with_core<T>(&self, call: impl FnOnce(&mut Core, Moment) -> T) -> T {
-        let now = self.now();
-        let mut core = self.lock();
-        let result = call(&mut core, now);
-        core.flush();
-        result
-    }
-
-    fn inspect<T>(&self, look: impl FnOnce(&Core) -> T) -> T {
-        look(&self.lock())
-    }
-
-    fn now(&self) -> Moment {
-        Moment(self.clock.load(Ordering::Relaxed))
-    }
-
-    fn metrics(&self) -> &Metrics {
-        &self.metrics
-    }
-
-    fn observe_append(&self, _commands: usize, _micros: u64) {}
-
-    fn settled(&self) {}
-
-    fn fail(&self, why: String) {
-        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-        failed.get_or_insert(why);
-    }
-
-    async fn pause(&self, time: Duration) {
-        let us = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-        let until = self.now().0.saturating_add(us);
-        std::future::poll_fn(|_| {
-            if self.now().0 >= until {
-                Poll::Ready(())
-            } else {
-                Poll::Pending
-            }
-        })
-        .await;
+        moved
     }
 }

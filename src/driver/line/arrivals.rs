@@ -55,23 +55,24 @@ impl Core {
             line.live_bytes += record.body.len() as u64;
             line.arrivals.entry(at).or_insert(Arrival::Read(record));
         }
-        self.drain_arrivals(now, project)
+        self.apply_arrivals(now, project)
     }
 
-    /// The entries of the last append stand one behind the other, from `first` on. The next batch goes
+    /// The entries of the last append stand one behind the other, from `first` on. What waits by now
+    /// goes off before they are applied by [`Core::apply_arrivals`], if this node is alone; else it goes
     /// off with [`Core::flush`], so that those who are answered now can be in it.
-    pub fn stream_appended(
-        &mut self,
-        now: Moment,
-        project: &ProjectName,
-        first: Position,
-    ) -> Result<(), LineError> {
+    pub fn stream_appended(&mut self, now: Moment, project: &ProjectName, first: Position) {
         self.answered(now, project);
         let Some(line) = self.line_mut(project) else {
-            return Ok(());
+            return;
         };
         line.full_until = None;
         let appended = std::mem::take(&mut line.appending);
+        let (before, _) = line.appended;
+        let alone = first.0 == before.0 + 1;
+        line.alone = alone;
+        let last = (first.0 + appended.len() as u64).saturating_sub(1);
+        line.appended = (Position(last), appended.len());
         for (place, proposed) in (first.0..).zip(appended) {
             let bytes = proposed.body.len() as u64;
             let own = Arrival::Own(Box::new(proposed));
@@ -79,7 +80,9 @@ impl Core {
                 line.live_bytes += bytes;
             }
         }
-        self.drain_arrivals(now, project)
+        if alone {
+            self.flush();
+        }
     }
 
     /// The last append came to nothing, or it is not known what it came to.
@@ -115,16 +118,12 @@ impl Core {
             }
         }
         // The stream may have shown some of them already.
-        let _ = self.drain_arrivals(now, project);
+        let _ = self.apply_arrivals(now, project);
         self.flush();
     }
 
     /// Applies what has arrived, as far as it is complete.
-    pub(super) fn drain_arrivals(
-        &mut self,
-        now: Moment,
-        project: &ProjectName,
-    ) -> Result<(), LineError> {
+    pub fn apply_arrivals(&mut self, now: Moment, project: &ProjectName) -> Result<(), LineError> {
         let mut signals = Signals::default();
         let result = loop {
             match self.next_arrival(project) {

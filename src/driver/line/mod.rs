@@ -39,6 +39,10 @@ pub(in crate::driver) struct Line {
     pub(in crate::driver) batch: VecDeque<Proposed>,
     /// Commands that are being appended.
     pub(in crate::driver) appending: Vec<Proposed>,
+    /// Where the last append ended, and how many commands it carried.
+    appended: (Position, usize),
+    /// Nobody else appended between the last two appends of this node.
+    alone: bool,
     /// What is not applied yet, by position.
     arrivals: BTreeMap<Position, Arrival>,
     /// The state that takes the place of the present one once it is complete.
@@ -102,6 +106,8 @@ impl Line {
             reach: Reach::Down { since: now },
             batch: VecDeque::new(),
             appending: Vec::new(),
+            appended: (Position(0), 0),
+            alone: false,
             arrivals: BTreeMap::new(),
             rebuilding: None,
             live_bytes: 0,
@@ -122,6 +128,23 @@ impl Line {
 
     pub(in crate::driver) fn wants_flush(&self) -> bool {
         self.is_up() && self.appending.is_empty() && !self.batch.is_empty()
+    }
+
+    /// How many commands the next append carries at most. A node that is alone keeps back half of those
+    /// that are on their way or were until just now: the store has one half while those of the other
+    /// are answered and ask anew, where all in one, either would wait for the other. Several nodes take
+    /// turns anyway, and every append is work for each of them.
+    pub(in crate::driver) fn share(&self) -> usize {
+        if !self.alone {
+            return usize::MAX;
+        }
+        let (_, appended) = self.appended;
+        (appended + self.batch.len()).div_ceil(2)
+    }
+
+    /// Whether there is nothing to gain from waiting for more commands to go with the next append.
+    pub(in crate::driver) fn has_its_share(&self) -> bool {
+        self.wants_flush() && self.batch.len() >= self.share()
     }
 
     pub(in crate::driver) fn is_settled(&self) -> bool {

@@ -43,6 +43,8 @@ impl Core {
 
     /// The store is out of reach. What is on its way is answered by [`Core::append_failed`].
     pub fn line_down(&mut self, now: Moment, project: &ProjectName) {
+        // What makes records unreadable is told by who took the line down.
+        let _ = self.apply_arrivals(now, project);
         let Some(line) = self.line_mut(project) else {
             return;
         };

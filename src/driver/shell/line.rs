@@ -252,19 +252,50 @@ impl<H: Host> LineTask<H> {
     }
 
     async fn write<S: Store>(&self, store: &S, epoch: Epoch, jobs: &mut Receiver<LineJob>) -> End {
-        while let Some(job) = jobs.recv().await {
-            let done = match job {
-                LineJob::Append(entries) => self.append(store, epoch, &entries).await,
-                LineJob::Snapshot {
-                    snapshot,
-                    records_kept,
-                } => self.save(store, epoch, &snapshot, records_kept).await,
+        loop {
+            let job = match self.next_job(jobs).await {
+                Ok(job) => job,
+                Err(end) => return end,
             };
-            if let Err(end) = done {
+            // What the append before it wrote is applied while the store is at work.
+            let (done, applied) =
+                tokio::join!(self.carry_out(store, epoch, job), self.apply_later());
+            if let Err(end) = done.and(applied) {
                 return end;
             }
         }
-        End::Stopped
+    }
+
+    /// The next job. Unless it is there already, whatever was written by now is applied first.
+    async fn next_job(&self, jobs: &mut Receiver<LineJob>) -> Result<LineJob, End> {
+        if let Ok(job) = jobs.try_recv() {
+            return Ok(job);
+        }
+        self.apply()?;
+        jobs.recv().await.ok_or(End::Stopped)
+    }
+
+    fn apply(&self) -> Result<(), End> {
+        self.host
+            .with_core(|core, now| core.apply_arrivals(now, &self.project))?;
+        self.host.settled();
+        Ok(())
+    }
+
+    /// Lets whoever sends the next append off go first.
+    async fn apply_later(&self) -> Result<(), End> {
+        tokio::task::yield_now().await;
+        self.apply()
+    }
+
+    async fn carry_out<S: Store>(&self, store: &S, epoch: Epoch, job: LineJob) -> Result<(), End> {
+        match job {
+            LineJob::Append(entries) => self.append(store, epoch, &entries).await,
+            LineJob::Snapshot {
+                snapshot,
+                records_kept,
+            } => self.save(store, epoch, &snapshot, records_kept).await,
+        }
     }
 
     async fn append<S: Store>(
@@ -283,8 +314,7 @@ impl<H: Host> LineTask<H> {
                 self.host.observe_append(entries.len(), now.since_us(begun));
                 self.observe_appended(first, begun, now);
                 self.host
-                    .with_core(|core, now| core.stream_appended(now, &self.project, first))?;
-                self.host.settled();
+                    .with_core(|core, now| core.stream_appended(now, &self.project, first));
                 Ok(())
             }
             Err(StoreError::Full(why)) => {

@@ -12,6 +12,10 @@ use crate::engine::ids::{Epoch, Position};
 use crate::journal::Entry;
 use crate::journal::shared::StoreError;
 
+/// The arguments of one XADD, its name among them, and room for those that are always short.
+const APPEND_ARGUMENTS: usize = 8;
+const APPEND_BYTES: usize = 96;
+
 impl RedisStore {
     /// Appends at least one entry.
     pub(super) async fn append_some(
@@ -35,12 +39,14 @@ impl RedisStore {
         first.ok_or_else(|| reply::odd("XADD"))
     }
 
-    fn append_command(&self, epoch: Epoch, entry: &Entry) -> Cmd {
-        let mut command = cmd("XADD");
+    fn append_command(&self, id: &str, entry: &Entry) -> Cmd {
+        let bytes = self.keys.stream.len() + entry.body.len() + APPEND_BYTES;
+        let mut command = Cmd::with_capacity(APPEND_ARGUMENTS, bytes);
         command
+            .arg("XADD")
             .arg(&self.keys.stream)
             .arg("NOMKSTREAM")
-            .arg(format!("{epoch}-*"))
+            .arg(id)
             .arg("at")
             .arg(entry.at_ms.0)
             .arg("c")
@@ -55,8 +61,9 @@ impl RedisStore {
         if !alone {
             commands.add_command(cmd("MULTI"));
         }
+        let id = format!("{epoch}-*");
         for entry in entries {
-            commands.add_command(self.append_command(epoch, entry));
+            commands.add_command(self.append_command(&id, entry));
         }
         if !alone {
             commands.add_command(cmd("EXEC"));
