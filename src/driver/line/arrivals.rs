@@ -59,17 +59,18 @@ impl Core {
     }
 
     /// The entries of the last append stand one behind the other, from `first` on. What waits by now
-    /// goes off before they are applied by [`Core::apply_arrivals`], if this node is alone; else it goes
+    /// goes off before they are applied by [`Core::apply_arrivals`], if the line is alone; else it goes
     /// off with [`Core::flush`], so that those who are answered now can be in it.
     pub fn stream_appended(&mut self, now: Moment, project: &ProjectName, first: Position) {
         self.answered(now, project);
+        let others = self.other_lines_at_work(project);
         let Some(line) = self.line_mut(project) else {
             return;
         };
         line.full_until = None;
         let appended = std::mem::take(&mut line.appending);
         let (before, _) = line.appended;
-        let alone = first.0 == before.0 + 1;
+        let alone = first.0 == before.0 + 1 && !others;
         line.alone = alone;
         let last = (first.0 + appended.len() as u64).saturating_sub(1);
         line.appended = (Position(last), appended.len());
@@ -83,6 +84,12 @@ impl Core {
         if alone {
             self.flush();
         }
+    }
+
+    fn other_lines_at_work(&self, project: &ProjectName) -> bool {
+        let others = self.projects.iter().filter(|(name, _)| *name != project);
+        let mut lines = others.filter_map(|(_, other)| other.line.as_ref());
+        lines.any(|line| !line.batch.is_empty() || !line.appending.is_empty())
     }
 
     /// The last append came to nothing, or it is not known what it came to.

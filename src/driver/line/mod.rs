@@ -41,7 +41,8 @@ pub(in crate::driver) struct Line {
     pub(in crate::driver) appending: Vec<Proposed>,
     /// Where the last append ended, and how many commands it carried.
     appended: (Position, usize),
-    /// Nobody else appended between the last two appends of this node.
+    /// When it was answered, no other line of this node was at work, and between it and the append
+    /// before it nobody else had appended.
     alone: bool,
     /// What is not applied yet, by position.
     arrivals: BTreeMap<Position, Arrival>,
@@ -130,10 +131,10 @@ impl Line {
         self.is_up() && self.appending.is_empty() && !self.batch.is_empty()
     }
 
-    /// How many commands the next append carries at most. A node that is alone keeps back half of those
+    /// How many commands the next append carries at most. A line that is alone keeps back half of those
     /// that are on their way or were until just now: the store has one half while those of the other
-    /// are answered and ask anew, where all in one, either would wait for the other. Several nodes take
-    /// turns anyway, and every append is work for each of them.
+    /// are answered and ask anew, where all in one, either would wait for the other. Several nodes, and
+    /// several lines, take turns anyway, and every append is work for each of them.
     pub(in crate::driver) fn share(&self) -> usize {
         if !self.alone {
             return usize::MAX;
