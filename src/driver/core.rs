@@ -65,8 +65,8 @@ pub struct CoreConfig {
 pub enum Output {
     /// Make these durable; answer with [`Core::appended`] or [`Core::append_refused`].
     Append(Vec<Entry>),
-    /// Append these to the project's stream; answer with [`Core::stream_appended`] or
-    /// [`Core::append_failed`].
+    /// Append these to the project's stream; answer with [`Core::stream_appended`], and
+    /// [`Core::apply_arrivals`] behind it, or with [`Core::append_failed`].
     StreamAppend {
         project: ProjectName,
         entries: Vec<Entry>,

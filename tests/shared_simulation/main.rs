@@ -28,10 +28,12 @@ mod repeated;
 #[path = "../simulation/rules.rs"]
 mod rules;
 mod run;
+mod script;
 #[allow(dead_code, reason = "shared with the other simulation")]
 #[path = "../support/seeds.rs"]
 mod seeds;
 mod settings;
+mod snapshots;
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #[path = "../support/store_contract.rs"]
 mod store_contract;

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::MutexGuard;
-use std::task::{Context, Waker};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, MutexGuard};
+use std::task::{Context, Wake, Waker};
 
 use cli_coordinator::driver::core::{Core, Moment, Output, SYSTEM_PROJECT};
 use cli_coordinator::driver::secret::Entropy;
@@ -42,6 +43,17 @@ pub(crate) struct Node {
     pub(crate) down: bool,
     begun: bool,
     skew_us: u64,
+    woken: Arc<Woken>,
+}
+
+/// A task let others go first: it goes on when the node runs the next time, whatever happens until then.
+#[derive(Default)]
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 struct Line {
@@ -79,6 +91,7 @@ impl Node {
             down: false,
             begun: false,
             skew_us: 0,
+            woken: Arc::default(),
         }
     }
 
@@ -125,6 +138,11 @@ impl Node {
         self.lines.clear();
     }
 
+    /// Whether a task of its only let others go first.
+    pub(crate) fn goes_on(&self) -> bool {
+        self.is_running() && self.woken.0.load(Ordering::Relaxed)
+    }
+
     /// Does everything it can do without anybody else.
     pub(crate) fn run(&mut self) -> Checked {
         for _ in 0..ROUNDS_MAX {
@@ -140,7 +158,9 @@ impl Node {
                 self.core().tick(now);
             }
             let mut moved = self.carry_out() || due;
-            let mut context = Context::from_waker(Waker::noop());
+            self.woken.0.store(false, Ordering::Relaxed);
+            let waker = Waker::from(Arc::clone(&self.woken));
+            let mut context = Context::from_waker(&waker);
             for line in self.lines.values_mut().filter(|line| !line.ended) {
                 line.ended = line.task.as_mut().poll(&mut context).is_ready();
             }

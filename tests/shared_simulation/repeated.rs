@@ -4,14 +4,13 @@
 use serde_json::{Value, json};
 
 use super::judge::judge;
+use super::script::ask_at;
 use super::seeds::{metrics, turn};
 use super::violation::{Checked, Invariant, Violation, broken, ensure};
 use super::world::World;
 
 const HERE: usize = 0;
 const ELSEWHERE: usize = 1;
-/// Calls of one coordinator that a request may need.
-const CALLS_MAX: usize = 100;
 
 /// What the second sending is answered, once the first one was granted and nobody heard of it.
 pub(crate) fn answer_of_the_second_sending() -> Result<Value, Violation> {
@@ -20,10 +19,10 @@ pub(crate) fn answer_of_the_second_sending() -> Result<Value, Violation> {
     world.set_up()?;
     world.connect(HERE, HERE);
     let submit = json!({ "title": "once" });
-    ask_at(&mut world, HERE, "task.submit", &submit)?;
+    ask_at(&mut world, HERE, HERE, "task.submit", &submit)?;
     world.hear(HERE)?;
     let claim = json!({ "request_id": "again", "ttl_ms": 60_000 });
-    ask_at(&mut world, HERE, "task.claim", &claim)?;
+    ask_at(&mut world, HERE, HERE, "task.claim", &claim)?;
     world.disconnect(HERE, true);
     world.connect(HERE, ELSEWHERE);
     let again = world.clients[HERE].again.pop_front();
@@ -62,11 +61,11 @@ pub(crate) fn first_sending_comes_last() -> Checked {
     world.disconnect(HERE, true);
     world.pass_us(10_000);
     world.connect(HERE, ELSEWHERE);
-    ask_at(&mut world, ELSEWHERE, "task.submit", &submit)?;
+    ask_at(&mut world, HERE, ELSEWHERE, "task.submit", &submit)?;
     for number in 0..=world.settings.limits().request_ids_per_agent_max {
         let put = json!({ "key": "k", "value": 1, "request_id": format!("later-{number}") });
         world.hear(HERE)?;
-        ask_at(&mut world, ELSEWHERE, "context.put", &put)?;
+        ask_at(&mut world, HERE, ELSEWHERE, "context.put", &put)?;
     }
     world.store.cut(HERE as u64, false);
     let stuck = world.store.calls().into_iter().find(|call| call.abandoned);
@@ -74,27 +73,6 @@ pub(crate) fn first_sending_comes_last() -> Checked {
     ensure(arrives, Invariant::Live, || "nothing was stuck".to_owned())?;
     world.come_to_rest()?;
     judge(&mut world)
-}
-
-/// Lets one coordinator, and nobody else, work until it has an answer.
-fn ask_at(world: &mut World, node: usize, method: &str, params: &Value) -> Checked {
-    world.clients[HERE].ask(method.to_owned(), params.clone());
-    world.deliver(HERE)?;
-    let id = world.clients[HERE].wire.as_ref().map(|wire| wire.id);
-    for _ in 0..CALLS_MAX {
-        world.nodes[node].run()?;
-        if id.is_some_and(|id| world.nodes[node].core().has_frames(id)) {
-            return Ok(());
-        }
-        for call in world.store.calls() {
-            if call.from as usize == node {
-                world.store.step(call.id);
-            }
-        }
-    }
-    ensure(false, Invariant::Live, || {
-        format!("{method} is not answered")
-    })
 }
 
 #[test]

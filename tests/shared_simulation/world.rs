@@ -308,7 +308,7 @@ impl World {
         let mut answers = Vec::new();
         for _ in 0..2_000 {
             self.run_all()?;
-            let mut moved = false;
+            let mut moved = self.nodes.iter().any(Node::goes_on);
             for call in self.store.calls() {
                 let from = call.from as usize;
                 if self.store.reaches(call.from)

@@ -69,11 +69,10 @@ impl Core {
         };
         line.full_until = None;
         let appended = std::mem::take(&mut line.appending);
-        let (before, _) = line.appended;
-        let alone = first.0 == before.0 + 1 && !others;
+        let alone = first.0 == line.appended.0 + 1 && !others;
         line.alone = alone;
-        let last = (first.0 + appended.len() as u64).saturating_sub(1);
-        line.appended = (Position(last), appended.len());
+        line.under_way = appended.len() + line.batch.len();
+        line.appended = Position((first.0 + appended.len() as u64).saturating_sub(1));
         for (place, proposed) in (first.0..).zip(appended) {
             let bytes = proposed.body.len() as u64;
             let own = Arrival::Own(Box::new(proposed));

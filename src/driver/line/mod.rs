@@ -39,10 +39,12 @@ pub(in crate::driver) struct Line {
     pub(in crate::driver) batch: VecDeque<Proposed>,
     /// Commands that are being appended.
     pub(in crate::driver) appending: Vec<Proposed>,
-    /// Where the last append ended, and how many commands it carried.
-    appended: (Position, usize),
-    /// When it was answered, no other line of this node was at work, and between it and the append
-    /// before it nobody else had appended.
+    /// Where the last append ended.
+    appended: Position,
+    /// How many commands were under way when it was answered: its own, and those that waited.
+    under_way: usize,
+    /// No other line of this node was at work then, and between it and the append before it nobody else
+    /// had appended.
     alone: bool,
     /// What is not applied yet, by position.
     arrivals: BTreeMap<Position, Arrival>,
@@ -107,7 +109,8 @@ impl Line {
             reach: Reach::Down { since: now },
             batch: VecDeque::new(),
             appending: Vec::new(),
-            appended: (Position(0), 0),
+            appended: Position(0),
+            under_way: 0,
             alone: false,
             arrivals: BTreeMap::new(),
             rebuilding: None,
@@ -132,15 +135,14 @@ impl Line {
     }
 
     /// How many commands the next append carries at most. A line that is alone keeps back half of those
-    /// that are on their way or were until just now: the store has one half while those of the other
-    /// are answered and ask anew, where all in one, either would wait for the other. Several nodes, and
-    /// several lines, take turns anyway, and every append is work for each of them.
+    /// that are under way: the store has one half while those of the other are answered and ask anew,
+    /// where all in one, either would wait for the other. Several nodes, and several lines, take turns
+    /// anyway, and every append is work for each of them.
     pub(in crate::driver) fn share(&self) -> usize {
         if !self.alone {
             return usize::MAX;
         }
-        let (_, appended) = self.appended;
-        (appended + self.batch.len()).div_ceil(2)
+        self.under_way.max(self.batch.len()).div_ceil(2)
     }
 
     /// Whether there is nothing to gain from waiting for more commands to go with the next append.
@@ -178,7 +180,7 @@ pub struct LineStatus {
     pub full: bool,
     /// Milliseconds without a word from the store; `None` while all is well.
     pub stale_ms: Option<u64>,
-    /// Records that arrived and wait for those before them.
+    /// Records that arrived and are not applied: they wait for those before them, or for their turn.
     pub waiting: u64,
     pub live_bytes: u64,
     /// Epochs met since the start.

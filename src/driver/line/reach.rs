@@ -43,11 +43,14 @@ impl Core {
 
     /// The store is out of reach. What is on its way is answered by [`Core::append_failed`].
     pub fn line_down(&mut self, now: Moment, project: &ProjectName) {
-        // What makes records unreadable is told by who took the line down.
+        // What makes a record unreadable is told when it is read again.
         let _ = self.apply_arrivals(now, project);
         let Some(line) = self.line_mut(project) else {
             return;
         };
+        // Whether a snapshot that was on its way is kept, nobody will hear.
+        line.snapshotting = false;
+        line.alone = false;
         if line.is_up() {
             line.reach = Reach::Down { since: now };
         }

@@ -127,6 +127,7 @@ impl<H: Host> LineTask<H> {
             }
             self.host
                 .with_core(|core, now| core.line_down(now, &self.project));
+            self.host.settled();
             if was_up {
                 pause_ms = PAUSE_MS_MIN;
             }
@@ -384,6 +385,8 @@ impl<H: Host> LineTask<H> {
                 read = last.at;
                 self.observe_shown(last.at.position);
             }
+            // An append that was answered at the same time is dealt with first, and the next one sent off.
+            tokio::task::yield_now().await;
             if let Err(error) = self.deliver(records) {
                 return error.into();
             }
