@@ -49,6 +49,33 @@ async fn a_write_counts_when_the_replica_has_it() {
     assert_eq!(everything(&store).await.last().unwrap().at, at(2, 6));
 }
 
+#[tokio::test]
+async fn a_write_whose_confirmation_is_broken_off_is_unknown() {
+    let master = Redis::start(&[]).await;
+    let port = master.port().to_string();
+    let waiting = [
+        ("REDIS_PORT", &*port),
+        ("COORD_REDIS_WAIT_REPLICAS", "1"),
+        ("COORD_REDIS_WAIT_MS", "60000"),
+    ];
+    let store = connector(&waiting).connect(&project("p")).await.unwrap();
+    assert!(open(&store, None, at(1, 1)).await.unwrap());
+    let demoted = async {
+        until("the write", async || {
+            let length = master.ask(&["XLEN", "coord:{p}:journal"]).await;
+            (length == redis::Value::Int(2)).then_some(())
+        })
+        .await;
+        master.ask(&["REPLICAOF", "127.0.0.1", "1"]).await;
+    };
+    let written = [entry(1)];
+    let (unknown, ()) = tokio::join!(store.append(Epoch(1), &written), demoted);
+    let unknown = unknown.unwrap_err();
+    // What became the master instead may have it: it must not be written again.
+    assert!(matches!(unknown, StoreError::Unreachable(_)), "{unknown:?}");
+    assert!(unknown.to_string().contains("written"), "{unknown}");
+}
+
 async fn synced(replica: &Redis) {
     until("the replica to be in step", async || {
         (replica.info("master_link_status").await == "up").then_some(())

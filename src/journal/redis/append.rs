@@ -91,9 +91,12 @@ impl RedisStore {
 }
 
 /// Judges the answer to WAIT. A write that too few confirmed was done here, but a failover may undo it:
-/// its outcome counts as unknown until it is read.
+/// its outcome counts as unknown until it is read. So it does when WAIT is refused: a master that is made
+/// a replica lets go of those who wait.
 fn confirmed_by(wait: ReplicaWait, answer: Option<Value>) -> Result<(), StoreError> {
-    let Some(Value::Int(confirmed)) = answer.map(reply::checked).transpose()? else {
+    let answer = answer.map(reply::checked).transpose();
+    let unknown = |error: StoreError| StoreError::Unreachable(format!("written, but {error}"));
+    let Some(Value::Int(confirmed)) = answer.map_err(unknown)? else {
         return Err(reply::odd("WAIT"));
     };
     if u64::try_from(confirmed).is_ok_and(|confirmed| confirmed >= wait.replicas) {
