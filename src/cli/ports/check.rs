@@ -58,7 +58,9 @@ fn show(checked: &[Checked], out: &mut Output<'_>) -> Result<(), CliError> {
         } else {
             format!("({})", it.whose)
         };
-        let by: Vec<String> = it.holders.iter().map(ToString::to_string).collect();
+        let mut by: Vec<String> = it.holders.iter().map(ToString::to_string).collect();
+        // Whoever listens on IPv4 and IPv6 apart has two sockets.
+        by.dedup();
         let state = if by.is_empty() { "free" } else { "taken" };
         table.row(&[whose, it.port.to_string(), state.to_owned(), by.join("; ")]);
     }
