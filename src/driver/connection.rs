@@ -235,18 +235,20 @@ impl Core {
         }
     }
 
-    /// Whether the connection is to go on once its frames are written.
-    pub fn prospect(&self, id: ConnectionId) -> Prospect {
+    /// Whether the connection is to go on once what was taken is written; `None` while frames wait.
+    pub fn prospect(&self, id: ConnectionId) -> Option<Prospect> {
         match self.connections.get(&id).map(|c| &c.outbox) {
-            Some(outbox) if !outbox.closed && !outbox.ending => Prospect::Open,
-            Some(outbox) if !outbox.closed => Prospect::EndsWhenQuiet,
-            _ => Prospect::EndsNow,
+            Some(outbox) if !outbox.frames.is_empty() => None,
+            Some(outbox) if !outbox.closed && !outbox.ending => Some(Prospect::Open),
+            Some(outbox) if !outbox.closed => Some(Prospect::EndsWhenQuiet),
+            _ => Some(Prospect::EndsNow),
         }
     }
 
     /// Whether the connection is to be closed once its frames are written.
     pub fn is_closing(&self, id: ConnectionId) -> bool {
-        self.prospect(id) == Prospect::EndsNow
+        let connection = self.connections.get(&id);
+        connection.is_none_or(|connection| connection.outbox.closed)
     }
 
     /// Whether frames wait to be taken by the connection's writer.

@@ -31,16 +31,12 @@ impl Link {
             .with_core(Some(self.id), |core, _| core.refuse_frame(self.id, why));
     }
 
-    /// Takes frames to write, oldest first. Says whether the connection goes on once there are none.
-    pub fn take_frames(&self, frames_max: usize, into: &mut Vec<Bytes>) -> Prospect {
+    /// Takes frames to write, oldest first. Says whether the connection goes on once they are written;
+    /// `None`: there are more. [`Link::ready`] tells of those that come later.
+    pub fn take_frames(&self, frames_max: usize, into: &mut Vec<Bytes>) -> Option<Prospect> {
         let mut state = self.driver.lock();
         state.core.take_frames(self.id, frames_max, into);
-        // What catching up queued is taken with the next call, which `into` not being empty causes.
-        if into.is_empty() {
-            state.core.prospect(self.id)
-        } else {
-            Prospect::Open
-        }
+        state.core.prospect(self.id)
     }
 
     /// Waits until there may be something to take.
