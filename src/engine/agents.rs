@@ -257,10 +257,11 @@ impl Engine {
     }
 
     fn presence_now(&self, agent: &Agent) -> Presence {
-        if self.sessions_of(&agent.name).next().is_none() {
+        let mut sessions = self.sessions_of(&agent.name).peekable();
+        if sessions.peek().is_none() {
             return Presence::Gone;
         }
-        if !self.is_live(&agent.name) {
+        if !sessions.any(|session| session.state == SessionState::Live) {
             return Presence::Away;
         }
         match agent.status {

@@ -4,7 +4,7 @@
 //! grow past what the limits table promises. Numbers are newtypes, so a task can never be passed
 //! where a lease is meant.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -177,10 +177,6 @@ text_names! {
     LabelValue[128] = "a label value", is_line, LINE;
     /// The key of a context entry.
     ContextKey[256] = "a context key", is_path_like, PATH_LIKE;
-    /// The key under which tasks share a concurrency cap.
-    ConcurrencyKey[128] = "a concurrency key", is_path_like, PATH_LIKE;
-    /// Makes submitting the same task twice one task.
-    IdempotencyKey[128] = "an idempotency key", is_line, LINE;
     /// Makes sending the same request twice one effect.
     RequestId[64] = "a request_id", is_line, LINE;
     /// The title of a task or the subject of a message.
@@ -198,6 +194,10 @@ text_names! {
 }
 
 long_texts! {
+    /// The key under which tasks share a concurrency cap.
+    ConcurrencyKey[128] = "a concurrency key", is_path_like, PATH_LIKE;
+    /// Makes submitting the same task twice one task.
+    IdempotencyKey[128] = "an idempotency key", is_line, LINE;
     /// A short remark for people and other agents.
     Note[1000] = "a note", is_note, NOTE;
 }
@@ -252,6 +252,15 @@ numbers! {
     Revision;
     /// Milliseconds of journal time: it only moves forward, and says nothing about the wall clock.
     JournalTime;
+}
+
+impl CommandId {
+    /// Of the command that is number `sequence` of a node.
+    pub fn of(node: &NodeId, sequence: u64) -> Self {
+        let mut text = heapless::String::new();
+        write!(text, "{node}-{sequence}").expect("a node id and a number fit a command id");
+        Self(text)
+    }
 }
 
 impl JournalTime {

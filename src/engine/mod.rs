@@ -282,7 +282,8 @@ impl Engine {
         let event = Arc::new(Event {
             position: self.state.position,
             at_ms: self.state.now,
-            changes: std::mem::take(&mut self.changes),
+            // As large as they are: it is kept for long, and many of them are.
+            changes: self.changes.drain(..).collect(),
         });
         self.state.history.push(Arc::clone(&event), &self.limits);
         Some(event)
