@@ -2,7 +2,7 @@
 
 use super::recover::Recovered;
 use crate::engine::command::{Action, Actor, Command, EpochStart, NodeStart};
-use crate::engine::ids::{Cursor, Epoch, NodeId, Position, ProjectName};
+use crate::engine::ids::{CommandId, Cursor, Epoch, NodeId, Position, ProjectName};
 use crate::journal::Entry;
 use crate::journal::shared::StreamSnapshot;
 
@@ -58,7 +58,7 @@ pub fn moved(recovered: Recovered, gap: u64) -> Vec<Moved> {
 
 fn command(node: &NodeId, sequence: u64, action: Action) -> Command {
     Command {
-        id: super::line::command_id(node, sequence),
+        id: CommandId::of(node, sequence),
         by: Actor::Node(node.clone()),
         request_id: None,
         action,

@@ -7,12 +7,11 @@ use serde_json::value::RawValue;
 use super::connection::ConnectionId;
 use super::core::{Core, Moment, Output};
 use super::limits::DriverLimits;
-use super::line::command_id;
 use super::parked::Parked;
 use super::project::Project;
 use super::secret::Secret;
 use crate::engine::command::{Action, Actor, Command};
-use crate::engine::ids::{JournalTime, ProjectName, RequestId, TaskId};
+use crate::engine::ids::{CommandId, JournalTime, ProjectName, RequestId, TaskId};
 use crate::journal::Entry;
 use crate::protocol::error::RpcError;
 use crate::protocol::operations::{Operation, Request};
@@ -23,7 +22,8 @@ pub(super) struct Proposed {
     pub(super) sequence: u64,
     pub(super) project: ProjectName,
     pub(super) at_ms: JournalTime,
-    pub(super) command: Command,
+    /// Boxed, since it is large and goes from queue to queue.
+    pub(super) command: Box<Command>,
     pub(super) body: Vec<u8>,
 }
 
@@ -87,13 +87,13 @@ impl Core {
         }
         self.last_command += 1;
         let sequence = self.last_command;
-        let id = command_id(&self.config.node, sequence);
-        let command = Command {
+        let id = CommandId::of(&self.config.node, sequence);
+        let command = Box::new(Command {
             id,
             by,
             request_id,
             action,
-        };
+        });
         let body = serde_json::to_vec(&command).expect("commands always encode as JSON");
         let max = self.config.record_bytes_max;
         if body.len() > max

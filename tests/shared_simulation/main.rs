@@ -20,6 +20,7 @@ mod hearing;
 mod host;
 mod judge;
 mod node;
+mod own_batch;
 #[path = "../simulation/paths.rs"]
 mod paths;
 #[cfg(feature = "planted-bugs")]

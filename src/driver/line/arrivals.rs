@@ -1,19 +1,46 @@
 //! Records on their way into the state: from the stream, and from this node's own appends.
 
-#[cfg(feature = "planted-bugs")]
-use super::Line;
 use super::rebuilt::{hole, read_command};
-use super::{AppendFailure, Arrival, LineError};
+use super::{AppendFailure, Arrival, Company, Line, LineError};
 use crate::driver::admit::storage_full;
 use crate::driver::core::{Core, Moment};
 use crate::driver::propose::Proposed;
 use crate::engine::Signals;
 use crate::engine::command::{Action, Actor};
-use crate::engine::ids::{NodeId, Position, ProjectName};
+use crate::engine::ids::{Cursor, Epoch, NodeId, Position, ProjectName};
 use crate::journal::shared::StreamRecord;
 #[cfg(feature = "planted-bugs")]
 use crate::planted::{Bug, is_on as planted};
 use crate::protocol::error::RpcError;
+
+impl Line {
+    /// The end of the unbroken row that is here behind `applied`. An append that is not answered stands
+    /// in the stream whole, or not at all: what was shown of it tells where it ends.
+    fn held_up_to(&self, node: &NodeId, applied: Position) -> Position {
+        let mut reached = applied;
+        loop {
+            while self.arrivals.contains_key(&Position(reached.0 + 1)) {
+                reached.0 += 1;
+            }
+            let behind = self.unanswered_behind(node, reached);
+            if behind == 0 {
+                return reached;
+            }
+            reached.0 += behind;
+        }
+    }
+
+    /// How many entries of the append under way stand behind this record, if that is one of them.
+    fn unanswered_behind(&self, node: &NodeId, at: Position) -> u64 {
+        let Some(Arrival::Read(record)) = self.arrivals.get(&at) else {
+            return 0;
+        };
+        let own = own_sequence(node, &record.body);
+        let behind = self.appending.iter().rev();
+        let place = own.and_then(|own| behind.map(|p| p.sequence).position(|at| at == own));
+        place.unwrap_or(0) as u64
+    }
+}
 
 impl Core {
     /// Records of the stream, in its order. They may overlap with what is applied.
@@ -24,6 +51,7 @@ impl Core {
         records: Vec<StreamRecord>,
     ) -> Result<(), LineError> {
         self.answered(now, project);
+        let node = self.config.node.clone();
         let Some(known) = self.projects.get_mut(project) else {
             return Ok(());
         };
@@ -36,9 +64,7 @@ impl Core {
         let mut reached = known.engine.state().position;
         for record in records {
             let at = record.at.position;
-            while line.arrivals.contains_key(&Position(reached.0 + 1)) {
-                reached.0 += 1;
-            }
+            reached = line.held_up_to(&node, reached);
             if at <= reached {
                 continue;
             }
@@ -52,6 +78,10 @@ impl Core {
                 return Err(hole(project, reached, at));
             }
             reached = at;
+            let own = own_sequence(&node, &record.body);
+            if !own.is_some_and(|own| is_among(&line.appending, own)) {
+                line.company = Company::Coordinators;
+            }
             line.live_bytes += record.body.len() as u64;
             line.arrivals.entry(at).or_insert(Arrival::Read(record));
         }
@@ -69,20 +99,45 @@ impl Core {
         };
         line.full_until = None;
         let appended = std::mem::take(&mut line.appending);
-        let alone = first.0 == line.appended.0 + 1 && !others;
-        line.alone = alone;
+        let unbroken = first.0 == line.appended.0 + 1;
         line.under_way = appended.len() + line.batch.len();
         line.appended = Position((first.0 + appended.len() as u64).saturating_sub(1));
         for (place, proposed) in (first.0..).zip(appended) {
             let bytes = proposed.body.len() as u64;
-            let own = Arrival::Own(Box::new(proposed));
+            let own = Arrival::Own(proposed);
             if line.arrivals.insert(Position(place), own).is_none() {
                 line.live_bytes += bytes;
             }
         }
-        if alone {
+        let last = line.arrivals.last_key_value();
+        let followed = last.is_some_and(|(at, _)| *at > line.appended);
+        line.company = if !unbroken || followed {
+            Company::Coordinators
+        } else if others {
+            Company::Lines
+        } else {
+            Company::Nobody
+        };
+        if line.company == Company::Nobody {
             self.flush();
         }
+    }
+
+    /// Where the stream is to be read on, and whether it is likely to show nothing but what this node
+    /// appends. What was appended here is known without being read: the follower passes over it, so
+    /// that of a batch that comes back, it reads the first record alone.
+    pub fn follow_from(&self, project: &ProjectName, epoch: Epoch) -> (Cursor, bool) {
+        let applied = self.read_up_to(project);
+        let Some(line) = self.line(project) else {
+            return (applied, false);
+        };
+        let own = line.company != Company::Coordinators;
+        let position = line.held_up_to(&self.config.node, applied.position);
+        if position == applied.position {
+            return (applied, own);
+        }
+        // Of this epoch or a later one: with too small an epoch, some are read twice.
+        (Cursor { epoch, position }, own)
     }
 
     fn other_lines_at_work(&self, project: &ProjectName) -> bool {
@@ -173,7 +228,7 @@ impl Core {
             }
             if let Arrival::Read(record) = entry.get()
                 && let Some(own) = own_sequence(&node, &record.body)
-                && line.appending.iter().any(|p| p.sequence == own)
+                && is_among(&line.appending, own)
             {
                 #[cfg(feature = "planted-bugs")]
                 if planted(Bug::OwnAnswerForgotten) {
@@ -182,12 +237,12 @@ impl Core {
                 return Ok(None);
             }
             let proposed = match entry.remove() {
-                Arrival::Own(proposed) => *proposed,
+                Arrival::Own(proposed) => proposed,
                 Arrival::Read(record) => Proposed {
                     sequence: own_sequence(&node, &record.body).unwrap_or(0),
                     project: project.clone(),
                     at_ms: record.at_ms,
-                    command: read_command(project, &record)?,
+                    command: Box::new(read_command(project, &record)?),
                     body: Vec::new(),
                 },
             };
@@ -233,6 +288,12 @@ impl Core {
     }
 }
 
+fn is_among(appending: &[Proposed], sequence: u64) -> bool {
+    appending
+        .iter()
+        .any(|proposed| proposed.sequence == sequence)
+}
+
 /// Which of this node's commands a record is, told from its first bytes: a command begins with its id.
 fn own_sequence(node: &NodeId, body: &[u8]) -> Option<u64> {
     let rest = body.strip_prefix(br#"{"id":""#)?;
@@ -267,7 +328,7 @@ fn planted_stranger(
         sequence: 0,
         project: project.clone(),
         at_ms: record.at_ms,
-        command: read_command(project, &record)?,
+        command: Box::new(read_command(project, &record)?),
         body: Vec::new(),
     };
     Ok(Some((at, stranger)))

@@ -26,7 +26,7 @@ use super::queries::cursor_of;
 use super::recover::RecoverError;
 use crate::engine::Engine;
 use crate::engine::command::{Action, Actor, Command, EpochStart};
-use crate::engine::ids::{CommandId, Cursor, Epoch, NodeId, Position, ProjectName};
+use crate::engine::ids::{CommandId, Cursor, Epoch, Position, ProjectName};
 use crate::journal::Entry;
 use crate::journal::shared::StreamRecord;
 pub use sharing::Sharing;
@@ -43,9 +43,7 @@ pub(in crate::driver) struct Line {
     appended: Position,
     /// How many commands were under way when it was answered: its own, and those that waited.
     under_way: usize,
-    /// No other line of this node was at work then, and between it and the append before it nobody else
-    /// had appended.
-    alone: bool,
+    company: Company,
     /// What is not applied yet, by position.
     arrivals: BTreeMap<Position, Arrival>,
     /// The state that takes the place of the present one once it is complete.
@@ -71,9 +69,19 @@ enum Reach {
     },
 }
 
+/// Who else is at work, as of the last append that was answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Company {
+    /// Other coordinators appended since the append before it, or may have.
+    Coordinators,
+    /// Only other lines of this node.
+    Lines,
+    Nobody,
+}
+
 #[derive(Debug)]
 enum Arrival {
-    Own(Box<Proposed>),
+    Own(Proposed),
     Read(StreamRecord),
 }
 
@@ -111,7 +119,7 @@ impl Line {
             appending: Vec::new(),
             appended: Position(0),
             under_way: 0,
-            alone: false,
+            company: Company::Coordinators,
             arrivals: BTreeMap::new(),
             rebuilding: None,
             live_bytes: 0,
@@ -139,7 +147,7 @@ impl Line {
     /// where all in one, either would wait for the other. Several nodes, and several lines, take turns
     /// anyway, and every append is work for each of them.
     pub(in crate::driver) fn share(&self) -> usize {
-        if !self.alone {
+        if self.company != Company::Nobody {
             return usize::MAX;
         }
         self.under_way.max(self.batch.len()).div_ceil(2)
@@ -224,7 +232,7 @@ impl Core {
         self.ensure_project(project, now);
         self.last_command += 1;
         let command = Command {
-            id: command_id(&self.config.node, self.last_command),
+            id: CommandId::of(&self.config.node, self.last_command),
             by: Actor::Node(self.config.node.clone()),
             request_id: None,
             action: Action::EpochStart(EpochStart { epoch }),
@@ -253,10 +261,4 @@ impl Core {
         let with_line = self.projects.iter().filter(|(_, p)| p.line.is_some());
         with_line.map(|(name, _)| name.clone()).collect()
     }
-}
-
-pub(in crate::driver) fn command_id(node: &NodeId, sequence: u64) -> CommandId {
-    format!("{node}-{sequence}")
-        .parse()
-        .expect("a node id and a number fit a command id")
 }

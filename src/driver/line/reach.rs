@@ -1,6 +1,6 @@
 //! Whether the store is within reach, and what that means for those who ask and wait.
 
-use super::{Arrival, Reach};
+use super::{Arrival, Company, Reach};
 use crate::driver::admit::storage_full;
 use crate::driver::core::{Core, Moment};
 use crate::engine::command::Action;
@@ -50,7 +50,7 @@ impl Core {
         };
         // Whether a snapshot that was on its way is kept, nobody will hear.
         line.snapshotting = false;
-        line.alone = false;
+        line.company = Company::Coordinators;
         if line.is_up() {
             line.reach = Reach::Down { since: now };
         }
@@ -59,7 +59,7 @@ impl Core {
         let waiting = std::mem::take(&mut line.arrivals);
         for arrival in waiting.into_values() {
             if let Arrival::Own(proposed) = arrival {
-                self.fail_proposed(now, *proposed, &self.outcome_unknown());
+                self.fail_proposed(now, proposed, &self.outcome_unknown());
             }
         }
         self.flush();

@@ -3,7 +3,7 @@
 
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::mpsc::{self, Receiver};
@@ -79,7 +79,7 @@ pub fn task<H: Host, C: Connector>(
         host,
         project,
         appending: AtomicBool::new(false),
-        appended: Mutex::new(None),
+        delay: Mutex::default(),
     };
     (sender, line.run(connector, jobs))
 }
@@ -111,8 +111,15 @@ struct LineTask<H> {
     project: ProjectName,
     /// An append was sent and not answered.
     appending: AtomicBool,
-    /// The first record of an append that was answered, and when: until the stream shows it.
-    appended: Mutex<Option<(Position, Moment)>>,
+    delay: Mutex<Delay>,
+}
+
+/// From the answer to an append until the stream shows its first record.
+#[derive(Default)]
+struct Delay {
+    /// What was appended and is to be shown, and when that was answered.
+    appended: Option<(Position, Moment)>,
+    shown: Position,
 }
 
 impl<H: Host> LineTask<H> {
@@ -198,7 +205,7 @@ impl<H: Host> LineTask<H> {
                 tokio::select! {
                     biased;
                     end = self.write(&store, epoch, jobs) => end,
-                    end = self.follow(&store) => end,
+                    end = self.follow(&store, epoch) => end,
                 }
             }
             Err(end) => {
@@ -373,11 +380,15 @@ impl<H: Host> LineTask<H> {
         });
     }
 
-    async fn follow<S: Store>(&self, store: &S) -> End {
+    async fn follow<S: Store>(&self, store: &S, epoch: Epoch) -> End {
         let mut read = Cursor::default();
         loop {
-            read = read.max(self.host.inspect(|core| core.read_up_to(&self.project)));
-            let records = match store.follow(read, READ_RECORDS_MAX, FOLLOW_WAIT).await {
+            let follow_from = |core: &Core| core.follow_from(&self.project, epoch);
+            let (from, own) = self.host.inspect(follow_from);
+            read = read.max(from);
+            self.pass_over(read.position);
+            let count_max = if own { 1 } else { READ_RECORDS_MAX };
+            let records = match store.follow(read, count_max, FOLLOW_WAIT).await {
                 Ok(records) => records,
                 Err(error) => return error.into(),
             };
@@ -397,13 +408,26 @@ impl<H: Host> LineTask<H> {
     fn observe_appended(&self, first: Position, begun: Moment, now: Moment) {
         let shared = &self.host.metrics().shared;
         shared.append_seconds.observe(seconds(now.since_us(begun)));
-        let mut appended = self.appended.lock().unwrap_or_else(PoisonError::into_inner);
-        appended.get_or_insert((first, now));
+        let mut delay = self.delay();
+        if first > delay.shown {
+            delay.appended.get_or_insert((first, now));
+        }
+    }
+
+    fn delay(&self) -> MutexGuard<'_, Delay> {
+        self.delay.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is not read back is never shown.
+    fn pass_over(&self, up_to: Position) {
+        let mut delay = self.delay();
+        delay.appended.take_if(|(first, _)| *first <= up_to);
     }
 
     fn observe_shown(&self, up_to: Position) {
-        let mut appended = self.appended.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, at)) = appended.take_if(|(position, _)| *position <= up_to) {
+        let mut delay = self.delay();
+        delay.shown = up_to;
+        if let Some((_, at)) = delay.appended.take_if(|(first, _)| *first <= up_to) {
             let micros = self.host.now().since_us(at);
             let shared = &self.host.metrics().shared;
             shared.follow_seconds.observe(seconds(micros));

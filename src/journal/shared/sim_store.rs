@@ -45,6 +45,7 @@ pub struct CallView {
     pub id: u64,
     /// Which coordinator called.
     pub from: u64,
+    pub project: ProjectName,
     pub what: &'static str,
     /// It took effect, and its answer is on the way back.
     pub took_effect: bool,
@@ -152,6 +153,7 @@ impl SimStore {
         open.map(|(id, call)| CallView {
             id: *id,
             from: call.from,
+            project: call.project.clone(),
             what: call.request.name(),
             took_effect: matches!(call.stage, Stage::Done(..)),
             abandoned: call.abandoned,
