@@ -14,6 +14,21 @@ const IGMP: u8 = 2;
 impl Ruleset {
     /// A whole table; loading it over an existing one would add to it.
     pub fn json(&self) -> Value {
+        json!({ "nftables": self.commands() })
+    }
+
+    /// The same in the place of a table that is there or not.
+    pub fn json_in_place(&self) -> Value {
+        let table = named(TABLE, json!({}));
+        let mut commands = vec![
+            add("table", &table),
+            json!({ "delete": { "table": table } }),
+        ];
+        commands.extend(self.commands());
+        json!({ "nftables": commands })
+    }
+
+    fn commands(&self) -> Vec<Value> {
         let mut commands = vec![add("table", &named(TABLE, json!({})))];
         commands.extend(
             self.counters
@@ -30,7 +45,7 @@ impl Ruleset {
             let rules = chain.rules.iter();
             commands.extend(rules.map(|rule| add("rule", &of_rule(&chain.name, rule))));
         }
-        json!({ "nftables": commands })
+        commands
     }
 }
 

@@ -193,3 +193,18 @@ fn rendering_is_pure_and_check_changes_nothing() {
     );
     assert_eq!(bed.table(), None);
 }
+
+#[test]
+fn check_does_not_mind_what_is_loaded() {
+    let bed = Bed::new(LISTS);
+    assert_well(&bed.coord(&["firewall", "apply"]), "apply");
+    let loaded = bed.table();
+    assert!(loaded.is_some());
+    for words in [
+        &["firewall", "check"][..],
+        &["firewall", "check", "--default-drop"],
+    ] {
+        assert_well(&bed.coord(words), "check");
+    }
+    assert_eq!(bed.table(), loaded);
+}

@@ -9,7 +9,7 @@ use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::shell::Shell;
 use crate::config::FirewallConfig;
-use crate::firewall::Policy;
+use crate::firewall::{Policy, removal};
 use crate::nft::{Nft, NftError, Report, State, session};
 
 pub(super) fn render(args: PolicyArgs, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
@@ -33,8 +33,9 @@ pub(super) async fn check(
     let ruleset = policy.ruleset();
     let nft = Nft::find()?;
     known_interfaces(&config, careful, shell)?;
-    nft.check(&ruleset.text()).await?;
-    nft.check_json(&ruleset.json().to_string()).await?;
+    // What is loaded goes: over it, some of the rules would not be taken, and others for no good reason.
+    nft.check(&(removal() + &ruleset.text())).await?;
+    nft.check_json(&ruleset.json_in_place().to_string()).await?;
     keeps_session(&policy, careful, shell)?;
     if shell.out.style().json {
         shell.out.json(&json!({ "ok": true }))?;
