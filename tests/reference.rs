@@ -1,6 +1,8 @@
-//! The OpenRPC document is sound, and the reference page is current.
+//! The OpenRPC document is sound, the reference page is current, and what the pages name is there.
 
 use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
@@ -9,6 +11,7 @@ use cli_coordinator::protocol::error::ErrorKind;
 use cli_coordinator::protocol::operations::OPERATIONS;
 use cli_coordinator::protocol::reference;
 
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/protocol.md");
 
 /// Calls `visit` with every object of a document.
@@ -149,4 +152,50 @@ fn the_page_shows_every_operation_and_limit_and_its_links_lead_somewhere() {
         let target = link.split(')').next().unwrap_or_default();
         assert!(headings.contains(target), "{target}");
     }
+}
+
+/// Every word of a text that begins like a variable of ours.
+fn variables(text: &str) -> impl Iterator<Item = &str> {
+    const BEGINNINGS: [&str; 4] = ["COORD_", "METRICS_", "REDIS_", "WEBSOCKET_"];
+    let words = text.split(|c: char| !c.is_ascii_uppercase() && !c.is_ascii_digit() && c != '_');
+    words.filter(|word| {
+        BEGINNINGS
+            .iter()
+            .any(|start| word.starts_with(start) && word != start)
+    })
+}
+
+fn files_below(folder: &Path, into: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).expect("it is a folder") {
+        let path = entry.expect("it can be listed").path();
+        if path.is_dir() {
+            files_below(&path, into);
+        } else {
+            into.push(path);
+        }
+    }
+}
+
+#[test]
+fn variables_in_the_pages_exist() {
+    let root = Path::new(ROOT);
+    let (mut sources, mut pages) = (vec![root.join("build.rs")], vec![root.join("README.md")]);
+    for folder in ["src", "image"] {
+        files_below(&root.join(folder), &mut sources);
+    }
+    files_below(&root.join("docs"), &mut pages);
+    let texts: Vec<String> = sources
+        .iter()
+        .filter_map(|path| fs::read_to_string(path).ok())
+        .collect();
+    let known: BTreeSet<&str> = texts.iter().flat_map(|text| variables(text)).collect();
+    let mut count = 0;
+    for page in pages {
+        let text = fs::read_to_string(&page).expect("a page is text");
+        for name in variables(&text) {
+            assert!(known.contains(name), "{}: {name}", page.display());
+            count += 1;
+        }
+    }
+    assert!(count > 20, "{count} variables were looked up");
 }
