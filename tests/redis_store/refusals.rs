@@ -293,6 +293,12 @@ async fn an_acl_user_with_the_rights_of_the_manual_does_everything() {
     store.snapshot().await.unwrap();
     let projects = connector.projects().await.unwrap();
     assert_eq!(projects, [project("p")]);
+    // Redis carries out one by one what was to be a transaction.
+    redis.ask(&["ACL", "SETUSER", "coord", "-multi"]).await;
+    let appended = store.append(Epoch(2), &entries(4..=5)).await.unwrap_err();
+    check!(appended, Unreachable, "written without", "NOPERM", "multi");
+    assert_eq!(everything(&store).await.last().unwrap().at, at(2, 7));
+    redis.ask(&["ACL", "SETUSER", "coord", "+multi"]).await;
     redis.ask(&["ACL", "SETUSER", "coord", "-xadd"]).await;
     let appended = store.append(Epoch(2), &entries(1..=2)).await.unwrap_err();
     check!(appended, Refused, "NOPERM", "xadd");

@@ -90,6 +90,16 @@ impl RedisStore {
     }
 }
 
+/// Where MULTI is refused, every XADD behind it was done by itself: what was written must not be written
+/// again.
+fn without_transaction(refusal: StoreError, answers: &[Value]) -> StoreError {
+    let added = |answer: &Value| matches!(answer, Value::BulkString(_));
+    if answers.iter().any(added) {
+        return StoreError::Unreachable(format!("written without a transaction, since {refusal}"));
+    }
+    refusal
+}
+
 /// Judges the answer to WAIT. A write that too few confirmed was done here, but a failover may undo it:
 /// its outcome counts as unknown until it is read. So it does when WAIT is refused: a master that is made
 /// a replica lets go of those who wait.
@@ -110,6 +120,9 @@ fn confirmed_by(wait: ReplicaWait, answer: Option<Value>) -> Result<(), StoreErr
 
 /// The answers within a transaction, or why it was not done.
 fn executed(mut answers: Vec<Value>) -> Result<Vec<Value>, StoreError> {
+    if let Some(Value::ServerError(error)) = answers.first() {
+        return Err(without_transaction(reply::refusal(error), &answers));
+    }
     match answers.pop() {
         Some(Value::Array(done)) => Ok(done),
         // What was wrong is said where a command was to be queued; EXEC only says that something was.
