@@ -99,7 +99,7 @@ impl Deployment {
 
 fn start(settings: &[(&str, String)], number: usize) -> Start {
     let start = Start::new()
-        .variable("COORD_NODE", format!("box-{number}"))
+        .variable("COORD_NODE_NAME", format!("box-{number}"))
         .variable("COORD_SESSION_GRACE_MS", 2_000);
     let settings = settings.iter();
     settings.fold(start, |start, (name, value)| start.variable(name, value))

@@ -1,9 +1,12 @@
 //! What can happen to Redis.
 
+use serde_json::{Value, json};
+
 use crate::WORKERS;
 use crate::deployment::Deployment;
 use crate::load;
 use crate::support::redis::Redis;
+use crate::support::until;
 use crate::traffic::Traffic;
 
 const DURABLE: &[&str] = &["--appendonly", "yes", "--appendfsync", "always"];
@@ -100,4 +103,32 @@ async fn a_slow_redis_is_waited_for() {
     let record = traffic.end().await;
     deployment.check(&record).await;
     assert_eq!(deployment.metric("coord_shared_tails_lost_total").await, 0);
+}
+
+/// It can be read and followed all the while.
+#[tokio::test]
+async fn a_redis_that_refuses_to_write_keeps_nobody_waiting() {
+    let redis = Redis::start(DURABLE).await;
+    let mut deployment = Deployment::on(&redis, 1).await;
+    deployment.ready().await;
+    let mut operator = deployment.coordinators[0].operator().await;
+    let submit = |title: &str| json!({ "title": title });
+    let before = operator.call("task.submit", submit("before")).await;
+    assert!(before.is_ok(), "{before:?}");
+    // As many replicas as there are not.
+    redis.say("CONFIG SET min-replicas-to-write 1", "OK").await;
+    for _ in 0..3 {
+        let refused = operator.call("task.submit", submit("meanwhile")).await;
+        assert_eq!(refused.unwrap_err().kind, "unavailable");
+    }
+    redis.say("CONFIG SET min-replicas-to-write 0", "OK").await;
+    until("work to go on", async || {
+        let after = operator.call("task.submit", submit("after")).await;
+        after.ok().map(drop)
+    })
+    .await;
+    let listed = operator.call("task.list", json!({})).await.unwrap();
+    let tasks = listed["tasks"].as_array().unwrap();
+    let titles: Vec<&Value> = tasks.iter().map(|task| &task["title"]).collect();
+    assert_eq!(titles, ["before", "after"]);
 }

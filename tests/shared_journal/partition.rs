@@ -101,7 +101,7 @@ impl Drop for Far {
 
 async fn coordinator(address: &str, number: usize) -> crate::support::Coordinator {
     Start::new()
-        .variable("COORD_NODE", format!("box-{number}"))
+        .variable("COORD_NODE_NAME", format!("box-{number}"))
         .variable("REDIS_HOST", address)
         .variable("REDIS_PORT", 6379)
         .run()

@@ -61,9 +61,14 @@ impl Core {
         if line.rebuilding.is_some() {
             return self.rebuild_on(project, &records);
         }
-        let mut reached = known.engine.state().position;
+        let applied = known.engine.state().position;
+        let mut reached = applied;
         for record in records {
             let at = record.at.position;
+            if at <= applied && !known.engine.holds(record.at) {
+                let (project, found) = (project.clone(), record.at);
+                return Err(LineError::Replaced { project, found });
+            }
             reached = line.held_up_to(&node, reached);
             if at <= reached {
                 continue;
@@ -98,6 +103,7 @@ impl Core {
             return;
         };
         line.full_until = None;
+        line.refused_since = None;
         let appended = std::mem::take(&mut line.appending);
         let unbroken = first.0 == line.appended.0 + 1;
         line.under_way = appended.len() + line.batch.len();
@@ -161,6 +167,7 @@ impl Core {
         };
         match how {
             AppendFailure::NotWritten => {
+                line.refused_since.get_or_insert(now);
                 // They go first when the line is up again, or are answered when that takes too long.
                 for proposed in appending.into_iter().rev() {
                     line.batch.push_front(proposed);

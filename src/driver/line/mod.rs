@@ -52,6 +52,8 @@ pub(in crate::driver) struct Line {
     live_bytes: u64,
     snapshotting: bool,
     full_until: Option<Moment>,
+    /// Since when no append was written, while the store said that it does not write.
+    refused_since: Option<Moment>,
     /// A sign of life is on its way.
     beating: bool,
     /// Epochs that were met since the start.
@@ -106,6 +108,9 @@ pub enum LineError {
         known: Position,
         found: Position,
     },
+    /// The store holds another line than the one that was applied.
+    #[error("record {found} of project {project} is not the one that was applied at its position")]
+    Replaced { project: ProjectName, found: Cursor },
     /// Of no use to this program: another one wrote it.
     #[error(transparent)]
     Unreadable(#[from] RecoverError),
@@ -125,6 +130,7 @@ impl Line {
             live_bytes: 0,
             snapshotting: false,
             full_until: None,
+            refused_since: None,
             beating: false,
             epochs: 0,
         }
@@ -162,12 +168,16 @@ impl Line {
         self.batch.is_empty() && self.appending.is_empty() && self.arrivals.is_empty()
     }
 
-    /// When requests are no longer kept waiting for the store.
+    /// When requests are no longer kept waiting for the store. One that can be read and refuses to write
+    /// is up again and again: they do not wait anew each time.
     fn gives_up_at(&self, sharing: &Sharing) -> Option<Moment> {
-        match self.reach {
-            Reach::Down { since } => Some(since.after_ms(sharing.unavailable_after_ms)),
-            Reach::Up { .. } => None,
-        }
+        let Reach::Down { since } = self.reach else {
+            return None;
+        };
+        let since = self
+            .refused_since
+            .map_or(since, |refused| refused.min(since));
+        Some(since.after_ms(sharing.unavailable_after_ms))
     }
 
     /// For how long nothing was heard from the store, if that is too long.

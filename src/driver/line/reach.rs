@@ -3,6 +3,7 @@
 use super::{Arrival, Company, Reach};
 use crate::driver::admit::storage_full;
 use crate::driver::core::{Core, Moment};
+use crate::driver::propose::Proposed;
 use crate::engine::command::Action;
 use crate::engine::ids::ProjectName;
 #[cfg(feature = "planted-bugs")]
@@ -26,6 +27,12 @@ impl Core {
         }
         let reading = known.engine.now();
         if let Some(line) = known.line.as_mut() {
+            // Whatever the stream showed was answered by its record, though its append was said to be refused.
+            let waits = |proposed: &Proposed| self.pending.contains_key(&proposed.sequence);
+            line.batch.retain(waits);
+            if line.batch.is_empty() {
+                line.refused_since = None;
+            }
             // Nor does it for what was proposed meanwhile, or before, and goes off only now.
             for proposed in line.batch.iter_mut().filter(|_| stands) {
                 proposed.at_ms = reading;

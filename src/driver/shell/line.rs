@@ -127,15 +127,18 @@ impl<H: Host> LineTask<H> {
         let mut pause_ms = PAUSE_MS_MIN;
         let mut told = None;
         loop {
+            let begun = self.host.now();
             let end = self.connected(&connector, &mut jobs, &mut told).await;
             let was_up = told.is_none();
+            let lasted_ms = self.host.now().since_us(begun) / 1_000;
             if self.appending.swap(false, Ordering::Relaxed) {
                 self.failed(AppendFailure::Unknown);
             }
             self.host
                 .with_core(|core, now| core.line_down(now, &self.project));
             self.host.settled();
-            if was_up {
+            // A store that can be read and not written to is up for a moment each time.
+            if was_up && lasted_ms >= PAUSE_MS_MAX {
                 pause_ms = PAUSE_MS_MIN;
             }
             match end {
@@ -146,8 +149,8 @@ impl<H: Host> LineTask<H> {
                 End::Line(error @ LineError::Unreadable(_)) => {
                     return self.host.fail(super::describe(&error));
                 }
-                End::Line(LineError::Hole { .. })
-                | End::Store(StoreError::EpochEnded | StoreError::StreamGone) => {
+                End::Line(error) if !was_up => self.tell(&mut told, error.to_string()),
+                End::Line(_) | End::Store(StoreError::EpochEnded | StoreError::StreamGone) => {
                     told = Some(String::new());
                 }
                 End::Store(error) => self.tell(&mut told, error.to_string()),
@@ -251,6 +254,10 @@ impl<H: Host> LineTask<H> {
                 return Err(End::Store(StoreError::Refused(why)));
             }
             self.deliver(records)?;
+            if self.host.inspect(|core| core.read_up_to(&self.project)) == read {
+                let why = format!("what its stream has after {read} does not follow on that");
+                return Err(End::Store(StoreError::Refused(why)));
+            }
         }
     }
 
