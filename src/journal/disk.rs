@@ -8,8 +8,11 @@ use std::any::Any;
 use std::fmt;
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, fchown, lchown};
 use std::path::{Path, PathBuf};
+
+use nix::fcntl::OFlag;
+use nix::unistd::geteuid;
 
 /// Mode of the state directory: what agents tell each other is nobody else's business.
 const DIRECTORY_MODE: u32 = 0o700;
@@ -97,6 +100,30 @@ impl RealDisk {
     fn file(&self, name: &str) -> PathBuf {
         self.root.join(name)
     }
+
+    /// Whoever the folder belongs to has to open what root makes in it, say to repair a journal.
+    /// Where root may not give it away (in some containers), it stays root's, who serves there.
+    fn hand_over(
+        &self,
+        change: impl FnOnce(Option<u32>, Option<u32>) -> io::Result<()>,
+    ) -> io::Result<()> {
+        if !geteuid().is_root() {
+            return Ok(());
+        }
+        let folder = std::fs::metadata(&self.root)?;
+        match change(Some(folder.uid()), Some(folder.gid())) {
+            Err(error) if !is_refusal(&error) => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The system does not let this file be given to that user.
+fn is_refusal(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidInput
+    )
 }
 
 #[derive(Debug)]
@@ -127,7 +154,9 @@ impl Disk for RealDisk {
             .write(true)
             .create_new(true)
             .mode(FILE_MODE);
-        Ok(Box::new(RealFile(options.open(self.file(name))?)))
+        let file = options.open(self.file(name))?;
+        self.hand_over(|user, group| fchown(&file, user, group))?;
+        Ok(Box::new(RealFile(file)))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -158,9 +187,9 @@ impl Disk for RealDisk {
     }
 
     fn create_dir(&self, folder: &str) -> io::Result<()> {
-        DirBuilder::new()
-            .mode(DIRECTORY_MODE)
-            .create(self.file(folder))
+        let path = self.file(folder);
+        DirBuilder::new().mode(DIRECTORY_MODE).create(&path)?;
+        self.hand_over(|user, group| lchown(&path, user, group))
     }
 
     fn lock(&self, name: &str) -> io::Result<Lock> {
@@ -170,10 +199,13 @@ impl Disk for RealDisk {
             .write(true)
             .create(true)
             .truncate(false)
+            // Root must not be led elsewhere by whoever the folder belongs to.
+            .custom_flags(OFlag::O_NOFOLLOW.bits())
             .mode(FILE_MODE);
         let mut file = options.open(self.file(name))?;
         match file.try_lock() {
             Ok(()) => {
+                self.hand_over(|user, group| fchown(&file, user, group))?;
                 file.set_len(0)?;
                 write!(file, "{}", std::process::id())?;
                 Ok(Lock::Taken(Box::new(RealLock(file))))
