@@ -142,6 +142,18 @@ mod tests {
     }
 
     #[test]
+    fn every_credential_is_loaded() {
+        let service = text(&choices(), "/coord.service");
+        let named = crate::config::settings::SERVER.iter();
+        let named: Vec<&str> = named.filter_map(|spec| spec.credential).collect();
+        assert!(named.len() > 3, "{named:?}");
+        for name in named {
+            let line = format!("\nLoadCredential={name}:coord.{name}\n");
+            assert!(service.contains(&line), "{name}");
+        }
+    }
+
+    #[test]
     fn every_choice_arrives() {
         let choices = choices();
         let service = text(&choices, "/coord.service");
