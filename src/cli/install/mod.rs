@@ -28,7 +28,7 @@ pub(super) struct InstallArgs {
     /// Only print what would be done
     #[arg(long)]
     dry_run: bool,
-    /// Start it, or restart it when something has changed; for --uninstall that is always so
+    /// Start it, or restart it when something has changed since it was started; for --uninstall that is always so
     #[arg(long, conflicts_with = "root")]
     now: bool,
     /// Switch the firewall on too; with --now only if `coord firewall check` finds nothing wrong
@@ -118,6 +118,7 @@ fn next(args: &InstallArgs, plan: &Plan) -> &'static str {
         .files
         .iter()
         .any(|file| !matches!(file.action, Action::Same | Action::Absent | Action::Keep));
+    let changed = changed || (args.now && plan.restarts());
     match (args.uninstall, changed) {
         (true, true) if args.root.is_none() && Path::new(nft::RUNTIME_DIR).exists() => {
             "left as they are: /etc/coord, /etc/credstore, /var/lib/coord, /var/lib/coord-firewall, user \
@@ -134,8 +135,6 @@ fn next(args: &InstallArgs, plan: &Plan) -> &'static str {
         (false, true) if args.now => {
             "it runs: `systemctl status coord`; its settings are in /etc/coord/coord.toml"
         }
-        (false, true) => {
-            "look at /etc/coord/coord.toml, then `systemctl restart coord.service` (or `coord install --now`)"
-        }
+        (false, true) => "look at /etc/coord/coord.toml, then `coord install --now`",
     }
 }

@@ -3,7 +3,9 @@
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use super::InstallArgs;
 use crate::cli::error::CliError;
@@ -66,6 +68,24 @@ impl Action {
 impl Plan {
     pub(super) fn commands(&self) -> impl Iterator<Item = &Vec<String>> {
         self.before.iter().chain(&self.after)
+    }
+
+    pub(super) fn restarts(&self) -> bool {
+        let mut commands = self.commands();
+        commands.any(|command| command.iter().any(|word| word == "restart"))
+    }
+
+    /// Whether a unit runs with other files than there will be: this run changes some, or they were
+    /// changed after it was started.
+    fn outdates(&self, unit: &str, part: &str) -> bool {
+        let changed_later = |since: i64| {
+            let mut files = self.files.iter();
+            files.any(|file| {
+                let names = file.path.to_string_lossy().contains(part);
+                names && changed_at(&file.path).is_some_and(|at| at >= since)
+            })
+        };
+        self.changes(part) || running_since(unit).is_some_and(changed_later)
     }
 
     fn changes(&self, part: &str) -> bool {
@@ -212,20 +232,22 @@ fn commands(args: &InstallArgs, plan: &Plan) -> Vec<Vec<String>> {
             "--config",
             CONFIGURATION,
         ]));
-        let mut start = systemctl(args, &["start"]);
+        // Whatever was loaded since they were started, or taken away.
+        let mut start = systemctl(args, &["restart"]);
         start.extend(units::FIREWALL.map(|(unit, _)| unit.to_owned()));
         commands.push(start);
     }
     if args.now {
         // A socket cannot be opened anew while its service runs.
-        if plan.changes(".socket") {
+        let sockets = ["coord.socket", "coord-metrics.socket"];
+        if sockets.iter().any(|unit| plan.outdates(unit, ".socket")) {
             let mut stop = systemctl(args, &["stop"]);
             stop.extend(
                 ["coord.service", "coord.socket", "coord-metrics.socket"].map(str::to_owned),
             );
             commands.push(stop);
         }
-        let verb = if plan.changes("/") {
+        let verb = if plan.outdates("coord.service", "/") {
             "restart"
         } else {
             "start"
@@ -237,6 +259,26 @@ fn commands(args: &InstallArgs, plan: &Plan) -> Vec<Vec<String>> {
         commands.push(systemctl(args, &[verb, "coord.service"]));
     }
     commands
+}
+
+/// In seconds of the wall clock, as the file system says.
+fn changed_at(path: &Path) -> Option<i64> {
+    path.metadata().map(|found| found.mtime()).ok()
+}
+
+/// When a unit became active, in seconds of the same clock; `None` when it is not, or there is no systemd
+/// to ask.
+fn running_since(unit: &str) -> Option<i64> {
+    let words = [
+        "show",
+        "--timestamp=unix",
+        "--property=ActiveEnterTimestamp",
+        "--value",
+        unit,
+    ];
+    let said = Command::new("systemctl").args(words).output().ok()?;
+    let said = str::from_utf8(&said.stdout).ok()?.trim();
+    said.strip_prefix('@')?.parse().ok()
 }
 
 /// Whether its units are switched on already.

@@ -35,6 +35,14 @@ pub fn into_a_fresh_system(machine: &Machine) {
         "{status}"
     );
 
+    // As README says that root speaks to it.
+    let says = "export COORD_PROFILE=production COORD_STATE_DIR=/var/lib/coord; cd /root; \
+                PATH=/usr/local/bin:$PATH; coord token create readme --out readme.token; \
+                COORD_TOKEN_FILE=readme.token coord ping; rm readme.token";
+    let said = machine.shell(says);
+    assert!(said.contains("for readme: readme.token"), "{said}");
+    assert!(said.contains("pong") || said.contains(" ms"), "{said}");
+
     // Once more: nothing is left to do, and the service is the same process.
     let pid = machine.property("coord.service", "MainPID");
     let said = machine.ok(&["/usr/local/bin/coord", "--json", "install"]);
@@ -66,6 +74,24 @@ pub fn follows_the_configuration(machine: &Machine) {
     }
     let page = machine.network(async || http::get(8801, "/metrics").await.unwrap());
     assert_eq!(page.status, 200, "{}", page.rest);
+    is_started_anew_later(machine);
+}
+
+/// Files that an earlier run, or somebody, changed and nobody restarted anything for.
+fn is_started_anew_later(machine: &Machine) {
+    let ports = "[websocket]\nport = 8802\n[metrics]\nport = 8803\n";
+    let changed = format!("profile = \"production\"\n{ports}");
+    machine.write(CONFIGURATION, "644", &changed);
+    let said = machine.ok(&["/usr/local/bin/coord", "install"]);
+    assert!(said.contains("replace"), "{said}");
+    let before = machine.property("coord.service", "MainPID");
+    machine.ok(&["/usr/local/bin/coord", "install", "--now"]);
+    machine.service("SubState", |state| state == "running");
+    assert_ne!(machine.property("coord.service", "MainPID"), before);
+    let status = machine.property("coord.service", "StatusText");
+    assert!(status.contains(":8802/ws"), "{status}");
+    let listen = machine.property("coord-metrics.socket", "Listen");
+    assert_eq!(listen, "127.0.0.1:8803 (Stream)");
 }
 
 pub fn is_taken_back(machine: &Machine) {
