@@ -134,6 +134,8 @@ impl<H: Host> LineTask<H> {
             if self.appending.swap(false, Ordering::Relaxed) {
                 self.failed(AppendFailure::Unknown);
             }
+            // A tail may be lost, and positions are given anew.
+            *self.delay() = Delay::default();
             self.host
                 .with_core(|core, now| core.line_down(now, &self.project));
             self.host.settled();
