@@ -71,7 +71,8 @@ pub enum Output {
         project: ProjectName,
         entries: Vec<Entry>,
     },
-    /// Save this and trim the project's stream; answer with [`Core::stream_snapshot_saved`].
+    /// Save this and trim the project's stream; answer with [`Core::stream_snapshot_saved`]
+    /// or [`Core::stream_snapshot_failed`].
     StreamSnapshot {
         project: ProjectName,
         snapshot: StreamSnapshot,

@@ -1,7 +1,5 @@
 //! What each call of the store does when all is well.
 
-use std::time::Duration;
-
 use cli_coordinator::engine::ids::{Epoch, Position};
 use cli_coordinator::journal::redis::READ_RECORDS_MAX;
 use cli_coordinator::journal::shared::{Candidate, Connector, Saved, Store, StoreError};
@@ -24,8 +22,6 @@ async fn an_empty_store_holds_nothing() {
     assert_eq!((look.epoch, look.last, look.snapshot), (None, None, None));
     assert_eq!(everything(&store).await, []);
     assert_eq!(store.snapshot().await.unwrap(), None);
-    let nothing = store.follow(at(0, 0), 9, Duration::from_millis(1)).await;
-    assert_eq!(nothing.unwrap(), []);
     let gone = store.append(Epoch(1), &[entry(1)]).await.unwrap_err();
     assert_eq!(gone, StoreError::StreamGone);
     let gone = store.append(Epoch(1), &entries(1..=3)).await.unwrap_err();

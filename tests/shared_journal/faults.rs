@@ -71,6 +71,34 @@ async fn redis_that_comes_back_empty_is_filled_by_exactly_one() {
     );
 }
 
+/// Its connections stay, and nobody writes: only looking tells.
+#[tokio::test]
+async fn redis_that_is_emptied_under_idle_coordinators_is_filled_again() {
+    let redis = Redis::start(DURABLE).await;
+    let mut deployment = Deployment::on(&redis, 3).await;
+    deployment.ready().await;
+    let mut operator = deployment.coordinators[0].operator().await;
+    let submitted = operator
+        .call("task.submit", json!({ "title": "kept" }))
+        .await;
+    assert!(submitted.is_ok(), "{submitted:?}");
+    drop(operator);
+    deployment.agree().await;
+    redis.say("FLUSHALL", "OK").await;
+    until("both projects to be filled again", async || {
+        let seeded = deployment.metric("coord_shared_seeded_total").await;
+        (seeded == 4).then_some(())
+    })
+    .await;
+    deployment.ready().await;
+    for coordinator in &deployment.coordinators {
+        let mut operator = coordinator.operator().await;
+        let listed = operator.call("task.list", json!({})).await.unwrap();
+        assert_eq!(listed["tasks"][0]["title"], "kept");
+    }
+    deployment.agree().await;
+}
+
 #[tokio::test]
 async fn a_full_redis_refuses_new_work_and_loses_nothing() {
     let redis = Redis::start(DURABLE).await;

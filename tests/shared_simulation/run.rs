@@ -189,6 +189,10 @@ fn fault(world: &mut World) -> Checked {
             world.store.restart(Restart::Empty);
             "restart with nothing"
         }
+        17 if world.settings.may_be_emptied && world.chance.one_in(2) => {
+            world.store.empty();
+            "emptied"
+        }
         16 | 17 => {
             world.store.set_full(false);
             "room"

@@ -14,6 +14,10 @@ const ELSEWHERE: usize = 1;
 const SAVING: &str = "save snapshot";
 /// Records that make more than `live_bytes_max`, several times.
 const PUTS_MAX: usize = 60;
+/// Records that make less than `live_bytes_max`.
+const FEW_PUTS: usize = 3;
+/// Tenths of a second, more than a node waits after a snapshot that was not saved.
+const PAUSE_TENTHS: u64 = 310;
 
 /// The connection that waits for records breaks while a snapshot is being saved, and nobody hears what
 /// became of it.
@@ -42,15 +46,49 @@ fn snapshots_go_on() -> Checked {
     put_until(&mut world, true, |world| covered(world) > before)
 }
 
+/// The connection breaks over which a snapshot is being saved. The next one is taken after a pause,
+/// and not only when as many records have gathered again.
+fn a_snapshot_is_tried_again() -> Checked {
+    let mut world = World::new(0, &metrics(), false);
+    world.come_to_rest()?;
+    world.set_up()?;
+    world.connect(HERE, HERE);
+    world.nodes[ELSEWHERE].frozen = true;
+    put_until(&mut world, false, is_saving)?;
+    let before = covered(&world);
+    let calls = world.store.calls();
+    let save = calls.iter().find(|call| call.what == SAVING);
+    world.store.break_off(save.expect("it is being saved").id);
+    world.store.forget_abandoned();
+    world.come_to_rest()?;
+    for _ in 0..PAUSE_TENTHS {
+        world.pass_us(100_000);
+        world.settle()?;
+    }
+    put_some(&mut world, FEW_PUTS, true, |world| covered(world) > before)
+}
+
 /// Puts values, one after the other; snapshots are saved only if they may.
 fn put_until(
     world: &mut World,
     saves: bool,
     reached: impl Fn(&World) -> bool,
 ) -> Result<(), Violation> {
-    for number in 0..PUTS_MAX {
+    put_some(world, PUTS_MAX, saves, reached)
+}
+
+fn put_some(
+    world: &mut World,
+    puts_max: usize,
+    saves: bool,
+    reached: impl Fn(&World) -> bool,
+) -> Result<(), Violation> {
+    for number in 0..=puts_max {
         if reached(world) {
             return Ok(());
+        }
+        if number == puts_max {
+            break;
         }
         let put = json!({ "key": "k", "value": format!("{number:0400}") });
         if saves {
@@ -82,4 +120,10 @@ fn covered(world: &World) -> Position {
 fn a_snapshot_that_was_broken_off_is_not_the_last() {
     let _turn = turn();
     snapshots_go_on().expect("snapshots go on");
+}
+
+#[test]
+fn a_snapshot_that_was_not_saved_is_tried_again() {
+    let _turn = turn();
+    a_snapshot_is_tried_again().expect("it is tried again");
 }

@@ -1,6 +1,8 @@
 //! What every store of a shared journal does, the one in Redis and the simulated one: each of these gets
 //! two connections to a store that is empty.
 
+use std::time::Duration;
+
 use cli_coordinator::engine::ids::{Cursor, Epoch, JournalTime, Position};
 use cli_coordinator::journal::Entry;
 use cli_coordinator::journal::shared::{
@@ -60,6 +62,8 @@ pub(crate) async fn an_empty_store<S: Store>(store: &S) {
     }
     let gone = store.save_snapshot(Epoch(1), &snapshot(1, 1), 0).await;
     assert_eq!(gone, Err(StoreError::StreamGone));
+    let gone = store.follow(at(1, 1), 9, Duration::from_millis(1)).await;
+    assert_eq!(gone, Err(StoreError::StreamGone));
     assert_eq!(store.look().await.unwrap().last, None);
 }
 
@@ -72,6 +76,8 @@ pub(crate) async fn epochs<S: Store>(one: &S, other: &S) {
     assert_eq!(open(other, Some(at(1, 3)), at(2, 4)).await, Ok(false));
     assert_eq!(open(other, Some(at(1, 4)), at(2, 5)).await, Ok(true));
     assert_eq!(open(one, Some(at(1, 4)), at(2, 5)).await, Ok(false));
+    let nothing = one.follow(at(2, 5), 9, Duration::from_millis(1)).await;
+    assert_eq!(nothing, Ok(Vec::new()));
     for batch in [entries(4..=4), entries(4..=6)] {
         let ended = one.append(Epoch(1), &batch).await;
         assert_eq!(ended, Err(StoreError::EpochEnded));

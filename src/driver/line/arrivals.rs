@@ -205,7 +205,7 @@ impl Core {
             }
         };
         self.wake_parked(now, project, signals.claimable, signals.leasable);
-        self.maybe_stream_snapshot(project);
+        self.maybe_stream_snapshot(now, project);
         self.beat(now, project);
         result
     }

@@ -50,7 +50,10 @@ pub(in crate::driver) struct Line {
     rebuilding: Option<Box<Engine>>,
     /// Bytes of records that came since the last snapshot.
     live_bytes: u64,
-    snapshotting: bool,
+    /// A snapshot is being saved, and lets go of so many of them.
+    snapshotting: Option<u64>,
+    /// Until when none is taken, since the last one was not saved.
+    snapshot_failed: Option<Moment>,
     full_until: Option<Moment>,
     /// Since when no append was written, while the store said that it does not write.
     refused_since: Option<Moment>,
@@ -128,7 +131,8 @@ impl Line {
             arrivals: BTreeMap::new(),
             rebuilding: None,
             live_bytes: 0,
-            snapshotting: false,
+            snapshotting: None,
+            snapshot_failed: None,
             full_until: None,
             refused_since: None,
             beating: false,

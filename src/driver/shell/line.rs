@@ -190,7 +190,7 @@ impl<H: Host> LineTask<H> {
     fn refuse(&self, job: &LineJob) {
         match job {
             LineJob::Append(_) => self.failed(AppendFailure::NotWritten),
-            LineJob::Snapshot { .. } => self.snapshot_saved(false),
+            LineJob::Snapshot { .. } => self.snapshot_failed(),
         }
     }
 
@@ -368,25 +368,25 @@ impl<H: Host> LineTask<H> {
             Ok(saved) => {
                 let metrics = &self.host.metrics().shared;
                 metrics.records_trimmed.inc_by(saved.trimmed);
-                self.snapshot_saved(saved.kept);
+                self.host
+                    .with_core(|core, _| core.stream_snapshot_saved(&self.project, saved.kept));
                 Ok(())
             }
             Err(StoreError::Full(why)) => {
                 tracing::warn!(project = %self.project, %why, "no room for a snapshot");
-                self.snapshot_saved(false);
+                self.snapshot_failed();
                 Ok(())
             }
             Err(error) => {
-                self.snapshot_saved(false);
+                self.snapshot_failed();
                 Err(error.into())
             }
         }
     }
 
-    fn snapshot_saved(&self, kept: bool) {
-        self.host.with_core(|core, _| {
-            core.stream_snapshot_saved(&self.project, kept);
-        });
+    fn snapshot_failed(&self) {
+        self.host
+            .with_core(|core, now| core.stream_snapshot_failed(now, &self.project));
     }
 
     async fn follow<S: Store>(&self, store: &S, epoch: Epoch) -> End {

@@ -74,8 +74,11 @@ impl RedisConnector {
     pub(super) async fn register(&self, project: &ProjectName) -> Result<(), StoreError> {
         let mut command = cmd("SADD");
         command.arg(PROJECTS_KEY).arg(project.as_str());
-        self.ask(PROJECTS_KEY, &command).await?;
-        Ok(())
+        match self.ask(PROJECTS_KEY, &command).await {
+            // Where there is no room, not even a name that it has is taken.
+            Err(StoreError::Full(_)) if self.projects().await?.contains(project) => Ok(()),
+            said => said.map(drop),
+        }
     }
 
     /// Stamps a Redis that nobody has stamped with our environment, and refuses another one's.
@@ -90,7 +93,12 @@ impl RedisConnector {
             stamp.arg(REDIS_ENVIRONMENT_KEY).arg(own).arg("NX");
             wire.ask(&stamp, CALL_MAX).await?;
         }
-        let stamp = reply::text(wire.ask(&read, CALL_MAX).await?).unwrap_or_default();
+        let stamp = wire.ask(&read, CALL_MAX).await?;
+        if stamp == Value::Nil {
+            let text = "the stamp of its environment was deleted as soon as it was written";
+            return Err(StoreError::Refused(text.to_owned()));
+        }
+        let stamp = reply::text(stamp).unwrap_or_default();
         if stamp == own {
             return Ok(());
         }

@@ -31,6 +31,7 @@ mod wire;
 
 use std::sync::{Mutex, PoisonError};
 
+use redis::{Value, cmd};
 use tokio::time::Instant;
 
 pub use blocking::RedisJournal;
@@ -46,7 +47,7 @@ use crate::engine::ids::{Cursor, Epoch, Position, ProjectName};
 use keys::{Keys, id_of};
 use scripts::Beginning;
 use server::Server;
-use wire::{SNAPSHOT_CALL_MAX, Wire};
+use wire::{CALL_MAX, SNAPSHOT_CALL_MAX, Wire};
 
 /// The form in which a project is kept here.
 pub const FORMAT: u32 = 1;
@@ -130,6 +131,16 @@ impl RedisStore {
     fn taken_until<T>(&self, change: impl FnOnce(&mut Option<Instant>) -> T) -> T {
         let taken = self.follower_taken_until.lock();
         change(&mut taken.unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whether there is a stream, asked where records are waited for.
+    async fn check_stream(&self) -> Result<(), StoreError> {
+        let mut command = cmd("EXISTS");
+        command.arg(&self.keys.stream);
+        match self.follower.ask(&command, CALL_MAX).await? {
+            Value::Int(0) => Err(StoreError::StreamGone),
+            _ => Ok(()),
+        }
     }
 
     async fn newest(&self) -> Result<Position, StoreError> {

@@ -70,7 +70,13 @@ fn known(format: Option<u32>) -> Result<(), StoreError> {
 }
 
 pub(super) fn begin_epoch(keys: &Keys, server: &Server, beginning: &Beginning<'_>) -> Cmd {
-    let mut command = script(BEGIN_EPOCH, &[&keys.stream, &keys.snapshot, &keys.meta]);
+    // Without the marker nobody could let go of records where there is no room. A snapshot must fit.
+    let flags = match beginning.snapshot {
+        None => "#!lua flags=allow-oom",
+        Some(_) => "#!lua",
+    };
+    let text = format!("{flags}\n{BEGIN_EPOCH}");
+    let mut command = script(&text, &[&keys.stream, &keys.snapshot, &keys.meta]);
     let Beginning { at, marker, .. } = beginning;
     command
         .arg(&server.run_id)

@@ -67,7 +67,12 @@ impl Store for RedisStore {
         let max = free.duration_since(now) + wait + CALL_MAX;
         let found = self.follower.ask(&command, max).await;
         self.taken_until(|taken| *taken = None);
-        reply::followed(found?)
+        let records = reply::followed(found?)?;
+        if records.is_empty() {
+            // Whoever waits at a stream is not told that it was deleted.
+            self.check_stream().await?;
+        }
+        Ok(records)
     }
 
     async fn append(&self, epoch: Epoch, entries: &[Entry]) -> Result<Position, StoreError> {

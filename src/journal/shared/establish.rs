@@ -29,6 +29,9 @@ const SEED_ROUNDS_MAX: u32 = 80;
 /// Epochs are numbered with gaps of chance: two that are opened without knowledge of each other,
 /// each on a server that lost the other, must not have the same number.
 const EPOCH_GAP_MAX: u64 = 1 << 20;
+/// The gap before an epoch that fills a store anew. Whoever did not notice that the store was emptied
+/// and knows of a few epochs more still appends to an earlier one, and is refused.
+const SEED_GAP: u64 = 1 << 32;
 
 /// The coordinator, as far as establishing needs it.
 pub trait Holder: Sync {
@@ -167,7 +170,7 @@ async fn seed<S: Store, H: Holder>(store: &S, holder: &H) -> Result<bool, StoreE
         let most = most || planted(Bug::AnySeeds);
         if round >= SEED_ROUNDS_MIN && most {
             let from = known.unwrap_or_default();
-            let epoch = next_epoch(&look, from, known, holder.dice());
+            let epoch = Epoch(next_epoch(&look, from, known, holder.dice()).0 + SEED_GAP);
             let (snapshot, marker) = (holder.snapshot(), holder.marker(epoch));
             let at = behind(from, epoch);
             return store

@@ -117,8 +117,8 @@ pub trait Store: Send + Sync {
         count_max: usize,
     ) -> impl Future<Output = Result<Vec<StreamRecord>, StoreError>> + Send;
 
-    /// Like `read`, but waits up to `wait` for the first of them. An answer proves that the store was
-    /// within reach.
+    /// Like `read`, but waits up to `wait` for the first of them, and fails with `StreamGone` if there
+    /// is no stream by then. An answer proves that the store was within reach.
     fn follow(
         &self,
         after: Cursor,

@@ -226,6 +226,16 @@ impl SimStore {
         inner.servers.remove(&master);
     }
 
+    /// The master and its replica are told to forget all they hold, and go on as the same run.
+    pub fn empty(&self) {
+        let mut inner = self.lock();
+        let master = &inner.servers[&inner.master];
+        if master.alive {
+            let next = master.emptied();
+            inner.take_over(next);
+        }
+    }
+
     /// The newest record or snapshot that the master has of a project.
     pub fn end_of(&self, project: &ProjectName) -> Option<Cursor> {
         let inner = self.lock();

@@ -1,4 +1,3 @@
-#!lua
 -- KEYS: stream, snapshot, meta.
 -- ARGV: run id, replication id, expected last id ('' for no stream, 'empty' for no snapshot either),
 --   id of the marker, its time, its body, epoch, incarnation, format, what the snapshot covers ('' for

@@ -159,6 +159,14 @@ impl Server {
         }
     }
 
+    /// The same run with nothing in it.
+    pub(super) fn emptied(&self) -> Self {
+        Self {
+            written: self.written,
+            ..Self::new(self.run)
+        }
+    }
+
     pub(super) fn incarnation(&self) -> Incarnation {
         Incarnation(format!("run-{}", self.run))
     }
@@ -208,6 +216,7 @@ impl Server {
                     snapshot: kept.snapshot.as_ref().map(|snapshot| snapshot.at),
                 }));
             }
+            Request::Follow { .. } if kept.stream.is_none() => return Err(StoreError::StreamGone),
             Request::Read { after, count_max }
             | Request::Follow {
                 after, count_max, ..
@@ -221,8 +230,10 @@ impl Server {
                 let last = kept.last().ok_or(StoreError::StreamGone)?;
                 return Ok(Answer::First(Position(last.position.0 + 1)));
             }
-            Request::Append { .. } | Request::Begin(_) | Request::Stand(_) if full => {
-                return Err(StoreError::Full("it has no room".to_owned()));
+            Request::Append { .. } | Request::Stand(_) if full => return Err(no_room()),
+            // An epoch begins where there is no room; a store is not filled there.
+            Request::Begin(beginning) if full && matches!(beginning.expected, Expected::Empty) => {
+                return Err(no_room());
             }
             Request::Append { epoch, entries } => kept
                 .append(project, *epoch, entries, chronicle)
@@ -388,4 +399,8 @@ impl Stream {
         self.last = at;
         self.records.push_back(record);
     }
+}
+
+fn no_room() -> StoreError {
+    StoreError::Full("it has no room".to_owned())
 }
