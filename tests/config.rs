@@ -186,7 +186,7 @@ fn the_whole_list_of_bad_values_is_one_report() {
             "METRICS_PORT: \"abc\" is not a port number; use a port from 1 to 65535",
             "coord.toml:8 metrics.path: \"metrics\" is no path; begin with / and use letters, digits and -._~/ alone, as in /metrics",
             "REDIS_PORT: \"65536\" is above 65535; use a port from 1 to 65535",
-            "--websocket-port: port 80 is below 1024 and user 1000 may not bind it; use a higher port, or give the service CAP_NET_BIND_SERVICE",
+            "--websocket-port: port 80 is below 1024 and user 1000 may not bind it; use a higher port, let systemd open it (`coord install`), or give the service CAP_NET_BIND_SERVICE",
         ],
     );
 }
@@ -212,7 +212,7 @@ fn every_bad_port_is_refused() {
         check_refused(
             variable,
             "80",
-            "port 80 is below 1024 and user 1000 may not bind it; use a higher port, or give the service CAP_NET_BIND_SERVICE",
+            "port 80 is below 1024 and user 1000 may not bind it; use a higher port, let systemd open it (`coord install`), or give the service CAP_NET_BIND_SERVICE",
         );
     }
     check_report(

@@ -13,7 +13,7 @@ use crate::app::{self, AppError, Hangup, Surroundings};
 use crate::config::{
     Config, ConfigErrors, Environment, Flags, Invoker, LogConfig, LogFormat, LogLevel,
 };
-use crate::systemd::Manager;
+use crate::systemd::{Manager, is_activated};
 
 /// The coordinator ended because it could not make anything durable any more: a restart recovers.
 const EXIT_JOURNAL_FAILED: u8 = 70;
@@ -38,7 +38,8 @@ pub(super) fn run(
     errors: &mut dyn Write,
 ) -> io::Result<ExitCode> {
     let flags = Flags::from(*command.flags);
-    let read = || Config::load(&flags, environment, Invoker::current());
+    let invoker = invoker(environment);
+    let read = || Config::load(&flags, environment, invoker);
     let config = match read() {
         Ok(config) => config,
         Err(problems) => {
@@ -72,6 +73,17 @@ pub(super) fn run(
             Ok(exit_of(&error).into())
         }
     }
+}
+
+/// Who binds the ports. Looked at once: when the sockets are taken over, what tells of them is gone, and
+/// a reload asks again.
+fn invoker(environment: &dyn Environment) -> Invoker {
+    let own = Invoker::current();
+    if is_activated(environment, std::process::id()) {
+        // Whatever port it is, it is bound; whether it is the right one is asked when it is taken.
+        return Invoker { port_min: 1, ..own };
+    }
+    own
 }
 
 /// What `systemctl status` shall say of a start that never came about.

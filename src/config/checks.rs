@@ -81,7 +81,7 @@ pub(super) fn low_ports(
                 "port {port} is below {} and user {} may not bind it",
                 invoker.port_min, invoker.uid
             ),
-            "use a higher port, or give the service CAP_NET_BIND_SERVICE",
+            "use a higher port, let systemd open it (`coord install`), or give the service CAP_NET_BIND_SERVICE",
         );
         reader.problem(spec, reader.source(spec), misfit);
     }

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::env::VarError;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::ports::PORT_UNPRIVILEGED_MIN;
 
@@ -27,6 +27,12 @@ pub trait Environment {
 
     /// What the machine calls itself.
     fn hostname(&self) -> Option<String>;
+
+    /// The file of one of systemd's credentials, if it was handed over.
+    fn credential(&self, name: &str) -> Option<PathBuf> {
+        let folder = self.variable("CREDENTIALS_DIRECTORY").ok()??;
+        file_in(&folder, name)
+    }
 }
 
 /// A variable whose bytes are not UTF-8.
@@ -44,6 +50,8 @@ pub struct MapEnvironment {
     pub variables: BTreeMap<String, String>,
     pub system_folder: Option<PathBuf>,
     pub hostname: Option<String>,
+    /// Files that will be handed over as credentials, by name.
+    pub credentials: BTreeMap<String, PathBuf>,
 }
 
 /// Who runs the program, as far as it decides which ports can be bound.
@@ -104,6 +112,16 @@ impl Environment for MapEnvironment {
     fn hostname(&self) -> Option<String> {
         self.hostname.clone()
     }
+
+    fn credential(&self, name: &str) -> Option<PathBuf> {
+        let folder = self.variables.get("CREDENTIALS_DIRECTORY");
+        let handed_over = folder.and_then(|folder| file_in(folder, name));
+        handed_over.or_else(|| self.credentials.get(name).cloned())
+    }
+}
+
+fn file_in(folder: &str, name: &str) -> Option<PathBuf> {
+    Some(Path::new(folder).join(name)).filter(|path| path.exists())
 }
 
 impl<const N: usize> From<[(&str, &str); N]> for MapEnvironment {

@@ -241,11 +241,7 @@ impl Gathered {
         values: &mut BTreeMap<&'static str, RawValue>,
     ) {
         let Some(name) = spec.credential else { return };
-        let Ok(Some(folder)) = environment.variable("CREDENTIALS_DIRECTORY") else {
-            return;
-        };
-        let path = Path::new(&folder).join(name);
-        if path.exists() {
+        if let Some(path) = environment.credential(name) {
             let given = Given::Word(path.to_string_lossy().into_owned());
             self.accept(spec, given, Source::Credential { name }, values);
         }

@@ -59,13 +59,9 @@ impl Inherited {
         pid: u32,
     ) -> Result<Self, ActivationError> {
         let variable = |name| environment.variable(name).ok().flatten();
-        let Some(text) = variable(COUNT_VARIABLE) else {
+        let Some(text) = told_of(environment, pid) else {
             return Ok(Self::default());
         };
-        // A parent that was started this way hands its variables on, but not its sockets.
-        if variable(PID_VARIABLE).is_none_or(|meant| meant != pid.to_string()) {
-            return Ok(Self::default());
-        }
         let count = text.parse().ok().filter(|count| *count <= SOCKETS_MAX);
         let count: usize = count.ok_or(ActivationError::Count { text })?;
         let names = variable(NAMES_VARIABLE).unwrap_or_default();
@@ -112,6 +108,19 @@ impl Inherited {
     pub fn left(&self) -> impl Iterator<Item = &str> {
         self.sockets.iter().map(|(name, _)| name.as_str())
     }
+}
+
+/// Whether sockets were opened for the process `pid`, and not taken over yet.
+pub fn is_activated(environment: &dyn Environment, pid: u32) -> bool {
+    told_of(environment, pid).is_some()
+}
+
+/// How many sockets it is told of, in the words of whoever opened them.
+fn told_of(environment: &dyn Environment, pid: u32) -> Option<String> {
+    let variable = |name| environment.variable(name).ok().flatten();
+    // A parent that was started this way hands its variables on, but not its sockets.
+    let meant = variable(PID_VARIABLE)?;
+    variable(COUNT_VARIABLE).filter(|_| meant == pid.to_string())
 }
 
 /// A connection, or a socket that was only bound, is of the right kind and of no use.

@@ -8,5 +8,5 @@ mod activation;
 mod notify;
 pub mod units;
 
-pub use activation::{ActivationError, Inherited};
+pub use activation::{ActivationError, Inherited, is_activated};
 pub use notify::{Manager, NotifyError};

@@ -241,6 +241,25 @@ fn the_image_decides_which_systemd_it_is_for() {
     }
 }
 
+/// A configuration that is only whole with what the service gets from the credential store.
+#[test]
+fn what_the_credential_store_has_is_not_missed() {
+    let image = Image::new();
+    let halves = "profile = \"production\"\n[websocket]\ntls = true\n[redis]\nhost = \"127.0.0.1\"\n\
+                  user = \"coord\"\n";
+    fs::create_dir(image.path("etc/coord")).unwrap();
+    fs::write(image.path("etc/coord/coord.toml"), halves).unwrap();
+    let refused = image.install(&[]);
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(said.contains("redis.password"), "{said}");
+    fs::create_dir(image.path("etc/credstore")).unwrap();
+    for name in ["redis_password", "tls_certificate", "tls_key"] {
+        let path = image.path(&format!("etc/credstore/coord.{name}"));
+        fs::write(path, "in the store").unwrap();
+    }
+    image.installed(&[]);
+}
+
 #[test]
 fn it_stays_within_the_image() {
     let elsewhere = tempfile::tempdir().unwrap();

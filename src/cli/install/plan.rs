@@ -1,5 +1,6 @@
 //! What an installation comes to: files to write or remove, commands to run. Looks, changes nothing.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
@@ -9,7 +10,9 @@ use std::process::Command;
 
 use super::InstallArgs;
 use crate::cli::error::CliError;
-use crate::config::{Config, Endpoint, Environment, Flags, Host, Invoker, MapEnvironment};
+use crate::config::{
+    Config, Endpoint, Environment, Flags, Host, Invoker, MapEnvironment, settings,
+};
 use crate::systemd::units::{self, Choices};
 
 const CONFIGURATION: &str = "/etc/coord/coord.toml";
@@ -20,6 +23,8 @@ const DEFAULT_CONFIGURATION: &str = "\
 # --confirm 60s` and `coord firewall confirm`: a reboot loads the rules last confirmed.
 profile = \"production\"
 ";
+/// Where systemd looks for a credential of a service, the first before the others.
+const CREDENTIAL_STORES: [&str; 3] = ["/etc/credstore", "/run/credstore", "/usr/lib/credstore"];
 const STATE_DIRECTORY: &str = "/var/lib/coord";
 const MODE_PROGRAM: u32 = 0o755;
 const MODE_FILE: u32 = 0o644;
@@ -252,10 +257,15 @@ fn commands(args: &InstallArgs, plan: &Plan) -> Vec<Vec<String>> {
         } else {
             "start"
         };
-        commands.push(systemctl(
-            args,
-            &["start", "coord.socket", "coord-metrics.socket"],
-        ));
+        if has_failed("coord.service") {
+            // One that failed too often would not be started for half an hour.
+            commands.push(systemctl(args, &["reset-failed", "coord.service"]));
+        }
+        let wanted = sockets.into_iter().filter(|unit| !is_masked(unit));
+        let start: Vec<&str> = ["start"].into_iter().chain(wanted).collect();
+        if start.len() > 1 {
+            commands.push(systemctl(args, &start));
+        }
         commands.push(systemctl(args, &[verb, "coord.service"]));
     }
     commands
@@ -279,6 +289,22 @@ fn running_since(unit: &str) -> Option<i64> {
     let said = Command::new("systemctl").args(words).output().ok()?;
     let said = str::from_utf8(&said.stdout).ok()?.trim();
     said.strip_prefix('@')?.parse().ok()
+}
+
+fn has_failed(unit: &str) -> bool {
+    let words = ["is-failed", "--quiet", unit];
+    let asked = Command::new("systemctl").args(words).status();
+    asked.is_ok_and(|status| status.success())
+}
+
+/// Whether somebody wants it never to be started: the service binds that port itself.
+fn is_masked(unit: &str) -> bool {
+    ["/etc/systemd/system", "/run/systemd/system"]
+        .iter()
+        .any(|folder| {
+            let leads_to = fs::read_link(Path::new(folder).join(unit));
+            leads_to.is_ok_and(|target| target == Path::new("/dev/null"))
+        })
 }
 
 /// Whether its units are switched on already.
@@ -334,6 +360,7 @@ fn choices(args: &InstallArgs, environment: &dyn Environment) -> Result<Choices,
     // What is set in this shell is not set in the service.
     let mut of_service = MapEnvironment::from([("STATE_DIRECTORY", STATE_DIRECTORY)]);
     of_service.hostname = environment.hostname();
+    of_service.credentials = credentials(args);
     let flags = if file.exists() {
         Flags {
             config: Some(file.display().to_string()),
@@ -352,6 +379,19 @@ fn choices(args: &InstallArgs, environment: &dyn Environment) -> Result<Choices,
         metrics: address(&config.metrics.endpoint, "metrics.host", &file)?,
         systemd: systemd_version(&below(args, Path::new("/usr/lib"))),
     })
+}
+
+/// What the credential store has for the service.
+fn credentials(args: &InstallArgs) -> BTreeMap<String, PathBuf> {
+    let names = settings::SERVER.iter().filter_map(|spec| spec.credential);
+    let there = names.filter_map(|name| {
+        let folders = CREDENTIAL_STORES.iter();
+        let files =
+            folders.map(|folder| below(args, &Path::new(folder).join("coord.".to_owned() + name)));
+        let file = files.into_iter().find(|file| file.exists())?;
+        Some((name.to_owned(), file))
+    });
+    there.collect()
 }
 
 /// systemd opens sockets before there is anybody to ask for names.

@@ -11,6 +11,8 @@ use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 
 const MODE_FOLDER: u32 = 0o755;
+/// Of the log of units that were not started.
+const LINES_MAX: usize = 8;
 
 pub(super) fn carry_out(plan: &Plan) -> Result<(), CliError> {
     for command in &plan.before {
@@ -86,6 +88,25 @@ fn run(command: &[String]) -> Result<(), CliError> {
         return Ok(());
     }
     let said = String::from_utf8_lossy(&output.stderr);
-    let what = format!("`{shown}` failed ({}): {}", output.status, said.trim());
+    let log = words_of(command).unwrap_or_default();
+    let what = format!("`{shown}` failed ({}): {}{log}", output.status, said.trim());
     Err(CliError::unmet(Exit::Failed, what))
+}
+
+/// What the units that were not started said last: systemctl only says where to look for it.
+fn words_of(command: &[String]) -> Option<String> {
+    let [systemctl, verb, units @ ..] = command else {
+        return None;
+    };
+    if systemctl != "systemctl" || !["start", "restart"].contains(&verb.as_str()) {
+        return None;
+    }
+    let mut journal = Command::new("journalctl");
+    journal.args(["--no-pager", "--quiet", "--output=cat", "--boot", "--lines"]);
+    journal.arg(LINES_MAX.to_string());
+    journal.args(units.iter().map(|unit| format!("--unit={unit}")));
+    let lines = journal.output().ok()?.stdout;
+    let lines = String::from_utf8_lossy(&lines);
+    let lines = lines.lines().map(|line| format!("\n  {line}"));
+    Some(lines.collect())
 }

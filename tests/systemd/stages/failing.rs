@@ -139,8 +139,17 @@ pub fn a_damaged_journal_is_not_tried_again(machine: &Machine) {
     is_down(machine, DAMAGED);
     let log = machine.log();
     assert!(log.contains("corrupt") && log.contains(&segment), "{log}");
-    // As root, of whom the service must not notice anything.
     let coord = "/usr/local/bin/coord";
+    // Whoever tries to start it by that is told why it cannot.
+    let started = machine.run(&[coord, "install", "--now"]).unwrap();
+    assert!(!started.status.success(), "{started:?}");
+    let said = String::from_utf8_lossy(&started.stderr);
+    assert!(
+        said.contains("corrupt") && said.contains(&segment),
+        "{said}"
+    );
+    is_down(machine, DAMAGED);
+    // As root, of whom the service must not notice anything.
     let state = ["--state-dir", "/var/lib/coord"];
     machine.ok(&[&[coord, "journal", "repair"][..], &state[..]].concat());
     comes_back(machine);

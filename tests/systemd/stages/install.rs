@@ -74,12 +74,25 @@ pub fn follows_the_configuration(machine: &Machine) {
     }
     let page = machine.network(async || http::get(8801, "/metrics").await.unwrap());
     assert_eq!(page.status, 200, "{}", page.rest);
+    needs_no_masked_socket(machine);
     is_started_anew_later(machine);
 }
 
-/// Files that an earlier run, or somebody, changed and nobody restarted anything for.
+/// A socket that somebody wants never to be opened: the service listens there itself.
+fn needs_no_masked_socket(machine: &Machine) {
+    machine.ok(&["systemctl", "mask", "--now", "coord-metrics.socket"]);
+    machine.ok(&["systemctl", "stop", "coord.service"]);
+    machine.ok(&["/usr/local/bin/coord", "install", "--now"]);
+    machine.service("SubState", |state| state == "running");
+    let page = machine.network(async || http::get(8801, "/metrics").await.unwrap());
+    assert_eq!(page.status, 200, "{}", page.rest);
+    machine.ok(&["systemctl", "unmask", "coord-metrics.socket"]);
+}
+
+/// Files that an earlier run, or somebody, changed and nobody restarted anything for. The ports are such
+/// as the service may not bind: systemd has.
 fn is_started_anew_later(machine: &Machine) {
-    let ports = "[websocket]\nport = 8802\n[metrics]\nport = 8803\n";
+    let ports = "[websocket]\nport = 802\n[metrics]\nport = 803\n";
     let changed = format!("profile = \"production\"\n{ports}");
     machine.write(CONFIGURATION, "644", &changed);
     let said = machine.ok(&["/usr/local/bin/coord", "install"]);
@@ -89,9 +102,13 @@ fn is_started_anew_later(machine: &Machine) {
     machine.service("SubState", |state| state == "running");
     assert_ne!(machine.property("coord.service", "MainPID"), before);
     let status = machine.property("coord.service", "StatusText");
-    assert!(status.contains(":8802/ws"), "{status}");
+    assert!(status.contains(":802/ws"), "{status}");
     let listen = machine.property("coord-metrics.socket", "Listen");
-    assert_eq!(listen, "127.0.0.1:8803 (Stream)");
+    assert_eq!(listen, "127.0.0.1:803 (Stream)");
+    machine.ok(&["systemctl", "reload", "coord.service"]);
+    machine.service("SubState", |state| state == "running");
+    let page = machine.network(async || http::get(803, "/metrics").await.unwrap());
+    assert_eq!(page.status, 200, "{}", page.rest);
 }
 
 pub fn is_taken_back(machine: &Machine) {
