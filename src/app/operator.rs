@@ -1,7 +1,7 @@
 //! The first operator's token, random bytes, and where backups go.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -32,6 +32,9 @@ const OPERATOR_TOKEN: &str = "t-operator";
 /// Where a coordinator that shares its journal keeps the id of its own, so that none takes another's away.
 const OPERATOR_ID_FILE: &str = "operator.id";
 
+/// Far more than a token has.
+const TOKEN_BYTES_MAX: u64 = 4 * 1024;
+
 /// The operator's access after a start.
 #[derive(Debug)]
 pub(super) struct Operator {
@@ -41,10 +44,10 @@ pub(super) struct Operator {
     pub(super) new_token: Option<TokenCreate>,
 }
 
-/// The token that is configured, or one that is made at first start, and anew when its file is gone:
-/// whoever may write the state directory is the operator, and a restored directory has no file. The
-/// file is durable before the token is known, so a crash in between leaves a file that the next
-/// start replaces.
+/// The token that is configured, or one that is made at first start, and anew when its file is gone or
+/// holds another: whoever may write the state directory is the operator, and a restored journal may be
+/// another box's. The file is durable before the token is known, so a crash in between leaves a file
+/// that the next start replaces.
 pub(super) fn prepare(config: &Config, core: &Core) -> Result<Operator, OperatorError> {
     let token_file = config.state_dir.join(OPERATOR_TOKEN_FILE);
     let id = operator_id(config)?;
@@ -65,7 +68,7 @@ pub(super) fn prepare(config: &Config, core: &Core) -> Result<Operator, Operator
             new_token,
         });
     }
-    if known.is_some() && token_file.exists() {
+    if known.is_some_and(|known| holds(&token_file, known)) {
         return Ok(Operator {
             token_file: Some(token_file),
             new_token: None,
@@ -113,6 +116,14 @@ fn known_hash<'a>(core: &'a Core, id: &TokenId) -> Option<&'a str> {
     let (_, system) = engines.find(|(name, _)| name.as_str() == SYSTEM_PROJECT)?;
     let token = system.state().tokens.get(id)?;
     Some(&token.secret_hash)
+}
+
+/// Whether the file holds the secret of this hash. One that cannot be read is of no use to anybody.
+fn holds(path: &Path, hash: &str) -> bool {
+    let mut text = String::new();
+    let read =
+        File::open(path).and_then(|file| file.take(TOKEN_BYTES_MAX).read_to_string(&mut text));
+    read.is_ok() && secret_hash(text.trim_end()) == hash
 }
 
 fn operator(token: TokenId, secret_hash: String) -> TokenCreate {

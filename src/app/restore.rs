@@ -26,7 +26,10 @@ pub enum RestoreError {
     Recover(#[from] RecoverError),
     #[error("failed to make TLS towards Redis")]
     Tls(#[source] std::io::Error),
-    #[error("Redis has a journal of {0} project(s) already: restore into an empty one")]
+    #[error(
+        "Redis has a journal of {0} project(s) already: restore into an empty one; where \
+         a restore was broken off, delete its keys (coord:*) first"
+    )]
     NotEmpty(usize),
 }
 

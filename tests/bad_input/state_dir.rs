@@ -215,3 +215,23 @@ async fn a_journal_that_has_lost_a_segment() {
     fs::remove_file(&lost).unwrap();
     stopped.run_to_end().await.check(65, &["segment"]);
 }
+
+/// Another box's journal was restored beside it: the operator is let in all the same.
+#[tokio::test]
+async fn a_token_that_is_not_the_journals() {
+    let mut coordinator = Coordinator::start().await;
+    let token = coordinator.operator_token();
+    coordinator.stop().await;
+    coordinator.restart().await;
+    assert_eq!(coordinator.operator_token(), token);
+    coordinator.stop().await;
+    fs::write(
+        coordinator.state_dir().join("operator.token"),
+        "coord_of-another-box\n",
+    )
+    .unwrap();
+    coordinator.restart().await;
+    let made = coordinator.operator_token();
+    assert!(made != token && made != "coord_of-another-box", "{made}");
+    coordinator.operator().await.check_alive().await;
+}

@@ -16,6 +16,7 @@ mod chance;
 mod client;
 mod contract;
 mod fold;
+mod given_again;
 mod hearing;
 mod host;
 mod judge;

@@ -96,11 +96,29 @@ impl Core {
     /// The entries of the last append stand one behind the other, from `first` on. What waits by now
     /// goes off before they are applied by [`Core::apply_arrivals`], if the line is alone; else it goes
     /// off with [`Core::flush`], so that those who are answered now can be in it.
-    pub fn stream_appended(&mut self, now: Moment, project: &ProjectName, first: Position) {
+    pub fn stream_appended(
+        &mut self,
+        now: Moment,
+        project: &ProjectName,
+        first: Position,
+    ) -> Result<(), LineError> {
         self.answered(now, project);
+        let applied = self.known(project).unwrap_or_default();
+        if first <= applied.position {
+            // The store lost its end and gives those positions anew: it is no longer the line that is known.
+            self.append_failed(now, project, AppendFailure::Unknown);
+            let (project, found) = (
+                project.clone(),
+                Cursor {
+                    position: first,
+                    ..applied
+                },
+            );
+            return Err(LineError::Replaced { project, found });
+        }
         let others = self.other_lines_at_work(project);
         let Some(line) = self.line_mut(project) else {
-            return;
+            return Ok(());
         };
         line.full_until = None;
         line.refused_since = None;
@@ -127,6 +145,7 @@ impl Core {
         if line.company == Company::Nobody {
             self.flush();
         }
+        Ok(())
     }
 
     /// Where the stream is to be read on, and whether it is likely to show nothing but what this node

@@ -331,7 +331,7 @@ impl<H: Host> LineTask<H> {
                 self.host.observe_append(entries.len(), now.since_us(begun));
                 self.observe_appended(first, begun, now);
                 self.host
-                    .with_core(|core, now| core.stream_appended(now, &self.project, first));
+                    .with_core(|core, now| core.stream_appended(now, &self.project, first))?;
                 Ok(())
             }
             Err(StoreError::Full(why)) => {

@@ -124,8 +124,11 @@ impl Place {
             Self::Sentinel { master, login, .. } => master_named(master, asked, tls, login).await,
             Self::Cluster { known, .. } => {
                 let (slot, slots) = slots_at(asked, key, tls, login).await?;
-                let masters = slots.iter().map(|slots| slots.master.clone());
-                *locked(known) = masters.take(KNOWN_NODES_MAX).collect();
+                // A node that was taken out of the Cluster knows no others; those that were known stay.
+                if !slots.is_empty() {
+                    let masters = slots.iter().map(|slots| slots.master.clone());
+                    *locked(known) = masters.take(KNOWN_NODES_MAX).collect();
+                }
                 let mut slots = slots.into_iter();
                 let serving = slots.find(|slots| (slots.first..=slots.last).contains(&slot));
                 serving.map(|slots| slots.master).ok_or_else(|| {

@@ -236,6 +236,15 @@ impl SimStore {
         }
     }
 
+    /// The master was a replica for a moment, and nobody noticed: it goes on as the same run, with what its
+    /// replica has.
+    pub fn forget_tail(&self) {
+        let mut inner = self.lock();
+        let run = inner.master;
+        let next = Server::holding(run, inner.servers[&run].replica.clone());
+        inner.take_over(next);
+    }
+
     /// The newest record or snapshot that the master has of a project.
     pub fn end_of(&self, project: &ProjectName) -> Option<Cursor> {
         let inner = self.lock();
