@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use cli_coordinator::config::env::NotUnicode;
 use cli_coordinator::config::settings::{Kind, SERVER, Spec};
 use cli_coordinator::config::{
-    ClientConfig, ClientFlags, Config, ConfigErrors, Environment, Flags, Invoker, MASK,
+    Bound, ClientConfig, ClientFlags, Config, ConfigErrors, Environment, Flags, Invoker, MASK,
     MapEnvironment, RedisTopology, Source, TlsConfig, Trust, example, schema, settings, show,
 };
 use cli_coordinator::ports::{Profile, Service};
@@ -236,8 +236,22 @@ fn root_and_containers_bind_low_ports() {
     let invoker = Invoker {
         uid: USER,
         port_min: 0,
+        bound: Bound::default(),
     };
     assert!(Config::load(&Flags::default(), &environment, invoker).is_ok());
+    let bound = Bound {
+        websocket: true,
+        metrics: false,
+    };
+    let handed_over = Invoker {
+        bound,
+        ..Invoker::from(USER)
+    };
+    assert!(Config::load(&Flags::default(), &environment, handed_over).is_ok());
+    let environment = MapEnvironment::from([("HOME", "/h"), ("METRICS_PORT", "443")]);
+    let errors =
+        Config::load(&Flags::default(), &environment, handed_over).expect_err("it is refused");
+    assert!(errors.to_string().contains("may not bind it"), "{errors}");
 }
 
 #[test]

@@ -163,7 +163,7 @@ impl StateDir {
             state_dir: self.state_dir.clone(),
             ..Flags::default()
         };
-        Config::load(&flags, environment, Invoker::current()).map_err(JournalCommandError::Config)
+        Config::load(&flags, environment, Invoker::from(0)).map_err(JournalCommandError::Config)
     }
 
     fn find(&self, environment: &dyn Environment) -> Result<PathBuf, JournalCommandError> {

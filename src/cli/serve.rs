@@ -11,9 +11,9 @@ use super::config::ConfigFlags;
 use super::panics;
 use crate::app::{self, AppError, Hangup, Surroundings};
 use crate::config::{
-    Config, ConfigErrors, Environment, Flags, Invoker, LogConfig, LogFormat, LogLevel,
+    Bound, Config, ConfigErrors, Environment, Flags, Invoker, LogConfig, LogFormat, LogLevel,
 };
-use crate::systemd::{Manager, is_activated};
+use crate::systemd::{Manager, socket_names};
 
 /// The coordinator ended because it could not make anything durable any more: a restart recovers.
 const EXIT_JOURNAL_FAILED: u8 = 70;
@@ -75,15 +75,18 @@ pub(super) fn run(
     }
 }
 
-/// Who binds the ports. Looked at once: when the sockets are taken over, what tells of them is gone, and
-/// a reload asks again.
+/// Who binds the ports that systemd has not bound. Looked at once: when the sockets are taken over, what
+/// tells of them is gone, and a reload asks again.
 fn invoker(environment: &dyn Environment) -> Invoker {
-    let own = Invoker::current();
-    if is_activated(environment, std::process::id()) {
-        // Whatever port it is, it is bound; whether it is the right one is asked when it is taken.
-        return Invoker { port_min: 1, ..own };
+    let names = socket_names(environment, std::process::id());
+    let has = |name: &str| names.iter().any(|own| own == name);
+    Invoker {
+        bound: Bound {
+            websocket: has("websocket"),
+            metrics: has("metrics"),
+        },
+        ..Invoker::current()
     }
-    own
 }
 
 /// What `systemctl status` shall say of a start that never came about.

@@ -68,12 +68,20 @@ pub(super) fn low_ports(
     metrics: &MetricsConfig,
     invoker: Invoker,
 ) {
-    let bound = [
-        (&settings::WEBSOCKET_PORT, websocket.endpoint.port),
-        (&settings::METRICS_PORT, metrics.endpoint.port),
+    let ports = [
+        (
+            &settings::WEBSOCKET_PORT,
+            websocket.endpoint.port,
+            invoker.bound.websocket,
+        ),
+        (
+            &settings::METRICS_PORT,
+            metrics.endpoint.port,
+            invoker.bound.metrics,
+        ),
     ];
-    for (spec, port) in bound {
-        if port.number() >= invoker.port_min {
+    for (spec, port, is_bound) in ports {
+        if is_bound || port.number() >= invoker.port_min {
             continue;
         }
         let misfit = Misfit::new(

@@ -60,6 +60,14 @@ pub struct Invoker {
     pub uid: u32,
     /// The lowest port that can be bound.
     pub port_min: u16,
+    pub bound: Bound,
+}
+
+/// Which sockets somebody else binds, and hands over.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Bound {
+    pub websocket: bool,
+    pub metrics: bool,
 }
 
 impl Environment for ProcessEnvironment {
@@ -145,7 +153,11 @@ impl Invoker {
         } else {
             unprivileged_port_start().unwrap_or(PORT_UNPRIVILEGED_MIN)
         };
-        Self { uid, port_min }
+        Self {
+            uid,
+            port_min,
+            bound: Bound::default(),
+        }
     }
 }
 
@@ -153,7 +165,11 @@ impl From<u32> for Invoker {
     /// What holds for this user on a machine left as it was delivered.
     fn from(uid: u32) -> Self {
         let port_min = if uid == 0 { 1 } else { PORT_UNPRIVILEGED_MIN };
-        Self { uid, port_min }
+        Self {
+            uid,
+            port_min,
+            bound: Bound::default(),
+        }
     }
 }
 

@@ -41,7 +41,7 @@ mod topology;
 mod value;
 
 pub use client::{ClientConfig, ClientFlags, Fingerprint, ServerUrl, Trust};
-pub use env::{Environment, Invoker, MapEnvironment, ProcessEnvironment};
+pub use env::{Bound, Environment, Invoker, MapEnvironment, ProcessEnvironment};
 pub use firewall::{FirewallConfig, ServiceConfig};
 pub use host::{AllowedHost, Endpoint, Host, WebOrigin};
 pub use names::{MetricsPath, NodeName};

@@ -58,14 +58,11 @@ impl Inherited {
         environment: &dyn Environment,
         pid: u32,
     ) -> Result<Self, ActivationError> {
-        let variable = |name| environment.variable(name).ok().flatten();
-        let Some(text) = told_of(environment, pid) else {
+        let Some((text, names)) = told_of(environment, pid) else {
             return Ok(Self::default());
         };
         let count = text.parse().ok().filter(|count| *count <= SOCKETS_MAX);
         let count: usize = count.ok_or(ActivationError::Count { text })?;
-        let names = variable(NAMES_VARIABLE).unwrap_or_default();
-        let names: Vec<&str> = names.split(':').filter(|name| !name.is_empty()).collect();
         if names.len() != count {
             let names = names.len();
             return Err(ActivationError::Names { names, count });
@@ -76,10 +73,10 @@ impl Inherited {
             let taken = descriptors.take_tcp_listener(index);
             let checked = taken.and_then(|socket| socket.map(listening).transpose());
             let socket = checked.map_err(|source| ActivationError::Kind {
-                name: name.to_owned(),
+                name: name.clone(),
                 source,
             })?;
-            sockets.extend(socket.map(|socket| (name.to_owned(), socket)));
+            sockets.extend(socket.map(|socket| (name, socket)));
         }
         Ok(Self { sockets })
     }
@@ -110,17 +107,20 @@ impl Inherited {
     }
 }
 
-/// Whether sockets were opened for the process `pid`, and not taken over yet.
-pub fn is_activated(environment: &dyn Environment, pid: u32) -> bool {
-    told_of(environment, pid).is_some()
+/// The names of the sockets that were opened for the process `pid` and not taken over yet.
+pub fn names(environment: &dyn Environment, pid: u32) -> Vec<String> {
+    told_of(environment, pid).map_or_else(Vec::new, |(_, names)| names)
 }
 
-/// How many sockets it is told of, in the words of whoever opened them.
-fn told_of(environment: &dyn Environment, pid: u32) -> Option<String> {
+/// What it is told of them: their count, in the words of whoever opened them, and their names.
+fn told_of(environment: &dyn Environment, pid: u32) -> Option<(String, Vec<String>)> {
     let variable = |name| environment.variable(name).ok().flatten();
     // A parent that was started this way hands its variables on, but not its sockets.
     let meant = variable(PID_VARIABLE)?;
-    variable(COUNT_VARIABLE).filter(|_| meant == pid.to_string())
+    let count = variable(COUNT_VARIABLE).filter(|_| meant == pid.to_string())?;
+    let names = variable(NAMES_VARIABLE).unwrap_or_default();
+    let names = names.split(':').filter(|name| !name.is_empty());
+    Some((count, names.map(str::to_owned).collect()))
 }
 
 /// A connection, or a socket that was only bound, is of the right kind and of no use.

@@ -8,5 +8,5 @@ mod activation;
 mod notify;
 pub mod units;
 
-pub use activation::{ActivationError, Inherited, is_activated};
+pub use activation::{ActivationError, Inherited, names as socket_names};
 pub use notify::{Manager, NotifyError};

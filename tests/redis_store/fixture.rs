@@ -1,6 +1,6 @@
 //! Stores on a server, and a few records to put there.
 
-use cli_coordinator::config::{Config, Flags, Invoker, MapEnvironment};
+use cli_coordinator::config::{Bound, Config, Flags, Invoker, MapEnvironment};
 use cli_coordinator::engine::ids::{Cursor, Epoch, JournalTime, Position, ProjectName};
 use cli_coordinator::journal::Entry;
 use cli_coordinator::journal::redis::{RedisConnector, RedisStore};
@@ -25,6 +25,7 @@ pub(crate) fn connector(variables: Variables<'_>) -> RedisConnector {
         Invoker {
             uid: 1000,
             port_min: 1024,
+            bound: Bound::default(),
         },
     )
     .unwrap();

@@ -119,6 +119,38 @@ async fn a_full_redis_refuses_new_work_and_loses_nothing() {
     deployment.check(&record).await;
 }
 
+/// Nobody helps it: what its stream holds is less than a snapshot would otherwise be taken for.
+#[tokio::test]
+async fn a_full_redis_is_got_out_of() {
+    let redis = Redis::start(DURABLE).await;
+    redis
+        .say("CONFIG SET maxmemory-policy noeviction", "OK")
+        .await;
+    let mut deployment = Deployment::on(&redis, 2).await;
+    deployment.ready().await;
+    let mut operator = deployment.coordinators[1].operator().await;
+    let put = |number: usize| json!({ "key": "large", "value": format!("{number:050000}") });
+    for number in 0..12 {
+        operator.call("context.put", put(number)).await.unwrap();
+    }
+    let used: u64 = redis.info("used_memory").await.parse().unwrap();
+    let limit = format!("CONFIG SET maxmemory {}", used - 200_000);
+    redis.say(&limit, "OK").await;
+    let refused = operator.call("context.put", put(12)).await;
+    assert_eq!(refused.unwrap_err().kind, "storage_full");
+    until("room to be made", async || {
+        operator.call("context.put", put(13)).await.ok()
+    })
+    .await;
+    assert!(
+        deployment
+            .metric("coord_shared_records_trimmed_total")
+            .await
+            >= 12
+    );
+    deployment.agree().await;
+}
+
 #[tokio::test]
 async fn a_slow_redis_is_waited_for() {
     let redis = Redis::start(DURABLE).await;

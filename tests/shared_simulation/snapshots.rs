@@ -43,6 +43,7 @@ fn snapshots_go_on() -> Checked {
         return broken(Invariant::Live, "the save was not left behind");
     }
     world.come_to_rest()?;
+    wait(&mut world)?;
     put_until(&mut world, true, |world| covered(world) > before)
 }
 
@@ -61,11 +62,17 @@ fn a_snapshot_is_tried_again() -> Checked {
     world.store.break_off(save.expect("it is being saved").id);
     world.store.forget_abandoned();
     world.come_to_rest()?;
+    wait(&mut world)?;
+    put_some(&mut world, FEW_PUTS, true, |world| covered(world) > before)
+}
+
+/// Until the pause after a snapshot that was not saved is over.
+fn wait(world: &mut World) -> Checked {
     for _ in 0..PAUSE_TENTHS {
         world.pass_us(100_000);
         world.settle()?;
     }
-    put_some(&mut world, FEW_PUTS, true, |world| covered(world) > before)
+    Ok(())
 }
 
 /// Puts values, one after the other; snapshots are saved only if they may.

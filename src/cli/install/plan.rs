@@ -24,7 +24,13 @@ const DEFAULT_CONFIGURATION: &str = "\
 profile = \"production\"
 ";
 /// Where systemd looks for a credential of a service, the first before the others.
-const CREDENTIAL_STORES: [&str; 3] = ["/etc/credstore", "/run/credstore", "/usr/lib/credstore"];
+const CREDENTIAL_STORES: [&str; 5] = [
+    "/run/credentials/@system",
+    "/etc/credstore",
+    "/run/credstore",
+    "/usr/local/lib/credstore",
+    "/usr/lib/credstore",
+];
 const STATE_DIRECTORY: &str = "/var/lib/coord";
 const MODE_PROGRAM: u32 = 0o755;
 const MODE_FILE: u32 = 0o644;
@@ -219,7 +225,9 @@ fn commands(args: &InstallArgs, plan: &Plan) -> Vec<Vec<String>> {
     };
     if plan.files.iter().any(is_new) {
         let mut preset = systemctl(args, &["preset"]);
-        preset.extend(units::ENABLED.map(str::to_owned));
+        // It refuses all of them for one that is masked.
+        let units = units::ENABLED.iter().filter(|unit| !is_masked(args, unit));
+        preset.extend(units.map(|unit| (*unit).to_owned()));
         commands.push(preset);
     }
     if args.firewall && !is_firewall_on(args) {
@@ -245,6 +253,8 @@ fn commands(args: &InstallArgs, plan: &Plan) -> Vec<Vec<String>> {
     if args.now {
         // A socket cannot be opened anew while its service runs.
         let sockets = ["coord.socket", "coord-metrics.socket"];
+        let mut sockets = sockets.to_vec();
+        sockets.retain(|unit| !is_masked(args, unit));
         if sockets.iter().any(|unit| plan.outdates(unit, ".socket")) {
             let mut stop = systemctl(args, &["stop"]);
             stop.extend(
@@ -261,10 +271,9 @@ fn commands(args: &InstallArgs, plan: &Plan) -> Vec<Vec<String>> {
             // One that failed too often would not be started for half an hour.
             commands.push(systemctl(args, &["reset-failed", "coord.service"]));
         }
-        let wanted = sockets.into_iter().filter(|unit| !is_masked(unit));
-        let start: Vec<&str> = ["start"].into_iter().chain(wanted).collect();
-        if start.len() > 1 {
-            commands.push(systemctl(args, &start));
+        if !sockets.is_empty() {
+            sockets.insert(0, "start");
+            commands.push(systemctl(args, &sockets));
         }
         commands.push(systemctl(args, &[verb, "coord.service"]));
     }
@@ -282,29 +291,37 @@ fn running_since(unit: &str) -> Option<i64> {
     let words = [
         "show",
         "--timestamp=unix",
-        "--property=ActiveEnterTimestamp",
-        "--value",
+        "--property=ActiveState,ActiveEnterTimestamp",
         unit,
     ];
     let said = Command::new("systemctl").args(words).output().ok()?;
-    let said = str::from_utf8(&said.stdout).ok()?.trim();
-    said.strip_prefix('@')?.parse().ok()
+    let said = str::from_utf8(&said.stdout).ok()?;
+    let property = |name| said.lines().find_map(|line| line.strip_prefix(name));
+    // The moment stays when it is over.
+    let since =
+        property("ActiveEnterTimestamp=@").filter(|_| property("ActiveState=") == Some("active"));
+    since?.parse().ok()
 }
 
 fn has_failed(unit: &str) -> bool {
     let words = ["is-failed", "--quiet", unit];
-    let asked = Command::new("systemctl").args(words).status();
-    asked.is_ok_and(|status| status.success())
+    let asked = Command::new("systemctl").args(words).output();
+    asked.is_ok_and(|answer| answer.status.success())
 }
 
-/// Whether somebody wants it never to be started: the service binds that port itself.
-fn is_masked(unit: &str) -> bool {
-    ["/etc/systemd/system", "/run/systemd/system"]
-        .iter()
-        .any(|folder| {
-            let leads_to = fs::read_link(Path::new(folder).join(unit));
-            leads_to.is_ok_and(|target| target == Path::new("/dev/null"))
-        })
+/// Whether somebody wants it never to be started, of a socket, so that the service binds the port itself:
+/// its file is empty, or leads to nothing.
+fn is_masked(args: &InstallArgs, unit: &str) -> bool {
+    let mut folders = ["/etc/systemd/system", "/run/systemd/system"].iter();
+    folders.any(|folder| {
+        let file = below(args, &Path::new(folder).join(unit));
+        let leads_to_nothing =
+            fs::read_link(&file).is_ok_and(|target| target == Path::new("/dev/null"));
+        leads_to_nothing
+            || file
+                .metadata()
+                .is_ok_and(|found| found.is_file() && found.len() == 0)
+    })
 }
 
 /// Whether its units are switched on already.

@@ -12,7 +12,7 @@ use crate::cli::exit::Exit;
 
 const MODE_FOLDER: u32 = 0o755;
 /// Of the log of units that were not started.
-const LINES_MAX: usize = 8;
+const LINES_MAX: usize = 12;
 
 pub(super) fn carry_out(plan: &Plan) -> Result<(), CliError> {
     for command in &plan.before {
@@ -79,6 +79,7 @@ fn run(command: &[String]) -> Result<(), CliError> {
     let Some((program, words)) = command.split_first() else {
         return Ok(());
     };
+    let log_end = starts(command).and_then(|_| log_end());
     let output = Command::new(program).args(words).output();
     let output = output.map_err(|source| CliError::Run {
         program: program.clone(),
@@ -88,25 +89,55 @@ fn run(command: &[String]) -> Result<(), CliError> {
         return Ok(());
     }
     let said = String::from_utf8_lossy(&output.stderr);
-    let log = words_of(command).unwrap_or_default();
+    let log = log_end
+        .and_then(|end| words_of(starts(command)?, &end))
+        .unwrap_or_default();
     let what = format!("`{shown}` failed ({}): {}{log}", output.status, said.trim());
     Err(CliError::unmet(Exit::Failed, what))
 }
 
-/// What the units that were not started said last: systemctl only says where to look for it.
-fn words_of(command: &[String]) -> Option<String> {
-    let [systemctl, verb, units @ ..] = command else {
-        return None;
-    };
-    if systemctl != "systemctl" || !["start", "restart"].contains(&verb.as_str()) {
-        return None;
+/// The units that a command starts.
+fn starts(command: &[String]) -> Option<&[String]> {
+    match command {
+        [systemctl, verb, units @ ..] => {
+            let starts = systemctl == "systemctl" && ["start", "restart"].contains(&verb.as_str());
+            starts.then_some(units)
+        }
+        _ => None,
     }
+}
+
+/// Where the log of the system ends now.
+fn log_end() -> Option<String> {
+    let said = journalctl(&["--lines=0", "--show-cursor"])?;
+    said.trim().strip_prefix("-- cursor: ").map(str::to_owned)
+}
+
+/// What the units that were not started have said since: systemctl only says where to look for it.
+fn words_of(units: &[String], since: &str) -> Option<String> {
+    // The log may be behind.
+    journalctl(&["--sync"])?;
+    let (since, lines) = (
+        format!("--after-cursor={since}"),
+        format!("--lines={LINES_MAX}"),
+    );
+    let units = units.iter().map(|unit| format!("--unit={unit}"));
+    let words: Vec<String> = [since, lines, "--output=cat".to_owned()]
+        .into_iter()
+        .chain(units)
+        .collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let said = journalctl(&words)?;
+    let lines: Vec<&str> = said.lines().collect();
+    Some(format!("\n  {}", lines.join("\n  ")))
+}
+
+fn journalctl(words: &[&str]) -> Option<String> {
     let mut journal = Command::new("journalctl");
-    journal.args(["--no-pager", "--quiet", "--output=cat", "--boot", "--lines"]);
-    journal.arg(LINES_MAX.to_string());
-    journal.args(units.iter().map(|unit| format!("--unit={unit}")));
-    let lines = journal.output().ok()?.stdout;
-    let lines = String::from_utf8_lossy(&lines);
-    let lines = lines.lines().map(|line| format!("\n  {line}"));
-    Some(lines.collect())
+    let said = journal
+        .args(["--no-pager", "--quiet"])
+        .args(words)
+        .output()
+        .ok()?;
+    Some(String::from_utf8_lossy(&said.stdout).into_owned())
 }

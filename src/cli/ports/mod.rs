@@ -95,7 +95,7 @@ pub(super) async fn run(command: PortsCommand, shell: &mut Shell<'_>) -> Result<
             profile: Some(profile),
         } => check::run(profile, out),
         PortsCommand::Check { profile: None } => {
-            let config = Config::load(&Flags::default(), shell.environment, Invoker::current())?;
+            let config = Config::load(&Flags::default(), shell.environment, Invoker::from(0))?;
             check::run(config.profile, out)
         }
     }

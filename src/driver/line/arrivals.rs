@@ -87,7 +87,7 @@ impl Core {
             if !own.is_some_and(|own| is_among(&line.appending, own)) {
                 line.company = Company::Coordinators;
             }
-            line.live_bytes += record.body.len() as u64;
+            line.snapshots.live_bytes += record.body.len() as u64;
             line.arrivals.entry(at).or_insert(Arrival::Read(record));
         }
         self.apply_arrivals(now, project)
@@ -123,7 +123,7 @@ impl Core {
         let Some(line) = self.line_mut(project) else {
             return Ok(());
         };
-        line.full_until = None;
+        (line.full_until, line.full_since) = (None, None);
         line.refused_since = None;
         let appended = std::mem::take(&mut line.appending);
         let unbroken = first.0 == line.appended.0 + 1;
@@ -133,7 +133,7 @@ impl Core {
             let bytes = proposed.body.len() as u64;
             let own = Arrival::Own(proposed);
             if line.arrivals.insert(Position(place), own).is_none() {
-                line.live_bytes += bytes;
+                line.snapshots.live_bytes += bytes;
             }
         }
         let last = line.arrivals.last_key_value();
@@ -197,6 +197,7 @@ impl Core {
             }
             AppendFailure::Full => {
                 line.full_until = Some(now.after_ms(full_pause_ms));
+                line.full_since.get_or_insert(now);
                 for proposed in appending {
                     self.fail_proposed(now, proposed, &storage_full());
                 }

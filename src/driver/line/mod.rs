@@ -30,6 +30,7 @@ use crate::engine::ids::{CommandId, Cursor, Epoch, Position, ProjectName};
 use crate::journal::Entry;
 use crate::journal::shared::StreamRecord;
 pub use sharing::Sharing;
+use snapshots::Snapshots;
 
 /// One project's line.
 #[derive(Debug)]
@@ -48,13 +49,11 @@ pub(in crate::driver) struct Line {
     arrivals: BTreeMap<Position, Arrival>,
     /// The state that takes the place of the present one once it is complete.
     rebuilding: Option<Box<Engine>>,
-    /// Bytes of records that came since the last snapshot.
-    live_bytes: u64,
-    /// A snapshot is being saved, and lets go of so many of them.
-    snapshotting: Option<u64>,
-    /// Until when none is taken, since the last one was not saved.
-    snapshot_failed: Option<Moment>,
+    snapshots: Snapshots,
+    /// Until when a full store is left alone.
     full_until: Option<Moment>,
+    /// Since when it took nothing for want of room.
+    full_since: Option<Moment>,
     /// Since when no append was written, while the store said that it does not write.
     refused_since: Option<Moment>,
     /// A sign of life is on its way.
@@ -130,10 +129,9 @@ impl Line {
             company: Company::Coordinators,
             arrivals: BTreeMap::new(),
             rebuilding: None,
-            live_bytes: 0,
-            snapshotting: None,
-            snapshot_failed: None,
+            snapshots: Snapshots::default(),
             full_until: None,
+            full_since: None,
             refused_since: None,
             beating: false,
             epochs: 0,
@@ -228,7 +226,7 @@ impl Core {
                 full: line.is_full(),
                 stale_ms: line.stale_ms(now, sharing?),
                 waiting: line.arrivals.len() as u64,
-                live_bytes: line.live_bytes,
+                live_bytes: line.snapshots.live_bytes,
                 epochs: line.epochs,
             };
             Some((name, status))

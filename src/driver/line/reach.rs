@@ -56,7 +56,7 @@ impl Core {
             return;
         };
         // Whether a snapshot that was on its way is kept, nobody will hear.
-        line.live_bytes += line.snapshotting.take().unwrap_or(0);
+        line.snapshots.failed(now);
         line.company = Company::Coordinators;
         if line.is_up() {
             line.reach = Reach::Down { since: now };

@@ -41,7 +41,7 @@ impl Core {
         if let Some(line) = self.line_mut(project) {
             line.arrivals.clear();
             line.rebuilding = Some(Box::new(engine));
-            line.live_bytes = 0;
+            line.snapshots.live_bytes = 0;
         }
         Ok(())
     }
@@ -68,7 +68,7 @@ impl Core {
             }
             let command = read_command(project, record)?;
             engine.apply(at, record.at_ms, &command);
-            line.live_bytes += record.body.len() as u64;
+            line.snapshots.live_bytes += record.body.len() as u64;
         }
         Ok(())
     }

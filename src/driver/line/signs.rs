@@ -57,12 +57,16 @@ impl Core {
         if line.beating || known.by_session.is_empty() {
             return None;
         }
-        let Some(node) = known.engine.state().nodes.get(&self.config.node) else {
-            return Some(Moment::default());
+        let due = match known.engine.state().nodes.get(&self.config.node) {
+            Some(node) => {
+                let ahead_ms = sharing.node_ttl_ms / 3 * 2;
+                let due = JournalTime(node.until.0.saturating_sub(ahead_ms));
+                known.clock.moment_of(due)
+            }
+            None => Moment::default(),
         };
-        let ahead_ms = sharing.node_ttl_ms / 3 * 2;
-        let due = JournalTime(node.until.0.saturating_sub(ahead_ms));
-        Some(known.clock.moment_of(due))
+        // A full store would only refuse it again.
+        Some(line.full_until.map_or(due, |until| due.max(until)))
     }
 
     /// By how much this node is behind others in letting a deadline fall due.
@@ -70,12 +74,16 @@ impl Core {
         let Some(sharing) = &self.config.sharing else {
             return 0;
         };
-        let Some(known) = self.projects.get(project) else {
-            return 0;
-        };
-        let before = known.engine.state().nodes.keys();
-        let rank = before.take_while(|node| **node != self.config.node).count();
-        sharing.tick_rank_ms * rank as u64
+        sharing.tick_rank_ms * self.rank(project)
+    }
+
+    /// How many of the nodes that are alive come before this one.
+    pub(super) fn rank(&self, project: &ProjectName) -> u64 {
+        let known = self.projects.get(project);
+        let nodes = known.map(|known| known.engine.state().nodes.keys());
+        let before = nodes.into_iter().flatten();
+        let before = before.take_while(|node| **node != self.config.node);
+        before.count() as u64
     }
 
     /// Sessions that the state says this node serves and that have no connection here: their opening

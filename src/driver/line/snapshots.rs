@@ -9,8 +9,62 @@ use crate::journal::shared::StreamSnapshot;
 
 /// Where there is no room, this part of the bytes that may gather is enough for a snapshot.
 const FULL_LIVE_SHARE: u64 = 16;
-/// How long after a snapshot that could not be saved the next one is taken: each is the whole state.
-const FAILED_PAUSE_MS: u64 = 30_000;
+/// By how much later than the node before it a node takes one there: none is needed once there is room.
+const FULL_RANK_MS: u64 = 3_000;
+/// The first and the longest pause after a snapshot that could not be saved: each is the whole state.
+const FAILED_PAUSE_MS_MIN: u64 = 30_000;
+const FAILED_PAUSE_MS_MAX: u64 = 3_600_000;
+
+/// The snapshots of a line, as far as this node knows.
+#[derive(Debug, Default)]
+pub(super) struct Snapshots {
+    /// Bytes of records that came since the last one.
+    pub(super) live_bytes: u64,
+    saving: Option<Saving>,
+    /// The last one let go of every record that it covers.
+    all_let_go: bool,
+    /// Until when none is taken, since the last one was not saved.
+    rests_until: Option<Moment>,
+    pause_ms: u64,
+}
+
+/// A snapshot on its way.
+#[derive(Debug)]
+struct Saving {
+    live_bytes: u64,
+    records_kept: u64,
+}
+
+impl Snapshots {
+    /// Whether one is under way, or should not be taken so soon after the last.
+    fn are_held(&self, now: Moment) -> bool {
+        self.saving.is_some() || self.rests_until.is_some_and(|until| now < until)
+    }
+
+    fn begin(&mut self, records_kept: u64) {
+        self.saving = Some(Saving {
+            live_bytes: std::mem::take(&mut self.live_bytes),
+            records_kept,
+        });
+    }
+
+    fn saved(&mut self) {
+        if let Some(saving) = self.saving.take() {
+            self.all_let_go = saving.records_kept == 0;
+        }
+        (self.rests_until, self.pause_ms) = (None, 0);
+    }
+
+    /// The one under way, if any, was not saved, as far as anybody knows.
+    pub(super) fn failed(&mut self, now: Moment) {
+        let Some(saving) = self.saving.take() else {
+            return;
+        };
+        self.live_bytes += saving.live_bytes;
+        let next_ms = (self.pause_ms * 2).clamp(FAILED_PAUSE_MS_MIN, FAILED_PAUSE_MS_MAX);
+        (self.rests_until, self.pause_ms) = (Some(now.after_ms(next_ms)), next_ms);
+    }
+}
 
 impl Core {
     /// The whole project as of `known`, to fill an empty store with.
@@ -20,36 +74,19 @@ impl Core {
         Some(snapshot_of(engine, at))
     }
 
-    /// Takes a snapshot of a project whose stream has grown too long, on the first of the nodes that
-    /// are alive: the others would only do the same work again. Whoever finds the store full takes one
-    /// early, and lets go of every record that it can.
+    /// Takes a snapshot of a project whose stream has grown too long.
     pub(super) fn maybe_stream_snapshot(&mut self, now: Moment, project: &ProjectName) {
-        let Some(sharing) = &self.config.sharing else {
+        let Some(records_kept) = self.snapshot_due(now, project) else {
             return;
         };
-        let Some(known) = self.projects.get(project) else {
+        let Some(known) = self.projects.get_mut(project) else {
             return;
         };
-        let Some(line) = &known.line else { return };
-        let first = known.engine.state().nodes.keys().next();
-        let turn = first.is_none_or(|first| *first == self.config.node);
-        let (turn, bytes_max, records_kept) = if line.is_full() {
-            (true, sharing.live_bytes_max / FULL_LIVE_SHARE, 0)
-        } else {
-            (turn, sharing.live_bytes_max, sharing.records_kept)
-        };
-        let rests = line.snapshot_failed.is_some_and(|until| now < until);
-        if line.snapshotting.is_some() || !line.is_up() || !turn || rests {
-            return;
-        }
-        if line.live_bytes <= bytes_max {
-            return;
-        }
         let snapshot = snapshot_of(&known.engine, cursor_of(&known.engine));
         let bytes = i64::try_from(snapshot.state.len()).unwrap_or(i64::MAX);
         self.metrics.snapshot_bytes.set(bytes);
-        if let Some(line) = self.line_mut(project) {
-            line.snapshotting = Some(std::mem::take(&mut line.live_bytes));
+        if let Some(line) = &mut known.line {
+            line.snapshots.begin(records_kept);
         }
         self.outputs.push_back(Output::StreamSnapshot {
             project: project.clone(),
@@ -58,10 +95,28 @@ impl Core {
         });
     }
 
+    /// How many records a snapshot that is due now is to keep. The first of the nodes that are alive takes
+    /// it: the others would only do the same work again. Where the store is full it is early, and lets go of
+    /// all that it can; if that was not enough, the next node tries.
+    fn snapshot_due(&self, now: Moment, project: &ProjectName) -> Option<u64> {
+        let sharing = self.config.sharing.as_ref()?;
+        let line = self.line(project).filter(|line| line.is_up())?;
+        if line.snapshots.are_held(now) {
+            return None;
+        }
+        let (rank, live_bytes) = (self.rank(project), line.snapshots.live_bytes);
+        if let Some(since) = line.full_since {
+            let turn = now >= since.after_ms(FULL_RANK_MS * rank);
+            let some = live_bytes > sharing.live_bytes_max / FULL_LIVE_SHARE;
+            return (turn && (some || !line.snapshots.all_let_go)).then_some(0);
+        }
+        (rank == 0 && live_bytes > sharing.live_bytes_max).then_some(sharing.records_kept)
+    }
+
     /// The store has a snapshot that covers as much; `kept` says whether it is this one.
     pub fn stream_snapshot_saved(&mut self, project: &ProjectName, kept: bool) {
         if let Some(line) = self.line_mut(project) {
-            line.snapshotting = None;
+            line.snapshots.saved();
         }
         if kept {
             self.metrics.snapshots.inc();
@@ -71,8 +126,7 @@ impl Core {
     /// The snapshot under way was not saved: another one is taken after a pause.
     pub fn stream_snapshot_failed(&mut self, now: Moment, project: &ProjectName) {
         if let Some(line) = self.line_mut(project) {
-            line.live_bytes += line.snapshotting.take().unwrap_or(0);
-            line.snapshot_failed = Some(now.after_ms(FAILED_PAUSE_MS));
+            line.snapshots.failed(now);
         }
     }
 

@@ -175,23 +175,19 @@ impl Opened {
         Ok(at.position)
     }
 
-    /// The cursor of a record that is there, or was and is trimmed by now.
-    async fn cursor_of(&self, position: Position, last: Cursor) -> Result<Cursor, StoreError> {
-        let mut epoch = last.epoch;
-        // In the newest epoch that began at or before it.
-        while epoch.0 > 0 {
-            let before = Cursor {
-                epoch,
-                position: Position(0),
+    /// The cursor of a record. Of one that was trimmed, no epoch is known.
+    async fn cursor_of(&self, position: Position) -> Result<Cursor, StoreError> {
+        let mut before = Cursor::default();
+        loop {
+            let found = self.store.read(before, READ_RECORDS_MAX).await?;
+            let known = found
+                .iter()
+                .take_while(|record| record.at.position <= position);
+            let Some(last) = known.last() else {
+                return Ok(Cursor { position, ..before });
             };
-            let first = self.store.read(before, 1).await?;
-            let first = first.first().map_or(last, |record| record.at);
-            if first.epoch == epoch && first.position <= position {
-                break;
-            }
-            epoch.0 -= 1;
+            before = last.at;
         }
-        Ok(Cursor { epoch, position })
     }
 
     async fn save(&self, snapshot: &Snapshot) -> Result<(), StoreError> {
@@ -205,7 +201,7 @@ impl Opened {
         }
         let epoch = look.epoch.map_or(last.epoch, |(epoch, _)| epoch);
         let snapshot = StreamSnapshot {
-            at: self.cursor_of(snapshot.position, last).await?,
+            at: self.cursor_of(snapshot.position).await?,
             state: snapshot.state.clone(),
         };
         // Letting go of records is `trim`'s.

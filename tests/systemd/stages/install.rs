@@ -105,10 +105,14 @@ fn is_started_anew_later(machine: &Machine) {
     assert!(status.contains(":802/ws"), "{status}");
     let listen = machine.property("coord-metrics.socket", "Listen");
     assert_eq!(listen, "127.0.0.1:803 (Stream)");
-    machine.ok(&["systemctl", "reload", "coord.service"]);
-    machine.service("SubState", |state| state == "running");
     let page = machine.network(async || http::get(803, "/metrics").await.unwrap());
     assert_eq!(page.status, 200, "{}", page.rest);
+    let reloads = |it: &Machine| it.log().matches("was read anew and holds").count();
+    let before = reloads(machine);
+    machine.ok(&["systemctl", "reload", "coord.service"]);
+    machine.until("the reload to hold", |it| {
+        (reloads(it) > before).then_some(())
+    });
 }
 
 pub fn is_taken_back(machine: &Machine) {
