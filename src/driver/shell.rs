@@ -9,6 +9,7 @@
 //! A batch of one command on a fast medium is synced by that task itself: handing it to another
 //! thread and back can take as long as the sync.
 
+mod host;
 pub mod line;
 mod link;
 mod worker;
@@ -21,6 +22,7 @@ use std::thread;
 
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
+pub use host::Host;
 use line::LineJob;
 pub use link::Link;
 pub use worker::BackupWriter;

@@ -7,7 +7,8 @@ use std::task::Poll;
 use std::time::Duration;
 
 use cli_coordinator::driver::core::{Core, Moment, Output};
-use cli_coordinator::driver::shell::line::{Host, LineJob};
+use cli_coordinator::driver::shell::Host;
+use cli_coordinator::driver::shell::line::LineJob;
 use cli_coordinator::engine::ids::ProjectName;
 use cli_coordinator::metrics::Metrics;
 use tokio::sync::mpsc;

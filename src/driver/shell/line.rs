@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::{self, Receiver};
 
-use super::Driver;
+use super::{Driver, Host};
 use crate::driver::core::{Core, Moment};
 use crate::driver::line::{AppendFailure, LineError};
 use crate::engine::ids::{Cursor, Epoch, NodeId, Position, ProjectName};
@@ -17,7 +17,6 @@ use crate::journal::shared::{
     Connector, Established, Holder, Start, Store, StoreError, StreamRecord, StreamSnapshot,
     establish,
 };
-use crate::metrics::Metrics;
 
 /// Jobs of one line at once: an append, a snapshot, and room.
 pub(super) const LINE_JOBS_MAX: usize = 4;
@@ -29,23 +28,6 @@ const FOLLOW_WAIT: Duration = Duration::from_secs(1);
 /// The first and the longest pause before the store is tried again.
 const PAUSE_MS_MIN: u64 = 50;
 const PAUSE_MS_MAX: u64 = 2_000;
-
-/// What surrounds a line: the core behind its lock, time, and whom to tell. In the simulation that is
-/// not the driver, and this is the very code that ships.
-pub trait Host: Send + Sync + 'static {
-    /// Calls the core and carries out its effects.
-    fn with_core<T>(&self, call: impl FnOnce(&mut Core, Moment) -> T) -> T;
-    fn inspect<T>(&self, look: impl FnOnce(&Core) -> T) -> T;
-    fn now(&self) -> Moment;
-    fn metrics(&self) -> &Metrics;
-    /// Notes an append of so many commands, and how long it took.
-    fn observe_append(&self, commands: usize, micros: u64);
-    /// Something was reached that somebody may wait for.
-    fn settled(&self);
-    /// The journal is of no use, and trying again does not help.
-    fn fail(&self, why: String);
-    fn pause(&self, time: Duration) -> impl Future<Output = ()> + Send;
-}
 
 /// What a line has to do beside following.
 #[derive(Debug)]
@@ -474,39 +456,5 @@ impl<H: Host> Holder for LineTask<H> {
 
     async fn pause_ms(&self, milliseconds: u64) {
         self.host.pause(Duration::from_millis(milliseconds)).await;
-    }
-}
-
-impl Host for Driver {
-    fn with_core<T>(&self, call: impl FnOnce(&mut Core, Moment) -> T) -> T {
-        self.with_core(None, call)
-    }
-
-    fn inspect<T>(&self, look: impl FnOnce(&Core) -> T) -> T {
-        self.inspect(look)
-    }
-
-    fn now(&self) -> Moment {
-        self.now()
-    }
-
-    fn metrics(&self) -> &Metrics {
-        &self.shared.metrics
-    }
-
-    fn observe_append(&self, commands: usize, micros: u64) {
-        self.observe_append(commands, micros);
-    }
-
-    fn settled(&self) {
-        self.shared.settled.notify_waiters();
-    }
-
-    fn fail(&self, why: String) {
-        self.fail_with(why);
-    }
-
-    async fn pause(&self, time: Duration) {
-        tokio::time::sleep(time).await;
     }
 }
