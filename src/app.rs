@@ -3,6 +3,7 @@
 mod durability;
 mod firewall;
 mod gauges;
+mod greeting;
 mod journal;
 mod listen;
 mod live;
@@ -25,7 +26,7 @@ use tokio::task::JoinSet;
 
 use crate::build_info::VERSION;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, Environment, MapEnvironment};
 use crate::driver::DriverLimits;
 use crate::driver::core::CoreConfig;
 use crate::driver::recover::RecoverError;
@@ -42,7 +43,7 @@ use crate::ports;
 use crate::systemd::{ActivationError, Inherited, Manager, NotifyError};
 use crate::ws::{self, Admitted, SocketOptions};
 use live::{Live, Values};
-use operator::{Operator, OperatorError};
+use operator::OperatorError;
 use running::Running;
 
 pub use journal::segment_options;
@@ -137,7 +138,8 @@ fn run_managed(
             metrics: listen::take(&mut inherited, "metrics", metrics, "metrics").await?,
         };
         listen::tell_left(&inherited);
-        let running = start(config, listeners, out).await?;
+        let elsewhere = greeting::another_terminal(surroundings.environment);
+        let running = start(config, listeners, &elsewhere, out).await?;
         manage::serve(running, config, surroundings, manager).await
     })
 }
@@ -157,15 +159,17 @@ pub async fn serve(
     out: &mut dyn Write,
     stop: impl Future<Output = Result<(), AppError>>,
 ) -> Result<(), AppError> {
-    let running = start(config, listeners, out).await?;
+    let elsewhere = MapEnvironment::default();
+    let running = start(config, listeners, &elsewhere, out).await?;
     running.until(stop).await??;
     running.end().await
 }
 
-/// Recovers, and serves from then on.
+/// Recovers, and serves from then on. `elsewhere` is what a client of this machine is told by nobody.
 async fn start(
     config: &Config,
     listeners: Listeners,
+    elsewhere: &dyn Environment,
     out: &mut dyn Write,
 ) -> Result<Running, AppError> {
     let Listeners {
@@ -226,7 +230,7 @@ async fn start(
     serving.spawn(scrapes);
     let values = live.values();
     let fingerprint = values.tls.as_ref().map(|tls| tls.fingerprint.as_str());
-    greet(config, fingerprint, &operator, out);
+    greeting::greet(config, fingerprint, &operator, elsewhere, out);
     Ok(Running {
         driver,
         live,
@@ -362,57 +366,6 @@ fn health_of(driver: &Driver, live: &Live) -> Health {
         certificate: reading.certificate,
         uptime_ms: core.uptime_ms(driver.now()),
     })
-}
-
-fn journal_of(config: &Config) -> String {
-    match &config.redis {
-        Some(redis) => format!("journal shared in Redis at {}", redis.endpoint),
-        None => "embedded journal".to_owned(),
-    }
-}
-
-/// One line each: what runs, where, where its state is, and the next step.
-fn greet(config: &Config, fingerprint: Option<&str>, operator: &Operator, out: &mut dyn Write) {
-    let url = url(config);
-    let token = operator.token_file.as_ref().map_or_else(
-        || "operator token as configured".to_owned(),
-        |file| format!("operator token in {}", file.display()),
-    );
-    let scrape = &config.metrics.endpoint;
-    let mut lines = vec![
-        format!(
-            "coord {VERSION}, {} profile, {}",
-            config.profile.name(),
-            journal_of(config)
-        ),
-        format!("agents   {url}"),
-        format!(
-            "metrics  http://{}:{}{}",
-            scrape.host.in_url(),
-            scrape.port,
-            config.metrics.path.as_str()
-        ),
-        format!("state    {}", config.state_dir.display()),
-        token,
-    ];
-    lines.extend(fingerprint.map(|hex| format!("certificate SHA-256 {hex}")));
-    lines.push("first agent: coord token create alice --out alice.token".to_owned());
-    for line in lines {
-        // Whoever started it may have closed the terminal; that is no reason to stop.
-        let _ = writeln!(out, "{line}");
-    }
-    let _ = out.flush();
-    tracing::info!(url, "serving");
-}
-
-fn url(config: &Config) -> String {
-    let scheme = if config.websocket.tls.is_some() {
-        "wss"
-    } else {
-        "ws"
-    };
-    let endpoint = &config.websocket.endpoint;
-    format!("{scheme}://{}:{}/ws", endpoint.host.in_url(), endpoint.port)
 }
 
 /// An error with its causes, on one line.

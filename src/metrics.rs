@@ -83,6 +83,12 @@ impl Metrics {
     pub fn new(build: &[(&str, &str)]) -> Self {
         let registry = Registry::new();
         let make = Maker(&registry);
+        let config_reload_ok = make.gauge(
+            "coord_config_last_reload_successful",
+            "0 when the configuration that was read last was refused, and an older one holds.",
+        );
+        // What it started with holds.
+        config_reload_ok.set(1);
         let info = Opts::new("coord_build_info", "What is running; always 1.");
         let info = build.iter().fold(info, |o, (k, v)| o.const_label(*k, *v));
         make.register(IntGauge::with_opts(info)).set(1);
@@ -247,10 +253,7 @@ impl Metrics {
                 "Times the configuration was read anew, by what came of it.",
                 &["outcome"],
             ),
-            config_reload_ok: make.gauge(
-                "coord_config_last_reload_successful",
-                "0 when the configuration that was read last was refused, and an older one holds.",
-            ),
+            config_reload_ok,
             shared: SharedMetrics::new(&make),
             registry,
         }

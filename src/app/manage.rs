@@ -5,10 +5,11 @@ use std::sync::Arc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
+use super::greeting::url;
 use super::reload::Reloader;
 use super::running::Running;
 use super::supervise::Supervisor;
-use super::{AppError, Hangup, Surroundings, url};
+use super::{AppError, Hangup, Surroundings};
 use crate::clock;
 use crate::config::Config;
 use crate::systemd::Manager;

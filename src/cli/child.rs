@@ -18,6 +18,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::error::CliError;
 use super::exit::Exit;
+use super::guard::Guard;
 use super::output::note;
 
 /// How long a command has to end after TERM, before KILL; as long as the resources of a holder that
@@ -62,6 +63,7 @@ pub(super) struct Running {
     kill_after: Duration,
     stopping: bool,
     kill_at: Option<Instant>,
+    guard: Option<Guard>,
 }
 
 /// A command from the words of the command line.
@@ -85,6 +87,7 @@ impl Running {
         mut command: Command,
         own_group: bool,
         kill_after: Duration,
+        mut guard: Option<Guard>,
     ) -> Result<Self, CliError> {
         if own_group {
             command.process_group(0);
@@ -100,13 +103,18 @@ impl Running {
         })?;
         let pid = child.id().and_then(|pid| i32::try_from(pid).ok());
         let pid = pid.expect("a child that was not awaited yet has a process id");
+        let pid = Pid::from_raw(pid);
+        if let Some(guard) = &mut guard {
+            guard.watch(pid, own_group);
+        }
         Ok(Self {
             child,
-            pid: Pid::from_raw(pid),
+            pid,
             own_group,
             kill_after,
             stopping: false,
             kill_at: None,
+            guard,
         })
     }
 
@@ -133,12 +141,12 @@ impl Running {
         loop {
             let Some(kill_at) = self.kill_at else {
                 let status = self.child.wait().await?;
-                self.sweep();
+                self.ended();
                 return Ok(status);
             };
             tokio::select! {
                 status = self.child.wait() => {
-                    self.sweep();
+                    self.ended();
                     return status;
                 }
                 () = sleep_until(kill_at) => {
@@ -150,10 +158,11 @@ impl Running {
     }
 
     /// What a stopped command leaves behind in its group must not go on with what it held.
-    fn sweep(&self) {
+    fn ended(&mut self) {
         if self.stopping && self.own_group {
             self.send(Signal::SIGKILL);
         }
+        self.guard = None;
     }
 
     /// A command that has ended meanwhile is no problem.
@@ -174,7 +183,8 @@ pub(super) async fn run_while(
     signals: &mut Signals,
     lost: impl Future<Output = CliError>,
 ) -> Result<Exit, CliError> {
-    let mut running = Running::start(command, !at_terminal(), kill_after)?;
+    let guard = Guard::start(kill_after)?;
+    let mut running = Running::start(command, !at_terminal(), kill_after, Some(guard))?;
     tokio::pin!(lost);
     let mut gone = None;
     let status = loop {
@@ -210,7 +220,8 @@ mod tests {
 
     async fn check(script: &str, stop: bool) -> u8 {
         let kill_after = Duration::from_millis(200);
-        let mut running = Running::start(shell(script), true, kill_after).expect("there is sh");
+        let mut running =
+            Running::start(shell(script), true, kill_after, None).expect("there is sh");
         if stop {
             running.stop();
         }
@@ -232,7 +243,7 @@ mod tests {
         let mut command = shell(script);
         command.stdout(std::process::Stdio::piped());
         let kill_after = Duration::from_millis(100);
-        let mut running = Running::start(command, true, kill_after).expect("there is sh");
+        let mut running = Running::start(command, true, kill_after, None).expect("there is sh");
         let mut stdout = running.child.stdout.take().expect("it is piped");
         let mut line = [0_u8; 6];
         tokio::io::AsyncReadExt::read_exact(&mut stdout, &mut line)
@@ -246,10 +257,10 @@ mod tests {
     #[tokio::test]
     async fn what_cannot_run_has_the_codes_of_shells() {
         let missing = command(&["/nowhere/such-a-command".into()]);
-        let error = Running::start(missing, true, Duration::ZERO).expect_err("there is none");
+        let error = Running::start(missing, true, Duration::ZERO, None).expect_err("there is none");
         assert_eq!(error.exit(), Exit::CommandNotFound);
         let folder = command(&["/".into()]);
-        let error = Running::start(folder, true, Duration::ZERO).expect_err("it is a folder");
+        let error = Running::start(folder, true, Duration::ZERO, None).expect_err("it is a folder");
         assert_eq!(error.exit(), Exit::CannotExecute);
     }
 }

@@ -75,6 +75,11 @@ impl Exit {
             "other",
             "That of the command that `task work --once`, `lease run` or `ports run` ran; 128 and the signal's number if one ended it.",
         );
+        write_row(
+            &mut text,
+            "serve",
+            "1: it failed, and a restart may mend that; 65: its state is damaged; 70: its journal failed; 78: its configuration is wrong.",
+        );
         text
     }
 }

@@ -11,6 +11,7 @@ mod events;
 pub mod exit;
 mod firewall;
 mod generate;
+mod guard;
 mod health;
 mod input;
 mod install;
@@ -97,7 +98,8 @@ enum Command {
     /// Runs a coordinator until it gets SIGTERM or SIGINT
     ///
     /// Exits with 0 when it stopped in order, 65 when its state is damaged, 70 when its journal
-    /// failed (a restart recovers), 78 when the configuration is wrong.
+    /// failed (a restart recovers), 78 when the configuration is wrong or a port is taken, 1 when
+    /// something else is amiss that a restart may mend.
     Serve(serve::ServeCommand),
     /// Shows how the coordinator and the project are
     Status,
@@ -176,6 +178,9 @@ enum Command {
     },
     /// Prints the man page of `coord`, or writes those of all commands to a folder
     Man(generate::ManArgs),
+    /// Waits beside a command, and ends it when whoever holds it is killed
+    #[command(hide = true)]
+    Guard(guard::GuardArgs),
 }
 
 /// The definition of the command line, with all that its help shows.
@@ -234,6 +239,7 @@ fn dispatch(command: Command, shell: &mut Shell<'_>) -> Result<ExitCode, CliErro
         }
         Command::Journal(command) => return Ok(journal::run(&command, environment, out.sink())?),
         Command::Render(command) => render::run(command, environment, out)?,
+        Command::Guard(args) => return guard::run(&args).map(ExitCode::from),
         Command::Install(args) => return install::run(&args, environment, out).map(ExitCode::from),
         Command::Protocol(args) => protocol::run(&args, out)?,
         Command::Completions { shell } => generate::completions(shell, out)?,
@@ -273,7 +279,8 @@ fn call(command: Command, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
             | Command::Render(_)
             | Command::Protocol(_)
             | Command::Completions { .. }
-            | Command::Man(_) => Ok(Exit::Ok),
+            | Command::Man(_)
+            | Command::Guard(_) => Ok(Exit::Ok),
         }
     });
     // A read of stdin or a write to a stuck terminal may still be under way on a helper thread.

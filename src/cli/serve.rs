@@ -9,15 +9,18 @@ use tracing_subscriber::{Registry, reload};
 
 use super::config::ConfigFlags;
 use super::panics;
-use crate::app::{self, AppError, Hangup, Surroundings};
+use crate::app::{self, AppError, Hangup, ListenError, Surroundings};
 use crate::config::{
     Bound, Config, ConfigErrors, Environment, Flags, Invoker, LogConfig, LogFormat, LogLevel,
 };
+use crate::driver::recover::RecoverError;
+use crate::journal::JournalError;
 use crate::systemd::{Manager, socket_names};
 
 /// The coordinator ended because it could not make anything durable any more: a restart recovers.
 const EXIT_JOURNAL_FAILED: u8 = 70;
 /// The configuration is wrong, or what it names cannot be had: a restart would not help.
+const EXIT_OTHER: u8 = 1;
 const EXIT_CONFIG: u8 = 78;
 /// The journal is damaged: a restart would not help, `coord journal verify` says more.
 const EXIT_DAMAGED: u8 = 65;
@@ -70,6 +73,14 @@ pub(super) fn run(
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(error) => {
             writeln!(errors, "{}", chain(&error))?;
+            if is_damage(&error) {
+                let dir = config.state_dir.display();
+                writeln!(
+                    errors,
+                    "  next: `coord journal verify --state-dir {dir}` says what is damaged, `coord journal \
+                     repair --state-dir {dir}` sets it aside"
+                )?;
+            }
             Ok(exit_of(&error).into())
         }
     }
@@ -97,19 +108,31 @@ fn tell_manager(environment: &dyn Environment, problems: &ConfigErrors) {
     }
 }
 
-fn exit_of(error: &AppError) -> u8 {
-    use crate::driver::recover::RecoverError;
-    use crate::journal::JournalError as E;
-    match error {
-        AppError::JournalFailed(_) => EXIT_JOURNAL_FAILED,
+/// Whether what lies in the state directory cannot be what was written there.
+fn is_damage(error: &AppError) -> bool {
+    matches!(
+        error,
         AppError::Recover {
             source: RecoverError::Snapshot { .. } | RecoverError::Record { .. },
             ..
+        } | AppError::Journal {
+            source: JournalError::Corrupt { .. },
+            ..
         }
-        | AppError::Journal {
-            source: E::Corrupt { .. } | E::NewerFormat { .. },
+    )
+}
+
+fn exit_of(error: &AppError) -> u8 {
+    use JournalError as E;
+    match error {
+        AppError::JournalFailed(_) => EXIT_JOURNAL_FAILED,
+        damage if is_damage(damage) => EXIT_DAMAGED,
+        AppError::Journal {
+            source: E::NewerFormat { .. },
             ..
         } => EXIT_DAMAGED,
+        // Names and addresses may come with the network, a moment after the boot.
+        AppError::Listen(ListenError::Resolve { .. } | ListenError::NotHere { .. }) => EXIT_OTHER,
         AppError::SharedJournal(_)
         | AppError::Listen(_)
         | AppError::Activation(_)
@@ -120,7 +143,7 @@ fn exit_of(error: &AppError) -> u8 {
             source: E::Io { source, .. },
             ..
         } if is_forbidden(source.kind()) => EXIT_CONFIG,
-        _ => 1,
+        _ => EXIT_OTHER,
     }
 }
 

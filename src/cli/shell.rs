@@ -79,7 +79,9 @@ impl Shell<'_> {
         for warning in &config.warnings {
             self.out.note(format_args!("warning: {warning}"));
         }
-        Ok(Client::connect(Target::new(config)?).await?)
+        let style = self.out.style();
+        let client = Client::connect(Target::new(config)?).await?;
+        Ok(client.telling_stale(!style.json && !style.quiet))
     }
 
     /// Whether this user has a token for the coordinator that flags, environment and file name.

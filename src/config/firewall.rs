@@ -89,13 +89,18 @@ pub struct ServiceConfig {
 }
 
 impl FirewallConfig {
+    /// The file that is asked, if there is one.
+    pub fn file(flags: &Flags, environment: &dyn Environment) -> Option<PathBuf> {
+        places::server_file(flags.config.as_deref(), environment)
+    }
+
     /// Asks flags, environment and file. Only what a rule is made of must be right: the unit that
     /// applies rules may not read the coordinator's keys and passwords, and has no need to.
     pub fn load(
         flags: &Flags,
         environment: &dyn Environment,
     ) -> Result<(Self, Vec<Warning>), ConfigErrors> {
-        let file = places::server_file(flags.config.as_deref(), environment);
+        let file = Self::file(flags, environment);
         let table = &settings::SERVER;
         let mut gathered = raw::gather(table, flags.given(), environment, file.as_deref());
         let misspelt = checks::misspelt_variables(environment);

@@ -48,9 +48,7 @@ impl Engine {
                 .iter()
                 .find(|p| !self.state.projects.contains_key(*p));
             if let Some(project) = unknown {
-                return Err(Refusal::NotFound(format!(
-                    "project {project}: create it first with project.create"
-                )));
+                return Err(Refusal::NotFound(format!("project {project}")));
             }
         }
         let taken = self.state.tokens.contains_key(&create.token)

@@ -150,3 +150,36 @@ async fn a_signal_reaches_the_command_and_frees_the_lease() {
     let words = ["lease", "run", "--no-wait", "name:build", "--", "true"];
     bob.run(folder, &words).await.check(0);
 }
+
+/// Says who it is, and who works for it; both stay.
+const STAY: &str = "sleep 1000 & echo $! >> steps; echo $$ >> steps; wait";
+
+fn lives(pid: &str) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"));
+    // Nobody may be there to bury it.
+    stat.is_ok_and(|stat| !stat.contains(") Z "))
+}
+
+#[tokio::test]
+async fn a_holder_that_is_killed_takes_its_command_along() {
+    let coordinator = Coordinator::start().await;
+    let folder = coordinator.folder();
+    let (ann, bob) = two(&coordinator).await;
+    for stays in [STAY, &format!("trap '' TERM; {STAY}; sleep 1000")] {
+        let _ = fs::remove_file(folder.join("steps"));
+        let words = ["--grace", "1s", "--kill-after", "200ms", "name:build"];
+        let words = [&["lease", "run"], &words[..], &["--", "sh", "-c", stays]].concat();
+        let holder = ann.start(folder, &words);
+        until("the command to run", async || {
+            (steps(folder).len() == 2).then_some(())
+        })
+        .await;
+        holder.signal(Signal::SIGKILL);
+        until("the command to end", async || {
+            (!steps(folder).iter().any(|pid| lives(pid))).then_some(())
+        })
+        .await;
+        let words = ["lease", "run", "name:build", "--", "true"];
+        bob.run(folder, &words).await.check(0);
+    }
+}

@@ -192,3 +192,31 @@ async fn a_redis_that_refuses_to_write_keeps_nobody_waiting() {
     let titles: Vec<&Value> = tasks.iter().map(|task| &task["title"]).collect();
     assert_eq!(titles, ["before", "after"]);
 }
+
+#[tokio::test]
+async fn people_are_told_that_what_they_read_is_old() {
+    let mut redis = Redis::start(DURABLE).await;
+    let mut deployment = Deployment::on(&redis, 1).await;
+    deployment.ready().await;
+    let coordinator = &deployment.coordinators[0];
+    let list = || {
+        std::process::Command::new(env!("CARGO_BIN_EXE_coord"))
+            .args(["task", "list"])
+            .env_clear()
+            .env(
+                "COORD_URL",
+                format!("ws://127.0.0.1:{}", coordinator.port()),
+            )
+            .env("COORD_TOKEN", coordinator.operator_token())
+            .output()
+            .unwrap()
+    };
+    assert_eq!(String::from_utf8_lossy(&list().stderr), "");
+    redis.kill();
+    until("the reads to be old", async || {
+        let listed = list();
+        let said = String::from_utf8_lossy(&listed.stderr);
+        (listed.status.success() && said.contains("this is as of")).then_some(())
+    })
+    .await;
+}

@@ -162,6 +162,9 @@ async fn a_reload_takes_up_what_is_new_and_refuses_what_is_wrong() {
     let (mut manager, start) = Manager::of(start, WATCHDOG_MS);
     let coordinator = start.run().await;
     assert!(ping(&coordinator, &first).status.success());
+    // What it started with was not refused.
+    let ok = "coord_config_last_reload_successful";
+    assert!(http::metric(coordinator.metrics_port(), ok).await > 0.5);
 
     let second = certificate(&folder, "second.pem");
     let more = format!("{config}allowed_hosts = [\"gateway.example\"]\nconnections_max = 7\n");
@@ -202,7 +205,6 @@ async fn a_reload_takes_up_what_is_new_and_refuses_what_is_wrong() {
             .until(&["READY=1", "the old one stays", words])
             .await;
         assert!(ping(&coordinator, &second).status.success());
-        let ok = "coord_config_last_reload_successful";
         assert!(http::metric(coordinator.metrics_port(), ok).await < 0.5);
         assert!(coordinator.said().contains("the old one stays"));
         fs::write(folder.join(name), right).unwrap();

@@ -31,6 +31,7 @@ pub use connect::Target;
 pub use error::ClientError;
 pub use link::Notice;
 
+use super::output::note;
 use crate::config::ServerUrl;
 use crate::protocol::context::ContextWatchParams;
 use crate::protocol::events::{EventsSubscribeParams, EventsSubscribeResult};
@@ -72,6 +73,8 @@ pub struct Client {
     /// Attempts to connect since then.
     attempts: u32,
     next_attempt: Instant,
+    /// Whether people want to be told that what they read may be out of date.
+    tells_stale: bool,
 }
 
 impl std::fmt::Debug for Client {
@@ -100,7 +103,14 @@ impl Client {
             last_heard: now,
             attempts: 0,
             next_attempt: now,
+            tells_stale: false,
         })
+    }
+
+    /// Remarks on stderr when a reply is out of date.
+    pub(super) fn telling_stale(mut self, tells: bool) -> Self {
+        self.tells_stale = tells;
+        self
     }
 
     pub fn url(&self) -> &ServerUrl {
@@ -125,11 +135,30 @@ impl Client {
     ) -> Result<Reply<R>, ClientError> {
         let params = serde_json::to_string(params).expect("wire types always encode as JSON");
         let raw = self.call_raw(operation, params, wait_ms).await?;
+        self.tell_stale(&raw);
         let value = serde_json::from_str(raw.get()).map_err(|source| ClientError::BadReply {
             operation: operation.name().to_owned(),
             source,
         })?;
         Ok(Reply { value, raw })
+    }
+
+    /// Says once that what is read may be out of date; the raw reply says so itself.
+    fn tell_stale(&mut self, raw: &RawValue) {
+        #[derive(serde::Deserialize)]
+        struct Stale {
+            stale_ms: Option<u64>,
+        }
+        let found = serde_json::from_str::<Stale>(raw.get());
+        let Some(stale_ms) = found.ok().and_then(|stale| stale.stale_ms) else {
+            return;
+        };
+        if std::mem::take(&mut self.tells_stale) {
+            note(format_args!(
+                "the coordinator does not reach the shared journal: this is as of {} s ago",
+                stale_ms / 1_000
+            ));
+        }
     }
 
     /// The same with parameters and result as JSON texts. Sent again after a lost connection, under

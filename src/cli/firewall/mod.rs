@@ -153,6 +153,12 @@ fn config(args: PolicyArgs, shell: &Shell<'_>) -> Result<FirewallConfig, CliErro
     for warning in &warnings {
         shell.out.note(format_args!("warning: {warning}"));
     }
+    if FirewallConfig::file(&flags, shell.environment).is_none() {
+        shell.out.note(format_args!(
+            "there is no configuration file: these are the rules of the {} profile",
+            config.profile.name()
+        ));
+    }
     config.default_drop |= args.default_drop;
     Ok(config)
 }

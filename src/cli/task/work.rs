@@ -27,6 +27,7 @@ use crate::cli::client::{Client, ClientError, Reply};
 use crate::cli::duration::Millis;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
+use crate::cli::guard::Guard;
 use crate::cli::lease_run::SessionArgs;
 use crate::cli::output::Output;
 use crate::cli::shell::Shell;
@@ -252,7 +253,8 @@ impl Worker<'_, '_> {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         let kill_after = self.args.session.kill_after.duration();
-        let mut running = Running::start(command, true, kill_after)?;
+        let mut running =
+            Running::start(command, true, kill_after, Some(Guard::start(kill_after)?))?;
         feed(&mut running, claim);
 
         let (progress, reports) = mpsc::channel(PROGRESS_QUEUE_MAX);
