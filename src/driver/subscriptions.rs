@@ -284,7 +284,11 @@ fn resume_point(engine: &Engine, from: Option<Cursor>) -> Result<Position, RpcEr
     #[cfg(not(feature = "planted-bugs"))]
     let accepted = false;
     if !accepted && !engine.holds(from) {
-        let message = format!("cursor {from} is of another epoch than {here}");
+        let message = if from.epoch == here.epoch {
+            format!("cursor {from} is not of this journal, which is at {here}")
+        } else {
+            format!("cursor {from} is of another epoch than {here}")
+        };
         return refuse(ErrorKind::EpochChanged, message);
     }
     if engine.state().history.after(from.position).is_none() {
