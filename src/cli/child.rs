@@ -1,6 +1,6 @@
 //! A command that runs while something is held: started, signalled, stopped, awaited.
 //!
-//! Where nobody sits at a terminal the command is the leader of a process group of its own, so that
+//! Where nobody sits at a terminal the command has a process group of its own, its guard's, so that
 //! a signal reaches all that it started. At a terminal it stays in the shell's group, or it could
 //! not read what is typed; there Ctrl-C reaches it without being passed on.
 
@@ -59,7 +59,8 @@ impl Signals {
 pub(super) struct Running {
     pub(super) child: Child,
     pid: Pid,
-    own_group: bool,
+    /// Its own group, where it is not in the shell's.
+    group: Option<Pid>,
     kill_after: Duration,
     stopping: bool,
     kill_at: Option<Instant>,
@@ -90,7 +91,8 @@ impl Running {
         mut guard: Option<Guard>,
     ) -> Result<Self, CliError> {
         if own_group {
-            command.process_group(0);
+            let group = guard.as_ref().map_or(0, |guard| guard.group().as_raw());
+            command.process_group(group);
         }
         command.kill_on_drop(true);
         let child = command.spawn().map_err(|source| CliError::Run {
@@ -104,13 +106,14 @@ impl Running {
         let pid = child.id().and_then(|pid| i32::try_from(pid).ok());
         let pid = pid.expect("a child that was not awaited yet has a process id");
         let pid = Pid::from_raw(pid);
-        if let Some(guard) = &mut guard {
-            guard.watch(pid, own_group);
+        let group = own_group.then(|| guard.as_ref().map_or(pid, Guard::group));
+        if let Some(guard) = guard.as_mut().filter(|_| !own_group) {
+            guard.watch(pid);
         }
         Ok(Self {
             child,
             pid,
-            own_group,
+            group,
             kill_after,
             stopping: false,
             kill_at: None,
@@ -121,7 +124,7 @@ impl Running {
     /// Passes on a signal that this process got. What the terminal sent, the command has already.
     pub(super) fn pass_on(&mut self, signal: Signal) {
         let from_terminal = matches!(signal, Signal::SIGINT | Signal::SIGQUIT);
-        if self.own_group || !from_terminal {
+        if self.group.is_some() || !from_terminal {
             self.send(signal);
         }
     }
@@ -159,7 +162,7 @@ impl Running {
 
     /// What a stopped command leaves behind in its group must not go on with what it held.
     fn ended(&mut self) {
-        if self.stopping && self.own_group {
+        if self.stopping && self.group.is_some() {
             self.send(Signal::SIGKILL);
         }
         self.guard = None;
@@ -167,10 +170,9 @@ impl Running {
 
     /// A command that has ended meanwhile is no problem.
     fn send(&self, signal: Signal) {
-        let _ = if self.own_group {
-            killpg(self.pid, signal)
-        } else {
-            kill(self.pid, signal)
+        let _ = match self.group {
+            Some(group) => killpg(group, signal),
+            None => kill(self.pid, signal),
         };
     }
 }
@@ -183,8 +185,8 @@ pub(super) async fn run_while(
     signals: &mut Signals,
     lost: impl Future<Output = CliError>,
 ) -> Result<Exit, CliError> {
-    let guard = Guard::start(kill_after)?;
-    let mut running = Running::start(command, !at_terminal(), kill_after, Some(guard))?;
+    let guard = Guard::start(kill_after);
+    let mut running = Running::start(command, !at_terminal(), kill_after, guard)?;
     tokio::pin!(lost);
     let mut gone = None;
     let status = loop {

@@ -19,8 +19,9 @@ use crate::systemd::{Manager, socket_names};
 
 /// The coordinator ended because it could not make anything durable any more: a restart recovers.
 const EXIT_JOURNAL_FAILED: u8 = 70;
-/// The configuration is wrong, or what it names cannot be had: a restart would not help.
+/// Something else is amiss: a restart may help.
 const EXIT_OTHER: u8 = 1;
+/// The configuration is wrong, or what it names cannot be had: a restart would not help.
 const EXIT_CONFIG: u8 = 78;
 /// The journal is damaged: a restart would not help, `coord journal verify` says more.
 const EXIT_DAMAGED: u8 = 65;
@@ -73,7 +74,7 @@ pub(super) fn run(
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(error) => {
             writeln!(errors, "{}", chain(&error))?;
-            if is_damage(&error) {
+            if is_corrupt(&error) {
                 let dir = config.state_dir.display();
                 writeln!(
                     errors,
@@ -108,14 +109,11 @@ fn tell_manager(environment: &dyn Environment, problems: &ConfigErrors) {
     }
 }
 
-/// Whether what lies in the state directory cannot be what was written there.
-fn is_damage(error: &AppError) -> bool {
+/// Whether the journal is not what was written.
+fn is_corrupt(error: &AppError) -> bool {
     matches!(
         error,
-        AppError::Recover {
-            source: RecoverError::Snapshot { .. } | RecoverError::Record { .. },
-            ..
-        } | AppError::Journal {
+        AppError::Journal {
             source: JournalError::Corrupt { .. },
             ..
         }
@@ -126,9 +124,12 @@ fn exit_of(error: &AppError) -> u8 {
     use JournalError as E;
     match error {
         AppError::JournalFailed(_) => EXIT_JOURNAL_FAILED,
-        damage if is_damage(damage) => EXIT_DAMAGED,
-        AppError::Journal {
-            source: E::NewerFormat { .. },
+        AppError::Recover {
+            source: RecoverError::Snapshot { .. } | RecoverError::Record { .. },
+            ..
+        }
+        | AppError::Journal {
+            source: E::Corrupt { .. } | E::NewerFormat { .. },
             ..
         } => EXIT_DAMAGED,
         // Names and addresses may come with the network, a moment after the boot.

@@ -33,10 +33,13 @@ fn positions_are_given_again() -> Checked {
     ensure(left < known, Invariant::Live, || {
         format!("{left:?} is left of {known:?}")
     })?;
+    let told = |world: &World| world.seen.get("unavailable").copied();
+    let before = told(&world);
     ask_at(&mut world, HERE, HERE, "context.put", &put)?;
     world.hear(HERE)?;
-    let unknown = world.seen.contains_key("unavailable");
-    ensure(unknown, Invariant::Honest, || format!("{:?}", world.seen))?;
+    ensure(told(&world) > before, Invariant::Honest, || {
+        format!("{:?}", world.seen)
+    })?;
     world.nodes[ELSEWHERE].frozen = false;
     world.come_to_rest().map(drop)
 }

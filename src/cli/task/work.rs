@@ -253,8 +253,7 @@ impl Worker<'_, '_> {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         let kill_after = self.args.session.kill_after.duration();
-        let mut running =
-            Running::start(command, true, kill_after, Some(Guard::start(kill_after)?))?;
+        let mut running = Running::start(command, true, kill_after, Guard::start(kill_after))?;
         feed(&mut running, claim);
 
         let (progress, reports) = mpsc::channel(PROGRESS_QUEUE_MAX);

@@ -123,7 +123,7 @@ impl Core {
         let Some(line) = self.line_mut(project) else {
             return Ok(());
         };
-        (line.full_until, line.full_since) = (None, None);
+        (line.full_until, line.full) = (None, None);
         line.refused_since = None;
         let appended = std::mem::take(&mut line.appending);
         let unbroken = first.0 == line.appended.0 + 1;
@@ -197,7 +197,7 @@ impl Core {
             }
             AppendFailure::Full => {
                 line.full_until = Some(now.after_ms(full_pause_ms));
-                line.full_since.get_or_insert(now);
+                line.found_full(now);
                 for proposed in appending {
                     self.fail_proposed(now, proposed, &storage_full());
                 }

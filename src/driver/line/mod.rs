@@ -52,14 +52,20 @@ pub(in crate::driver) struct Line {
     snapshots: Snapshots,
     /// Until when a full store is left alone.
     full_until: Option<Moment>,
-    /// Since when it took nothing for want of room.
-    full_since: Option<Moment>,
+    full: Option<Full>,
     /// Since when no append was written, while the store said that it does not write.
     refused_since: Option<Moment>,
     /// A sign of life is on its way.
     beating: bool,
     /// Epochs that were met since the start.
     epochs: u64,
+}
+
+/// A store that takes nothing for want of room: since when, and when it said so last.
+#[derive(Debug, Clone, Copy)]
+struct Full {
+    since: Moment,
+    last: Moment,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -131,7 +137,7 @@ impl Line {
             rebuilding: None,
             snapshots: Snapshots::default(),
             full_until: None,
-            full_since: None,
+            full: None,
             refused_since: None,
             beating: false,
             epochs: 0,

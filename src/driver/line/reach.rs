@@ -57,6 +57,7 @@ impl Core {
         };
         // Whether a snapshot that was on its way is kept, nobody will hear.
         line.snapshots.failed(now);
+        line.full = None;
         line.company = Company::Coordinators;
         if line.is_up() {
             line.reach = Reach::Down { since: now };

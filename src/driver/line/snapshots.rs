@@ -1,5 +1,6 @@
 //! Snapshots of a shared journal: they let a stream be trimmed, fill an empty store, and move a deployment.
 
+use super::{Full, Line};
 use crate::driver::core::{Core, Moment, Output};
 use crate::driver::queries::cursor_of;
 use crate::engine::Engine;
@@ -13,7 +14,11 @@ const FULL_LIVE_SHARE: u64 = 16;
 const FULL_RANK_MS: u64 = 3_000;
 /// The first and the longest pause after a snapshot that could not be saved: each is the whole state.
 const FAILED_PAUSE_MS_MIN: u64 = 30_000;
-const FAILED_PAUSE_MS_MAX: u64 = 3_600_000;
+const FAILED_PAUSE_MS_MAX: u64 = 300_000;
+/// How long after the last refusal a store counts as full: whoever asks for nothing is not told otherwise.
+const FULL_MS: u64 = 30_000;
+/// The shortest time between two snapshots that are taken to make room.
+const FULL_PAUSE_MS: u64 = 5_000;
 
 /// The snapshots of a line, as far as this node knows.
 #[derive(Debug, Default)]
@@ -26,6 +31,7 @@ pub(super) struct Snapshots {
     /// Until when none is taken, since the last one was not saved.
     rests_until: Option<Moment>,
     pause_ms: u64,
+    saved_at: Option<Moment>,
 }
 
 /// A snapshot on its way.
@@ -48,10 +54,18 @@ impl Snapshots {
         });
     }
 
-    fn saved(&mut self) {
+    fn saved(&mut self, now: Moment) {
+        (self.rests_until, self.pause_ms) = (None, 0);
         if let Some(saving) = self.saving.take() {
             self.all_let_go = saving.records_kept == 0;
         }
+        self.saved_at = Some(now);
+    }
+
+    /// The store has become full: whatever gathered since the last snapshot is worth another one, and so is
+    /// what kept the last one from being saved.
+    fn wanted(&mut self) {
+        self.all_let_go &= self.live_bytes == 0;
         (self.rests_until, self.pause_ms) = (None, 0);
     }
 
@@ -63,6 +77,25 @@ impl Snapshots {
         self.live_bytes += saving.live_bytes;
         let next_ms = (self.pause_ms * 2).clamp(FAILED_PAUSE_MS_MIN, FAILED_PAUSE_MS_MAX);
         (self.rests_until, self.pause_ms) = (Some(now.after_ms(next_ms)), next_ms);
+    }
+}
+
+impl Line {
+    /// The store refused an append for want of room.
+    pub(super) fn found_full(&mut self, now: Moment) {
+        let since = self.full_since(now);
+        if since.is_none() {
+            self.snapshots.wanted();
+        }
+        self.full = Some(Full {
+            since: since.unwrap_or(now),
+            last: now,
+        });
+    }
+
+    fn full_since(&self, now: Moment) -> Option<Moment> {
+        let full = self.full.filter(|full| now < full.last.after_ms(FULL_MS));
+        full.map(|full| full.since)
     }
 }
 
@@ -105,18 +138,21 @@ impl Core {
             return None;
         }
         let (rank, live_bytes) = (self.rank(project), line.snapshots.live_bytes);
-        if let Some(since) = line.full_since {
+        if let Some(since) = line.full_since(now) {
             let turn = now >= since.after_ms(FULL_RANK_MS * rank);
+            let rested = |at: Moment| now >= at.after_ms(FULL_PAUSE_MS);
+            let rested = line.snapshots.saved_at.is_none_or(rested);
             let some = live_bytes > sharing.live_bytes_max / FULL_LIVE_SHARE;
-            return (turn && (some || !line.snapshots.all_let_go)).then_some(0);
+            let worth_it = some || !line.snapshots.all_let_go;
+            return (turn && rested && worth_it).then_some(0);
         }
         (rank == 0 && live_bytes > sharing.live_bytes_max).then_some(sharing.records_kept)
     }
 
     /// The store has a snapshot that covers as much; `kept` says whether it is this one.
-    pub fn stream_snapshot_saved(&mut self, project: &ProjectName, kept: bool) {
+    pub fn stream_snapshot_saved(&mut self, now: Moment, project: &ProjectName, kept: bool) {
         if let Some(line) = self.line_mut(project) {
-            line.snapshots.saved();
+            line.snapshots.saved(now);
         }
         if kept {
             self.metrics.snapshots.inc();

@@ -350,8 +350,9 @@ impl<H: Host> LineTask<H> {
             Ok(saved) => {
                 let metrics = &self.host.metrics().shared;
                 metrics.records_trimmed.inc_by(saved.trimmed);
-                self.host
-                    .with_core(|core, _| core.stream_snapshot_saved(&self.project, saved.kept));
+                self.host.with_core(|core, now| {
+                    core.stream_snapshot_saved(now, &self.project, saved.kept);
+                });
                 Ok(())
             }
             Err(StoreError::Full(why)) => {

@@ -59,7 +59,7 @@ fn apply_and_die(machine: &Machine, time: &str) {
 pub fn is_undone_by_the_service_manager(machine: &Machine) {
     let before = rules(machine);
     try_out(machine, "log_per_minute_max = 5\n");
-    apply_and_die(machine, "5s");
+    apply_and_die(machine, "12s");
     // Not a child of whoever applied, and so not ended with his session.
     let units = machine.ok(&UNITS);
     assert!(units.contains("loaded active running"), "{units}");
