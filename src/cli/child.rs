@@ -1,6 +1,6 @@
 //! A command that runs while something is held: started, signalled, stopped, awaited.
 //!
-//! Where nobody sits at a terminal the command has a process group of its own, its guard's, so that
+//! Where nobody sits at a terminal the command is the leader of a process group of its own, so that
 //! a signal reaches all that it started. At a terminal it stays in the shell's group, or it could
 //! not read what is typed; there Ctrl-C reaches it without being passed on.
 
@@ -25,33 +25,54 @@ use super::output::note;
 /// was lost stay closed to others.
 pub(super) const KILL_AFTER_DEFAULT: &str = "5s";
 
-/// The signals that are passed on.
+/// The signals that are passed on: those that were not ignored at the start, as `nohup` and a shell's
+/// background jobs have them. The command ignores the same.
 #[derive(Debug)]
 pub(super) struct Signals {
-    interrupt: unix::Signal,
-    terminate: unix::Signal,
-    hangup: unix::Signal,
-    quit: unix::Signal,
+    interrupt: Option<unix::Signal>,
+    terminate: Option<unix::Signal>,
+    hangup: Option<unix::Signal>,
+    quit: Option<unix::Signal>,
 }
 
 impl Signals {
     pub(super) fn new() -> Result<Self, CliError> {
+        let ignored = ignored_signals();
+        let unless_ignored = |kind: SignalKind| {
+            let bit = 1_u64 << (kind.as_raw_value() - 1);
+            (ignored & bit == 0).then(|| unix::signal(kind)).transpose()
+        };
         Ok(Self {
-            interrupt: unix::signal(SignalKind::interrupt())?,
-            terminate: unix::signal(SignalKind::terminate())?,
-            hangup: unix::signal(SignalKind::hangup())?,
-            quit: unix::signal(SignalKind::quit())?,
+            interrupt: unless_ignored(SignalKind::interrupt())?,
+            terminate: unless_ignored(SignalKind::terminate())?,
+            hangup: unless_ignored(SignalKind::hangup())?,
+            quit: unless_ignored(SignalKind::quit())?,
         })
     }
 
     pub(super) async fn next(&mut self) -> Signal {
         tokio::select! {
-            _ = self.interrupt.recv() => Signal::SIGINT,
-            _ = self.terminate.recv() => Signal::SIGTERM,
-            _ = self.hangup.recv() => Signal::SIGHUP,
-            _ = self.quit.recv() => Signal::SIGQUIT,
+            () = received(&mut self.interrupt) => Signal::SIGINT,
+            () = received(&mut self.terminate) => Signal::SIGTERM,
+            () = received(&mut self.hangup) => Signal::SIGHUP,
+            () = received(&mut self.quit) => Signal::SIGQUIT,
         }
     }
+}
+
+async fn received(signal: &mut Option<unix::Signal>) {
+    match signal {
+        Some(signal) => drop(signal.recv().await),
+        None => std::future::pending().await,
+    }
+}
+
+/// A bit for each signal that this process ignores; none where that cannot be read.
+fn ignored_signals() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .unwrap_or(0)
 }
 
 /// A command that runs.
@@ -59,8 +80,7 @@ impl Signals {
 pub(super) struct Running {
     pub(super) child: Child,
     pid: Pid,
-    /// Its own group, where it is not in the shell's.
-    group: Option<Pid>,
+    own_group: bool,
     kill_after: Duration,
     stopping: bool,
     kill_at: Option<Instant>,
@@ -91,8 +111,7 @@ impl Running {
         mut guard: Option<Guard>,
     ) -> Result<Self, CliError> {
         if own_group {
-            let group = guard.as_ref().map_or(0, |guard| guard.group().as_raw());
-            command.process_group(group);
+            command.process_group(0);
         }
         command.kill_on_drop(true);
         let child = command.spawn().map_err(|source| CliError::Run {
@@ -106,14 +125,13 @@ impl Running {
         let pid = child.id().and_then(|pid| i32::try_from(pid).ok());
         let pid = pid.expect("a child that was not awaited yet has a process id");
         let pid = Pid::from_raw(pid);
-        let group = own_group.then(|| guard.as_ref().map_or(pid, Guard::group));
-        if let Some(guard) = guard.as_mut().filter(|_| !own_group) {
-            guard.watch(pid);
+        if let Some(guard) = &mut guard {
+            guard.watch(pid, own_group);
         }
         Ok(Self {
             child,
             pid,
-            group,
+            own_group,
             kill_after,
             stopping: false,
             kill_at: None,
@@ -124,7 +142,7 @@ impl Running {
     /// Passes on a signal that this process got. What the terminal sent, the command has already.
     pub(super) fn pass_on(&mut self, signal: Signal) {
         let from_terminal = matches!(signal, Signal::SIGINT | Signal::SIGQUIT);
-        if self.group.is_some() || !from_terminal {
+        if self.own_group || !from_terminal {
             self.send(signal);
         }
     }
@@ -162,7 +180,7 @@ impl Running {
 
     /// What a stopped command leaves behind in its group must not go on with what it held.
     fn ended(&mut self) {
-        if self.stopping && self.group.is_some() {
+        if self.stopping && self.own_group {
             self.send(Signal::SIGKILL);
         }
         self.guard = None;
@@ -170,9 +188,10 @@ impl Running {
 
     /// A command that has ended meanwhile is no problem.
     fn send(&self, signal: Signal) {
-        let _ = match self.group {
-            Some(group) => killpg(group, signal),
-            None => kill(self.pid, signal),
+        let _ = if self.own_group {
+            killpg(self.pid, signal)
+        } else {
+            kill(self.pid, signal)
         };
     }
 }

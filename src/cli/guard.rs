@@ -2,13 +2,12 @@
 //! else would end the command, and it would work on beside the next holder.
 //!
 //! ```text
-//!  coord ──starts──► coord guard          leads a group, in which coord starts the command
-//!    │ ──"done"──────►│  the command has ended: so does the guard
-//!    ╳   (killed) ───►│  TERM to the group, KILL after a while
+//!  coord ──starts──► coord guard      in a group of its own, deaf to signals
+//!    │ ──"-PID"─────► │  whom to end: the command's group; at a terminal, where it is in the shell's,
+//!    │                │  the command alone
+//!    │ ──KILL───────► ╳  the command has ended
+//!    ╳  (killed) ───► │  the end of its input: TERM to the command, KILL after a while
 //! ```
-//!
-//! At a terminal the command stays in the shell's group, and the guard is told which process it is: it
-//! ends that alone.
 
 use std::io::{self, BufRead, Write};
 use std::os::unix::process::CommandExt;
@@ -24,8 +23,6 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::output::note;
 
-/// What a holder says when its command has ended.
-const DONE: &str = "done";
 /// How often the guard looks whether the command is gone: it is not its parent, and is not told.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -72,36 +69,22 @@ impl Guard {
         Ok(Self { child, says })
     }
 
-    /// The group that it leads and ends.
-    pub(super) fn group(&self) -> Pid {
-        Pid::from_raw(i32::try_from(self.child.id()).expect("process ids fit"))
-    }
-
-    /// Names the one process to end, in place of the group.
-    pub(super) fn watch(&mut self, pid: Pid) {
-        self.say(&pid.to_string());
-    }
-
-    /// The command has ended.
-    pub(super) fn dismiss(&mut self) {
-        self.say(DONE);
-        if self.says.take().is_some() {
-            // It ends at once; not to wait would leave a zombie for each command.
-            let _ = self.child.wait();
-        }
-    }
-
-    /// A guard that somebody ended hears nothing, and there is nothing to be done about that.
-    fn say(&mut self, word: &str) {
+    /// Names whom to end: a process, or the group that it leads.
+    pub(super) fn watch(&mut self, pid: Pid, group: bool) {
+        let target = if group { -pid.as_raw() } else { pid.as_raw() };
         if let Some(says) = &mut self.says {
-            let _ = says.write_all(format!("{word}\n").as_bytes());
+            // A guard that somebody ended hears nothing, and there is nothing to be done about that.
+            let _ = says.write_all(format!("{target}\n").as_bytes());
         }
     }
 }
 
 impl Drop for Guard {
+    /// The command has ended. The guard is killed before its input ends; not to wait would leave a zombie for
+    /// each command.
     fn drop(&mut self) {
-        self.dismiss();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
@@ -109,48 +92,63 @@ impl Drop for Guard {
 pub(super) fn run(args: &GuardArgs) -> Result<Exit, CliError> {
     // Whoever ends a whole tree of processes begins politely, and must not begin with this one.
     SigSet::all().thread_block().map_err(io::Error::from)?;
-    let mut process = None;
+    let mut target = None;
     for line in io::stdin().lock().lines() {
-        match line?.as_str() {
-            DONE => return Ok(Exit::Ok),
-            word => process = word.parse().ok().filter(|pid| *pid > 1),
-        }
+        let named = line?.parse().ok().filter(|pid| !matches!(pid, -1..=1));
+        target = named.map(Target::of);
     }
-    let kill_after = Duration::from_millis(args.kill_after.0);
-    match process {
-        Some(pid) => end(Pid::from_raw(pid), kill_after),
-        None => end_group(kill_after),
+    if let Some(target) = target {
+        target.end(Duration::from_millis(args.kill_after.0));
     }
     Ok(Exit::Ok)
 }
 
-/// Ends the guard's own group, itself among them.
-fn end_group(kill_after: Duration) {
-    let own = Pid::from_raw(0);
-    let _ = kill(own, Signal::SIGTERM);
-    thread::sleep(kill_after);
-    let _ = kill(own, Signal::SIGKILL);
+/// Whom to end.
+struct Target {
+    /// Negative: a group.
+    pid: Pid,
+    /// When its leader was started, in ticks since the boot.
+    started: Option<String>,
 }
 
-/// Ends one process, unless another one has its number by then.
-fn end(pid: Pid, kill_after: Duration) {
-    let begun = started(pid);
-    let looks = kill_after.as_millis() / LOOK.as_millis();
-    let _ = kill(pid, Signal::SIGTERM);
-    for _ in 0..looks {
-        if started(pid) != begun {
+impl Target {
+    fn of(pid: i32) -> Self {
+        Self {
+            pid: Pid::from_raw(pid),
+            started: started(pid),
+        }
+    }
+
+    fn end(&self, kill_after: Duration) {
+        if !self.is_there() {
             return;
         }
-        thread::sleep(LOOK);
+        let _ = kill(self.pid, Signal::SIGTERM);
+        for _ in 0..kill_after.as_millis() / LOOK.as_millis() {
+            if !self.is_there() {
+                return;
+            }
+            thread::sleep(LOOK);
+        }
+        if self.is_there() {
+            let _ = kill(self.pid, Signal::SIGKILL);
+        }
     }
-    if begun.is_some() && started(pid) == begun {
-        let _ = kill(pid, Signal::SIGKILL);
+
+    /// Whether it is there, and not another one that has its number by now. The number of a group is not
+    /// given anew while somebody is in it.
+    fn is_there(&self) -> bool {
+        let pid = self.pid.as_raw();
+        match started(pid) {
+            Some(now) => self.started.as_ref() == Some(&now),
+            None => pid < 0 && kill(self.pid, None).is_ok(),
+        }
     }
 }
 
-/// When a process was started, in ticks since the boot; `None` when it is gone.
-fn started(pid: Pid) -> Option<String> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+/// When a process, or the leader of a group, was started; `None` when it is gone.
+fn started(pid: i32) -> Option<String> {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.unsigned_abs())).ok()?;
     // The name before may hold anything.
     let (_, fields) = stat.rsplit_once(')')?;
     fields.split_whitespace().nth(19).map(str::to_owned)

@@ -101,6 +101,12 @@ impl Running {
         kill(Pid::from_raw(pid), signal).unwrap();
     }
 
+    /// Whether it waits for something.
+    pub(crate) fn is_asleep(&self) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id().unwrap()));
+        stat.is_ok_and(|stat| stat.contains(") S "))
+    }
+
     /// Listens to stderr until a line has these words.
     pub(crate) async fn says(&mut self, words: &str) {
         within(words, async {

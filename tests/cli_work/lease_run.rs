@@ -165,13 +165,24 @@ async fn a_holder_that_is_killed_takes_its_command_along() {
     let coordinator = Coordinator::start().await;
     let folder = coordinator.folder();
     let (ann, bob) = two(&coordinator).await;
-    for stays in [STAY, &format!("trap '' TERM; {STAY}; sleep 1000")] {
+    let deaf = format!("trap '' TERM; {STAY}; sleep 1000");
+    // The last one would lead a group of its own, if it did not lead one already.
+    let commands: [&[&str]; 3] = [
+        &["sh", "-c", STAY],
+        &["sh", "-c", &deaf],
+        &["timeout", "1000", "sh", "-c", STAY],
+    ];
+    for command in commands {
         let _ = fs::remove_file(folder.join("steps"));
         let words = ["--grace", "1s", "--kill-after", "200ms", "name:build"];
-        let words = [&["lease", "run"], &words[..], &["--", "sh", "-c", stays]].concat();
+        let words = [&["lease", "run"], &words[..], &["--"], command].concat();
         let holder = ann.start(folder, &words);
         until("the command to run", async || {
             (steps(folder).len() == 2).then_some(())
+        })
+        .await;
+        until("the holder to have nothing to do", async || {
+            holder.is_asleep().then_some(())
         })
         .await;
         holder.signal(Signal::SIGKILL);

@@ -140,7 +140,7 @@ async fn a_full_redis_is_got_out_of() {
             .await;
         }
         let used: u64 = redis.info("used_memory").await.parse().unwrap();
-        let limit = format!("CONFIG SET maxmemory {}", used - 200_000);
+        let limit = format!("CONFIG SET maxmemory {}", used - 300_000);
         redis.say(&limit, "OK").await;
         until("room to be made", async || {
             operator.call("context.put", put(round)).await.ok()

@@ -198,6 +198,13 @@ impl Core {
             AppendFailure::Full => {
                 line.full_until = Some(now.after_ms(full_pause_ms));
                 line.found_full(now);
+                let others = self
+                    .projects
+                    .iter_mut()
+                    .filter(|(name, _)| *name != project);
+                for line in others.filter_map(|(_, other)| other.line.as_mut()) {
+                    line.shares_full(now);
+                }
                 for proposed in appending {
                     self.fail_proposed(now, proposed, &storage_full());
                 }

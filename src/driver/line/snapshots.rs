@@ -19,6 +19,8 @@ const FAILED_PAUSE_MS_MAX: u64 = 300_000;
 const FULL_MS: u64 = 30_000;
 /// The shortest time between two snapshots that are taken to make room.
 const FULL_PAUSE_MS: u64 = 5_000;
+/// One that lets go of less than this part of its own size gains little.
+const GAIN_SHARE: u64 = 16;
 
 /// The snapshots of a line, as far as this node knows.
 #[derive(Debug, Default)]
@@ -32,6 +34,8 @@ pub(super) struct Snapshots {
     rests_until: Option<Moment>,
     pause_ms: u64,
     saved_at: Option<Moment>,
+    /// How long after that none is taken to make room.
+    room_pause_ms: u64,
 }
 
 /// A snapshot on its way.
@@ -39,6 +43,7 @@ pub(super) struct Snapshots {
 struct Saving {
     live_bytes: u64,
     records_kept: u64,
+    state_bytes: u64,
 }
 
 impl Snapshots {
@@ -47,10 +52,11 @@ impl Snapshots {
         self.saving.is_some() || self.rests_until.is_some_and(|until| now < until)
     }
 
-    fn begin(&mut self, records_kept: u64) {
+    fn begin(&mut self, records_kept: u64, state_bytes: u64) {
         self.saving = Some(Saving {
             live_bytes: std::mem::take(&mut self.live_bytes),
             records_kept,
+            state_bytes,
         });
     }
 
@@ -58,15 +64,20 @@ impl Snapshots {
         (self.rests_until, self.pause_ms) = (None, 0);
         if let Some(saving) = self.saving.take() {
             self.all_let_go = saving.records_kept == 0;
+            // Where much is sent to gain little, ever more rarely.
+            let gains = saving.live_bytes > saving.state_bytes / GAIN_SHARE;
+            let longer_ms = if gains { 0 } else { self.room_pause_ms * 2 };
+            self.room_pause_ms = longer_ms.clamp(FULL_PAUSE_MS, FAILED_PAUSE_MS_MAX);
         }
         self.saved_at = Some(now);
     }
 
-    /// The store has become full: whatever gathered since the last snapshot is worth another one, and so is
-    /// what kept the last one from being saved.
-    fn wanted(&mut self) {
+    /// The store has become full: whatever gathered since the last snapshot is worth another one, without a
+    /// long pause for one that failed before.
+    fn wanted(&mut self, now: Moment) {
         self.all_let_go &= self.live_bytes == 0;
-        (self.rests_until, self.pause_ms) = (None, 0);
+        let latest = now.after_ms(FAILED_PAUSE_MS_MIN);
+        self.rests_until = self.rests_until.map(|until| until.min(latest));
     }
 
     /// The one under way, if any, was not saved, as far as anybody knows.
@@ -85,12 +96,18 @@ impl Line {
     pub(super) fn found_full(&mut self, now: Moment) {
         let since = self.full_since(now);
         if since.is_none() {
-            self.snapshots.wanted();
+            self.snapshots.wanted(now);
         }
         self.full = Some(Full {
             since: since.unwrap_or(now),
             last: now,
         });
+    }
+
+    /// Another line of this store was refused: what is in this one could make room for it.
+    pub(super) fn shares_full(&mut self, now: Moment) {
+        let since = self.full_since(now).unwrap_or(now);
+        self.full = Some(Full { since, last: now });
     }
 
     fn full_since(&self, now: Moment) -> Option<Moment> {
@@ -116,10 +133,11 @@ impl Core {
             return;
         };
         let snapshot = snapshot_of(&known.engine, cursor_of(&known.engine));
-        let bytes = i64::try_from(snapshot.state.len()).unwrap_or(i64::MAX);
+        let state_bytes = snapshot.state.len() as u64;
+        let bytes = i64::try_from(state_bytes).unwrap_or(i64::MAX);
         self.metrics.snapshot_bytes.set(bytes);
         if let Some(line) = &mut known.line {
-            line.snapshots.begin(records_kept);
+            line.snapshots.begin(records_kept, state_bytes);
         }
         self.outputs.push_back(Output::StreamSnapshot {
             project: project.clone(),
@@ -140,7 +158,8 @@ impl Core {
         let (rank, live_bytes) = (self.rank(project), line.snapshots.live_bytes);
         if let Some(since) = line.full_since(now) {
             let turn = now >= since.after_ms(FULL_RANK_MS * rank);
-            let rested = |at: Moment| now >= at.after_ms(FULL_PAUSE_MS);
+            let pause_ms = line.snapshots.room_pause_ms;
+            let rested = |at: Moment| now >= at.after_ms(pause_ms);
             let rested = line.snapshots.saved_at.is_none_or(rested);
             let some = live_bytes > sharing.live_bytes_max / FULL_LIVE_SHARE;
             let worth_it = some || !line.snapshots.all_let_go;
