@@ -22,6 +22,8 @@ pub(super) struct Proposed {
     pub(super) sequence: u64,
     pub(super) project: ProjectName,
     pub(super) at_ms: JournalTime,
+    /// Journal time of the newest record that was applied when it was proposed.
+    pub(super) known_ms: JournalTime,
     /// Boxed, since it is large and goes from queue to queue.
     pub(super) command: Box<Command>,
     pub(super) body: Vec<u8>,
@@ -110,9 +112,9 @@ impl Core {
                 &RpcError::limit("record_bytes_max", max as u64),
             );
         }
-        let at_ms = match self.projects.get_mut(project) {
-            Some(project) => project.reading(now),
-            None => JournalTime::default(),
+        let (at_ms, known_ms) = match self.projects.get_mut(project) {
+            Some(project) => (project.reading(now), project.engine.now()),
+            None => Default::default(),
         };
         if let Some(request) = &pending.request {
             let claims = u64::from(pending.parked.is_some());
@@ -136,6 +138,7 @@ impl Core {
             sequence,
             project: project.clone(),
             at_ms,
+            known_ms,
             command,
             body,
         };

@@ -168,6 +168,15 @@ impl Engine {
         ))))
     }
 
+    /// Whether this may be a repeated request whose answer was forgotten after this time.
+    pub fn may_be_forgotten(&self, command: &Command, since: JournalTime) -> bool {
+        command.request_id.is_some() && self.forgotten(&command.by).is_some_and(|at| at > since)
+    }
+
+    fn forgotten(&self, by: &Actor) -> Option<JournalTime> {
+        self.state.forgotten.get(by.agent()?).copied()
+    }
+
     fn answer(&mut self, at_ms: JournalTime, command: &Command) -> Answer {
         if let Some(id) = &command.request_id {
             if let Some(answer) = self.remembered(&command.by, id, &command.action) {
@@ -236,8 +245,7 @@ impl Engine {
         if crate::planted::is_on(crate::planted::Bug::OvertakenTwice) {
             return false;
         }
-        let forgotten = by.agent().and_then(|agent| self.state.forgotten.get(agent));
-        forgotten.is_some_and(|forgotten| at_ms <= *forgotten)
+        self.forgotten(by).is_some_and(|at| at_ms <= at)
             && at_ms.after_ms(self.limits.request_late_ms_max) < self.state.now
     }
 

@@ -279,6 +279,7 @@ impl Core {
                     sequence: own_sequence(&node, &record.body).unwrap_or(0),
                     project: project.clone(),
                     at_ms: record.at_ms,
+                    known_ms: record.at_ms,
                     command: Box::new(read_command(project, &record)?),
                     body: Vec::new(),
                 },
@@ -365,6 +366,7 @@ fn planted_stranger(
         sequence: 0,
         project: project.clone(),
         at_ms: record.at_ms,
+        known_ms: record.at_ms,
         command: Box::new(read_command(project, &record)?),
         body: Vec::new(),
     };

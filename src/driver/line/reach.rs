@@ -6,6 +6,7 @@ use crate::driver::core::{Core, Moment};
 use crate::driver::propose::Proposed;
 use crate::engine::command::Action;
 use crate::engine::ids::ProjectName;
+use crate::engine::outcome::Refusal;
 #[cfg(feature = "planted-bugs")]
 use crate::planted::{Bug, is_on as planted};
 use crate::protocol::error::{ErrorKind, RpcError};
@@ -33,19 +34,39 @@ impl Core {
             if line.batch.is_empty() {
                 line.refused_since = None;
             }
-            // Nor does it for what was proposed meanwhile, or before, and goes off only now.
+            // Nor does it for what was proposed meanwhile, or before, and goes off only now: it bears
+            // the time of what was known then, which tells when it was asked for as well.
             for proposed in line.batch.iter_mut().filter(|_| stands) {
-                proposed.at_ms = reading;
+                proposed.at_ms = proposed.known_ms.min(reading).after_ms(1);
             }
             line.reach = Reach::Up { answered: now };
             line.epochs += 1;
         }
+        self.refuse_overtaken(now, project);
         if *project == self.system {
             self.follow_all_projects(now);
         }
         self.reconcile_sessions(now, project);
         self.wake_parked(now, project, true, true);
         self.tick(now);
+    }
+
+    /// Refuses what waited for the store so long that its agent may have asked again elsewhere, and heard
+    /// the answer. Those that were sent off know how late they are; in journal time, an outage is short.
+    fn refuse_overtaken(&mut self, now: Moment, project: &ProjectName) {
+        let Some(known) = self.projects.get_mut(project) else {
+            return;
+        };
+        let Some(line) = known.line.as_mut() else {
+            return;
+        };
+        let waiting = std::mem::take(&mut line.batch);
+        let overtaken = |p: &Proposed| known.engine.may_be_forgotten(&p.command, p.known_ms);
+        let (overtaken, waiting): (Vec<_>, Vec<_>) = waiting.into_iter().partition(overtaken);
+        line.batch = waiting.into();
+        for proposed in overtaken {
+            self.fail_proposed(now, proposed, &Refusal::Overtaken.into());
+        }
     }
 
     /// The store is out of reach. What is on its way is answered by [`Core::append_failed`].
