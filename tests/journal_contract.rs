@@ -1,7 +1,7 @@
 //! What every journal promises, checked on each of them: in memory, in segments, in Redis.
 //!
-//! Positions grow by one from record to record of a project. Over several projects only the journals of
-//! one machine promise more, which is checked apart.
+//! Positions grow from record to record of a project; those appended at once, by one. Only the journals of
+//! one machine promise more, which is checked apart: one order over all projects, and no gap.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -91,6 +91,13 @@ fn positions(records: &[Record]) -> Vec<u64> {
     records.iter().map(|record| record.position.0).collect()
 }
 
+/// Appends `count` entries of project `a`, each by itself; their positions.
+fn singly(journal: &mut dyn Journal, count: u64) -> Vec<u64> {
+    let entries = (1..=count).map(|n| entry("a", n));
+    let given = entries.map(|entry| journal.append(&[entry]).unwrap()[0].0);
+    given.collect()
+}
+
 fn snapshot(project: &str, position: u64, state: &str) -> Snapshot {
     Snapshot {
         project: project.parse().unwrap(),
@@ -132,7 +139,12 @@ fn records_come_back_as_they_were_appended() {
     check(|journal| {
         let entries: Vec<Entry> = (1..=200).map(|n| entry("a", n)).collect();
         let expected = appended(journal, &entries);
-        assert_eq!(positions(&expected), (1..=200).collect::<Vec<_>>());
+        for batch in expected.chunks(7) {
+            let first = batch[0].position.0;
+            let dense: Vec<u64> = (first..).take(batch.len()).collect();
+            assert_eq!(positions(batch), dense);
+        }
+        assert!(positions(&expected).is_sorted_by(|one, next| one < next));
         assert_eq!(all(journal, 0), expected);
     });
 }
@@ -169,19 +181,20 @@ fn the_records_of_each_project_come_back_in_their_order() {
 fn a_batch_larger_than_a_segment_is_one_append() {
     check(|journal| {
         let entries: Vec<Entry> = (1..=100).map(|n| entry("a", 600 + n % 50)).collect();
-        assert_eq!(journal.append(&entries).unwrap().len(), 100);
-        assert_eq!(positions(&all(journal, 0)), (1..=100).collect::<Vec<_>>());
+        let given = journal.append(&entries).unwrap();
+        let dense: Vec<Position> = (given[0].0..).take(100).map(Position).collect();
+        assert_eq!(given, dense);
+        let found = all(journal, 0).into_iter().map(|record| record.position);
+        assert_eq!(found.collect::<Vec<_>>(), dense);
     });
 }
 
 #[test]
 fn reading_starts_after_a_position_and_stops_when_told() {
     check(|journal| {
-        for n in 1..=60 {
-            journal.append(&[entry("a", n)]).unwrap();
-        }
-        assert_eq!(positions(&all(journal, 41)), (42..=60).collect::<Vec<_>>());
-        assert_eq!(all(journal, 60), []);
+        let at = singly(journal, 60);
+        assert_eq!(positions(&all(journal, at[40])), at[41..]);
+        assert_eq!(all(journal, at[59]), []);
         assert_eq!(all(journal, u64::MAX), []);
         let mut seen = Vec::new();
         let mut visit = |record: Record| {
@@ -192,8 +205,8 @@ fn reading_starts_after_a_position_and_stops_when_told() {
                 ControlFlow::Continue(())
             }
         };
-        journal.read(Position(10), &mut visit).unwrap();
-        assert_eq!(seen, [11, 12, 13]);
+        journal.read(Position(at[9]), &mut visit).unwrap();
+        assert_eq!(seen, at[10..13]);
     });
 }
 
@@ -246,9 +259,9 @@ fn the_newest_snapshot_of_each_project_is_kept_in_the_order_of_names() {
 #[test]
 fn a_snapshot_of_records_to_come_is_refused_and_harms_nothing() {
     check(|journal| {
-        journal.append(&[entry("a", 1)]).unwrap();
+        let at = singly(journal, 1)[0];
         journal
-            .save_snapshot(&snapshot("a", 2, "ahead"))
+            .save_snapshot(&snapshot("a", at + 1, "ahead"))
             .unwrap_err();
         journal.append(&[entry("a", 2)]).unwrap();
         assert_eq!(journal.load_snapshots().unwrap(), []);
@@ -282,34 +295,31 @@ fn live_bytes_fall_when_a_snapshot_covers_them() {
 #[test]
 fn trimming_keeps_everything_from_the_floor_on() {
     check(|journal| {
-        for n in 1..=300 {
-            journal.append(&[entry("a", n)]).unwrap();
-        }
-        journal.save_snapshot(&snapshot("a", 250, "{}")).unwrap();
-        journal.trim(Position(251)).unwrap();
+        let at = singly(journal, 300);
+        journal
+            .save_snapshot(&snapshot("a", at[249], "{}"))
+            .unwrap();
+        journal.trim(Position(at[249] + 1)).unwrap();
         // A smaller floor later takes nothing back.
-        journal.trim(Position(3)).unwrap();
+        journal.trim(Position(at[2])).unwrap();
         let left = positions(&all(journal, 0));
-        assert!(left.len() < 100 && left[0] <= 251, "{left:?}");
-        assert_eq!(left, (left[0]..=300).collect::<Vec<_>>());
-        assert_eq!(
-            positions(&all(journal, 250)),
-            (251..=300).collect::<Vec<_>>()
-        );
-        assert_eq!(journal.append(&[entry("a", 1)]).unwrap(), [Position(301)]);
+        assert!(left.len() < 100 && left[0] <= at[250], "{left:?}");
+        assert_eq!(left, at[300 - left.len()..]);
+        assert_eq!(positions(&all(journal, at[249])), at[250..]);
+        let next = journal.append(&[entry("a", 1)]).unwrap()[0].0;
+        assert_eq!(next - at[299], at[299] - at[298]);
     });
 }
 
 #[test]
 fn trimming_everything_goes_on_with_the_next_position() {
     check(|journal| {
-        for n in 1..=100 {
-            journal.append(&[entry("a", n)]).unwrap();
-        }
-        journal.save_snapshot(&snapshot("a", 100, "{}")).unwrap();
+        let at = singly(journal, 100);
+        journal.save_snapshot(&snapshot("a", at[99], "{}")).unwrap();
         journal.trim(Position(u64::MAX)).unwrap();
-        assert_eq!(journal.append(&[entry("a", 1)]).unwrap(), [Position(101)]);
-        assert_eq!(positions(&all(journal, 100)), [101]);
+        let next = journal.append(&[entry("a", 1)]).unwrap()[0].0;
+        assert_eq!(next - at[99], at[99] - at[98]);
+        assert_eq!(positions(&all(journal, at[99])), [next]);
     });
 }
 
@@ -388,25 +398,34 @@ fn a_journal_in_redis_holds_the_same_for_the_next_one() {
     let redis = started();
     let entries: Vec<Entry> = (1..=150).map(|n| entry("a", n)).collect();
     let mut journal = in_redis(&redis);
-    journal.append(&entries).unwrap();
+    // What is appended at once is one record there, which a snapshot covers whole, and which goes whole.
+    let runs = entries.chunks(15);
+    let given: Vec<Vec<Position>> = runs.map(|run| journal.append(run).unwrap()).collect();
     journal.append(&[entry("b", 1)]).unwrap();
-    journal.save_snapshot(&snapshot("a", 100, "{}")).unwrap();
-    journal.trim(Position(101)).unwrap();
+    let (within, end) = (given[6][3], given[6][14]);
+    let cut = journal.save_snapshot(&snapshot("a", within.0, "{}"));
+    let cut = format!("{:?}", cut.unwrap_err());
+    assert!(cut.contains("within a record"), "{cut}");
+    journal.save_snapshot(&snapshot("a", end.0, "{}")).unwrap();
+    journal.trim(within).unwrap();
+    assert_eq!(all(&mut journal, 0).len(), 61);
+    journal.trim(Position(end.0 + 1)).unwrap();
     let (records, status) = (all(&mut journal, 0), journal.status());
-    assert_eq!(records.len(), 51);
+    assert_eq!(records.len(), 46);
     drop(journal);
     let mut journal = in_redis(&redis);
     assert_eq!(all(&mut journal, 0), records);
     assert_eq!(journal.status(), status);
     // Of another epoch, but behind the same records; a snapshot of either epoch is one.
-    assert_eq!(
-        journal.append(&entries[..2]).unwrap(),
-        [151, 152].map(Position)
-    );
-    journal.save_snapshot(&snapshot("a", 120, "{}")).unwrap();
-    journal.save_snapshot(&snapshot("a", 151, "new")).unwrap();
+    let new = journal.append(&entries[..2]).unwrap();
+    assert!(new[0] > given[9][14], "{new:?}");
+    let save = |journal: &mut RedisJournal, at: Position, state| {
+        journal.save_snapshot(&snapshot("a", at.0, state)).unwrap();
+    };
+    save(&mut journal, given[7][14], "{}");
+    save(&mut journal, new[1], "new");
     assert_eq!(
         journal.load_snapshots().unwrap(),
-        [snapshot("a", 151, "new")]
+        [snapshot("a", new[1].0, "new")]
     );
 }

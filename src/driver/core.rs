@@ -14,9 +14,11 @@ use super::secret::Entropy;
 use crate::engine::Engine;
 use crate::engine::agents::SessionState;
 use crate::engine::command::{Action, NodeStart, TokenCreate, TokenRevoke};
-use crate::engine::ids::{AgentName, NodeId, PortFingerprint, Position, ProjectName, RequestId};
+use crate::engine::ids::{
+    AgentName, Cursor, NodeId, PortFingerprint, Position, ProjectName, RequestId,
+};
 use crate::engine::limits::Limits;
-use crate::journal::shared::StreamSnapshot;
+use crate::journal::shared::{Batch, StreamSnapshot};
 use crate::journal::{Entry, JournalStatus, Snapshot, Space};
 use crate::metrics::Metrics;
 use crate::protocol::error::{ErrorKind, RpcError};
@@ -65,18 +67,15 @@ pub struct CoreConfig {
 pub enum Output {
     /// Make these durable; answer with [`Core::appended`] or [`Core::append_refused`].
     Append(Vec<Entry>),
-    /// Append these to the project's stream; answer with [`Core::stream_appended`], and
+    /// Append this to the project's stream; answer with [`Core::stream_appended`], and
     /// [`Core::apply_arrivals`] behind it, or with [`Core::append_failed`].
-    StreamAppend {
-        project: ProjectName,
-        entries: Vec<Entry>,
-    },
+    StreamAppend { project: ProjectName, batch: Batch },
     /// Save this and trim the project's stream; answer with [`Core::stream_snapshot_saved`]
     /// or [`Core::stream_snapshot_failed`].
     StreamSnapshot {
         project: ProjectName,
         snapshot: StreamSnapshot,
-        records_kept: u64,
+        keep_from: Cursor,
     },
     /// Establish the project's line and follow it.
     Follow(ProjectName),

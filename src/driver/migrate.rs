@@ -4,7 +4,7 @@ use super::recover::Recovered;
 use crate::engine::command::{Action, Actor, Command, EpochStart, NodeStart};
 use crate::engine::ids::{CommandId, Cursor, Epoch, NodeId, Position, ProjectName};
 use crate::journal::Entry;
-use crate::journal::shared::StreamSnapshot;
+use crate::journal::shared::{StreamSnapshot, next_end};
 
 /// Who says that all sessions of before have lost their connection. No coordinator has this name:
 /// theirs end in eight hexadecimal digits.
@@ -48,7 +48,7 @@ pub fn moved(recovered: Recovered, gap: u64) -> Vec<Moved> {
             },
             at: Cursor {
                 epoch,
-                position: Position(position.0 + 1),
+                position: next_end(position),
             },
             project,
         }

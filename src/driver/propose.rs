@@ -6,13 +6,13 @@ use serde_json::value::RawValue;
 
 use super::connection::ConnectionId;
 use super::core::{Core, Moment, Output};
-use super::limits::DriverLimits;
 use super::parked::Parked;
 use super::project::Project;
 use super::secret::Secret;
 use crate::engine::command::{Action, Actor, Command};
 use crate::engine::ids::{CommandId, JournalTime, ProjectName, RequestId, TaskId};
 use crate::journal::Entry;
+use crate::journal::shared::{Batch, RECORD_COMMANDS_MAX};
 use crate::protocol::error::RpcError;
 use crate::protocol::operations::{Operation, Request};
 
@@ -171,26 +171,36 @@ impl Core {
         if self.sharing() || !self.wants_flush() {
             return;
         }
-        self.appending = next_batch(&mut self.batch, usize::MAX, &self.config.driver);
+        let (commands_max, bytes_max) = (self.commands_max(), self.config.driver.batch_bytes_max);
+        self.appending = next_batch(&mut self.batch, commands_max, bytes_max);
         let entries = entries_of(&mut self.appending);
         self.outputs.push_back(Output::Append(entries));
         #[cfg(feature = "planted-bugs")]
         self.planted_reply_before_sync();
     }
 
+    fn commands_max(&self) -> usize {
+        usize::try_from(self.config.driver.batch_commands_max).unwrap_or(usize::MAX)
+    }
+
     fn flush_lines(&mut self) {
+        let commands_max = self.commands_max();
+        // What one answer of the store can bring is bounded by the size of its records.
+        let bytes_max = self.config.record_bytes_max as u64;
         for (name, project) in &mut self.projects {
             let Some(line) = project.line.as_mut().filter(|line| line.wants_flush()) else {
                 continue;
             };
-            let share = line.share();
-            line.appending = next_batch(&mut line.batch, share, &self.config.driver);
+            let count_max = line.share().min(commands_max).min(RECORD_COMMANDS_MAX);
+            line.appending = next_batch(&mut line.batch, count_max, bytes_max);
             // Kept until it is known to be written: what was not goes off again.
-            let entries = line.appending.iter().map(Proposed::entry).collect();
-            self.outputs.push_back(Output::StreamAppend {
-                project: name.clone(),
-                entries,
-            });
+            let commands = line.appending.iter().map(|p| (p.at_ms, &*p.body));
+            if let Some(batch) = Batch::of_all(commands) {
+                self.outputs.push_back(Output::StreamAppend {
+                    project: name.clone(),
+                    batch,
+                });
+            }
         }
     }
 
@@ -199,28 +209,12 @@ impl Core {
     }
 }
 
-impl Proposed {
-    fn entry(&self) -> Entry {
-        Entry {
-            project: self.project.clone(),
-            at_ms: self.at_ms,
-            body: self.body.clone(),
-        }
-    }
-}
-
-/// As many commands as one append may carry, and no more than `share`.
-fn next_batch(
-    waiting: &mut VecDeque<Proposed>,
-    share: usize,
-    limits: &DriverLimits,
-) -> Vec<Proposed> {
-    let commands_max = usize::try_from(limits.batch_commands_max).unwrap_or(usize::MAX);
-    let count_max = commands_max.min(share);
+/// As many commands as one append may carry.
+fn next_batch(waiting: &mut VecDeque<Proposed>, count_max: usize, bytes_max: u64) -> Vec<Proposed> {
     let (mut count, mut bytes) = (0, 0);
     for proposed in &*waiting {
         bytes += proposed.body.len() as u64;
-        if count > 0 && (count >= count_max || bytes > limits.batch_bytes_max) {
+        if count > 0 && (count >= count_max || bytes > bytes_max) {
             break;
         }
         count += 1;

@@ -315,18 +315,18 @@ impl Driver {
                     }
                     continue;
                 }
-                Output::StreamAppend { project, entries } => {
-                    Self::to_line(state, &project, LineJob::Append(entries));
+                Output::StreamAppend { project, batch } => {
+                    Self::to_line(state, &project, LineJob::Append(batch));
                     continue;
                 }
                 Output::StreamSnapshot {
                     project,
                     snapshot,
-                    records_kept,
+                    keep_from,
                 } => {
                     let job = LineJob::Snapshot {
                         snapshot,
-                        records_kept,
+                        keep_from,
                     };
                     Self::to_line(state, &project, job);
                     continue;

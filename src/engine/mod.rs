@@ -45,6 +45,8 @@ use state::State;
 pub struct Engine {
     limits: Limits,
     state: State,
+    /// The position before the one that is being applied.
+    before: Position,
     index: Index,
     changes: Vec<Change>,
     signals: Signals,
@@ -78,6 +80,7 @@ impl Engine {
         let index = Index::of(&state);
         Self {
             limits,
+            before: state.position,
             state,
             index,
             changes: Vec::new(),
@@ -105,7 +108,7 @@ impl Engine {
 
     /// Applies one record. Deadlines that are due by its time come first.
     pub fn apply(&mut self, position: Position, at_ms: JournalTime, command: &Command) -> Applied {
-        self.state.position = position;
+        self.before = std::mem::replace(&mut self.state.position, position);
         self.advance(at_ms);
         let answer = self.answer(at_ms, command);
         Applied {

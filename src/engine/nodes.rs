@@ -56,6 +56,21 @@ impl Engine {
         past.any(|past| past.epoch == cursor.epoch && cursor.position <= past.end)
     }
 
+    /// The cursor of a record of this line, as far as its epoch is still known: else of the first one.
+    pub fn cursor_at(&self, position: Position) -> Cursor {
+        let state = &self.state;
+        let mut epoch = state.epoch;
+        for past in state.epochs.iter().rev() {
+            if position > past.end {
+                return Cursor { epoch, position };
+            }
+            epoch = past.epoch;
+        }
+        let all_known = (state.epochs.len() as u64) < self.limits.epochs_kept_max;
+        let epoch = if all_known { epoch } else { Epoch::default() };
+        Cursor { epoch, position }
+    }
+
     pub(super) fn check_node_alive(&self, alive: &NodeAlive) -> Result<(), Refusal> {
         if self.state.nodes.contains_key(&alive.node) {
             return Ok(());
@@ -118,12 +133,11 @@ impl Engine {
         Err(Refusal::Conflict(text))
     }
 
-    /// The record that opens an epoch stands right behind the last one of the epoch before.
+    /// The record that opens an epoch stands behind the last one of the epoch before.
     pub(super) fn epoch_start(&mut self, start: &EpochStart) {
-        let end = Position(self.state.position.0.saturating_sub(1));
         let past = PastEpoch {
             epoch: self.state.epoch,
-            end,
+            end: self.before,
         };
         remember(&mut self.state.epochs, past, &self.limits);
         self.state.epoch = start.epoch;

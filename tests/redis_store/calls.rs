@@ -1,13 +1,15 @@
 //! What each call of the store does when all is well.
 
-use cli_coordinator::engine::ids::{Epoch, Position};
+use cli_coordinator::engine::ids::Epoch;
 use cli_coordinator::journal::redis::READ_RECORDS_MAX;
-use cli_coordinator::journal::shared::{Candidate, Connector, Saved, Store, StoreError};
+use cli_coordinator::journal::shared::{
+    Candidate, Connector, Saved, Store, StoreError, StreamRecord, end_of,
+};
 
 use redis::Value;
 
 use crate::fixture::{
-    at, begun, connect, connector_to, entries, entry, everything, open, project, record, seed,
+    at, batch, begun, connect, connector_to, everything, lone, open, project, record, seed, singly,
     snapshot,
 };
 use crate::support::redis::Redis;
@@ -22,9 +24,9 @@ async fn an_empty_store_holds_nothing() {
     assert_eq!((look.epoch, look.last, look.snapshot), (None, None, None));
     assert_eq!(everything(&store).await, []);
     assert_eq!(store.snapshot().await.unwrap(), None);
-    let gone = store.append(Epoch(1), &[entry(1)]).await.unwrap_err();
+    let gone = store.append(Epoch(1), &lone(1)).await.unwrap_err();
     assert_eq!(gone, StoreError::StreamGone);
-    let gone = store.append(Epoch(1), &entries(1..=3)).await.unwrap_err();
+    let gone = store.append(Epoch(1), &batch(1..=3)).await.unwrap_err();
     assert_eq!(gone, StoreError::StreamGone);
     assert_eq!(store.look().await.unwrap().last, None);
     assert_eq!(connector_to(&redis).projects().await.unwrap(), []);
@@ -36,32 +38,33 @@ async fn an_epoch_begins_with_its_marker_and_goes_on_without_a_hole() {
     let store = begun(&redis).await;
     let projects = connector_to(&redis).projects().await.unwrap();
     assert_eq!(projects, [project("p")]);
-    assert_eq!(store.append(Epoch(1), &[entry(1)]).await, Ok(Position(2)));
-    let three = store.append(Epoch(1), &entries(2..=4)).await;
-    assert_eq!(three, Ok(Position(3)));
-    assert_eq!(store.append(Epoch(1), &[]).await, Ok(Position(6)));
+    assert_eq!(store.append(Epoch(1), &lone(1)).await, Ok(end_of(2)));
+    let three = store.append(Epoch(1), &batch(2..=4)).await;
+    assert_eq!(three, Ok(end_of(3)));
     // The next one: only from the end, and only once.
     let next = async |expected, to| open(&store, expected, to).await.unwrap();
-    assert!(!next(Some(at(1, 4)), at(2, 5)).await);
-    assert!(!next(None, at(2, 6)).await);
-    assert!(next(Some(at(1, 5)), at(2, 6)).await);
-    assert!(!next(Some(at(1, 5)), at(2, 6)).await);
-    assert_eq!(store.append(Epoch(2), &[entry(6)]).await, Ok(Position(7)));
+    assert!(!next(Some(at(1, 2)), at(2, 3)).await);
+    assert!(!next(None, at(2, 4)).await);
+    assert!(next(Some(at(1, 3)), at(2, 4)).await);
+    assert!(!next(Some(at(1, 3)), at(2, 4)).await);
+    assert_eq!(store.append(Epoch(2), &lone(6)).await, Ok(end_of(5)));
+    let three = StreamRecord {
+        at: at(1, 3),
+        batch: batch(2..=4),
+    };
     let expected = [
         record(1, 1, 0),
         record(1, 2, 1),
-        record(1, 3, 2),
-        record(1, 4, 3),
-        record(1, 5, 4),
-        record(2, 6, 0),
-        record(2, 7, 6),
+        three,
+        record(2, 4, 0),
+        record(2, 5, 6),
     ];
     assert_eq!(everything(&store).await, expected);
-    assert_eq!(store.read(at(1, 5), 1).await.unwrap(), expected[5..6]);
-    assert_eq!(store.read(at(2, 7), 9).await.unwrap(), []);
+    assert_eq!(store.read(at(1, 3), 1).await.unwrap(), expected[3..4]);
+    assert_eq!(store.read(at(2, 5), 9).await.unwrap(), []);
     let look = store.look().await.unwrap();
     assert_eq!(look.epoch, Some((Epoch(2), store.incarnation())));
-    assert_eq!(look.last, Some(at(2, 7)));
+    assert_eq!(look.last, Some(at(2, 5)));
 }
 
 #[tokio::test]
@@ -69,7 +72,7 @@ async fn who_appends_to_an_epoch_that_is_over_is_refused() {
     let redis = Redis::start(&[]).await;
     let (old, new) = (begun(&redis).await, connect(&redis).await);
     assert!(open(&new, Some(at(1, 1)), at(2, 2)).await.unwrap());
-    for batch in [entries(2..=2), entries(2..=5)] {
+    for batch in [batch(2..=2), batch(2..=5)] {
         let ended = old.append(Epoch(1), &batch).await;
         assert_eq!(ended, Err(StoreError::EpochEnded));
     }
@@ -80,7 +83,7 @@ async fn who_appends_to_an_epoch_that_is_over_is_refused() {
 async fn an_epoch_without_a_marker_is_found_out() {
     let redis = Redis::start(&[]).await;
     let store = begun(&redis).await;
-    let odd = store.append(Epoch(9), &[entry(1)]).await.unwrap_err();
+    let odd = store.append(Epoch(9), &lone(1)).await.unwrap_err();
     assert!(matches!(odd, StoreError::Corrupt(_)), "{odd}");
 }
 
@@ -109,7 +112,7 @@ async fn of_many_who_seed_at_once_one_does() {
     let look = store.look().await.unwrap();
     assert_eq!(look.snapshot, Some(at(4, 40)));
     assert_eq!(look.epoch, Some((Epoch(5), store.incarnation())));
-    assert_eq!(store.append(Epoch(5), &[entry(2)]).await, Ok(Position(42)));
+    assert_eq!(store.append(Epoch(5), &lone(2)).await, Ok(end_of(42)));
 }
 
 #[tokio::test]
@@ -119,12 +122,12 @@ async fn who_follows_is_woken_by_another_store() {
     let follow = one.follow(at(1, 1), 9, PATIENCE);
     let append = async {
         blocked_clients(&redis, "1").await;
-        other.append(Epoch(1), &[entry(1)]).await.unwrap();
+        other.append(Epoch(1), &lone(1)).await.unwrap();
     };
     let (found, ()) = within("the record", futures_util::future::join(follow, append)).await;
     assert_eq!(found.unwrap(), [record(1, 2, 1)]);
     // What is there already comes at once, and no more of it than was asked for.
-    other.append(Epoch(1), &entries(2..=3)).await.unwrap();
+    singly(&other, 2..=3).await;
     let found = within("records", one.follow(at(1, 2), 1, PATIENCE)).await;
     assert_eq!(found.unwrap(), [record(1, 3, 2)]);
 }
@@ -138,7 +141,7 @@ async fn appending_goes_on_beside_following_and_a_dropped_follow_takes_nothing()
         let blocked = std::pin::pin!(blocked_clients(&redis, "1"));
         futures_util::future::select(follow, blocked).await;
     }
-    assert_eq!(store.append(Epoch(1), &[entry(1)]).await, Ok(Position(2)));
+    assert_eq!(store.append(Epoch(1), &lone(1)).await, Ok(end_of(2)));
     let found = within("the record", store.follow(at(1, 1), 9, PATIENCE)).await;
     assert_eq!(found.unwrap(), [record(1, 2, 1)]);
 }
@@ -155,7 +158,7 @@ async fn one_answer_is_bounded() {
     let redis = Redis::start(&[]).await;
     let store = begun(&redis).await;
     let count = READ_RECORDS_MAX as u64 + 10;
-    store.append(Epoch(1), &entries(1..=count)).await.unwrap();
+    singly(&store, 1..=count).await;
     let first = everything(&store).await;
     assert_eq!(first.len(), READ_RECORDS_MAX);
     let rest = store.read(first.last().unwrap().at, usize::MAX).await;
@@ -168,10 +171,11 @@ async fn one_answer_is_bounded() {
 async fn a_snapshot_lets_go_of_what_it_covers() {
     let redis = Redis::start(&[]).await;
     let store = begun(&redis).await;
-    store.append(Epoch(1), &entries(1..=99)).await.unwrap();
-    let save = async |at: u64, records_kept| {
-        let state = snapshot(1, at, &format!("{{\"at\":{at}}}"));
-        store.save_snapshot(Epoch(1), &state, records_kept).await
+    singly(&store, 1..=99).await;
+    let save = async |position: u64, records_kept| {
+        let state = snapshot(1, position, &format!("{{\"at\":{position}}}"));
+        let keep_from = at(1, position + 1 - records_kept);
+        store.save_snapshot(Epoch(1), &state, keep_from).await
     };
     let saved = |kept, trimmed| Ok(Saved { kept, trimmed });
     assert_eq!(save(60, 10).await, saved(true, 50));
@@ -188,7 +192,7 @@ async fn a_snapshot_lets_go_of_what_it_covers() {
     assert_eq!(save(100, 0).await, saved(true, 39));
     assert_eq!(everything(&store).await, [record(1, 100, 99)]);
     assert_eq!(store.look().await.unwrap().last, Some(at(1, 100)));
-    assert_eq!(store.append(Epoch(1), &[entry(1)]).await, Ok(Position(101)));
+    assert_eq!(store.append(Epoch(1), &lone(1)).await, Ok(end_of(101)));
 }
 
 #[tokio::test]
@@ -197,17 +201,17 @@ async fn a_snapshot_of_another_epoch_is_refused() {
     let store = begun(&redis).await;
     assert!(open(&store, Some(at(1, 1)), at(2, 2)).await.unwrap());
     let late = store
-        .save_snapshot(Epoch(1), &snapshot(1, 1, "{}"), 0)
+        .save_snapshot(Epoch(1), &snapshot(1, 1, "{}"), at(1, 2))
         .await;
     assert_eq!(late, Err(StoreError::EpochEnded));
     let early = store
-        .save_snapshot(Epoch(3), &snapshot(2, 2, "{}"), 0)
+        .save_snapshot(Epoch(3), &snapshot(2, 2, "{}"), at(2, 3))
         .await;
     assert!(matches!(early, Err(StoreError::Refused(_))), "{early:?}");
     assert_eq!(store.snapshot().await.unwrap(), None);
     redis.ask(&["DEL", "coord:{p}:journal"]).await;
     let gone = store
-        .save_snapshot(Epoch(2), &snapshot(2, 2, "{}"), 0)
+        .save_snapshot(Epoch(2), &snapshot(2, 2, "{}"), at(2, 3))
         .await;
     assert_eq!(gone, Err(StoreError::StreamGone));
 }
@@ -218,7 +222,10 @@ async fn a_large_snapshot_comes_back_whole() {
     let redis = Redis::start(&[]).await;
     let store = begun(&redis).await;
     let large = snapshot(1, 1, &"x".repeat(LARGE_BYTES));
-    let saved = store.save_snapshot(Epoch(1), &large, 0).await.unwrap();
+    let saved = store
+        .save_snapshot(Epoch(1), &large, at(1, 2))
+        .await
+        .unwrap();
     assert!(saved.kept);
     let kept = store.snapshot().await.unwrap();
     // A difference of a hundred megabytes is not worth printing.

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 use std::process::Command;
 
-use cli_coordinator::engine::ids::{Epoch, Position};
+use cli_coordinator::engine::ids::Epoch;
 use cli_coordinator::journal::redis::RedisStore;
-use cli_coordinator::journal::shared::{Connector, Store, StoreError};
+use cli_coordinator::journal::shared::{Connector, Store, StoreError, end_of};
 
-use crate::fixture::{at, connector, entries, open, project};
+use crate::fixture::{at, batch, connector, open, project};
 use crate::support::redis::Redis;
 use crate::support::until;
 
@@ -52,8 +52,8 @@ async fn each_project_is_at_the_node_of_its_slot() {
         let store = found.connect(&project(name)).await.unwrap();
         servers.insert(store.incarnation());
         assert!(open(&store, None, at(1, 1)).await.unwrap());
-        let appended = store.append(Epoch(1), &entries(1..=3)).await;
-        assert_eq!(appended, Ok(Position(2)));
+        let appended = store.append(Epoch(1), &batch(1..=3)).await;
+        assert_eq!(appended, Ok(end_of(2)));
     }
     assert_eq!(servers.len(), 3, "one project a node at least");
     assert_eq!(found.projects().await.unwrap(), names.map(project));
@@ -61,7 +61,7 @@ async fn each_project_is_at_the_node_of_its_slot() {
     let port = nodes[2].port().to_string();
     let other = connector(&[("REDIS_PORT", &port), ("COORD_REDIS_CLUSTER", "true")]);
     let store = other.connect(&project("a")).await.unwrap();
-    assert_eq!(store.look().await.unwrap().last, Some(at(1, 4)));
+    assert_eq!(store.look().await.unwrap().last, Some(at(1, 2)));
     moved(&nodes, &store, &found).await;
 }
 
@@ -97,14 +97,14 @@ async fn moved(nodes: &[Redis], store: &RedisStore, found: &impl Connector) {
             .ask(&["MIGRATE", "127.0.0.1", &port, key, "0", "5000"])
             .await;
     }
-    let asked = store.append(Epoch(1), &entries(4..=4)).await.unwrap_err();
+    let asked = store.append(Epoch(1), &batch(4..=4)).await.unwrap_err();
     assert!(matches!(asked, StoreError::Refused(_)), "{asked:?}");
     assert!(asked.to_string().contains("ASK"), "{asked}");
     to.ask(&["CLUSTER", "SETSLOT", &slot, "NODE", to_id]).await;
     owner
         .ask(&["CLUSTER", "SETSLOT", &slot, "NODE", to_id])
         .await;
-    let gone = store.append(Epoch(1), &entries(4..=5)).await.unwrap_err();
+    let gone = store.append(Epoch(1), &batch(4..=5)).await.unwrap_err();
     assert!(matches!(gone, StoreError::Refused(_)), "{gone:?}");
     assert!(gone.to_string().contains("MOVED"), "{gone}");
     let store = until("the slot's new node", async || {

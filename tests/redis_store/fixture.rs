@@ -1,11 +1,11 @@
 //! Stores on a server, and a few records to put there.
 
 use cli_coordinator::config::{Bound, Config, Flags, Invoker, MapEnvironment};
-use cli_coordinator::engine::ids::{Cursor, Epoch, JournalTime, Position, ProjectName};
+use cli_coordinator::engine::ids::{Cursor, Epoch, JournalTime, ProjectName};
 use cli_coordinator::journal::Entry;
 use cli_coordinator::journal::redis::{RedisConnector, RedisStore};
 use cli_coordinator::journal::shared::{
-    Connector, Store, StoreError, StreamRecord, StreamSnapshot,
+    Batch, Connector, Store, StoreError, StreamRecord, StreamSnapshot, end_of,
 };
 
 use crate::support::redis::Redis;
@@ -80,10 +80,11 @@ pub(crate) async fn seed(
         .await
 }
 
-pub(crate) fn at(epoch: u64, position: u64) -> Cursor {
+/// The end of a record.
+pub(crate) fn at(epoch: u64, number: u64) -> Cursor {
     Cursor {
         epoch: Epoch(epoch),
-        position: Position(position),
+        position: end_of(number),
     }
 }
 
@@ -95,16 +96,29 @@ pub(crate) fn entry(number: u64) -> Entry {
     }
 }
 
-pub(crate) fn entries(numbers: std::ops::RangeInclusive<u64>) -> Vec<Entry> {
-    numbers.map(entry).collect()
+/// A batch of such entries.
+pub(crate) fn batch(numbers: std::ops::RangeInclusive<u64>) -> Batch {
+    let entries: Vec<Entry> = numbers.map(entry).collect();
+    let commands = entries.iter().map(|entry| (entry.at_ms, &*entry.body));
+    Batch::of_all(commands).unwrap()
 }
 
+pub(crate) fn lone(number: u64) -> Batch {
+    Batch::of(&entry(number))
+}
+
+/// Appends each of these as a record of its own to epoch 1.
+pub(crate) async fn singly(store: &RedisStore, numbers: std::ops::RangeInclusive<u64>) {
+    for number in numbers {
+        store.append(Epoch(1), &lone(number)).await.unwrap();
+    }
+}
+
+/// A record of one of them.
 pub(crate) fn record(epoch: u64, position: u64, number: u64) -> StreamRecord {
-    let entry = entry(number);
     StreamRecord {
         at: at(epoch, position),
-        at_ms: entry.at_ms,
-        body: entry.body,
+        batch: lone(number),
     }
 }
 

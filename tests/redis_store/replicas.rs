@@ -1,9 +1,9 @@
 //! Writes that replicas must confirm, and what Redis says of its durability.
 
-use cli_coordinator::engine::ids::{Epoch, Position};
-use cli_coordinator::journal::shared::{Connector, Store, StoreError};
+use cli_coordinator::engine::ids::Epoch;
+use cli_coordinator::journal::shared::{Connector, Store, StoreError, end_of};
 
-use crate::fixture::{at, connect, connector, entries, entry, everything, open, project};
+use crate::fixture::{at, batch, connect, connector, everything, lone, open, project};
 use crate::support::redis::Redis;
 use crate::support::until;
 
@@ -20,16 +20,13 @@ async fn a_write_counts_when_the_replica_has_it() {
     ];
     let store = connector(&waiting).connect(&project("p")).await.unwrap();
     assert!(open(&store, None, at(1, 1)).await.unwrap());
-    assert_eq!(store.append(Epoch(1), &[entry(1)]).await, Ok(Position(2)));
-    assert_eq!(
-        store.append(Epoch(1), &entries(2..=3)).await,
-        Ok(Position(3))
-    );
+    assert_eq!(store.append(Epoch(1), &lone(1)).await, Ok(end_of(2)));
+    assert_eq!(store.append(Epoch(1), &batch(2..=3)).await, Ok(end_of(3)));
     let length = replica.ask(&["XLEN", "coord:{p}:journal"]).await;
-    assert_eq!(length, redis::Value::Int(4));
+    assert_eq!(length, redis::Value::Int(3));
     // What is refused is refused as such, whatever the replica says.
-    assert!(open(&store, Some(at(1, 4)), at(2, 5)).await.unwrap());
-    let ended = store.append(Epoch(1), &entries(4..=5)).await;
+    assert!(open(&store, Some(at(1, 3)), at(2, 4)).await.unwrap());
+    let ended = store.append(Epoch(1), &batch(4..=5)).await;
     assert_eq!(ended, Err(StoreError::EpochEnded));
 
     replica.kill();
@@ -39,14 +36,14 @@ async fn a_write_counts_when_the_replica_has_it() {
         ("COORD_REDIS_WAIT_MS", "1"),
     ];
     let store = connector(&impatient).connect(&project("p")).await.unwrap();
-    let unknown = store.append(Epoch(2), &[entry(6)]).await.unwrap_err();
+    let unknown = store.append(Epoch(2), &lone(6)).await.unwrap_err();
     assert!(matches!(unknown, StoreError::Unreachable(_)), "{unknown:?}");
     assert!(
         unknown.to_string().contains("1 replicas: 0 confirmed"),
         "{unknown}"
     );
     // It was done all the same: only reading tells.
-    assert_eq!(everything(&store).await.last().unwrap().at, at(2, 6));
+    assert_eq!(everything(&store).await.last().unwrap().at, at(2, 5));
 }
 
 #[tokio::test]
@@ -68,7 +65,7 @@ async fn a_write_whose_confirmation_is_broken_off_is_unknown() {
         .await;
         master.ask(&["REPLICAOF", "127.0.0.1", "1"]).await;
     };
-    let written = [entry(1)];
+    let written = lone(1);
     let (unknown, ()) = tokio::join!(store.append(Epoch(1), &written), demoted);
     let unknown = unknown.unwrap_err();
     // What became the master instead may have it: it must not be written again.

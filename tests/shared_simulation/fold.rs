@@ -7,6 +7,7 @@ use cli_coordinator::engine::command::{Action, Command};
 use cli_coordinator::engine::ids::{Cursor, Epoch, Position, ProjectName};
 use cli_coordinator::engine::limits::Limits;
 use cli_coordinator::engine::outcome::{Answer, Outcome};
+use cli_coordinator::journal::shared::number_of;
 use cli_coordinator::journal::shared::sim_store::{Chronicle, Written};
 use cli_coordinator::protocol::events::EventView;
 use serde_json::{Value, json};
@@ -68,7 +69,7 @@ impl Fold {
         strict: bool,
     ) -> Checked {
         let known = self.count.checked_sub(1).and_then(|last| line.get(last));
-        if self.count > 0 && known.is_none_or(|written| written.record.at != self.at) {
+        if self.count > 0 && known.is_none_or(|written| written.at != self.at) {
             *self = Self::new(limits);
         }
         let known = self.count;
@@ -79,8 +80,8 @@ impl Fold {
     }
 
     fn take(&mut self, written: &Written, time: &Time, strict: bool) -> Checked {
-        let at = written.record.at;
-        let Ok(command) = serde_json::from_slice::<Command>(&written.record.body) else {
+        let at = written.at;
+        let Ok(command) = serde_json::from_slice::<Command>(&written.body) else {
             return broken(Invariant::Same, format!("record {at} does not read back"));
         };
         self.check_place(written, &command)?;
@@ -92,9 +93,7 @@ impl Fold {
             _ => false,
         };
         let before = strict.then(|| self.engine.state().clone());
-        let applied = self
-            .engine
-            .apply(at.position, written.record.at_ms, &command);
+        let applied = self.engine.apply(at.position, written.at_ms, &command);
         if let Some(event) = &applied.event {
             let view = EventView::of(at.epoch, event);
             let view = json!([view.at_ms, view.changes]);
@@ -132,9 +131,11 @@ impl Fold {
     }
 
     fn check_place(&mut self, written: &Written, command: &Command) -> Checked {
-        let at = written.record.at;
+        let at = written.at;
+        let (number, before) = (number_of(at.position), number_of(self.at.position));
+        let is_next = at.position.0 == self.at.position.0 + 1;
         ensure(
-            at.position.0 == self.at.position.0 + 1,
+            number == before + 1 || (number == before && is_next),
             Invariant::OneLine,
             || format!("{at} stands behind {}", self.at),
         )?;

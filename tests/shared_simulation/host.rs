@@ -77,15 +77,15 @@ impl SimHost {
         let mut effects = self.effects();
         while let Some(output) = core.poll_output() {
             let (project, job) = match output {
-                Output::StreamAppend { project, entries } => (project, LineJob::Append(entries)),
+                Output::StreamAppend { project, batch } => (project, LineJob::Append(batch)),
                 Output::StreamSnapshot {
                     project,
                     snapshot,
-                    records_kept,
+                    keep_from,
                 } => {
                     let job = LineJob::Snapshot {
                         snapshot,
-                        records_kept,
+                        keep_from,
                     };
                     (project, job)
                 }

@@ -133,8 +133,8 @@ fn check_snapshot(world: &World, name: &ProjectName) -> Checked {
         .chronicle(|chronicle| line_of(chronicle, name, Some(snapshot.at)));
     let mut engine = Engine::new(world.settings.limits().clone());
     for written in line {
-        if let Ok(command) = serde_json::from_slice::<Command>(&written.record.body) {
-            engine.apply(written.record.at.position, written.record.at_ms, &command);
+        if let Ok(command) = serde_json::from_slice::<Command>(&written.body) {
+            engine.apply(written.at.position, written.at_ms, &command);
         }
     }
     let state = serde_json::to_vec(engine.state()).expect("states are JSON");
@@ -211,13 +211,13 @@ fn check_vain(world: &World) -> Checked {
 fn check_lost(world: &World, ack: &Ack) -> Checked {
     let needle = format!("\"request_id\":\"{}\"", ack.request_id);
     let of_it = |written: &&Written| {
-        let body = String::from_utf8_lossy(&written.record.body);
+        let body = String::from_utf8_lossy(&written.body);
         body.contains(&needle)
     };
     let lost = world.store.chronicle(|chronicle| {
         let all = chronicle.all(&ack.project).filter(of_it);
         let lost: Vec<Cursor> = all
-            .map(|written| written.record.at)
+            .map(|written| written.at)
             .filter(|at| chronicle.is_lost(&ack.project, *at))
             .collect();
         lost
@@ -225,8 +225,7 @@ fn check_lost(world: &World, ack: &Ack) -> Checked {
     ensure(!lost.is_empty(), Invariant::Durable, || {
         let written: Vec<(Cursor, u64)> = world.store.chronicle(|chronicle| {
             let all = chronicle.all(&ack.project).filter(of_it);
-            all.map(|written| (written.record.at, written.run))
-                .collect()
+            all.map(|written| (written.at, written.run)).collect()
         });
         let end = world.folds[&ack.project].at;
         format!(

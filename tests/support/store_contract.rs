@@ -6,13 +6,14 @@ use std::time::Duration;
 use cli_coordinator::engine::ids::{Cursor, Epoch, JournalTime, Position};
 use cli_coordinator::journal::Entry;
 use cli_coordinator::journal::shared::{
-    Candidate, Saved, Store, StoreError, StreamRecord, StreamSnapshot,
+    Batch, Candidate, Saved, Store, StoreError, StreamRecord, StreamSnapshot, end_of,
 };
 
-fn at(epoch: u64, position: u64) -> Cursor {
+/// The end of a record.
+fn at(epoch: u64, number: u64) -> Cursor {
     Cursor {
         epoch: Epoch(epoch),
-        position: Position(position),
+        position: end_of(number),
     }
 }
 
@@ -24,14 +25,16 @@ fn entry(number: u64) -> Entry {
     }
 }
 
-fn entries(numbers: std::ops::RangeInclusive<u64>) -> Vec<Entry> {
-    numbers.map(entry).collect()
+fn batch(numbers: std::ops::RangeInclusive<u64>) -> Batch {
+    let entries: Vec<Entry> = numbers.map(entry).collect();
+    let commands = entries.iter().map(|entry| (entry.at_ms, &*entry.body));
+    Batch::of_all(commands).unwrap()
 }
 
-fn snapshot(epoch: u64, position: u64) -> StreamSnapshot {
+fn snapshot(epoch: u64, number: u64) -> StreamSnapshot {
     StreamSnapshot {
-        at: at(epoch, position),
-        state: format!(r#"{{"at":{position}}}"#).into_bytes(),
+        at: at(epoch, number),
+        state: format!(r#"{{"at":{number}}}"#).into_bytes(),
     }
 }
 
@@ -56,50 +59,62 @@ pub(crate) async fn an_empty_store<S: Store>(store: &S) {
     let look = store.look().await.unwrap();
     assert_eq!((look.epoch, look.last, look.snapshot), (None, None, None));
     assert_eq!(store.snapshot().await, Ok(None));
-    for batch in [entries(1..=1), entries(1..=3)] {
+    for batch in [batch(1..=1), batch(1..=3)] {
         let gone = store.append(Epoch(1), &batch).await;
         assert_eq!(gone, Err(StoreError::StreamGone));
     }
-    let gone = store.save_snapshot(Epoch(1), &snapshot(1, 1), 0).await;
+    let gone = store
+        .save_snapshot(Epoch(1), &snapshot(1, 1), at(1, 2))
+        .await;
     assert_eq!(gone, Err(StoreError::StreamGone));
     let gone = store.follow(at(1, 1), 9, Duration::from_millis(1)).await;
     assert_eq!(gone, Err(StoreError::StreamGone));
     assert_eq!(store.look().await.unwrap().last, None);
 }
 
-/// Epochs begin once, at the end of the one before; positions go on without a hole.
+/// Epochs begin once, at the end of the one before; records go on without a hole.
 pub(crate) async fn epochs<S: Store>(one: &S, other: &S) {
     assert_eq!(open(one, None, at(1, 1)).await, Ok(true));
     assert_eq!(open(other, None, at(1, 1)).await, Ok(false));
-    assert_eq!(one.append(Epoch(1), &entries(1..=3)).await, Ok(Position(2)));
-    assert_eq!(one.append(Epoch(1), &[]).await, Ok(Position(5)));
-    assert_eq!(open(other, Some(at(1, 3)), at(2, 4)).await, Ok(false));
-    assert_eq!(open(other, Some(at(1, 4)), at(2, 5)).await, Ok(true));
-    assert_eq!(open(one, Some(at(1, 4)), at(2, 5)).await, Ok(false));
-    let nothing = one.follow(at(2, 5), 9, Duration::from_millis(1)).await;
+    assert_eq!(one.append(Epoch(1), &batch(1..=3)).await, Ok(end_of(2)));
+    assert_eq!(one.append(Epoch(1), &batch(4..=4)).await, Ok(end_of(3)));
+    assert_eq!(open(other, Some(at(1, 2)), at(2, 3)).await, Ok(false));
+    assert_eq!(open(other, Some(at(1, 3)), at(2, 4)).await, Ok(true));
+    assert_eq!(open(one, Some(at(1, 3)), at(2, 4)).await, Ok(false));
+    let nothing = one.follow(at(2, 4), 9, Duration::from_millis(1)).await;
     assert_eq!(nothing, Ok(Vec::new()));
-    for batch in [entries(4..=4), entries(4..=6)] {
+    for batch in [batch(5..=5), batch(5..=7)] {
         let ended = one.append(Epoch(1), &batch).await;
         assert_eq!(ended, Err(StoreError::EpochEnded));
     }
-    assert_eq!(one.append(Epoch(2), &entries(4..=4)).await, Ok(Position(6)));
-    let all = [at(1, 1), at(1, 2), at(1, 3), at(1, 4), at(2, 5), at(2, 6)];
+    assert_eq!(one.append(Epoch(2), &batch(5..=5)).await, Ok(end_of(5)));
+    let all = [at(1, 1), at(1, 2), at(1, 3), at(2, 4), at(2, 5)];
     assert_eq!(cursors(other).await, all);
-    let later = other.read(at(1, 4), 1).await.unwrap();
-    assert_eq!(later[0].at, at(2, 5));
+    let later = other.read(at(1, 3), 1).await.unwrap();
+    assert_eq!(later[0].at, at(2, 4));
+    // From within a record, the next one.
+    let within = Cursor {
+        position: Position(end_of(1).0 + 1),
+        ..at(1, 1)
+    };
+    assert_eq!(other.read(within, 1).await.unwrap()[0].at, at(1, 3));
+    let three = other.read(at(1, 1), 1).await.unwrap();
+    assert_eq!(three[0].batch, batch(1..=3));
     let look = other.look().await.unwrap();
     assert_eq!(look.epoch, Some((Epoch(2), look.incarnation)));
-    assert_eq!(look.last, Some(at(2, 6)));
+    assert_eq!(look.last, Some(at(2, 5)));
 }
 
 /// A snapshot lets go of records, keeps those it is told to, and an older one changes nothing.
 pub(crate) async fn snapshots<S: Store>(one: &S, other: &S) {
     assert_eq!(open(one, None, at(1, 1)).await, Ok(true));
-    one.append(Epoch(1), &entries(1..=19)).await.unwrap();
+    for number in 1..=19 {
+        one.append(Epoch(1), &batch(number..=number)).await.unwrap();
+    }
     let saved = |kept, trimmed| Ok(Saved { kept, trimmed });
     let save = async |position, records_kept| {
-        let snapshot = snapshot(1, position);
-        other.save_snapshot(Epoch(1), &snapshot, records_kept).await
+        let (snapshot, from) = (snapshot(1, position), at(1, position + 1 - records_kept));
+        other.save_snapshot(Epoch(1), &snapshot, from).await
     };
     assert_eq!(save(10, 3).await, saved(true, 7));
     assert_eq!(cursors(one).await[0], at(1, 8));
@@ -112,8 +127,25 @@ pub(crate) async fn snapshots<S: Store>(one: &S, other: &S) {
     assert_eq!(one.look().await.unwrap().last, Some(at(1, 20)));
     assert_eq!(open(one, Some(at(1, 20)), at(2, 21)).await, Ok(true));
     assert_eq!(save(20, 0).await, Err(StoreError::EpochEnded));
-    let early = one.save_snapshot(Epoch(3), &snapshot(2, 21), 0).await;
+    let early = one
+        .save_snapshot(Epoch(3), &snapshot(2, 21), at(2, 22))
+        .await;
     assert!(matches!(early, Err(StoreError::Refused(_))), "{early:?}");
+    // What is of an epoch before may stay, too, and so does a record of which only a part is to stay.
+    one.append(Epoch(2), &batch(1..=5)).await.unwrap();
+    one.append(Epoch(2), &batch(6..=9)).await.unwrap();
+    let later = async |keep_from| {
+        let snapshot = snapshot(2, 23);
+        one.save_snapshot(Epoch(2), &snapshot, keep_from).await
+    };
+    assert_eq!(later(at(1, 20)).await, saved(true, 0));
+    let within = Cursor {
+        position: Position(end_of(22).0 - 1),
+        ..at(2, 22)
+    };
+    assert_eq!(later(within).await, saved(false, 2));
+    assert_eq!(cursors(one).await, [at(2, 22), at(2, 23)]);
+    assert_eq!(later(at(9, 99)).await, saved(false, 1));
 }
 
 /// Of several that fill an empty store one does, and those who could are told of each other in order.
@@ -141,8 +173,5 @@ pub(crate) async fn seeding<S: Store>(one: &S, other: &S) {
         (look.last, look.snapshot),
         (Some(at(3, 31)), Some(at(2, 30)))
     );
-    assert_eq!(
-        other.append(Epoch(3), &entries(1..=1)).await,
-        Ok(Position(32))
-    );
+    assert_eq!(other.append(Epoch(3), &batch(1..=1)).await, Ok(end_of(32)));
 }

@@ -8,37 +8,21 @@ use crate::driver::propose::Proposed;
 use crate::engine::Signals;
 use crate::engine::command::{Action, Actor};
 use crate::engine::ids::{Cursor, Epoch, NodeId, Position, ProjectName};
-use crate::journal::shared::StreamRecord;
+use crate::journal::shared::{StreamRecord, next_end, positions};
+#[cfg(feature = "planted-bugs")]
+use crate::journal::shared::{end_of, number_of};
 #[cfg(feature = "planted-bugs")]
 use crate::planted::{Bug, is_on as planted};
 use crate::protocol::error::RpcError;
 
 impl Line {
-    /// The end of the unbroken row that is here behind `applied`. An append that is not answered stands
-    /// in the stream whole, or not at all: what was shown of it tells where it ends.
-    fn held_up_to(&self, node: &NodeId, applied: Position) -> Position {
+    /// The end of the unbroken row that is here behind `applied`.
+    fn held_up_to(&self, applied: Position) -> Position {
         let mut reached = applied;
-        loop {
-            while self.arrivals.contains_key(&Position(reached.0 + 1)) {
-                reached.0 += 1;
-            }
-            let behind = self.unanswered_behind(node, reached);
-            if behind == 0 {
-                return reached;
-            }
-            reached.0 += behind;
+        while self.arrivals.contains_key(&next_end(reached)) {
+            reached = next_end(reached);
         }
-    }
-
-    /// How many entries of the append under way stand behind this record, if that is one of them.
-    fn unanswered_behind(&self, node: &NodeId, at: Position) -> u64 {
-        let Some(Arrival::Read(record)) = self.arrivals.get(&at) else {
-            return 0;
-        };
-        let own = own_sequence(node, &record.body);
-        let behind = self.appending.iter().rev();
-        let place = own.and_then(|own| behind.map(|p| p.sequence).position(|at| at == own));
-        place.unwrap_or(0) as u64
+        reached
     }
 }
 
@@ -69,7 +53,7 @@ impl Core {
                 let (project, found) = (project.clone(), record.at);
                 return Err(LineError::Replaced { project, found });
             }
-            reached = line.held_up_to(&node, reached);
+            reached = line.held_up_to(reached);
             if at <= reached {
                 continue;
             }
@@ -77,34 +61,33 @@ impl Core {
             // what this node appended behind it does not fill it.
             #[cfg(feature = "planted-bugs")]
             if planted(Bug::HoleSkipped) {
-                reached.0 = at.0 - 1;
+                reached = end_of(number_of(at) - 1);
             }
-            if at.0 > reached.0 + 1 {
+            if at > next_end(reached) {
                 return Err(hole(project, reached, at));
             }
             reached = at;
-            let own = own_sequence(&node, &record.body);
-            if !own.is_some_and(|own| is_among(&line.appending, own)) {
+            if !is_one_of(&node, &record, &line.appending) {
                 line.company = Company::Coordinators;
             }
-            line.snapshots.live_bytes += record.body.len() as u64;
+            line.snapshots.live_bytes += record.batch.as_bytes().len() as u64;
             line.arrivals.entry(at).or_insert(Arrival::Read(record));
         }
         self.apply_arrivals(now, project)
     }
 
-    /// The entries of the last append stand one behind the other, from `first` on. What waits by now
+    /// The last append became the record that ends at `at`. What waits by now
     /// goes off before they are applied by [`Core::apply_arrivals`], if the line is alone; else it goes
     /// off with [`Core::flush`], so that those who are answered now can be in it.
     pub fn stream_appended(
         &mut self,
         now: Moment,
         project: &ProjectName,
-        first: Position,
+        at: Position,
     ) -> Result<(), LineError> {
         self.answered(now, project);
         let applied = self.known(project).unwrap_or_default();
-        let given_again = first <= applied.position;
+        let given_again = at <= applied.position;
         #[cfg(feature = "planted-bugs")]
         let given_again = given_again && !planted(Bug::OwnAnswerForgotten);
         if given_again {
@@ -113,7 +96,7 @@ impl Core {
             let (project, found) = (
                 project.clone(),
                 Cursor {
-                    position: first,
+                    position: at,
                     ..applied
                 },
             );
@@ -126,18 +109,16 @@ impl Core {
         (line.full_until, line.full) = (None, None);
         line.refused_since = None;
         let appended = std::mem::take(&mut line.appending);
-        let unbroken = first.0 == line.appended.0 + 1;
+        let unbroken = at == next_end(line.appended);
         line.under_way = appended.len() + line.batch.len();
-        line.appended = Position((first.0 + appended.len() as u64).saturating_sub(1));
-        for (place, proposed) in (first.0..).zip(appended) {
-            let bytes = proposed.body.len() as u64;
-            let own = Arrival::Own(proposed);
-            if line.arrivals.insert(Position(place), own).is_none() {
-                line.snapshots.live_bytes += bytes;
-            }
+        line.appended = at;
+        let bytes: usize = appended.iter().map(|proposed| proposed.body.len()).sum();
+        let own = Arrival::Own(appended);
+        if line.arrivals.insert(at, own).is_none() {
+            line.snapshots.live_bytes += bytes as u64;
         }
         let last = line.arrivals.last_key_value();
-        let followed = last.is_some_and(|(at, _)| *at > line.appended);
+        let followed = last.is_some_and(|(last, _)| *last > at);
         line.company = if !unbroken || followed {
             Company::Coordinators
         } else if others {
@@ -151,21 +132,18 @@ impl Core {
         Ok(())
     }
 
-    /// Where the stream is to be read on, and whether it is likely to show nothing but what this node
-    /// appends. What was appended here is known without being read: the follower passes over it, so
-    /// that of a batch that comes back, it reads the first record alone.
-    pub fn follow_from(&self, project: &ProjectName, epoch: Epoch) -> (Cursor, bool) {
+    /// Where the stream is to be read on: what was appended here is known without being read.
+    pub fn follow_from(&self, project: &ProjectName, epoch: Epoch) -> Cursor {
         let applied = self.read_up_to(project);
         let Some(line) = self.line(project) else {
-            return (applied, false);
+            return applied;
         };
-        let own = line.company != Company::Coordinators;
-        let position = line.held_up_to(&self.config.node, applied.position);
+        let position = line.held_up_to(applied.position);
         if position == applied.position {
-            return (applied, own);
+            return applied;
         }
         // Of this epoch or a later one: with too small an epoch, some are read twice.
-        (Cursor { epoch, position }, own)
+        Cursor { epoch, position }
     }
 
     fn other_lines_at_work(&self, project: &ProjectName) -> bool {
@@ -225,10 +203,12 @@ impl Core {
         let mut signals = Signals::default();
         let result = loop {
             match self.next_arrival(project) {
-                Ok(Some((position, proposed))) => {
-                    let more = self.apply_arrival(now, &proposed, position);
-                    signals.claimable |= more.claimable;
-                    signals.leasable |= more.leasable;
+                Ok(Some((end, batch))) => {
+                    for (position, proposed) in positions(end, batch.len()).zip(batch) {
+                        let more = self.apply_arrival(now, &proposed, position);
+                        signals.claimable |= more.claimable;
+                        signals.leasable |= more.leasable;
+                    }
                 }
                 Ok(None) => break Ok(()),
                 Err(error) => break Err(error),
@@ -240,11 +220,12 @@ impl Core {
         result
     }
 
-    /// The record that is next in the line, if it is there and its append was answered.
+    /// The commands that are next in the line, if they are there and their append was answered, and where
+    /// the last of them stands.
     fn next_arrival(
         &mut self,
         project: &ProjectName,
-    ) -> Result<Option<(Position, Proposed)>, LineError> {
+    ) -> Result<Option<(Position, Vec<Proposed>)>, LineError> {
         let node = self.config.node.clone();
         let Some(known) = self.projects.get_mut(project) else {
             return Ok(None);
@@ -252,7 +233,7 @@ impl Core {
         let Some(line) = known.line.as_mut() else {
             return Ok(None);
         };
-        let next = Position(known.engine.state().position.0 + 1);
+        let next = next_end(known.engine.state().position);
         #[cfg(feature = "planted-bugs")]
         let next = planted_next(line, next);
         while let Some(entry) = line.arrivals.first_entry() {
@@ -264,27 +245,19 @@ impl Core {
                 continue;
             }
             if let Arrival::Read(record) = entry.get()
-                && let Some(own) = own_sequence(&node, &record.body)
-                && is_among(&line.appending, own)
+                && is_one_of(&node, record, &line.appending)
             {
                 #[cfg(feature = "planted-bugs")]
                 if planted(Bug::OwnAnswerForgotten) {
-                    return planted_stranger(entry.remove(), project, next);
+                    return planted_strangers(entry.remove(), project, next);
                 }
                 return Ok(None);
             }
-            let proposed = match entry.remove() {
-                Arrival::Own(proposed) => proposed,
-                Arrival::Read(record) => Proposed {
-                    sequence: own_sequence(&node, &record.body).unwrap_or(0),
-                    project: project.clone(),
-                    at_ms: record.at_ms,
-                    known_ms: record.at_ms,
-                    command: Box::new(read_command(project, &record)?),
-                    body: Vec::new(),
-                },
+            let batch = match entry.remove() {
+                Arrival::Own(batch) => batch,
+                Arrival::Read(record) => read_batch(&node, project, &record)?,
             };
-            return Ok(Some((next, proposed)));
+            return Ok(Some((next, batch)));
         }
         Ok(None)
     }
@@ -326,13 +299,35 @@ impl Core {
     }
 }
 
-fn is_among(appending: &[Proposed], sequence: u64) -> bool {
-    appending
-        .iter()
-        .any(|proposed| proposed.sequence == sequence)
+/// Whether a record is the append that is under way.
+fn is_one_of(node: &NodeId, record: &StreamRecord, appending: &[Proposed]) -> bool {
+    let Some(first) = appending.first() else {
+        return false;
+    };
+    let read = record.batch.commands().next();
+    read.and_then(|(_, body)| own_sequence(node, body)) == Some(first.sequence)
 }
 
-/// Which of this node's commands a record is, told from its first bytes: a command begins with its id.
+/// The commands of a record.
+fn read_batch(
+    node: &NodeId,
+    project: &ProjectName,
+    record: &StreamRecord,
+) -> Result<Vec<Proposed>, LineError> {
+    let proposed = record.commands().map(|read| {
+        Ok(Proposed {
+            sequence: own_sequence(node, read.body).unwrap_or(0),
+            project: project.clone(),
+            at_ms: read.at_ms,
+            known_ms: read.at_ms,
+            command: Box::new(read_command(project, &read)?),
+            body: Vec::new(),
+        })
+    });
+    proposed.collect()
+}
+
+/// Which of this node's commands this is, told from its first bytes: a command begins with its id.
 fn own_sequence(node: &NodeId, body: &[u8]) -> Option<u64> {
     let rest = body.strip_prefix(br#"{"id":""#)?;
     let rest = rest.strip_prefix(node.as_str().as_bytes())?;
@@ -354,21 +349,14 @@ fn planted_next(line: &Line, next: Position) -> Position {
 
 /// The planted bug that takes a record of this node's own for another's: nobody is answered.
 #[cfg(feature = "planted-bugs")]
-fn planted_stranger(
+fn planted_strangers(
     arrival: Arrival,
     project: &ProjectName,
     at: Position,
-) -> Result<Option<(Position, Proposed)>, LineError> {
+) -> Result<Option<(Position, Vec<Proposed>)>, LineError> {
     let Arrival::Read(record) = arrival else {
         return Ok(None);
     };
-    let stranger = Proposed {
-        sequence: 0,
-        project: project.clone(),
-        at_ms: record.at_ms,
-        known_ms: record.at_ms,
-        command: Box::new(read_command(project, &record)?),
-        body: Vec::new(),
-    };
-    Ok(Some((at, stranger)))
+    let nobody: NodeId = "nobody".parse().expect("the name is valid");
+    Ok(Some((at, read_batch(&nobody, project, &record)?)))
 }

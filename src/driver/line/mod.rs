@@ -2,7 +2,7 @@
 //! whether the store is within reach.
 //!
 //! Records come from two sides, in any order: the answers to what this node appended, and the stream
-//! itself. Positions are dense, so the next one to apply is known, and whatever is ahead of it waits.
+//! itself. Their numbers are dense, so the next one to apply is known, and whatever is ahead of it waits.
 //! A record of this node that the stream shows before its append was answered waits too: the
 //! answer may still say that it is less durable than was asked for.
 //!
@@ -40,12 +40,12 @@ pub(in crate::driver) struct Line {
     pub(in crate::driver) batch: VecDeque<Proposed>,
     /// Commands that are being appended.
     pub(in crate::driver) appending: Vec<Proposed>,
-    /// Where the last append ended.
+    /// Where the record of the last append ended.
     appended: Position,
     /// How many commands were under way when it was answered: its own, and those that waited.
     under_way: usize,
     company: Company,
-    /// What is not applied yet, by position.
+    /// What is not applied yet, by the position of its last command.
     arrivals: BTreeMap<Position, Arrival>,
     /// The state that takes the place of the present one once it is complete.
     rebuilding: Option<Box<Engine>>,
@@ -91,7 +91,7 @@ enum Company {
 
 #[derive(Debug)]
 enum Arrival {
-    Own(Proposed),
+    Own(Vec<Proposed>),
     Read(StreamRecord),
 }
 

@@ -86,9 +86,13 @@ impl Core {
         line.rebuilding = None;
         // Those that wait for records before them: the stream shows again what it has of them.
         let waiting = std::mem::take(&mut line.arrivals);
+        let unknown = self.outcome_unknown();
         for arrival in waiting.into_values() {
-            if let Arrival::Own(proposed) = arrival {
-                self.fail_proposed(now, proposed, &self.outcome_unknown());
+            let Arrival::Own(batch) = arrival else {
+                continue;
+            };
+            for proposed in batch {
+                self.fail_proposed(now, proposed, &unknown);
             }
         }
         self.flush();

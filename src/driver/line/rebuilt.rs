@@ -11,7 +11,7 @@ use crate::engine::agents::SessionState;
 use crate::engine::command::Command;
 use crate::engine::ids::{Cursor, NodeId, Position, ProjectName, SessionId};
 use crate::engine::state::State;
-use crate::journal::shared::{StreamRecord, StreamSnapshot};
+use crate::journal::shared::{StreamCommand, StreamRecord, StreamSnapshot, next_end};
 use crate::protocol::error::ErrorKind;
 use crate::protocol::events::{EpochChanged, EventsClosed};
 use crate::protocol::jsonrpc;
@@ -59,16 +59,17 @@ impl Core {
         };
         for record in records {
             let reached = engine.state().position;
-            let at = record.at.position;
-            if at <= reached {
+            if record.at.position <= reached {
                 continue;
             }
-            if at.0 > reached.0 + 1 {
-                return Err(hole(project, reached, at));
+            if record.at.position > next_end(reached) {
+                return Err(hole(project, reached, record.at.position));
             }
-            let command = read_command(project, record)?;
-            engine.apply(at, record.at_ms, &command);
-            line.snapshots.live_bytes += record.body.len() as u64;
+            for read in record.commands() {
+                let command = read_command(project, &read)?;
+                engine.apply(read.at.position, read.at_ms, &command);
+            }
+            line.snapshots.live_bytes += record.batch.as_bytes().len() as u64;
         }
         Ok(())
     }
@@ -245,9 +246,9 @@ pub(super) fn hole(project: &ProjectName, known: Position, found: Position) -> L
 
 pub(super) fn read_command(
     project: &ProjectName,
-    record: &StreamRecord,
+    record: &StreamCommand<'_>,
 ) -> Result<Command, RecoverError> {
-    serde_json::from_slice(&record.body).map_err(|source| RecoverError::Record {
+    serde_json::from_slice(record.body).map_err(|source| RecoverError::Record {
         project: project.clone(),
         position: record.at.position,
         source,

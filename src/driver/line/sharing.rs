@@ -19,7 +19,7 @@ pub struct Sharing {
     pub tick_rank_ms: u64,
     /// Bytes of records that may gather in a project's stream before a snapshot lets them go.
     pub live_bytes_max: u64,
-    /// Records that a snapshot leaves in the stream, for nodes that lag a little.
+    /// Records that it covers and a snapshot leaves in the stream, for nodes that lag a little.
     pub records_kept: u64,
 }
 

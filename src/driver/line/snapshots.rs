@@ -6,7 +6,7 @@ use crate::driver::queries::cursor_of;
 use crate::engine::Engine;
 use crate::engine::ids::{Cursor, ProjectName};
 use crate::journal::Snapshot;
-use crate::journal::shared::StreamSnapshot;
+use crate::journal::shared::{StreamSnapshot, end_of, number_of};
 
 /// Where there is no room, this part of the bytes that may gather is enough for a snapshot.
 const FULL_LIVE_SHARE: u64 = 16;
@@ -132,7 +132,10 @@ impl Core {
         let Some(known) = self.projects.get_mut(project) else {
             return;
         };
-        let snapshot = snapshot_of(&known.engine, cursor_of(&known.engine));
+        let engine = &known.engine;
+        let snapshot = snapshot_of(engine, cursor_of(engine));
+        let covered = number_of(snapshot.at.position);
+        let keep_from = engine.cursor_at(end_of(covered.saturating_sub(records_kept) + 1));
         let state_bytes = snapshot.state.len() as u64;
         let bytes = i64::try_from(state_bytes).unwrap_or(i64::MAX);
         self.metrics.snapshot_bytes.set(bytes);
@@ -142,11 +145,11 @@ impl Core {
         self.outputs.push_back(Output::StreamSnapshot {
             project: project.clone(),
             snapshot,
-            records_kept,
+            keep_from,
         });
     }
 
-    /// How many records a snapshot that is due now is to keep. The first of the nodes that are alive takes
+    /// How many of the records that it covers a snapshot that is due now is to leave. The first of the nodes that are alive takes
     /// it: the others would only do the same work again. Where the store is full it is early, and lets go of
     /// all that it can; if that was not enough, the next node tries.
     fn snapshot_due(&self, now: Moment, project: &ProjectName) -> Option<u64> {

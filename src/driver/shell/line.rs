@@ -14,7 +14,7 @@ use crate::driver::line::{AppendFailure, LineError};
 use crate::engine::ids::{Cursor, Epoch, NodeId, Position, ProjectName};
 use crate::journal::Entry;
 use crate::journal::shared::{
-    Connector, Established, Holder, Start, Store, StoreError, StreamRecord, StreamSnapshot,
+    Batch, Connector, Established, Holder, Start, Store, StoreError, StreamRecord, StreamSnapshot,
     establish,
 };
 
@@ -32,10 +32,10 @@ const PAUSE_MS_MAX: u64 = 2_000;
 /// What a line has to do beside following.
 #[derive(Debug)]
 pub enum LineJob {
-    Append(Vec<Entry>),
+    Append(Batch),
     Snapshot {
         snapshot: StreamSnapshot,
-        records_kept: u64,
+        keep_from: Cursor,
     },
 }
 
@@ -96,7 +96,7 @@ struct LineTask<H> {
     delay: Mutex<Delay>,
 }
 
-/// From the answer to an append until the stream shows its first record.
+/// From the answer to an append until the stream shows its record.
 #[derive(Default)]
 struct Delay {
     /// What was appended and is to be shown, and when that was answered.
@@ -289,31 +289,26 @@ impl<H: Host> LineTask<H> {
 
     async fn carry_out<S: Store>(&self, store: &S, epoch: Epoch, job: LineJob) -> Result<(), End> {
         match job {
-            LineJob::Append(entries) => self.append(store, epoch, &entries).await,
+            LineJob::Append(batch) => self.append(store, epoch, &batch).await,
             LineJob::Snapshot {
                 snapshot,
-                records_kept,
-            } => self.save(store, epoch, &snapshot, records_kept).await,
+                keep_from,
+            } => self.save(store, epoch, &snapshot, keep_from).await,
         }
     }
 
-    async fn append<S: Store>(
-        &self,
-        store: &S,
-        epoch: Epoch,
-        entries: &[Entry],
-    ) -> Result<(), End> {
+    async fn append<S: Store>(&self, store: &S, epoch: Epoch, batch: &Batch) -> Result<(), End> {
         let begun = self.host.now();
         self.appending.store(true, Ordering::Relaxed);
-        let result = store.append(epoch, entries).await;
+        let result = store.append(epoch, batch).await;
         self.appending.store(false, Ordering::Relaxed);
         let now = self.host.now();
         match result {
-            Ok(first) => {
-                self.host.observe_append(entries.len(), now.since_us(begun));
-                self.observe_appended(first, begun, now);
+            Ok(at) => {
+                self.host.observe_append(batch.count(), now.since_us(begun));
+                self.observe_appended(at, begun, now);
                 self.host
-                    .with_core(|core, now| core.stream_appended(now, &self.project, first))?;
+                    .with_core(|core, now| core.stream_appended(now, &self.project, at))?;
                 Ok(())
             }
             Err(StoreError::Full(why)) => {
@@ -344,9 +339,9 @@ impl<H: Host> LineTask<H> {
         store: &S,
         epoch: Epoch,
         snapshot: &StreamSnapshot,
-        records_kept: u64,
+        keep_from: Cursor,
     ) -> Result<(), End> {
-        match store.save_snapshot(epoch, snapshot, records_kept).await {
+        match store.save_snapshot(epoch, snapshot, keep_from).await {
             Ok(saved) => {
                 let metrics = &self.host.metrics().shared;
                 metrics.records_trimmed.inc_by(saved.trimmed);
@@ -376,11 +371,9 @@ impl<H: Host> LineTask<H> {
         let mut read = Cursor::default();
         loop {
             let follow_from = |core: &Core| core.follow_from(&self.project, epoch);
-            let (from, own) = self.host.inspect(follow_from);
-            read = read.max(from);
+            read = read.max(self.host.inspect(follow_from));
             self.pass_over(read.position);
-            let count_max = if own { 1 } else { READ_RECORDS_MAX };
-            let records = match store.follow(read, count_max, FOLLOW_WAIT).await {
+            let records = match store.follow(read, READ_RECORDS_MAX, FOLLOW_WAIT).await {
                 Ok(records) => records,
                 Err(error) => return error.into(),
             };
@@ -397,12 +390,12 @@ impl<H: Host> LineTask<H> {
         }
     }
 
-    fn observe_appended(&self, first: Position, begun: Moment, now: Moment) {
+    fn observe_appended(&self, at: Position, begun: Moment, now: Moment) {
         let shared = &self.host.metrics().shared;
         shared.append_seconds.observe(seconds(now.since_us(begun)));
         let mut delay = self.delay();
-        if first > delay.shown {
-            delay.appended.get_or_insert((first, now));
+        if at > delay.shown {
+            delay.appended.get_or_insert((at, now));
         }
     }
 
@@ -413,14 +406,14 @@ impl<H: Host> LineTask<H> {
     /// What is not read back is never shown.
     fn pass_over(&self, up_to: Position) {
         let mut delay = self.delay();
-        delay.appended.take_if(|(first, _)| *first <= up_to);
+        delay.appended.take_if(|(at, _)| *at <= up_to);
     }
 
     fn observe_shown(&self, up_to: Position) {
         let mut delay = self.delay();
         delay.shown = up_to;
-        if let Some((_, at)) = delay.appended.take_if(|(first, _)| *first <= up_to) {
-            let micros = self.host.now().since_us(at);
+        if let Some((_, since)) = delay.appended.take_if(|(at, _)| *at <= up_to) {
+            let micros = self.host.now().since_us(since);
             let shared = &self.host.metrics().shared;
             shared.follow_seconds.observe(seconds(micros));
         }

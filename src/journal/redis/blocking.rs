@@ -1,7 +1,7 @@
 //! The journal of a whole deployment in Redis, for whoever blocks: tools that look at it or move it.
 //!
-//! Positions are those of each project by itself: they grow by one from record to record of a project,
-//! and say nothing about the records of another one. Records are visited project by project.
+//! Positions are those of each project by itself, with gaps between the commands that were appended at once
+//! and the next ones, and say nothing about those of another project. Records are visited project by project.
 //!
 //! It appends to epochs of its own, which belong to no incarnation, so that the first coordinator that
 //! comes opens its own. It must not append while coordinators run: it takes their epoch away.
@@ -15,7 +15,10 @@ use tokio::runtime::{Builder, Runtime};
 use super::scripts::{Beginning, EMPTY};
 use super::{READ_RECORDS_MAX, RedisConnector, RedisStore};
 use crate::engine::ids::{Cursor, Epoch, Position, ProjectName};
-use crate::journal::shared::{Connector, Incarnation, Store, StoreError, StreamSnapshot};
+use crate::journal::shared::{
+    Batch, Connector, Incarnation, RECORD_COMMANDS_MAX, Store, StoreError, StreamRecord,
+    StreamSnapshot, end_of, next_end, number_of, positions,
+};
 use crate::journal::{Entry, Journal, JournalError, JournalStatus, Record, Snapshot, Space};
 
 /// What an epoch's incarnation is when no coordinator opened it.
@@ -97,9 +100,15 @@ impl RedisJournal {
             runtime, projects, ..
         } = self;
         let opened = projects.get_mut(project).expect("it was opened just now");
-        let first = runtime.block_on(opened.append(run));
-        let first = first.map_err(|error| unwritten(&error, run))?;
-        Ok((first.0..).take(run.len()).map(Position).collect())
+        let mut given = Vec::with_capacity(run.len());
+        for some in run.chunks(RECORD_COMMANDS_MAX) {
+            let commands = some.iter().map(|entry| (entry.at_ms, &*entry.body));
+            let batch = Batch::of_all(commands).expect("a record has as many commands");
+            let end = runtime.block_on(opened.append(&batch));
+            let end = end.map_err(|error| unwritten(&error, some))?;
+            given.extend(positions(end, some.len()));
+        }
+        Ok(given)
     }
 
     /// Visits the records of one project after a position; says whether the visit was broken off.
@@ -121,15 +130,13 @@ impl RedisJournal {
                 return Ok(ControlFlow::Continue(()));
             };
             at = last.at;
-            for record in found {
-                if record.at.position <= after {
-                    continue;
-                }
+            let commands = found.iter().flat_map(StreamRecord::commands);
+            for command in commands.filter(|command| command.at.position > after) {
                 let record = Record {
                     project: project.clone(),
-                    position: record.at.position,
-                    at_ms: record.at_ms,
-                    body: record.body,
+                    position: command.at.position,
+                    at_ms: command.at_ms,
+                    body: command.body.to_vec(),
                 };
                 if visit(record).is_break() {
                     return Ok(ControlFlow::Break(()));
@@ -153,37 +160,37 @@ impl RedisJournal {
 }
 
 impl Opened {
-    async fn append(&mut self, run: &[Entry]) -> Result<Position, StoreError> {
+    /// Appends a record; returns where it ends.
+    async fn append(&mut self, batch: &Batch) -> Result<Position, StoreError> {
         if let Some(epoch) = self.own {
-            return self.store.append(epoch, run).await;
+            return self.store.append(epoch, batch).await;
         }
         let look = self.store.look().await?;
         let opened = look.epoch.map_or(Epoch(0), |(epoch, _)| epoch);
         let last = look.last.unwrap_or_default();
         let at = Cursor {
             epoch: Epoch(opened.max(last.epoch).0 + 1),
-            position: Position(last.position.0 + 1),
+            position: next_end(last.position),
         };
         // The first record stands where the marker of a coordinator would.
-        if !self.store.open_offline(look.last, at, &run[0]).await? {
+        if !self.store.open_offline(look.last, at, batch).await? {
             return Err(StoreError::EpochEnded);
         }
         self.own = Some(at.epoch);
-        if run.len() > 1 {
-            self.store.append(at.epoch, &run[1..]).await?;
-        }
         Ok(at.position)
     }
 
-    /// The cursor of a record. Of one that was trimmed, no epoch is known.
+    /// The cursor of a position. Of one that was trimmed, no epoch is known.
     async fn cursor_of(&self, position: Position) -> Result<Cursor, StoreError> {
         let mut before = Cursor::default();
         loop {
             let found = self.store.read(before, READ_RECORDS_MAX).await?;
-            let known = found
-                .iter()
-                .take_while(|record| record.at.position <= position);
-            let Some(last) = known.last() else {
+            if let Some(found) = found.iter().find(|record| record.at.position >= position) {
+                let holds = number_of(found.at.position) == number_of(position);
+                let epoch = if holds { found.at.epoch } else { before.epoch };
+                return Ok(Cursor { epoch, position });
+            }
+            let Some(last) = found.last() else {
                 return Ok(Cursor { position, ..before });
             };
             before = last.at;
@@ -199,15 +206,19 @@ impl Opened {
                 snapshot.position
             )));
         }
+        if end_of(number_of(snapshot.position)) != snapshot.position {
+            let text = format!("position {} is within a record", snapshot.position);
+            return Err(StoreError::Refused(text));
+        }
         let epoch = look.epoch.map_or(last.epoch, |(epoch, _)| epoch);
         let snapshot = StreamSnapshot {
             at: self.cursor_of(snapshot.position).await?,
             state: snapshot.state.clone(),
         };
         // Letting go of records is `trim`'s.
-        let records_kept = last.position.0;
+        let keep_from = Cursor::default();
         self.store
-            .save_snapshot(epoch, &snapshot, records_kept)
+            .save_snapshot(epoch, &snapshot, keep_from)
             .await?;
         Ok(())
     }
@@ -217,8 +228,8 @@ impl Opened {
         let (Some(covered), Some((epoch, _))) = (look.snapshot, look.epoch) else {
             return Ok(());
         };
-        let records_kept = (covered.position.0 + 1).saturating_sub(floor.0);
-        self.store.trim(epoch, covered, records_kept).await?;
+        let keep_from = self.cursor_of(floor).await?;
+        self.store.trim(epoch, covered, keep_from).await?;
         Ok(())
     }
 }
@@ -298,7 +309,7 @@ impl RedisStore {
         &self,
         expected: Option<Cursor>,
         at: Cursor,
-        first: &Entry,
+        first: &Batch,
     ) -> Result<bool, StoreError> {
         let nobody = Incarnation(OFFLINE.to_owned());
         self.open(&nobody, true, expected, at, first).await
@@ -316,7 +327,7 @@ impl RedisStore {
             meant: true,
             expected: EMPTY.to_owned(),
             at,
-            marker,
+            marker: &Batch::of(marker),
             snapshot: Some(snapshot),
         })
         .await

@@ -1,6 +1,7 @@
 //! The keys of the product in a Redis, and the ids of its records.
 
 use crate::engine::ids::{Cursor, ProjectName};
+use crate::journal::shared::{end_of, number_of};
 
 /// The set of all projects that have a journal here.
 pub(super) const PROJECTS_KEY: &str = "coord:projects";
@@ -8,7 +9,7 @@ pub(super) const PROJECTS_KEY: &str = "coord:projects";
 /// The keys of one project. They share a hash tag, so a Cluster keeps them on one node.
 #[derive(Debug, Clone)]
 pub(super) struct Keys {
-    /// A stream; a record's id is `epoch-position`, its fields are `at` (journal time) and `c` (the command).
+    /// A stream; a record's id is `epoch-number`, its field `b` is the batch.
     pub(super) stream: String,
     /// A hash: `at`, the id of the last record that the snapshot covers, and `state`.
     pub(super) snapshot: String,
@@ -30,14 +31,16 @@ impl Keys {
     }
 }
 
+/// The id of the record that a cursor is of.
 pub(super) fn id_of(cursor: Cursor) -> String {
-    format!("{}-{}", cursor.epoch, cursor.position)
+    format!("{}-{}", cursor.epoch, number_of(cursor.position))
 }
 
+/// The cursor of a record's last command.
 pub(super) fn cursor_of(id: &str) -> Option<Cursor> {
-    let (epoch, position) = id.split_once('-')?;
+    let (epoch, number) = id.split_once('-')?;
     Some(Cursor {
         epoch: epoch.parse().ok()?,
-        position: position.parse().ok()?,
+        position: end_of(number.parse().ok()?),
     })
 }

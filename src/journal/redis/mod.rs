@@ -2,8 +2,8 @@
 //!
 //! A project has four keys under one hash tag: a stream, a snapshot, what is known of its epoch, and who
 //! could seed it anew; `coord:projects` lists the projects and `coord:environment` says whose Redis this
-//! is. Ids of the stream are `epoch-position`. A coordinator appends with `XADD … NOMKSTREAM epoch-*`:
-//! Redis itself counts the positions on, refuses an epoch that is over, and does not make up a stream
+//! is. Ids of the stream are `epoch-number`. A coordinator appends with `XADD … NOMKSTREAM epoch-*`:
+//! Redis itself counts the records on, refuses an epoch that is over, and does not make up a stream
 //! that was lost. What must look and write in one step is a short script; none of them knows what a
 //! command means.
 //!
@@ -40,19 +40,18 @@ pub use durability::Durability;
 pub use place::LOOKUP_MS_MAX;
 pub use wire::{CALL_MS_MAX, CONNECT_MS_MAX, SNAPSHOT_CALL_MS_MAX};
 
-use super::Entry;
-use super::shared::{Incarnation, Saved, Store, StoreError};
+use super::shared::{Batch, Incarnation, Saved, StoreError};
 use crate::config::ReplicaWait;
-use crate::engine::ids::{Cursor, Epoch, Position, ProjectName};
+use crate::engine::ids::{Cursor, Epoch, ProjectName};
 use keys::{Keys, id_of};
 use scripts::Beginning;
 use server::Server;
 use wire::{CALL_MAX, SNAPSHOT_CALL_MAX, Wire};
 
 /// The form in which a project is kept here.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
-/// The records that one answer brings at most; with records of their largest size, 16 MiB.
+/// The records that one answer brings at most; with records of their largest size, 16 MiB of commands.
 pub const READ_RECORDS_MAX: usize = 128;
 
 /// How long a candidate for seeding stands.
@@ -104,7 +103,7 @@ impl RedisStore {
         meant: bool,
         expected: Option<Cursor>,
         at: Cursor,
-        marker: &Entry,
+        marker: &Batch,
     ) -> Result<bool, StoreError> {
         self.begin(Beginning {
             incarnation,
@@ -122,9 +121,9 @@ impl RedisStore {
         &self,
         epoch: Epoch,
         covered: Cursor,
-        records_kept: u64,
+        keep_from: Cursor,
     ) -> Result<Saved, StoreError> {
-        let command = scripts::save_snapshot(&self.keys, epoch, covered, records_kept, None);
+        let command = scripts::save_snapshot(&self.keys, epoch, covered, keep_from, None);
         scripts::saved(self.writer.ask(&command, SNAPSHOT_CALL_MAX).await?)
     }
 
@@ -141,11 +140,6 @@ impl RedisStore {
             Value::Int(0) => Err(StoreError::StreamGone),
             _ => Ok(()),
         }
-    }
-
-    async fn newest(&self) -> Result<Position, StoreError> {
-        let look = self.look().await?;
-        Ok(look.last.ok_or(StoreError::StreamGone)?.position)
     }
 }
 

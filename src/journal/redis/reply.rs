@@ -3,8 +3,8 @@
 use redis::{ErrorKind, RedisError, ServerError, Value};
 
 use super::keys::cursor_of;
-use crate::engine::ids::{Cursor, JournalTime};
-use crate::journal::shared::{StoreError, StreamRecord};
+use crate::engine::ids::Cursor;
+use crate::journal::shared::{Batch, NoBatch, StoreError, StreamRecord};
 
 /// How much of Redis' own words an error repeats.
 const SAID_CHARS_MAX: usize = 200;
@@ -131,21 +131,19 @@ fn record(value: Value) -> Result<StreamRecord, StoreError> {
         return Err(odd("XRANGE"));
     };
     let at = cursor(id, "the id of a record")?.ok_or_else(|| odd("XRANGE"))?;
-    let (mut at_ms, mut body) = (None, None);
     let mut fields = array(fields, "XRANGE")?.into_iter();
+    let mut batch = None;
     // Fields of a later version are passed over.
     while let (Some(name), Some(value)) = (fields.next(), fields.next()) {
-        match bytes(name).as_deref() {
-            Some(b"at") => at_ms = text(value).and_then(|text| text.parse().ok()),
-            Some(b"c") => body = bytes(value),
-            _ => {}
+        if bytes(name).as_deref() == Some(b"b") {
+            batch = bytes(value);
         }
     }
-    let missing = |what: &str| StoreError::Corrupt(format!("the record {at} has no {what}"));
+    let batch = batch.map_or(Err(NoBatch), Batch::parse);
+    let odd = |error| StoreError::Corrupt(format!("field b of the record {at}: {error}"));
     Ok(StreamRecord {
         at,
-        at_ms: JournalTime(at_ms.ok_or_else(|| missing("time (field at)"))?),
-        body: body.ok_or_else(|| missing("command (field c)"))?,
+        batch: batch.map_err(odd)?,
     })
 }
 

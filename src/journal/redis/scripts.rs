@@ -7,8 +7,9 @@ use super::keys::{Keys, id_of};
 use super::reply::{self, array, cursor, odd, parsed};
 use super::server::Server;
 use crate::engine::ids::{Cursor, Epoch};
-use crate::journal::Entry;
-use crate::journal::shared::{Candidate, Incarnation, Look, Saved, StoreError, StreamSnapshot};
+use crate::journal::shared::{
+    Batch, Candidate, Incarnation, Look, Saved, StoreError, StreamSnapshot,
+};
 
 const LOOK: &str = include_str!("lua/look.lua");
 const BEGIN_EPOCH: &str = include_str!("lua/begin_epoch.lua");
@@ -27,7 +28,7 @@ pub(super) struct Beginning<'a> {
     /// The id of the newest record, nothing for no stream, or [`EMPTY`].
     pub(super) expected: String,
     pub(super) at: Cursor,
-    pub(super) marker: &'a Entry,
+    pub(super) marker: &'a Batch,
     pub(super) snapshot: Option<&'a StreamSnapshot>,
 }
 
@@ -62,8 +63,13 @@ pub(super) fn seen(answer: Value) -> Result<(Server, Look), StoreError> {
 fn known(format: Option<u32>) -> Result<(), StoreError> {
     match format {
         Some(format) if format > FORMAT => Err(StoreError::Unfit(format!(
-            "the journal in Redis has format {format}, this program knows formats up to {FORMAT}: \
-             upgrade this coordinator"
+            "the journal in Redis has format {format}, this program knows format {FORMAT}: upgrade \
+             this coordinator"
+        ))),
+        Some(format) if format < FORMAT => Err(StoreError::Unfit(format!(
+            "the journal in Redis has format {format}, this program knows format {FORMAT}: stop all \
+             coordinators, make a backup with the program that wrote it, and restore that with this \
+             one into an empty database"
         ))),
         _ => Ok(()),
     }
@@ -83,8 +89,7 @@ pub(super) fn begin_epoch(keys: &Keys, server: &Server, beginning: &Beginning<'_
         .arg(&server.replication_id)
         .arg(&beginning.expected)
         .arg(id_of(*at))
-        .arg(marker.at_ms.0)
-        .arg(&marker.body)
+        .arg(marker.as_bytes())
         .arg(at.epoch.0)
         .arg(&beginning.incarnation.0)
         .arg(FORMAT);
@@ -126,14 +131,14 @@ pub(super) fn save_snapshot(
     keys: &Keys,
     epoch: Epoch,
     at: Cursor,
-    records_kept: u64,
+    keep_from: Cursor,
     state: Option<&Vec<u8>>,
 ) -> Cmd {
     let mut command = script(SAVE_SNAPSHOT, &[&keys.stream, &keys.snapshot, &keys.meta]);
     command
         .arg(epoch.0)
         .arg(id_of(at))
-        .arg(records_kept)
+        .arg(id_of(keep_from))
         .arg(state);
     command
 }

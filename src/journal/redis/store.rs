@@ -13,7 +13,7 @@ use super::{CANDIDATE_MS, READ_RECORDS_MAX, RedisStore, SNAPSHOT_BYTES_MAX, anot
 use crate::engine::ids::{Cursor, Epoch, Position};
 use crate::journal::Entry;
 use crate::journal::shared::{
-    Candidate, Incarnation, Look, Saved, Store, StoreError, StreamRecord, StreamSnapshot,
+    Batch, Candidate, Incarnation, Look, Saved, Store, StoreError, StreamRecord, StreamSnapshot,
 };
 
 impl Store for RedisStore {
@@ -75,12 +75,8 @@ impl Store for RedisStore {
         Ok(records)
     }
 
-    async fn append(&self, epoch: Epoch, entries: &[Entry]) -> Result<Position, StoreError> {
-        if entries.is_empty() {
-            let newest = self.newest().await?;
-            return Ok(Position(newest.0 + 1));
-        }
-        self.append_some(epoch, entries).await
+    async fn append(&self, epoch: Epoch, batch: &Batch) -> Result<Position, StoreError> {
+        self.append_batch(epoch, batch).await
     }
 
     async fn open_epoch(
@@ -91,7 +87,8 @@ impl Store for RedisStore {
         marker: &Entry,
     ) -> Result<bool, StoreError> {
         let meant = *incarnation == self.incarnation();
-        self.open(incarnation, meant, expected, at, marker).await
+        let marker = Batch::of(marker);
+        self.open(incarnation, meant, expected, at, &marker).await
     }
 
     async fn seed(
@@ -107,7 +104,7 @@ impl Store for RedisStore {
             meant: *incarnation == self.incarnation(),
             expected: scripts::EMPTY.to_owned(),
             at,
-            marker,
+            marker: &Batch::of(marker),
             snapshot,
         })
         .await
@@ -137,11 +134,11 @@ impl Store for RedisStore {
         &self,
         epoch: Epoch,
         snapshot: &StreamSnapshot,
-        records_kept: u64,
+        keep_from: Cursor,
     ) -> Result<Saved, StoreError> {
         fits(snapshot)?;
         let StreamSnapshot { at, state } = snapshot;
-        let command = scripts::save_snapshot(&self.keys, epoch, *at, records_kept, Some(state));
+        let command = scripts::save_snapshot(&self.keys, epoch, *at, keep_from, Some(state));
         scripts::saved(self.writer.ask(&command, SNAPSHOT_CALL_MAX).await?)
     }
 }

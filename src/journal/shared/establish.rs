@@ -12,8 +12,10 @@
 
 use std::future::Future;
 
-use super::{Candidate, Look, Store, StoreError, StreamSnapshot};
-use crate::engine::ids::{Cursor, Epoch, NodeId, Position};
+use super::{
+    Candidate, Look, Store, StoreError, StreamSnapshot, end_of, next_end, number_of, record_end,
+};
+use crate::engine::ids::{Cursor, Epoch, NodeId};
 use crate::journal::Entry;
 #[cfg(feature = "planted-bugs")]
 use crate::planted::{Bug, is_on as planted};
@@ -125,7 +127,7 @@ fn next_epoch(look: &Look, tail: Cursor, known: Option<Cursor>, dice: u64) -> Ep
 fn behind(tail: Cursor, epoch: Epoch) -> Cursor {
     Cursor {
         epoch,
-        position: Position(tail.position.0 + 1),
+        position: next_end(tail.position),
     }
 }
 
@@ -140,8 +142,9 @@ async fn start<S: Store>(
         if known == tail {
             return Ok(Start::Continue);
         }
+        let number = number_of(known.position);
         let before = Cursor {
-            position: Position(known.position.0.saturating_sub(1)),
+            position: end_of(number.saturating_sub(1)),
             ..known
         };
         let found = store.read(before, 1).await?;
@@ -157,7 +160,8 @@ async fn seed<S: Store, H: Holder>(store: &S, holder: &H) -> Result<bool, StoreE
     for round in 0..SEED_ROUNDS_MAX {
         let known = holder.known();
         let own = Candidate {
-            known: known.unwrap_or_default(),
+            // A state that was brought here from an embedded journal may stand within a record.
+            known: record_end(known.unwrap_or_default()),
             node: holder.node(),
         };
         let candidates = store.stand_for_seeding(&own).await?;

@@ -1,11 +1,12 @@
 //! A journal that several coordinators share: one stream a project, in a store that outlives them.
 //!
-//! The id of a record in the stream is its cursor, `epoch-position`. Positions are dense: each record
-//! stands one after the one before it, across epochs. An epoch is opened by a record of its own, its
-//! marker, and everything appended later bears its number. So three things need no lock and no
+//! A record of the stream is a batch of commands, all of which are there or none. Its id is `epoch-number`,
+//! and numbers are dense: each record comes one after the one before it, across epochs. A position is that
+//! of a command; the number of its record can be told from it. An epoch is opened by a record of its own,
+//! its marker, and everything appended later bears its number. So three things need no lock and no
 //! leader: a coordinator that still appends to an earlier epoch is refused by the order of ids alone;
-//! an answer whose positions follow on what was applied needs no reading back; and a hole, a lost
-//! tail or a stream that begins anew shows in the first id that is read.
+//! an answer whose number follows on what was applied needs no reading back; and a hole, a lost tail or a
+//! stream that begins anew shows in the first id that is read.
 //!
 //! An epoch belongs to one *incarnation* of the store, one run of one server as the master.
 //! Whoever finds another incarnation than the epoch's opens the next epoch before it appends
@@ -13,6 +14,7 @@
 //! can be told to be of the surviving line or not, without asking anybody.
 
 mod establish;
+mod record;
 pub mod sim_store;
 
 use std::fmt;
@@ -20,9 +22,13 @@ use std::future::Future;
 use std::time::Duration;
 
 pub use establish::{Established, Holder, Start, establish};
+pub use record::{
+    Batch, NoBatch, RECORD_COMMANDS_MAX, StreamCommand, StreamRecord, end_of, next_end, number_of,
+    positions, record_end,
+};
 
 use super::Entry;
-use crate::engine::ids::{Cursor, Epoch, JournalTime, NodeId, Position, ProjectName};
+use crate::engine::ids::{Cursor, Epoch, NodeId, Position, ProjectName};
 
 /// Names one run of one server as the master: no two runs, and no two masters, have the same one.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,15 +51,6 @@ pub struct Look {
     pub last: Option<Cursor>,
     /// What the snapshot covers; `None` without one.
     pub snapshot: Option<Cursor>,
-}
-
-/// One record of the stream.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StreamRecord {
-    pub at: Cursor,
-    pub at_ms: JournalTime,
-    /// The command as JSON, on one line.
-    pub body: Vec<u8>,
 }
 
 /// The state of the project after every record up to and including `at`.
@@ -109,7 +106,7 @@ pub trait Store: Send + Sync {
     /// Looks at what is there.
     fn look(&self) -> impl Future<Output = Result<Look, StoreError>> + Send;
 
-    /// Records after `after`, in order, at most `count_max` of them and as many bytes as is sensible;
+    /// Records after the one of `after`, in order, at most `count_max` of them and as many bytes as is sensible;
     /// none when there is none.
     fn read(
         &self,
@@ -126,15 +123,15 @@ pub trait Store: Send + Sync {
         wait: Duration,
     ) -> impl Future<Output = Result<Vec<StreamRecord>, StoreError>> + Send;
 
-    /// Appends all entries to `epoch`, in this order and one behind the other, or none; returns the
-    /// position of the first. When it returns, they are as durable as the operator made the store.
+    /// Appends the batch to `epoch` as one record; returns where its last command stands. When it returns,
+    /// it is as durable as the operator made the store.
     fn append(
         &self,
         epoch: Epoch,
-        entries: &[Entry],
+        batch: &Batch,
     ) -> impl Future<Output = Result<Position, StoreError>> + Send;
 
-    /// Opens an epoch by appending its marker as exactly `at`, if the newest record is still
+    /// Opens an epoch by appending its marker as exactly `at`, the end of a record, if the newest record is still
     /// `expected` (`None`: there is no stream) and the incarnation still `incarnation`, of which the
     /// epoch will be. Says whether it did: `false` means that another coordinator was faster.
     fn open_epoch(
@@ -166,15 +163,15 @@ pub trait Store: Send + Sync {
     fn snapshot(&self) -> impl Future<Output = Result<Option<StreamSnapshot>, StoreError>> + Send;
 
     /// Keeps a snapshot unless one that covers more is there; then lets go of the records that the
-    /// one kept covers, but for the newest `records_kept` of them, which spare coordinators that lag
-    /// a little the way through the snapshot. The newest record of all stays: by it, one that lags more
-    /// sees that it does. It must be of the line that the store holds now: the
-    /// caller names the epoch, and is refused with `EpochEnded` if a newer one was opened.
+    /// one kept covers and that end before `keep_from`: some that stay spare coordinators that lag a little
+    /// the way through the snapshot. The newest record of all stays: by it, one that lags more sees that it
+    /// does. The snapshot must be of the line that the store holds now: the caller names the epoch, and is
+    /// refused with `EpochEnded` if a newer one was opened.
     fn save_snapshot(
         &self,
         epoch: Epoch,
         snapshot: &StreamSnapshot,
-        records_kept: u64,
+        keep_from: Cursor,
     ) -> impl Future<Output = Result<Saved, StoreError>> + Send;
 }
 

@@ -1,7 +1,7 @@
 -- KEYS: stream, snapshot, meta.
 -- ARGV: run id, replication id, expected last id ('' for no stream, 'empty' for no snapshot either),
---   id of the marker, its time, its body, epoch, incarnation, format, what the snapshot covers ('' for
---   none), its state.
+--   id of the marker, the marker, epoch, incarnation, format, what the snapshot covers ('' for none), its
+--   state.
 -- Says 'begun', 'raced' or 'incarnation'. Nothing is written before everything was read, so that a key
 -- of a foreign type stops it before it has done half.
 local server = redis.call('INFO', 'server', 'replication')
@@ -25,10 +25,10 @@ if ARGV[3] == 'empty' then
 elseif last ~= ARGV[3] then
   return 'raced'
 end
-if epoch and tonumber(epoch) >= tonumber(ARGV[7]) then return 'raced' end
-redis.call('XADD', KEYS[1], ARGV[4], 'at', ARGV[5], 'c', ARGV[6])
-redis.call('HSET', KEYS[3], 'epoch', ARGV[7], 'incarnation', ARGV[8], 'format', ARGV[9])
-if ARGV[10] ~= '' then
-  redis.call('HSET', KEYS[2], 'at', ARGV[10], 'state', ARGV[11])
+if epoch and tonumber(epoch) >= tonumber(ARGV[6]) then return 'raced' end
+redis.call('XADD', KEYS[1], ARGV[4], 'b', ARGV[5])
+redis.call('HSET', KEYS[3], 'epoch', ARGV[6], 'incarnation', ARGV[7], 'format', ARGV[8])
+if ARGV[9] ~= '' then
+  redis.call('HSET', KEYS[2], 'at', ARGV[9], 'state', ARGV[10])
 end
 return 'begun'

@@ -1,16 +1,16 @@
 #!lua flags=allow-oom
--- KEYS: stream, snapshot, meta. ARGV: epoch, what the snapshot covers, records to keep, and its state;
--- without that, the one that is there stays.
+-- KEYS: stream, snapshot, meta. ARGV: epoch, what the snapshot covers, the first record to keep, and its
+-- state; without that, the one that is there stays.
 -- Returns what came of it and how many records went. It may run without memory to spare: letting go of
 -- records is the way out of that.
 local function parts(id)
-  local epoch, position = string.match(id, '^(%d+)-(%d+)$')
-  return tonumber(epoch), tonumber(position)
+  local epoch, number = string.match(id, '^(%d+)-(%d+)$')
+  return tonumber(epoch), tonumber(number)
 end
 local function before(one, other)
-  local epoch, position = parts(one)
-  local other_epoch, other_position = parts(other)
-  return epoch < other_epoch or (epoch == other_epoch and position < other_position)
+  local epoch, number = parts(one)
+  local other_epoch, other_number = parts(other)
+  return epoch < other_epoch or (epoch == other_epoch and number < other_number)
 end
 local epoch = redis.call('HGET', KEYS[3], 'epoch')
 if redis.call('EXISTS', KEYS[1]) == 0 or not epoch then return {'gone', 0} end
@@ -31,9 +31,9 @@ elseif held then
 else
   return {'older', 0}
 end
--- Positions are dense, so they count the records; there are no more than the newest one's number. The
--- newest one stays, for those who wait for it.
-local _, covered = parts(at)
-local _, newest = parts(last)
-local length = string.format('%.0f', math.max(1, math.min(newest - covered + tonumber(ARGV[3]), newest)))
-return {kept and 'kept' or 'older', redis.call('XTRIM', KEYS[1], 'MAXLEN', length)}
+-- What the snapshot does not cover stays, and the newest record, for those who wait for it.
+local from, covered_epoch, covered = ARGV[3], parts(at)
+local behind = string.format('%.0f-%.0f', covered_epoch, covered + 1)
+if before(behind, from) then from = behind end
+if before(last, from) then from = last end
+return {kept and 'kept' or 'older', redis.call('XTRIM', KEYS[1], 'MINID', from)}

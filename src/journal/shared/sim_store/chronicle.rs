@@ -3,13 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::engine::ids::{Cursor, ProjectName};
+use crate::engine::ids::{Cursor, JournalTime, ProjectName};
 use crate::journal::shared::{Candidate, StreamRecord};
 
-/// One record as it was written.
+/// One command as it was written.
 #[derive(Debug, Clone)]
 pub struct Written {
-    pub record: Arc<StreamRecord>,
+    pub at: Cursor,
+    pub at_ms: JournalTime,
+    pub body: Arc<[u8]>,
     /// The one it follows on.
     pub before: Option<Cursor>,
     pub at_us: u64,
@@ -79,7 +81,7 @@ impl Chronicle {
     /// The ends of all lines that there ever were.
     pub fn ends(&self, project: &ProjectName) -> Vec<Cursor> {
         let before: BTreeSet<Cursor> = self.all(project).filter_map(|w| w.before).collect();
-        let ends = self.all(project).map(|written| written.record.at);
+        let ends = self.all(project).map(|written| written.at);
         ends.filter(|at| !before.contains(at)).collect()
     }
 
@@ -99,22 +101,27 @@ impl Chronicle {
     pub(super) fn note(
         &mut self,
         project: &ProjectName,
-        record: &Arc<StreamRecord>,
-        before: Option<Cursor>,
+        record: &StreamRecord,
+        mut before: Option<Cursor>,
     ) {
-        let written = Written {
-            record: Arc::clone(record),
-            before,
-            at_us: self.now_us,
-            run: self.run,
-        };
-        let records = self.records.entry(project.clone()).or_default();
-        if records.insert(record.at, written).is_some() {
-            self.given_twice.push((project.clone(), record.at));
-        }
-        if !self.is_master {
-            let lost = self.lost.entry(project.clone()).or_default();
-            lost.insert(record.at);
+        for command in record.commands() {
+            let at = command.at;
+            let written = Written {
+                at,
+                at_ms: command.at_ms,
+                body: command.body.into(),
+                before: before.replace(at),
+                at_us: self.now_us,
+                run: self.run,
+            };
+            let records = self.records.entry(project.clone()).or_default();
+            if records.insert(at, written).is_some() {
+                self.given_twice.push((project.clone(), at));
+            }
+            if !self.is_master {
+                let lost = self.lost.entry(project.clone()).or_default();
+                lost.insert(at);
+            }
         }
     }
 

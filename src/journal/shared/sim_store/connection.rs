@@ -9,7 +9,8 @@ use super::server::{Answer, Beginning, Expected, Request};
 use crate::engine::ids::{Cursor, Epoch, Position, ProjectName};
 use crate::journal::Entry;
 use crate::journal::shared::{
-    Candidate, Connector, Incarnation, Look, Saved, Store, StoreError, StreamRecord, StreamSnapshot,
+    Batch, Candidate, Connector, Incarnation, Look, Saved, Store, StoreError, StreamRecord,
+    StreamSnapshot,
 };
 
 /// Connects one coordinator to the simulated store.
@@ -111,10 +112,10 @@ impl Store for SimConnection {
         .await
     }
 
-    async fn append(&self, epoch: Epoch, entries: &[Entry]) -> Result<Position, StoreError> {
-        let entries = entries.to_vec();
-        match self.ask(Request::Append { epoch, entries }).await? {
-            Answer::First(position) => Ok(position),
+    async fn append(&self, epoch: Epoch, batch: &Batch) -> Result<Position, StoreError> {
+        let batch = batch.clone();
+        match self.ask(Request::Append { epoch, batch }).await? {
+            Answer::Appended(position) => Ok(position),
             _ => Err(odd()),
         }
     }
@@ -171,12 +172,12 @@ impl Store for SimConnection {
         &self,
         epoch: Epoch,
         snapshot: &StreamSnapshot,
-        records_kept: u64,
+        keep_from: Cursor,
     ) -> Result<Saved, StoreError> {
         let request = Request::SaveSnapshot {
             epoch,
             snapshot: Arc::new(snapshot.clone()),
-            records_kept,
+            keep_from,
         };
         match self.ask(request).await? {
             Answer::Saved(saved) => Ok(saved),

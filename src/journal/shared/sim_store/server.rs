@@ -8,7 +8,8 @@ use crate::engine::ids::{Cursor, Epoch, NodeId, Position, ProjectName};
 use crate::journal::Entry;
 use crate::journal::redis::{CANDIDATE_MS, READ_RECORDS_MAX};
 use crate::journal::shared::{
-    Candidate, Incarnation, Look, Saved, StoreError, StreamRecord, StreamSnapshot,
+    Batch, Candidate, Incarnation, Look, Saved, StoreError, StreamRecord, StreamSnapshot, next_end,
+    record_end,
 };
 
 /// What is asked of a server.
@@ -27,7 +28,7 @@ pub(super) enum Request {
     },
     Append {
         epoch: Epoch,
-        entries: Vec<Entry>,
+        batch: Batch,
     },
     Begin(Box<Beginning>),
     Stand(Candidate),
@@ -35,7 +36,7 @@ pub(super) enum Request {
     SaveSnapshot {
         epoch: Epoch,
         snapshot: Arc<StreamSnapshot>,
-        records_kept: u64,
+        keep_from: Cursor,
     },
 }
 
@@ -62,7 +63,7 @@ pub(super) enum Answer {
     Connected(u64),
     Look(Look),
     Records(Vec<StreamRecord>),
-    First(Position),
+    Appended(Position),
     Begun(bool),
     Standing(Vec<Candidate>),
     Snapshot(Option<StreamSnapshot>),
@@ -135,7 +136,7 @@ impl Kept {
 
     fn after(&self, after: Cursor, count_max: usize) -> Vec<StreamRecord> {
         let records = self.stream.iter().flat_map(|stream| &stream.records);
-        let later = records.filter(|record| record.at > after);
+        let later = records.filter(|record| record.at > record_end(after));
         let some = later.take(count_max.clamp(1, READ_RECORDS_MAX));
         some.map(|record| StreamRecord::clone(record)).collect()
     }
@@ -226,18 +227,14 @@ impl Server {
             Request::Snapshot => {
                 return Ok(Answer::Snapshot(kept.snapshot.as_deref().cloned()));
             }
-            Request::Append { entries, .. } if entries.is_empty() => {
-                let last = kept.last().ok_or(StoreError::StreamGone)?;
-                return Ok(Answer::First(Position(last.position.0 + 1)));
-            }
             Request::Append { .. } | Request::Stand(_) if full => return Err(no_room()),
             // An epoch begins where there is no room; a store is not filled there.
             Request::Begin(beginning) if full && matches!(beginning.expected, Expected::Empty) => {
                 return Err(no_room());
             }
-            Request::Append { epoch, entries } => kept
-                .append(project, *epoch, entries, chronicle)
-                .map(Answer::First),
+            Request::Append { epoch, batch } => kept
+                .append(project, *epoch, batch, chronicle)
+                .map(Answer::Appended),
             Request::Begin(beginning) if beginning.incarnation != incarnation => {
                 let text = "another incarnation".to_owned();
                 return Err(StoreError::Refused(text));
@@ -255,10 +252,8 @@ impl Server {
             Request::SaveSnapshot {
                 epoch,
                 snapshot,
-                records_kept,
-            } => kept
-                .save(*epoch, snapshot, *records_kept)
-                .map(Answer::Saved),
+                keep_from,
+            } => kept.save(*epoch, snapshot, *keep_from).map(Answer::Saved),
         };
         if result.is_ok() {
             let after = kept.clone();
@@ -274,7 +269,7 @@ impl Kept {
         &mut self,
         project: &ProjectName,
         epoch: Epoch,
-        entries: &[Entry],
+        batch: &Batch,
         chronicle: &mut Chronicle,
     ) -> Result<Position, StoreError> {
         let stream = self.stream.as_mut().ok_or(StoreError::StreamGone)?;
@@ -285,15 +280,13 @@ impl Kept {
             let text = format!("epoch {epoch} has no marker");
             return Err(StoreError::Corrupt(text));
         }
-        let first = Position(stream.last.position.0 + 1);
-        for entry in entries {
-            let at = Cursor {
-                epoch,
-                position: Position(stream.last.position.0 + 1),
-            };
-            stream.push(project, at, entry, Some(stream.last), chronicle);
-        }
-        Ok(first)
+        let at = Cursor {
+            epoch,
+            position: next_end(stream.last.position),
+        };
+        let before = Some(stream.last);
+        stream.push(project, at, batch.clone(), before, chronicle);
+        Ok(at.position)
     }
 
     fn begin(
@@ -327,7 +320,8 @@ impl Kept {
             last: Cursor::default(),
             records: VecDeque::new(),
         });
-        stream.push(project, at, &beginning.marker, before, chronicle);
+        let marker = Batch::of(&beginning.marker);
+        stream.push(project, at, marker, before, chronicle);
         self.epoch = Some((at.epoch, beginning.incarnation.clone()));
         Ok(true)
     }
@@ -352,7 +346,7 @@ impl Kept {
         &mut self,
         epoch: Epoch,
         snapshot: &Arc<StreamSnapshot>,
-        records_kept: u64,
+        keep_from: Cursor,
     ) -> Result<Saved, StoreError> {
         let (Some(stream), Some((newest, _))) = (self.stream.as_mut(), &self.epoch) else {
             return Err(StoreError::StreamGone);
@@ -370,13 +364,14 @@ impl Kept {
             self.snapshot = Some(Arc::clone(snapshot));
         }
         let covered = held.max(Some(snapshot.at)).unwrap_or_default();
-        let length = stream.last.position.0 - covered.position.0 + records_kept;
-        let length = length.max(1);
-        let mut trimmed = 0;
-        while stream.records.len() as u64 > length {
-            stream.records.pop_front();
-            trimmed += 1;
-        }
+        let behind = Cursor {
+            position: Position(covered.position.0 + 1),
+            ..covered
+        };
+        let from = keep_from.min(behind).min(stream.last);
+        let before = stream.records.len();
+        stream.records.retain(|record| record.at >= from);
+        let trimmed = (before - stream.records.len()) as u64;
         Ok(Saved { kept, trimmed })
     }
 }
@@ -386,18 +381,14 @@ impl Stream {
         &mut self,
         project: &ProjectName,
         at: Cursor,
-        entry: &Entry,
+        batch: Batch,
         before: Option<Cursor>,
         chronicle: &mut Chronicle,
     ) {
-        let record = Arc::new(StreamRecord {
-            at,
-            at_ms: entry.at_ms,
-            body: entry.body.clone(),
-        });
+        let record = StreamRecord { at, batch };
         chronicle.note(project, &record, before);
-        self.last = at;
-        self.records.push_back(record);
+        self.last = record.at;
+        self.records.push_back(Arc::new(record));
     }
 }
 
