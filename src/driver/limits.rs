@@ -34,7 +34,7 @@ driver_limits! {
     waiting_max: 16_384,
     /// Commands that one sync makes durable.
     batch_commands_max: 1_024,
-    /// Bytes that one sync makes durable.
+    /// Bytes that one sync makes durable; one append to a shared journal has 131,072 at most, or one command.
     batch_bytes_max: 4_194_304,
     /// The longest time a claim or an acquire waits.
     wait_ms_max: 3_600_000,

@@ -113,6 +113,10 @@ impl Core {
         let Some(known) = self.projects.get(project) else {
             return;
         };
+        // Once the line is up, it is known whether their agents went elsewhere, and all are woken.
+        if known.line.as_ref().is_some_and(|line| !line.is_up()) {
+            return;
+        }
         let wanted = |parked: &Parked| match parked.action {
             Action::TaskClaim(_) => claims,
             _ => acquires,
@@ -267,6 +271,18 @@ impl Core {
                 let origin = origin_of(parked);
                 self.send_error(now, &origin, &error);
             }
+        }
+    }
+
+    pub(super) fn refuse_parked(
+        &mut self,
+        now: Moment,
+        project: &ProjectName,
+        order: u64,
+        refusal: Refusal,
+    ) {
+        if let Some(parked) = self.unpark(project, order) {
+            self.answer_parked(now, parked, Err(refusal));
         }
     }
 

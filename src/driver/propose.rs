@@ -9,6 +9,7 @@ use super::core::{Core, Moment, Output};
 use super::parked::Parked;
 use super::project::Project;
 use super::secret::Secret;
+use crate::engine::Newest;
 use crate::engine::command::{Action, Actor, Command};
 use crate::engine::ids::{CommandId, JournalTime, ProjectName, RequestId, TaskId};
 use crate::journal::Entry;
@@ -16,14 +17,18 @@ use crate::journal::shared::{Batch, RECORD_COMMANDS_MAX};
 use crate::protocol::error::RpcError;
 use crate::protocol::operations::{Operation, Request};
 
+/// The bytes of commands that one append to a shared journal carries at most, unless a single one is larger:
+/// who reads asks for so many records at once.
+const LINE_BATCH_BYTES_MAX: u64 = 131_072;
+
 /// A command on its way to the journal.
 #[derive(Debug)]
 pub(super) struct Proposed {
     pub(super) sequence: u64,
     pub(super) project: ProjectName,
     pub(super) at_ms: JournalTime,
-    /// Journal time of the newest record that was applied when it was proposed.
-    pub(super) known_ms: JournalTime,
+    /// The newest record that was applied when it was proposed.
+    pub(super) behind: Newest,
     /// Boxed, since it is large and goes from queue to queue.
     pub(super) command: Box<Command>,
     pub(super) body: Vec<u8>,
@@ -112,8 +117,8 @@ impl Core {
                 &RpcError::limit("record_bytes_max", max as u64),
             );
         }
-        let (at_ms, known_ms) = match self.projects.get_mut(project) {
-            Some(project) => (project.reading(now), project.engine.now()),
+        let (at_ms, behind) = match self.projects.get_mut(project) {
+            Some(project) => (project.reading(now), project.engine.newest()),
             None => Default::default(),
         };
         if let Some(request) = &pending.request {
@@ -138,7 +143,7 @@ impl Core {
             sequence,
             project: project.clone(),
             at_ms,
-            known_ms,
+            behind,
             command,
             body,
         };
@@ -185,14 +190,12 @@ impl Core {
 
     fn flush_lines(&mut self) {
         let commands_max = self.commands_max();
-        // What one answer of the store can bring is bounded by the size of its records.
-        let bytes_max = self.config.record_bytes_max as u64;
         for (name, project) in &mut self.projects {
             let Some(line) = project.line.as_mut().filter(|line| line.wants_flush()) else {
                 continue;
             };
             let count_max = line.share().min(commands_max).min(RECORD_COMMANDS_MAX);
-            line.appending = next_batch(&mut line.batch, count_max, bytes_max);
+            line.appending = next_batch(&mut line.batch, count_max, LINE_BATCH_BYTES_MAX);
             // Kept until it is known to be written: what was not goes off again.
             let commands = line.appending.iter().map(|p| (p.at_ms, &*p.body));
             if let Some(batch) = Batch::of_all(commands) {

@@ -52,6 +52,13 @@ pub struct Engine {
     signals: Signals,
 }
 
+/// A record that was the newest one at some moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Newest {
+    pub position: Position,
+    pub at_ms: JournalTime,
+}
+
 /// What applying one record did.
 #[derive(Debug, Clone)]
 pub struct Applied {
@@ -171,9 +178,24 @@ impl Engine {
         ))))
     }
 
-    /// Whether this may be a repeated request whose answer was forgotten after this time.
-    pub fn may_be_forgotten(&self, command: &Command, since: JournalTime) -> bool {
-        command.request_id.is_some() && self.forgotten(&command.by).is_some_and(|at| at > since)
+    /// The newest record, and its time.
+    pub fn newest(&self) -> Newest {
+        Newest {
+            position: self.state.position,
+            at_ms: self.state.now,
+        }
+    }
+
+    /// Whether an answer to this agent may have been forgotten since this was the newest record: then a
+    /// request with a `request_id` from before may be a repeated one.
+    pub fn may_have_forgotten(&self, by: &Actor, since: Newest) -> bool {
+        #[cfg(feature = "planted-bugs")]
+        if crate::planted::is_on(crate::planted::Bug::OvertakenTwice) {
+            return false;
+        }
+        let moved = self.state.position > since.position;
+        self.forgotten(by)
+            .is_some_and(|at| at > since.at_ms || (at == since.at_ms && moved))
     }
 
     fn forgotten(&self, by: &Actor) -> Option<JournalTime> {

@@ -36,7 +36,7 @@ impl SharedMetrics {
             ),
             follow_seconds: make.histogram(
                 "coord_shared_follow_seconds",
-                "Time from the answer to an append until the stream shows its first record, where that is still to come.",
+                "Time from the answer to an append until the stream shows its record, where that is still to come.",
                 LATENCY_BUCKETS,
             ),
             lag_records: make.gauges(

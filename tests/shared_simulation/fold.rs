@@ -7,8 +7,8 @@ use cli_coordinator::engine::command::{Action, Command};
 use cli_coordinator::engine::ids::{Cursor, Epoch, Position, ProjectName};
 use cli_coordinator::engine::limits::Limits;
 use cli_coordinator::engine::outcome::{Answer, Outcome};
-use cli_coordinator::journal::shared::number_of;
 use cli_coordinator::journal::shared::sim_store::{Chronicle, Written};
+use cli_coordinator::journal::shared::{end_of, number_of};
 use cli_coordinator::protocol::events::EventView;
 use serde_json::{Value, json};
 
@@ -133,9 +133,12 @@ impl Fold {
     fn check_place(&mut self, written: &Written, command: &Command) -> Checked {
         let at = written.at;
         let (number, before) = (number_of(at.position), number_of(self.at.position));
-        let is_next = at.position.0 == self.at.position.0 + 1;
+        let (is_next, ended) = (
+            at.position.0 == self.at.position.0 + 1,
+            self.at.position == end_of(before),
+        );
         ensure(
-            number == before + 1 || (number == before && is_next),
+            (number == before + 1 && ended) || (number == before && is_next),
             Invariant::OneLine,
             || format!("{at} stands behind {}", self.at),
         )?;

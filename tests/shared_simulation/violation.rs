@@ -30,7 +30,7 @@ pub(crate) enum Invariant {
     Expires,
     /// P7: all coordinators have the state that the line comes to, and so has the snapshot.
     Same,
-    /// Positions are dense, an epoch is one run of one server, a cursor is one record.
+    /// Records are numbered without a gap, an epoch is one run of one server, a cursor is one command.
     OneLine,
     /// An empty store is filled with the most that those hold who took part.
     SeededOnce,

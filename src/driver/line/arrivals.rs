@@ -5,9 +5,9 @@ use super::{AppendFailure, Arrival, Company, Line, LineError};
 use crate::driver::admit::storage_full;
 use crate::driver::core::{Core, Moment};
 use crate::driver::propose::Proposed;
-use crate::engine::Signals;
 use crate::engine::command::{Action, Actor};
 use crate::engine::ids::{Cursor, Epoch, NodeId, Position, ProjectName};
+use crate::engine::{Newest, Signals};
 use crate::journal::shared::{StreamRecord, next_end, positions};
 #[cfg(feature = "planted-bugs")]
 use crate::journal::shared::{end_of, number_of};
@@ -319,7 +319,7 @@ fn read_batch(
             sequence: own_sequence(node, read.body).unwrap_or(0),
             project: project.clone(),
             at_ms: read.at_ms,
-            known_ms: read.at_ms,
+            behind: Newest::default(),
             command: Box::new(read_command(project, &read)?),
             body: Vec::new(),
         })

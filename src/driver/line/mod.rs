@@ -24,9 +24,9 @@ use super::core::{Core, Moment};
 use super::propose::Proposed;
 use super::queries::cursor_of;
 use super::recover::RecoverError;
-use crate::engine::Engine;
 use crate::engine::command::{Action, Actor, Command, EpochStart};
 use crate::engine::ids::{CommandId, Cursor, Epoch, Position, ProjectName};
+use crate::engine::{Engine, Newest};
 use crate::journal::Entry;
 use crate::journal::shared::StreamRecord;
 pub use sharing::Sharing;
@@ -36,6 +36,8 @@ use snapshots::Snapshots;
 #[derive(Debug)]
 pub(in crate::driver) struct Line {
     reach: Reach,
+    /// The newest record when it went out of reach last.
+    went_down: Newest,
     /// Commands that go out with the next append.
     pub(in crate::driver) batch: VecDeque<Proposed>,
     /// Commands that are being appended.
@@ -128,6 +130,7 @@ impl Line {
     pub(in crate::driver) fn new(now: Moment) -> Self {
         Self {
             reach: Reach::Down { since: now },
+            went_down: Newest::default(),
             batch: VecDeque::new(),
             appending: Vec::new(),
             appended: Position(0),

@@ -2,6 +2,7 @@
 
 use super::{Arrival, Company, Reach};
 use crate::driver::admit::storage_full;
+use crate::driver::connection::Connection;
 use crate::driver::core::{Core, Moment};
 use crate::driver::propose::Proposed;
 use crate::engine::command::Action;
@@ -37,7 +38,7 @@ impl Core {
             // Nor does it for what was proposed meanwhile, or before, and goes off only now: it bears
             // the time of what was known then, which tells when it was asked for as well.
             for proposed in line.batch.iter_mut().filter(|_| stands) {
-                proposed.at_ms = proposed.known_ms.min(reading).after_ms(1);
+                proposed.at_ms = proposed.behind.at_ms.min(reading).after_ms(1);
             }
             line.reach = Reach::Up { answered: now };
             line.epochs += 1;
@@ -60,12 +61,27 @@ impl Core {
         let Some(line) = known.line.as_mut() else {
             return;
         };
+        let (engine, went_down) = (&known.engine, line.went_down);
         let waiting = std::mem::take(&mut line.batch);
-        let overtaken = |p: &Proposed| known.engine.may_be_forgotten(&p.command, p.known_ms);
+        let overtaken = |p: &Proposed| {
+            p.command.request_id.is_some() && engine.may_have_forgotten(&p.command.by, p.behind)
+        };
         let (overtaken, waiting): (Vec<_>, Vec<_>) = waiting.into_iter().partition(overtaken);
         line.batch = waiting.into();
+        let parked = known.parked.iter().filter(|(_, parked)| {
+            let by = self
+                .connections
+                .get(&parked.connection)
+                .map(Connection::actor);
+            let forgotten = by.is_some_and(|by| engine.may_have_forgotten(&by, went_down));
+            parked.request_id.is_some() && forgotten
+        });
+        let parked: Vec<u64> = parked.map(|(order, _)| *order).collect();
         for proposed in overtaken {
             self.fail_proposed(now, proposed, &Refusal::Overtaken.into());
+        }
+        for order in parked {
+            self.refuse_parked(now, project, order, Refusal::Overtaken);
         }
     }
 
@@ -73,7 +89,11 @@ impl Core {
     pub fn line_down(&mut self, now: Moment, project: &ProjectName) {
         // What makes a record unreadable is told when it is read again.
         let _ = self.apply_arrivals(now, project);
-        let Some(line) = self.line_mut(project) else {
+        let Some(known) = self.projects.get_mut(project) else {
+            return;
+        };
+        let newest = known.engine.newest();
+        let Some(line) = known.line.as_mut() else {
             return;
         };
         // Whether a snapshot that was on its way is kept, nobody will hear.
@@ -82,6 +102,7 @@ impl Core {
         line.company = Company::Coordinators;
         if line.is_up() {
             line.reach = Reach::Down { since: now };
+            line.went_down = newest;
         }
         line.rebuilding = None;
         // Those that wait for records before them: the stream shows again what it has of them.

@@ -33,7 +33,7 @@ impl Default for Sharing {
             full_pause_ms: 1_000,
             tick_rank_ms: 100,
             live_bytes_max: 16 << 20,
-            records_kept: 1_000,
+            records_kept: 64,
         }
     }
 }

@@ -100,15 +100,14 @@ impl RedisJournal {
             runtime, projects, ..
         } = self;
         let opened = projects.get_mut(project).expect("it was opened just now");
-        let mut given = Vec::with_capacity(run.len());
-        for some in run.chunks(RECORD_COMMANDS_MAX) {
-            let commands = some.iter().map(|entry| (entry.at_ms, &*entry.body));
-            let batch = Batch::of_all(commands).expect("a record has as many commands");
-            let end = runtime.block_on(opened.append(&batch));
-            let end = end.map_err(|error| unwritten(&error, some))?;
-            given.extend(positions(end, some.len()));
-        }
-        Ok(given)
+        let commands = run.iter().map(|entry| (entry.at_ms, &*entry.body));
+        let batch = Batch::of_all(commands).ok_or_else(|| {
+            let text = format!("a record has {RECORD_COMMANDS_MAX} commands at most");
+            failed("append to", io::Error::other(text))
+        })?;
+        let end = runtime.block_on(opened.append(&batch));
+        let end = end.map_err(|error| unwritten(&error, run))?;
+        Ok(positions(end, run.len()).collect())
     }
 
     /// Visits the records of one project after a position; says whether the visit was broken off.

@@ -39,8 +39,11 @@ pub(super) fn id_of(cursor: Cursor) -> String {
 /// The cursor of a record's last command.
 pub(super) fn cursor_of(id: &str) -> Option<Cursor> {
     let (epoch, number) = id.split_once('-')?;
-    Some(Cursor {
+    let number = number.parse().ok()?;
+    let at = Cursor {
         epoch: epoch.parse().ok()?,
-        position: end_of(number.parse().ok()?),
-    })
+        position: end_of(number),
+    };
+    // A number of which there are no positions was not given here.
+    (number_of(at.position) == number).then_some(at)
 }

@@ -51,8 +51,8 @@ use wire::{CALL_MAX, SNAPSHOT_CALL_MAX, Wire};
 /// The form in which a project is kept here.
 pub const FORMAT: u32 = 2;
 
-/// The records that one answer brings at most; with records of their largest size, 16 MiB of commands.
-pub const READ_RECORDS_MAX: usize = 128;
+/// The records that one answer brings at most: of full batches, 4 MiB of commands.
+pub const READ_RECORDS_MAX: usize = 32;
 
 /// How long a candidate for seeding stands.
 pub const CANDIDATE_MS: u64 = 5_000;

@@ -15,8 +15,6 @@ pub(super) fn refusal(error: &ServerError) -> StoreError {
     let text = said(&format!("{} {detail}", error.code()));
     match error.code() {
         "OOM" => StoreError::Full(text),
-        // Memory ran out after the commands were queued.
-        "EXECABORT" if detail.contains("OOM ") => StoreError::Full(text),
         "WRONGTYPE" => StoreError::Corrupt(text),
         "ERR" if detail.contains("equal or smaller") => StoreError::EpochEnded,
         _ => StoreError::Refused(text),
@@ -145,30 +143,4 @@ fn record(value: Value) -> Result<StreamRecord, StoreError> {
         at,
         batch: batch.map_err(odd)?,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn of(line: &str) -> StoreError {
-        let answer = redis::parse_redis_value(format!("{line}\r\n").as_bytes());
-        let Ok(Value::ServerError(error)) = answer else {
-            panic!("{answer:?} is no refusal");
-        };
-        refusal(&error)
-    }
-
-    #[test]
-    fn no_room_is_told_from_other_refusals() {
-        let oom = "OOM command not allowed when used memory > 'maxmemory'.";
-        let discarded = "-EXECABORT Transaction discarded because of:";
-        assert!(matches!(of(&format!("-{oom}")), StoreError::Full(_)));
-        let at_its_end = of(&format!("{discarded} {oom}"));
-        assert!(matches!(at_its_end, StoreError::Full(_)), "{at_its_end}");
-        let other = of(&format!(
-            "{discarded} MISCONF Errors writing to the AOF file"
-        ));
-        assert!(matches!(other, StoreError::Refused(_)), "{other}");
-    }
 }

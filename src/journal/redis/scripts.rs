@@ -67,9 +67,9 @@ fn known(format: Option<u32>) -> Result<(), StoreError> {
              this coordinator"
         ))),
         Some(format) if format < FORMAT => Err(StoreError::Unfit(format!(
-            "the journal in Redis has format {format}, this program knows format {FORMAT}: stop all \
-             coordinators, make a backup with the program that wrote it, and restore that with this \
-             one into an empty database"
+            "the journal in Redis has format {format}, this program knows format {FORMAT}: make a \
+             backup with the program that wrote it, stop that, and restore the backup with this one into \
+             an empty database"
         ))),
         _ => Ok(()),
     }
