@@ -150,6 +150,19 @@ fn records_come_back_as_they_were_appended() {
 }
 
 #[test]
+fn on_one_machine_positions_have_no_gap() {
+    check_on_one_machine(|journal| {
+        assert_eq!(singly(journal, 60), (1..=60).collect::<Vec<_>>());
+        let batch: Vec<Entry> = (61..=90).map(|n| entry("a", n)).collect();
+        let dense: Vec<Position> = (61..=90).map(Position).collect();
+        assert_eq!(journal.append(&batch).unwrap(), dense);
+        journal.save_snapshot(&snapshot("a", 90, "{}")).unwrap();
+        journal.trim(Position(u64::MAX)).unwrap();
+        assert_eq!(journal.append(&[entry("a", 91)]).unwrap(), [Position(91)]);
+    });
+}
+
+#[test]
 fn the_records_of_each_project_come_back_in_their_order() {
     let entries: Vec<Entry> = (1..=200)
         .map(|n| entry(if n % 2 == 0 { "a" } else { "b" }, n))

@@ -67,7 +67,7 @@ impl Core {
                 return Err(hole(project, reached, at));
             }
             reached = at;
-            if !is_one_of(&node, &record, &line.appending) {
+            if !is_under_way(&node, &record, &line.appending) {
                 line.company = Company::Coordinators;
             }
             line.snapshots.live_bytes += record.batch.as_bytes().len() as u64;
@@ -76,9 +76,9 @@ impl Core {
         self.apply_arrivals(now, project)
     }
 
-    /// The last append became the record that ends at `at`. What waits by now
-    /// goes off before they are applied by [`Core::apply_arrivals`], if the line is alone; else it goes
-    /// off with [`Core::flush`], so that those who are answered now can be in it.
+    /// The last append became the record that ends at `at`. What waits by now goes off before that is
+    /// applied by [`Core::apply_arrivals`], if the line is alone; else it goes off with [`Core::flush`],
+    /// so that those who are answered now can be in it.
     pub fn stream_appended(
         &mut self,
         now: Moment,
@@ -245,7 +245,7 @@ impl Core {
                 continue;
             }
             if let Arrival::Read(record) = entry.get()
-                && is_one_of(&node, record, &line.appending)
+                && is_under_way(&node, record, &line.appending)
             {
                 #[cfg(feature = "planted-bugs")]
                 if planted(Bug::OwnAnswerForgotten) {
@@ -299,8 +299,8 @@ impl Core {
     }
 }
 
-/// Whether a record is the append that is under way.
-fn is_one_of(node: &NodeId, record: &StreamRecord, appending: &[Proposed]) -> bool {
+/// Whether a record is the append that is under way: there is one at a time, and its commands stay together.
+fn is_under_way(node: &NodeId, record: &StreamRecord, appending: &[Proposed]) -> bool {
     let Some(first) = appending.first() else {
         return false;
     };

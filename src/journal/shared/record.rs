@@ -215,7 +215,7 @@ mod tests {
         }
 
         #[test]
-        fn what_was_cut_off_is_no_batch(commands: Vec<(u64, Vec<u8>)>, cut in 1_usize..) {
+        fn what_was_cut_off_is_not_taken_for_the_whole(commands: Vec<(u64, Vec<u8>)>, cut in 1_usize..) {
             let Some(batch) = batch(&commands) else { return Ok(()) };
             let mut text = batch.as_bytes().to_vec();
             text.truncate(text.len() - 1 - cut % text.len());
