@@ -49,3 +49,12 @@ pub fn monotonic_us() -> u64 {
         u64::try_from(Duration::from(time).as_micros()).unwrap_or(u64::MAX)
     })
 }
+
+/// Milliseconds since the boot, time asleep included; 0 if there is no such clock. Every process of the
+/// machine reads the same.
+pub fn boot_ms() -> u64 {
+    let read = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME);
+    read.map_or(0, |time| {
+        u64::try_from(Duration::from(time).as_millis()).unwrap_or(u64::MAX)
+    })
+}

@@ -99,6 +99,7 @@ const ROOMS: &[Room] = &[
         &[
             "app",
             "build_info",
+            "clock",
             "config",
             "driver",
             "engine",

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use nix::sys::signal::Signal;
 
-use super::child::{self, Signals};
+use super::child::{self, Question, Signals, Spec, Streams, Watch};
 use super::client::{Client, ClientError, Notice, Reply};
 use super::duration::Millis;
 use super::error::CliError;
@@ -13,11 +13,13 @@ use super::lease::{HoldArgs, acquire_with, timed_out};
 use super::output::Output;
 use super::shell::Shell;
 use super::table::{joined, one_line};
+use crate::clock::boot_ms;
 use crate::engine::ids::AgentKind;
 use crate::protocol::error::ErrorKind;
 use crate::protocol::lease::{LeaseAcquireResult, LeaseCheckParams, LeaseCheckResult};
 use crate::protocol::operations::Operation;
 use crate::protocol::session::SessionOpenParams;
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 #[derive(Debug, clap::Args)]
@@ -46,6 +48,9 @@ pub(super) struct SessionArgs {
     /// How long a command that is stopped has between TERM and KILL
     #[arg(long, value_name = "DURATION", default_value = child::KILL_AFTER_DEFAULT)]
     pub(super) kill_after: Millis,
+    /// Leave running what the command started and left in the background when it ends by itself
+    #[arg(long)]
+    pub(super) keep_background: bool,
     /// What program works here; others see it
     #[arg(long, value_name = "KIND")]
     kind: Option<AgentKind>,
@@ -71,9 +76,16 @@ pub(super) async fn run(args: RunArgs, shell: &mut Shell<'_>) -> Result<Exit, Cl
         signal = signals.next() => Ok(Acquired::Interrupted(signal)),
     };
     let ended = match acquired {
-        Ok(Acquired::Lease(lease)) => {
+        Ok(Acquired::Lease(lease, asked_at_ms)) => {
             let environment = shell.connection.for_child(&client, &opened.project);
-            hold(&mut client, &lease, &args, environment, &mut signals).await
+            let spec = spec(&args, &lease, environment);
+            let (ask, questions) = child::questions();
+            let watch = Watch {
+                lost: watch(&mut client, std::slice::from_ref(&lease), questions),
+                ask: Some(ask),
+                asked_at_ms,
+            };
+            child::run_while(&spec, &mut signals, watch, &shell.out).await
         }
         Ok(Acquired::Interrupted(signal)) => Ok(Exit::of_signal(signal as i32)),
         Err(error) => Err(error),
@@ -83,7 +95,8 @@ pub(super) async fn run(args: RunArgs, shell: &mut Shell<'_>) -> Result<Exit, Cl
 }
 
 enum Acquired {
-    Lease(LeaseAcquireResult),
+    /// And when, on the boot clock, it was asked for.
+    Lease(LeaseAcquireResult, u64),
     Interrupted(Signal),
 }
 
@@ -94,8 +107,9 @@ async fn acquire(
     wait_ms_max: u64,
     out: &Output<'_>,
 ) -> Result<Acquired, CliError> {
+    let asked_at_ms = boot_ms();
     let error = match acquire_with(client, &args.hold.params(None, None)).await {
-        Ok(reply) => return Ok(Acquired::Lease(reply.value)),
+        Ok(reply) => return Ok(Acquired::Lease(reply.value, asked_at_ms)),
         Err(error) => error,
     };
     if args.no_wait || error.kind() != Some(ErrorKind::Conflict) {
@@ -112,8 +126,9 @@ async fn acquire(
             }
         };
         let params = args.hold.params(None, Some(left_ms.min(wait_ms_max)));
+        let asked_at_ms = boot_ms();
         match (acquire_with(client, &params).await, args.wait) {
-            (Ok(reply), _) => return Ok(Acquired::Lease(reply.value)),
+            (Ok(reply), _) => return Ok(Acquired::Lease(reply.value, asked_at_ms)),
             (Err(error), None) if error.kind() == Some(ErrorKind::Conflict) => {}
             (Err(error), Some(_))
                 if error.kind() == Some(ErrorKind::Conflict) && left_ms > wait_ms_max => {}
@@ -123,28 +138,49 @@ async fn acquire(
     }
 }
 
-async fn hold(
-    client: &mut Client,
+fn spec<'a>(
+    args: &'a RunArgs,
     lease: &LeaseAcquireResult,
-    args: &RunArgs,
-    environment: Vec<(&'static str, OsString)>,
-    signals: &mut Signals,
-) -> Result<Exit, CliError> {
-    let mut command = child::command(&args.command);
-    command.envs(environment);
-    command.env("COORD_LEASE", lease.lease.to_string());
-    command.env("COORD_FENCE", lease.fence.to_string());
-    // A pool is replaced by the port it gave, which the command has to learn.
-    command.env("COORD_RESOURCES", joined(&lease.resources));
-    let kill_after = args.session.kill_after.duration();
-    let lost = watch(client, std::slice::from_ref(lease));
-    child::run_while(command, kill_after, signals, lost).await
+    connection: Vec<(&'static str, OsString)>,
+) -> Spec<'a> {
+    let own = [
+        ("COORD_LEASE", lease.lease.to_string()),
+        ("COORD_FENCE", lease.fence.to_string()),
+        // A pool is replaced by the port it gave, which the command has to learn.
+        ("COORD_RESOURCES", joined(&lease.resources)),
+    ];
+    let own = own.map(|(name, value)| (name, value.into()));
+    let environment = connection.into_iter().chain(own);
+    Spec {
+        words: &args.command,
+        environment: environment
+            .map(|(name, value)| (name.into(), value))
+            .collect(),
+        kill_after: args.session.kill_after.duration(),
+        keep_background: args.session.keep_background,
+        streams: Streams::Inherited,
+    }
 }
 
-/// Returns when one of the leases is lost, with why.
-pub(super) async fn watch(client: &mut Client, leases: &[LeaseAcquireResult]) -> CliError {
+/// Returns when one of the leases is lost, with why. Answers questions whether they still hold.
+pub(super) async fn watch(
+    client: &mut Client,
+    leases: &[LeaseAcquireResult],
+    mut questions: mpsc::Receiver<Question>,
+) -> CliError {
     loop {
-        let gone = match client.notice().await {
+        let notice = tokio::select! {
+            notice = client.notice() => notice,
+            Some(question) = questions.recv() => {
+                match check_all(client, leases).await {
+                    Some(gone) => return gone,
+                    // Whoever asked may have been stopped meanwhile.
+                    None => drop(question.send(())),
+                }
+                continue;
+            }
+        };
+        let gone = match notice {
             Ok(Notice::LeaseLost(lost)) if leases.iter().any(|it| it.lease == lost.lease) => {
                 let (lease, reason) = (lost.lease, one_line(&lost.reason));
                 let what = format!("the lease is lost: lease {lease}: {reason}");
@@ -170,7 +206,8 @@ async fn check_all(client: &mut Client, leases: &[LeaseAcquireResult]) -> Option
     None
 }
 
-/// While the connection was lost, so may have been the lease, with nobody there to be told.
+/// While the connection was lost or this process stood still, the lease may have been lost with nobody there
+/// to be told.
 async fn check(client: &mut Client, lease: &LeaseAcquireResult) -> Option<CliError> {
     let params = LeaseCheckParams {
         lease: Some(lease.lease),
@@ -182,7 +219,7 @@ async fn check(client: &mut Client, lease: &LeaseAcquireResult) -> Option<CliErr
     match checked {
         Ok(reply) if reply.value.ok => None,
         Ok(_) => {
-            let text = "the lease was lost while the connection was";
+            let text = "the lease was lost meanwhile";
             Some(CliError::unmet(Exit::StaleFence, text))
         }
         Err(error) => Some(error.into()),

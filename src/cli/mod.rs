@@ -11,7 +11,6 @@ mod events;
 pub mod exit;
 mod firewall;
 mod generate;
-mod guard;
 mod health;
 mod input;
 mod install;
@@ -178,9 +177,9 @@ enum Command {
     },
     /// Prints the man page of `coord`, or writes those of all commands to a folder
     Man(generate::ManArgs),
-    /// Waits beside a command, and ends it when whoever holds it is killed
+    /// Runs a command below itself for a wrapper, and never lets it run without that wrapper
     #[command(hide = true)]
-    Guard(guard::GuardArgs),
+    Guard(child::guard::GuardArgs),
 }
 
 /// The definition of the command line, with all that its help shows.
@@ -239,7 +238,7 @@ fn dispatch(command: Command, shell: &mut Shell<'_>) -> Result<ExitCode, CliErro
         }
         Command::Journal(command) => return Ok(journal::run(&command, environment, out.sink())?),
         Command::Render(command) => render::run(command, environment, out)?,
-        Command::Guard(args) => return guard::run(&args).map(ExitCode::from),
+        Command::Guard(args) => return child::guard::run(args).map(ExitCode::from),
         Command::Install(args) => return install::run(&args, environment, out).map(ExitCode::from),
         Command::Protocol(args) => protocol::run(&args, out)?,
         Command::Completions { shell } => generate::completions(shell, out)?,

@@ -43,20 +43,28 @@ impl Cli {
         }
     }
 
-    /// Starts `coord` with these words; `folder` is where it, and what it runs, works.
-    pub(crate) fn start(&self, folder: &Path, words: &[&str]) -> Running {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_coord"))
-            .args(words)
+    /// A program with this agent's environment, which works in `folder`.
+    pub(crate) fn program(&self, program: &str, folder: &Path) -> Command {
+        let mut command = Command::new(program);
+        command
             .current_dir(folder)
             .env_clear()
             .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
             .env("HOME", folder)
             .env("COORD_URL", format!("ws://127.0.0.1:{}/ws", self.port))
             .env("COORD_TOKEN", &self.token)
+            .kill_on_drop(true);
+        command
+    }
+
+    /// Starts `coord` with these words; `folder` is where it, and what it runs, works.
+    pub(crate) fn start(&self, folder: &Path, words: &[&str]) -> Running {
+        let mut child = self
+            .program(env!("CARGO_BIN_EXE_coord"), folder)
+            .args(words)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .kill_on_drop(true)
             .spawn()
             .unwrap();
         let stdout = child.stdout.take().unwrap();
@@ -96,9 +104,12 @@ impl Cli {
 }
 
 impl Running {
+    pub(crate) fn pid(&self) -> Pid {
+        Pid::from_raw(i32::try_from(self.child.id().unwrap()).unwrap())
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
-        let pid = i32::try_from(self.child.id().unwrap()).unwrap();
-        kill(Pid::from_raw(pid), signal).unwrap();
+        kill(self.pid(), signal).unwrap();
     }
 
     /// Whether it waits for something.

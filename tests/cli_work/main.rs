@@ -3,9 +3,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod beats;
 mod coord;
+mod descendants;
 mod lease_run;
+mod standing_still;
 mod task_work;
+mod terminal;
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -203,7 +203,10 @@ async fn a_command_that_outlives_coord_keeps_its_port() {
     let namespace = Namespace::new();
     let folder = namespace.folder();
     fs::create_dir(folder.join("in")).unwrap();
-    let running = Running::start(run(&namespace, &["--pool", "3000"], &hold("$PORT")));
+    // What ends at the first signal is gone before anybody could ask who has the port.
+    let script = format!("trap '' TERM\n{}", hold("$PORT"));
+    let words = ["--pool", "3000", "--kill-after", "5m"];
+    let running = Running::start(run(&namespace, &words, &script));
     wait_for(folder, 1).await;
     running.signal(Signal::SIGKILL);
     let refused = run(&namespace, &["--pool", "3000"], "true")

@@ -11,10 +11,12 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::json;
+use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 use super::pool::{Pool, Refused, Taken, Want, holder, listed, take};
 use super::run::{LOOK_MS, Patience};
+use crate::cli::child::Question;
 use crate::cli::client::{Client, ClientError};
 use crate::cli::duration::Millis;
 use crate::cli::error::CliError;
@@ -340,9 +342,9 @@ impl Leased {
         variables
     }
 
-    /// Returns when one of the leases is lost, with why.
-    pub(super) async fn lost(&mut self) -> CliError {
-        lease_run::watch(&mut self.client, &self.leases).await
+    /// Returns when one of the leases is lost, with why. Answers questions whether they still hold.
+    pub(super) async fn lost(&mut self, questions: mpsc::Receiver<Question>) -> CliError {
+        lease_run::watch(&mut self.client, &self.leases, questions).await
     }
 
     pub(super) async fn close(self) {

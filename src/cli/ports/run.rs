@@ -4,12 +4,11 @@ use std::ffi::OsString;
 use std::future;
 use std::time::Duration;
 
-use tokio::process::Command;
 use tokio::time::{Instant, sleep};
 
 use super::lease::{self, Hold, Leased};
 use super::pool::{Pool, Taken, Want, take_all};
-use crate::cli::child::{self, Signals};
+use crate::cli::child::{self, Signals, Spec, Streams, Watch};
 use crate::cli::duration::Millis;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
@@ -44,6 +43,9 @@ pub struct RunArgs {
     /// How long the command has between TERM and KILL when its lease is lost
     #[arg(long, value_name = "DURATION", default_value = child::KILL_AFTER_DEFAULT)]
     kill_after: Millis,
+    /// Leave running what the command started and left in the background when it ends by itself
+    #[arg(long)]
+    keep_background: bool,
     /// The command to run
     #[arg(required = true, last = true, value_name = "COMMAND")]
     command: Vec<OsString>,
@@ -53,14 +55,19 @@ pub(super) async fn run(args: RunArgs, shell: &mut Shell<'_>) -> Result<Exit, Cl
     let wants = wants(&args)?;
     let mut signals = Signals::new()?;
     let patience = Patience::of(args.wait);
-    let kill_after = args.kill_after.duration();
     let Some(mut leased) = leased(&args, shell).await? else {
         let taken = tokio::select! {
             taken = take(&wants, &patience, &shell.out) => taken?,
             signal = signals.next() => return Ok(Exit::of_signal(signal as i32)),
         };
-        let command = command(&args, &taken, &shell.out);
-        return child::run_while(command, kill_after, &mut signals, future::pending()).await;
+        let spec = spec(&args, &taken, Vec::new(), &shell.out);
+        // The locks are the command's too, so nobody gets the ports while it stands still.
+        let watch = Watch {
+            lost: future::pending(),
+            ask: None,
+            asked_at_ms: 0,
+        };
+        return child::run_while(&spec, &mut signals, watch, &shell.out).await;
     };
     let taken = tokio::select! {
         taken = leased.take_all(&wants, &patience, &shell.out) => taken,
@@ -71,9 +78,15 @@ pub(super) async fn run(args: RunArgs, shell: &mut Shell<'_>) -> Result<Exit, Cl
     };
     let ended = match taken {
         Ok(taken) => {
-            let mut command = command(&args, &taken, &shell.out);
-            command.envs(leased.variables(&shell.connection));
-            child::run_while(command, kill_after, &mut signals, leased.lost()).await
+            let connection = leased.variables(&shell.connection);
+            let spec = spec(&args, &taken, connection, &shell.out);
+            let (ask, questions) = child::questions();
+            let watch = Watch {
+                lost: leased.lost(questions),
+                ask: Some(ask),
+                asked_at_ms: 0,
+            };
+            child::run_while(&spec, &mut signals, watch, &shell.out).await
         }
         Err(error) => Err(error),
     };
@@ -152,22 +165,34 @@ async fn take(
     }
 }
 
-fn command(args: &RunArgs, taken: &[Taken], out: &Output<'_>) -> Command {
-    let mut command = child::command(&args.command);
-    let mut told: Vec<String> = Vec::new();
-    for Taken { variable, port, .. } in taken {
-        command.env(variable, port.to_string());
-        told.push(format!("{variable}={port}"));
-    }
-    if args.pools.is_empty() {
-        command.env("COORD_PROFILE", Profile::Testing.name());
-    }
+fn spec<'a>(
+    args: &'a RunArgs,
+    taken: &[Taken],
+    connection: Vec<(&'static str, OsString)>,
+    out: &Output<'_>,
+) -> Spec<'a> {
+    let ports = taken.iter();
+    let mut told: Vec<String> = ports
+        .clone()
+        .map(|Taken { variable, port, .. }| format!("{variable}={port}"))
+        .collect();
     told.sort();
     out.note(told.join(" "));
-    command
+    let profile = args.pools.is_empty().then(|| Profile::Testing.name());
+    let profile = profile.map(|name| ("COORD_PROFILE".into(), name.into()));
+    let ports = ports.map(|it| (it.variable.clone().into(), it.port.to_string().into()));
+    let connection = connection.into_iter();
+    let connection = connection.map(|(name, value)| (name.into(), value));
+    Spec {
+        words: &args.command,
+        environment: connection.chain(ports).chain(profile).collect(),
+        kill_after: args.kill_after.duration(),
+        keep_background: args.keep_background,
+        streams: Streams::Inherited,
+    }
 }
 
-/// How long somebody patience, from now on.
+/// How long somebody waits, from now on.
 pub(super) struct Patience {
     limit: Option<Millis>,
     started: Instant,

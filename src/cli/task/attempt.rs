@@ -6,6 +6,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
 use super::child_output::Progress;
+use crate::cli::child::Question;
 use crate::cli::client::{Client, ClientError, Notice, Reply};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
@@ -17,17 +18,27 @@ use crate::protocol::task::{ClaimView, RenewResult, TaskGetParams, TaskProgressP
 /// Reports of progress are at least so far apart; what comes in between is replaced by what follows.
 const PROGRESS_MS_MIN: u64 = 1_000;
 
-/// Returns when the attempt is lost, with why; until then reports progress.
+/// Returns when the attempt is lost, with why; until then reports progress, and answers
+/// questions whether it still holds.
 pub(super) async fn watch(
     client: &mut Client,
     claim: &ClaimView,
     mut reports: mpsc::Receiver<Progress>,
+    mut questions: mpsc::Receiver<Question>,
 ) -> CliError {
     let mut waiting: Option<Progress> = None;
     let mut next_report = Instant::now();
     loop {
         let notice = tokio::select! {
             notice = client.notice() => Some(notice),
+            Some(question) = questions.recv() => {
+                match check(client, claim).await {
+                    Some(gone) => return gone,
+                    // Whoever asked may have been stopped meanwhile.
+                    None => drop(question.send(())),
+                }
+                None
+            }
             Some(progress) = reports.recv() => {
                 waiting = Some(progress);
                 None
@@ -88,7 +99,8 @@ async fn report(
     }
 }
 
-/// While the connection was lost, so may have been the attempt, with nobody there to be told.
+/// While the connection was lost or this process stood still, the attempt may have been lost with nobody
+/// there to be told.
 async fn check(client: &mut Client, claim: &ClaimView) -> Option<CliError> {
     let params = TaskGetParams { task: claim.task };
     let task: Result<Reply<TaskView>, ClientError> = client.call(Operation::TaskGet, &params).await;
@@ -104,7 +116,7 @@ async fn check(client: &mut Client, claim: &ClaimView) -> Option<CliError> {
         }
         Err(error) if error.kind().is_none() => Some(error.into()),
         Ok(_) | Err(_) => {
-            let text = "the attempt was lost while the connection was";
+            let text = "the attempt was lost meanwhile";
             Some(CliError::unmet(Exit::StaleFence, text))
         }
     }

@@ -9,7 +9,7 @@ use crate::protocol::task::ClaimView;
 /// Writes the payload to the command's stdin, beside everything else: a command that reads none of
 /// it must not block.
 pub(super) fn feed(running: &mut Running, claim: &ClaimView) {
-    let Some(mut stdin) = running.child.stdin.take() else {
+    let Some(mut stdin) = running.stdin.take() else {
         return;
     };
     let payload = claim.payload.clone();

@@ -12,31 +12,34 @@
 mod report;
 
 use std::ffi::OsString;
-use std::process::{ExitStatus, Stdio};
+use std::process::ExitStatus;
 
 use nix::sys::signal::Signal;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::attempt::watch;
-use super::child_output::{Progress, STDERR_TAIL_BYTES_MAX, STDOUT_TAIL_BYTES_MAX, Tail, Tee};
+use super::child_output::{STDERR_TAIL_BYTES_MAX, STDOUT_TAIL_BYTES_MAX, Tail, Tee};
 use super::handover::{feed, variables};
 use super::hold::FilterArgs;
-use crate::cli::child::{self, Running, Signals};
+use crate::cli::child::{self, Reaction, Signals, Spec, Streams, Watch};
 use crate::cli::client::{Client, ClientError, Reply};
 use crate::cli::duration::Millis;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
-use crate::cli::guard::Guard;
 use crate::cli::lease_run::SessionArgs;
 use crate::cli::output::Output;
 use crate::cli::shell::Shell;
 use crate::cli::table::one_line;
+use crate::clock::boot_ms;
 use crate::engine::ids::Capability;
 use crate::protocol::operations::Operation;
 use crate::protocol::session::{Empty, SessionOpenParams, SessionOpenResult};
 use crate::protocol::task::{ClaimView, TaskClaimParams, TaskClaimResult};
 use report::release;
+
+/// After how many failures in a row a worker ends, unless told otherwise.
+const FAILURES_IN_A_ROW_MAX: u64 = 5;
 
 /// Lines of progress that wait to be reported.
 const PROGRESS_QUEUE_MAX: usize = 64;
@@ -57,6 +60,10 @@ pub(in crate::cli) struct WorkArgs {
     /// End when there was nothing to claim for so long [default: never]
     #[arg(long, value_name = "DURATION")]
     idle_exit: Option<Millis>,
+    /// End after so many failures in a row, of whatever tasks; 0: never. A command that always fails would
+    /// use up the attempts of every task there is
+    #[arg(long, value_name = "N", default_value_t = FAILURES_IN_A_ROW_MAX)]
+    failures_max: u64,
     /// Report lines of stdout like `::progress 40 building` as progress
     #[arg(long)]
     progress_lines: bool,
@@ -75,8 +82,12 @@ struct Worker<'a, 'b> {
     shell: &'a mut Shell<'b>,
     /// A signal that asks this process to end.
     ending: Option<Signal>,
+    /// When, on the boot clock, the task at hand was asked for.
+    asked_at_ms: u64,
     left: u64,
     last: Exit,
+    /// Since the last success.
+    failures: u64,
 }
 
 /// What became of a command.
@@ -88,6 +99,8 @@ enum Ended {
     },
     /// The attempt is gone.
     Lost(CliError),
+    /// This process was asked to end before there was a command.
+    NotStarted,
 }
 
 pub(super) async fn run(args: WorkArgs, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
@@ -107,8 +120,10 @@ pub(super) async fn run(args: WorkArgs, shell: &mut Shell<'_>) -> Result<Exit, C
         signals,
         shell,
         ending: None,
+        asked_at_ms: 0,
         left,
         last: Exit::Ok,
+        failures: 0,
     };
     let ended = Box::pin(worker.work()).await;
     worker.client.close().await;
@@ -138,6 +153,7 @@ impl Worker<'_, '_> {
             };
             self.left -= 1;
             next = self.work_on(&claim).await?;
+            self.check_failures()?;
         }
         Ok(match self.ending {
             // Ending when asked to is what a service manager calls success.
@@ -146,6 +162,19 @@ impl Worker<'_, '_> {
             None if self.args.once && self.left > 0 => Exit::Conflict,
             None => self.last,
         })
+    }
+
+    /// Ends a worker whose command does nothing but fail, before the queue is empty and every task dead.
+    fn check_failures(&self) -> Result<(), CliError> {
+        let (failures, max) = (self.failures, self.args.failures_max);
+        if max == 0 || failures < max || self.args.once {
+            return Ok(());
+        }
+        let what = format!(
+            "{failures} failures in a row: this worker ends before it uses up the attempts of other \
+             tasks; run the command by hand for one of them, or choose another --failures-max"
+        );
+        Err(CliError::unmet(Exit::Failed, what))
     }
 
     /// Waits for a task. `None`: none came for as long as `--idle-exit`, or this process is to end.
@@ -162,6 +191,7 @@ impl Worker<'_, '_> {
                 ..self.args.filter.params()
             };
             let operation = Operation::TaskClaim;
+            self.asked_at_ms = boot_ms();
             let reply: Result<Reply<TaskClaimResult>, ClientError> = tokio::select! {
                 reply = self.client.call_waiting(operation, &params, wait_ms) => reply,
                 signal = self.signals.next() => {
@@ -223,6 +253,11 @@ impl Worker<'_, '_> {
                     other => Err(other),
                 }
             }
+            Ended::NotStarted => {
+                self.settle::<Empty>(Operation::TaskRelease, &release(claim))
+                    .await?;
+                Ok(None)
+            }
             Ended::Exited {
                 status,
                 stdout,
@@ -231,9 +266,15 @@ impl Worker<'_, '_> {
                 let exit = child::exit_of(status);
                 self.last = if self.args.once { exit } else { Exit::Ok };
                 match (status.success(), self.ending) {
-                    (true, _) => self.complete(claim, stdout).await,
+                    (true, _) => {
+                        self.failures = 0;
+                        self.complete(claim, stdout).await
+                    }
                     (false, Some(_)) => self.give_back(claim, exit).await,
-                    (false, None) => self.fail(claim, exit, stderr).await,
+                    (false, None) => {
+                        self.failures += 1;
+                        self.fail(claim, exit, stderr).await
+                    }
                 }
             }
         }
@@ -241,26 +282,26 @@ impl Worker<'_, '_> {
 
     async fn run_command(&mut self, claim: &ClaimView) -> Result<Ended, CliError> {
         let style = self.shell.out.style();
-        let mut command = child::command(&self.args.command);
-        command.envs(
-            self.shell
-                .connection
-                .for_child(&self.client, &self.opened.project),
-        );
-        command.envs(variables(claim));
-        command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let kill_after = self.args.session.kill_after.duration();
-        let mut running = Running::start(command, true, kill_after, Guard::start(kill_after))?;
+        let connection = &self.shell.connection;
+        let connection = connection.for_child(&self.client, &self.opened.project);
+        let connection = connection.into_iter();
+        let connection = connection.map(|(name, value)| (name.into(), value));
+        let task = variables(claim).into_iter();
+        let task = task.map(|(name, value)| (name.into(), value.into()));
+        let spec = Spec {
+            words: &self.args.command,
+            environment: connection.chain(task).collect(),
+            kill_after: self.args.session.kill_after.duration(),
+            keep_background: self.args.session.keep_background,
+            streams: Streams::Piped,
+        };
+        let mut running = spec.start()?;
         feed(&mut running, claim);
 
         let (progress, reports) = mpsc::channel(PROGRESS_QUEUE_MAX);
         let progress = self.args.progress_lines.then_some(progress);
-        let child = &mut running.child;
-        let stdout = child.stdout.take().expect("stdout is piped");
-        let stderr = child.stderr.take().expect("stderr is piped");
+        let stdout = running.stdout.take().expect("stdout is piped");
+        let stderr = running.stderr.take().expect("stderr is piped");
         // With --json our stdout is for the outcomes alone.
         let max = STDOUT_TAIL_BYTES_MAX;
         let stdout = if style.json {
@@ -268,51 +309,33 @@ impl Worker<'_, '_> {
         } else {
             Tee::start(stdout, Some(tokio::io::stdout()), max, progress)
         };
-        let stderr = Tee::start(
-            stderr,
-            Some(tokio::io::stderr()),
-            STDERR_TAIL_BYTES_MAX,
-            None,
-        );
+        let max = STDERR_TAIL_BYTES_MAX;
+        let stderr = Tee::start(stderr, Some(tokio::io::stderr()), max, None);
 
-        let (status, lost) = self.accompany(&mut running, claim, reports).await?;
+        let (ask, questions) = child::questions();
+        let watch = Watch {
+            lost: watch(&mut self.client, claim, reports, questions),
+            ask: Some(ask),
+            asked_at_ms: self.asked_at_ms,
+        };
+        let ending = &mut self.ending;
+        let on_signal = |signal| match ending.replace(signal) {
+            None => Reaction::PassOn,
+            // Whoever asks twice does not want to wait.
+            Some(_) => Reaction::End,
+        };
+        let (signals, out) = (&mut self.signals, &self.shell.out);
+        let ended = child::accompany(&spec, &mut running, signals, watch, out, on_signal).await?;
         let (stdout, stderr) = (stdout.finish().await, stderr.finish().await);
-        Ok(match lost {
-            Some(error) => Ended::Lost(error),
-            None => Ended::Exited {
+        Ok(match ended {
+            child::Ended::Lost(error) => Ended::Lost(error),
+            child::Ended::NotStarted(_) => Ended::NotStarted,
+            child::Ended::Exited(status) => Ended::Exited {
                 status,
                 stdout,
                 stderr,
             },
         })
-    }
-
-    /// Until the command ends: passes on signals and progress, and stops it when the attempt is lost.
-    async fn accompany(
-        &mut self,
-        running: &mut Running,
-        claim: &ClaimView,
-        reports: mpsc::Receiver<Progress>,
-    ) -> Result<(ExitStatus, Option<CliError>), CliError> {
-        let watch = watch(&mut self.client, claim, reports);
-        tokio::pin!(watch);
-        let mut lost = None;
-        loop {
-            tokio::select! {
-                status = running.wait() => return Ok((status?, lost)),
-                signal = self.signals.next() => match self.ending.replace(signal) {
-                    None => running.pass_on(signal),
-                    // Whoever asks twice does not want to wait.
-                    Some(_) => running.stop(),
-                },
-                why = &mut watch, if lost.is_none() => {
-                    let text = why.summary();
-                    self.shell.out.note(format_args!("task {}: {text}; stopping the command", claim.task));
-                    running.stop();
-                    lost = Some(why);
-                }
-            }
-        }
     }
 }
 

@@ -7,6 +7,7 @@ use crate::cli::client::{ClientError, Reply};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::task::child_output::{Tail, note_of};
+use crate::clock::boot_ms;
 use crate::engine::ids::Note;
 use crate::engine::payload::Payload;
 use crate::protocol::error::ErrorKind;
@@ -34,6 +35,7 @@ impl Worker<'_, '_> {
             request_id: None,
         };
         let operation = Operation::TaskComplete;
+        self.asked_at_ms = boot_ms();
         let mut reply = self.client.call(operation, &params).await;
         if let Err(error) = &reply
             && error.kind() == Some(ErrorKind::LimitExceeded)
