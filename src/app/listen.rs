@@ -8,7 +8,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::net::{TcpListener, TcpSocket, lookup_host};
 
 use crate::config::{Endpoint, Host};
-use crate::holders;
+use crate::holders::{self, COORDINATOR};
 use crate::probe::{self, Target};
 use crate::systemd::{ActivationError, Inherited};
 
@@ -28,7 +28,7 @@ pub enum ListenError {
         source: io::Error,
     },
     #[error(
-        "{endpoint} for {service} is taken by {holder}: stop it, or choose another port; \
+        "{endpoint} for {service} is taken by {holder}: {advice}, or choose another port; \
          `coord ports who {port}` tells more"
     )]
     Taken {
@@ -36,6 +36,8 @@ pub enum ListenError {
         endpoint: String,
         port: u16,
         holder: String,
+        /// How to get the port free.
+        advice: String,
     },
     #[error(
         "{endpoint} for {service} is denied to this user: a port below 1024 needs root or \
@@ -160,17 +162,40 @@ async fn coordinator_at(endpoint: &Endpoint) -> Option<String> {
     ))
 }
 
-/// Who is in the way of listening on an address, as far as the kernel tells.
-fn holder(address: SocketAddr) -> String {
+/// Who is in the way of listening on an address, as far as the kernel tells, and what to do about it.
+fn holder(address: SocketAddr) -> (String, String) {
+    let stop_it = "stop it".to_owned();
     let found = match holders::of_port(Path::new(holders::PROC), address.port()) {
         Ok(found) => found,
-        Err(error) => return format!("another program (which one cannot be told: {error})"),
+        Err(error) => {
+            let who = format!("another program (which one cannot be told: {error})");
+            return (who, stop_it);
+        }
     };
     let in_the_way = found
         .iter()
         .find(|holder| holder.is_in_the_way_of(address.ip()));
-    let unseen = "connections that linger for a minute after their program ended";
-    in_the_way.map_or_else(|| unseen.to_owned(), ToString::to_string)
+    let Some(holder) = in_the_way else {
+        let unseen = "connections that linger for a minute after their program ended";
+        return (unseen.to_owned(), stop_it);
+    };
+    // A coordinator says by itself which one it is.
+    let behind = holder
+        .behind()
+        .filter(|behind| behind.kind != COORDINATOR && behind.refused);
+    let Some(behind) = behind else {
+        let kernel = holder
+            .kernel
+            .map(|kernel| format!("stop it with `{}`", kernel.stop));
+        return (holder.to_string(), kernel.unwrap_or(stop_it));
+    };
+    let how = behind.how().unwrap_or_default();
+    let advice = if behind.stop.is_empty() {
+        how
+    } else {
+        format!("stop what is behind it ({how})")
+    };
+    (format!("{holder}, {}", behind.is), advice)
 }
 
 /// What the system's refusal means to who chose the endpoint.
@@ -181,12 +206,16 @@ fn refusal(
     source: io::Error,
 ) -> ListenError {
     match source.kind() {
-        io::ErrorKind::AddrInUse => ListenError::Taken {
-            service,
-            endpoint,
-            port: address.port(),
-            holder: holder(address),
-        },
+        io::ErrorKind::AddrInUse => {
+            let (holder, advice) = holder(address);
+            ListenError::Taken {
+                service,
+                endpoint,
+                port: address.port(),
+                holder,
+                advice,
+            }
+        }
         io::ErrorKind::PermissionDenied => ListenError::Denied {
             service,
             endpoint,

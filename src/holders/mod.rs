@@ -1,14 +1,20 @@
 //! Who holds a TCP port of this host: from the kernel's table of listening sockets to the process,
 //! its command line, user, systemd unit and container, as far as this user may see them.
 //!
+//! A process may hold a port for something else, or be much more than the port: [`Behind`] tells what stops that.
 //! A socket in `TIME_WAIT` listens to nobody and is no holder. Looking changes nothing; a [`Handle`]
 //! ends a holder, a [`PortLock`] keeps a port for one that is yet to come.
 
+mod behind;
+mod facts;
 mod free;
 mod handle;
 mod lock;
 mod namespaces;
 mod owners;
+mod presumed;
+mod socket_units;
+mod starter;
 mod tables;
 
 use std::collections::BTreeSet;
@@ -17,16 +23,21 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use nix::unistd::geteuid;
 use serde::Serialize;
 
 use tables::Listening;
 
+pub use behind::{Behind, COORDINATOR, KernelSocket};
 pub use free::is_free;
 pub use handle::{End, Handle};
 pub use lock::{LockHolder, PortLock};
+pub use starter::Starter;
 
 /// Where the kernel shows its processes.
 pub const PROC: &str = "/proc";
+/// Number of the process that the kernel starts; systemd listens for others there.
+pub const INIT: u32 = 1;
 
 /// A socket that listens on a port.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -46,6 +57,12 @@ pub struct Holder {
     pub inode: u64,
     /// Who has the socket open; none when this user may not look into that process.
     pub processes: Vec<Process>,
+    /// The process that has it by its own words, where none is known to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub presumed: Option<Process>,
+    /// The service of the kernel that is known to have the port, where no process has the socket.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kernel: Option<KernelSocket>,
 }
 
 /// A process that has a socket open.
@@ -67,6 +84,9 @@ pub struct Process {
     /// The first twelve digits of the container's id.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub container: Option<String>,
+    /// What it holds the port for, or what it is besides; none of an ordinary program.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub behind: Option<Behind>,
 }
 
 /// Everybody who listens on `port` in the network namespace of this process, IPv4 first.
@@ -76,7 +96,11 @@ pub struct Process {
 pub fn of_port(proc: &Path, port: u16) -> io::Result<Vec<Holder>> {
     let listening = on_port(&own_tables(proc), port)?;
     let sockets = listening.into_iter().map(|socket| (None, socket));
-    Ok(with_owners(proc, sockets.collect()))
+    let mut found = with_owners(proc, sockets.collect());
+    for holder in &mut found {
+        holder.tell_what_is_behind(proc);
+    }
+    Ok(found)
 }
 
 /// Everybody who listens on `port` in another network namespace, as far as this user may see the
@@ -112,6 +136,29 @@ pub fn has_socket(proc: &Path, pid: u32, inode: u64) -> bool {
     owners::sockets(&proc.join(pid.to_string())).contains(&inode)
 }
 
+/// The numbers of a process' ancestors, its parent first.
+pub fn ancestors(proc: &Path, pid: u32) -> Vec<u32> {
+    let parents = facts::parents(proc, pid);
+    parents.iter().map(|parent| parent.pid).collect()
+}
+
+/// Who looks after a process and starts it again when it ends, and the command that keeps it stopped; as far as its
+/// surroundings tell.
+pub fn starter(proc: &Path, pid: u32, port: u16) -> Option<Starter> {
+    starter::of(&facts::of(proc, pid, port))
+}
+
+/// The processes of a user that have exactly these words.
+pub fn like(proc: &Path, user_id: u32, words: &[String]) -> BTreeSet<u32> {
+    let same = |pid: &u32| owners::is_like(proc, *pid, user_id, words);
+    owners::processes(proc).filter(same).collect()
+}
+
+/// The words a process was started with; none of one that has ended, and of a thread of the kernel.
+pub fn words(proc: &Path, pid: u32) -> Vec<String> {
+    owners::words(proc, pid)
+}
+
 fn own_tables(proc: &Path) -> PathBuf {
     proc.join("self/net")
 }
@@ -135,6 +182,8 @@ fn with_owners(proc: &Path, sockets: Vec<(Option<u64>, Listening)>) -> Vec<Holde
         network_namespace,
         inode: socket.inode,
         processes: owners.remove(&socket.inode).unwrap_or_default(),
+        presumed: None,
+        kernel: None,
     };
     sockets.into_iter().map(holder).collect()
 }
@@ -142,16 +191,39 @@ fn with_owners(proc: &Path, sockets: Vec<(Option<u64>, Listening)>) -> Vec<Holde
 impl Process {
     /// How to stop the service that it is part of, so that nobody starts it again.
     pub fn stop_command(&self) -> Option<String> {
+        // The unit of a proxy is its engine's: stopping that stops all containers.
+        let of_its_own = self.behind.as_ref().is_none_or(|behind| !behind.refused);
         let unit = self
             .unit
             .as_ref()
-            .filter(|unit| unit.ends_with(".service"))?;
-        let manager = if self.unit_is_users { " --user" } else { "" };
-        Some(format!("systemctl{manager} stop {unit}"))
+            .filter(|unit| facts::is_own_service(unit) && of_its_own)?;
+        let systemctl = facts::systemctl(self.unit_is_users);
+        Some(format!("{systemctl} stop {unit}"))
     }
 }
 
 impl Holder {
+    /// Looks at each process, or, where none can be seen, for one that says that it has the port.
+    fn tell_what_is_behind(&mut self, proc: &Path) {
+        let port = self.address.port();
+        for process in &mut self.processes {
+            process.behind = behind::of(&facts::of(proc, process.pid, port));
+        }
+        if !self.processes.is_empty() {
+            return;
+        }
+        self.presumed = presumed::of(proc, self.user_id, port);
+        // What root does not see is the kernel's own, or in another world of processes.
+        let is_kernels = self.user_id == 0 && self.presumed.is_none() && geteuid().is_root();
+        self.kernel = behind::kernel_socket(port).filter(|_| is_kernels);
+    }
+
+    /// What is behind it, for the first of its processes that something is behind.
+    pub fn behind(&self) -> Option<&Behind> {
+        let mut known = self.processes.iter().chain(&self.presumed);
+        known.find_map(|process| process.behind.as_ref())
+    }
+
     /// Whether it is in the way of who wants to listen on `address`, the port being the same.
     pub fn is_in_the_way_of(&self, address: IpAddr) -> bool {
         let own = self.address.ip();
@@ -163,8 +235,15 @@ impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let id = self.user_id.to_string();
         let user = self.user.as_deref().unwrap_or(&id);
+        if let Some(kernel) = self.kernel {
+            return write!(f, "the kernel itself, where {} listens", kernel.name);
+        }
         if self.processes.is_empty() {
-            return write!(f, "a process of user {user} that this user may not see");
+            write!(f, "a process of user {user} that this user may not see")?;
+            return match &self.presumed {
+                Some(process) => write!(f, ", by its arguments {process})"),
+                None => Ok(()),
+            };
         }
         for (i, process) in self.processes.iter().enumerate() {
             let comma = if i > 0 { ", " } else { "" };

@@ -73,7 +73,24 @@ pub(super) fn process(proc: &Path, pid: u32) -> Process {
         unit: unit(&group),
         unit_is_users: group.contains("/user@"),
         container: container(&group),
+        behind: None,
     }
+}
+
+/// The words of a command line, as they are.
+pub(super) fn words(proc: &Path, pid: u32) -> Vec<String> {
+    let text = text(&proc.join(pid.to_string()).join("cmdline"));
+    let words = text.split_terminator('\0');
+    words.map(str::to_owned).collect()
+}
+
+/// Whether a process is another of the same program: the same words, and the same user.
+pub(super) fn is_like(proc: &Path, pid: u32, user_id: u32, wanted: &[String]) -> bool {
+    !wanted.is_empty() && words(proc, pid) == wanted && user_of(proc, pid) == user_id
+}
+
+pub(super) fn user_of(proc: &Path, pid: u32) -> u32 {
+    user_id(&text(&proc.join(pid.to_string()).join("status")))
 }
 
 /// The effective user of a process' `status`; nobody's number when it has ended.
@@ -84,7 +101,7 @@ fn user_id(status: &str) -> u32 {
 }
 
 /// The beginning of a file; empty when it is gone, as that of a process that ended is.
-fn text(path: &Path) -> String {
+pub(super) fn text(path: &Path) -> String {
     let mut bytes = Vec::new();
     if let Ok(file) = fs::File::open(path) {
         // What was read before a failure is as good as what is there.
@@ -103,20 +120,20 @@ fn command(words: &str) -> String {
 }
 
 /// Whoever names a process must not write to our reader's terminal.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     let shown = |c: char| if c.is_control() { ' ' } else { c };
     text.chars().map(shown).collect()
 }
 
 /// The innermost unit of a control group's path, such as `redis.service`.
-fn unit(group: &str) -> Option<String> {
+pub(super) fn unit(group: &str) -> Option<String> {
     let kinds = [".service", ".scope"];
     let parts = group.lines().flat_map(|line| line.rsplit('/'));
     let mut units = parts.filter(|part| kinds.iter().any(|kind| part.ends_with(kind)));
     units.next().map(printable)
 }
 
-fn container(group: &str) -> Option<String> {
+pub(super) fn container(group: &str) -> Option<String> {
     let mut words = group.split(|c: char| !c.is_ascii_hexdigit());
     let id = words.find(|word| word.len() == CONTAINER_ID_DIGITS)?;
     Some(id[..CONTAINER_DIGITS].to_owned())

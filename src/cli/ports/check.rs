@@ -58,7 +58,7 @@ fn show(checked: &[Checked], out: &mut Output<'_>) -> Result<(), CliError> {
         } else {
             format!("({})", it.whose)
         };
-        let mut by: Vec<String> = it.holders.iter().map(ToString::to_string).collect();
+        let mut by: Vec<String> = it.holders.iter().map(named).collect();
         // Whoever listens on IPv4 and IPv6 apart has two sockets.
         by.dedup();
         let state = if by.is_empty() { "free" } else { "taken" };
@@ -66,4 +66,10 @@ fn show(checked: &[Checked], out: &mut Output<'_>) -> Result<(), CliError> {
     }
     out.table(&table, "nothing to show")?;
     Ok(())
+}
+
+/// Who it is, and what that is where it is more than a program.
+fn named(holder: &Holder) -> String {
+    let behind = holder.behind().map(|behind| format!(", {}", behind.is));
+    format!("{holder}{}", behind.unwrap_or_default())
 }

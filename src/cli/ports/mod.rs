@@ -31,9 +31,15 @@ pub enum PortsCommand {
     /// Stops whoever listens on a port: TERM, then waits until nobody does
     ///
     /// Names them and asks first, unless --yes is given. What another user runs is left alone unless
-    /// --any-user is given. Exits with 0 when the port is free, 4 when it is not this user's to
-    /// free, 5 when nobody listens, 6 when somebody else does by now, 124 when they still do after
-    /// the wait.
+    /// --any-user is given. What holds the port for something else, or is more than the port, is left alone
+    /// unless --anyway is given: the command that stops what is behind it is told. The first process of the
+    /// system, and this command itself, are never stopped.
+    ///
+    /// After the stop it looks for --settle whether the port is taken again, and up to 5 s when a new process of
+    /// the same command is coming up. With --json, `restarted_by` tells who that is.
+    ///
+    /// Exits with 0 when the port is free, 4 when it is not this user's to free or is refused, 5 when nobody
+    /// listens, 6 when the port was taken again or is about to be, 124 when they still listen after the wait.
     Stop(stop::StopArgs),
     /// Runs a command with ports that nobody else has, for as long as it runs
     ///

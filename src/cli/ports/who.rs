@@ -2,11 +2,13 @@
 
 use std::path::Path;
 
+use nix::unistd::geteuid;
+
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::output::Output;
-use crate::cli::table::{Table, or_nothing};
-use crate::holders::{self, Holder};
+use crate::cli::table::{Table, one_line, or_nothing};
+use crate::holders::{self, Holder, Process};
 use crate::ports::{Port, neighbour, owner};
 
 /// Everybody who listens on a port, or why that cannot be told.
@@ -50,12 +52,36 @@ pub(super) fn run(port: Port, out: &mut Output<'_>) -> Result<Exit, CliError> {
     if found.is_empty() {
         return Err(nobody(port));
     }
-    if found.iter().any(|holder| holder.processes.is_empty()) {
+    for process in found
+        .iter()
+        .flat_map(|holder| holder.processes.iter().chain(&holder.presumed))
+    {
+        tell_what_is_behind(process, out);
+    }
+    for kernel in found.iter().filter_map(|holder| holder.kernel) {
+        out.note(format_args!(
+            "{} of the kernel listens: `{}` stops it",
+            kernel.name, kernel.stop
+        ));
+    }
+    if !geteuid().is_root() && found.iter().any(|holder| holder.processes.is_empty()) {
         out.note(format_args!(
             "as root, `coord ports who {port}` names the process too"
         ));
     }
     Ok(Exit::Ok)
+}
+
+/// What a process holds the port for, and what stops that.
+fn tell_what_is_behind(process: &Process, out: &Output<'_>) {
+    let Some(behind) = &process.behind else {
+        return;
+    };
+    let name = one_line(&process.to_string());
+    let how = behind
+        .how()
+        .map_or_else(String::new, |how| format!("; instead: {how}"));
+    out.note(format_args!("{name}) {}{how}", behind.sentence()));
 }
 
 fn show(found: &[Holder], out: &mut Output<'_>) -> Result<(), CliError> {
@@ -73,7 +99,8 @@ fn show(found: &[Holder], out: &mut Output<'_>) -> Result<(), CliError> {
         let address = holder.address.to_string();
         let user = holder.user.clone();
         let user = user.unwrap_or_else(|| holder.user_id.to_string());
-        if holder.processes.is_empty() {
+        let mut processes = holder.processes.iter().chain(&holder.presumed).peekable();
+        if processes.peek().is_none() {
             let nothing = || or_nothing::<String>(None);
             table.row(&[
                 address,
@@ -86,7 +113,7 @@ fn show(found: &[Holder], out: &mut Output<'_>) -> Result<(), CliError> {
             ]);
             continue;
         }
-        for process in &holder.processes {
+        for process in processes {
             table.row(&[
                 address.clone(),
                 user.clone(),

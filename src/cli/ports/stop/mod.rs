@@ -1,19 +1,22 @@
 //! `coord ports stop`.
 //!
 //! ```text
-//! holders ──► grip on each process ──► still theirs? ──► mine? ──► asked ──► TERM ──► gone?
-//!                                                                            KILL ◄── no, --force
+//! holders ──► grip on each process ──► still theirs? ──► mine? ──► asked ──► TERM ──► gone? ──► back again?
+//!                                                          │                 KILL ◄── no, --force
+//!                                                          └──► refused: what is behind it is stopped otherwise
 //! ```
 //!
 //! The grip comes before the look: what is signalled is the very process that was looked at, and not
 //! a later one that happens to have got its number.
+
+mod again;
+mod refuse;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use nix::unistd::geteuid;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
@@ -22,16 +25,16 @@ use crate::cli::duration::Millis;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::output::Output;
+use crate::cli::table::one_line;
 use crate::holders::{self, End, Handle, Holder, Process};
 use crate::ports::Port;
+use again::{Again, Before};
+use refuse::{check_stoppable, check_visible};
 
 /// The pause between two looks at the kernel's table.
 const LOOK_MS: u64 = 20;
 /// How long the kernel may take to end a process that cannot refuse.
 const KILL_MS_MAX: u64 = 5_000;
-/// Number of the process that the kernel starts; systemd listens for others there.
-const INIT: u32 = 1;
-
 #[derive(Debug, clap::Args)]
 pub struct StopArgs {
     /// From 1 to 65535
@@ -45,9 +48,18 @@ pub struct StopArgs {
     /// Stop what another user runs, too
     #[arg(long)]
     any_user: bool,
+    /// Stop what only holds the port for something else, or is more than the port, too: a
+    /// container's proxy, a tunnel, a virtual machine, a login session, a supervisor
+    ///
+    /// What the port leads to goes on without it, or everything ends that it is besides.
+    #[arg(long)]
+    anyway: bool,
     /// How long to wait after TERM
     #[arg(long, value_name = "DURATION", default_value = "10s")]
     wait: Millis,
+    /// How long to look for someone who starts it again; 0 looks once
+    #[arg(long, value_name = "DURATION", default_value = "1s")]
+    settle: Millis,
 }
 
 /// A process to stop.
@@ -62,27 +74,34 @@ pub(super) async fn run(args: StopArgs, out: &mut Output<'_>) -> Result<Exit, Cl
     if found.is_empty() {
         return Err(nobody(port));
     }
-    check_visible(&found)?;
+    check_visible(port, &found)?;
     let targets = targets(&found)?;
-    check_stoppable(&targets, args.any_user)?;
+    check_stoppable(&args, &targets)?;
     if !args.yes {
         confirm(&found, &targets)?;
     }
+    let before = Before::of(&targets);
     let started = Instant::now();
     let how = end(&args, &found, &targets).await?;
-    let after_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-    report(port, &found, how, after_ms, out)?;
-    check_free(port, &targets)
-}
-
-/// Who cannot be seen cannot be stopped.
-fn check_visible(found: &[Holder]) -> Result<(), CliError> {
-    let unseen = found.iter().find(|holder| holder.processes.is_empty());
-    unseen.map_or(Ok(()), |holder| {
-        let address = holder.address;
-        let what = format!("{address} is held by {holder}: only that user and root can stop it");
-        Err(CliError::unmet(Exit::Denied, what))
-    })
+    let after_ms = millis(started.elapsed());
+    let stopped = Stopped {
+        port,
+        found: &found,
+        how,
+        after_ms,
+    };
+    if !out.style().json {
+        stopped.tell(out)?;
+    }
+    let again = again::look(port, args.settle.duration(), &before).await?;
+    if out.style().json {
+        out.json(&stopped.json(again.as_ref()))?;
+    }
+    if let Some(again) = again {
+        return Err(again.error(port));
+    }
+    tell_who_may_start_it(&targets, out);
+    Ok(Exit::Ok)
 }
 
 /// A grip on every process that still has one of the sockets open.
@@ -103,28 +122,6 @@ fn targets(found: &[Holder]) -> Result<Vec<Target>, CliError> {
     Ok(targets.into_values().collect())
 }
 
-fn check_stoppable(targets: &[Target], any_user: bool) -> Result<(), CliError> {
-    let own = geteuid().as_raw();
-    for Target { process, .. } in targets {
-        let (pid, user_id) = (process.pid, process.user_id);
-        if pid == INIT {
-            let what = "the first process of this system listens there, as systemd does for its \
-                        .socket units: stop the unit that `systemctl list-sockets` names";
-            return Err(CliError::unmet(Exit::Denied, what));
-        }
-        if user_id != own && !any_user {
-            let what = format!(
-                "{process}) runs as user {user_id}, not as you: --any-user stops it all the same"
-            );
-            return Err(CliError::unmet(Exit::Denied, what));
-        }
-        if pid == std::process::id() {
-            return Err(CliError::unmet(Exit::Denied, "that is this command itself"));
-        }
-    }
-    Ok(())
-}
-
 /// Names whom it is about, and asks.
 fn confirm(found: &[Holder], targets: &[Target]) -> Result<(), CliError> {
     let held = found
@@ -132,7 +129,13 @@ fn confirm(found: &[Holder], targets: &[Target]) -> Result<(), CliError> {
         .map(|holder| format!("{} is held by {holder}\n", holder.address));
     let mut words: String = held.collect();
     for Target { process, .. } in targets {
-        words.extend([format!("  process {}: {}\n", process.pid, process.command)]);
+        words.extend([format!(
+            "  process {}: {}\n",
+            process.pid,
+            one_line(&process.command)
+        )]);
+        let behind = process.behind.as_ref();
+        words.extend(behind.map(|behind| format!("  it {}\n", behind.sentence())));
         words.extend(
             service_of(process).map(|command| {
                 format!("  it is part of a service; `{command}` keeps it stopped\n")
@@ -200,10 +203,7 @@ fn signal(targets: &[Target], how: End) -> Result<(), CliError> {
 async fn are_gone(port: Port, inodes: &BTreeSet<u64>, limit: Duration) -> Result<bool, CliError> {
     let started = Instant::now();
     loop {
-        let now = holders::sockets_of_port(Path::new(holders::PROC), port.number());
-        let now =
-            now.map_err(|error| CliError::input("read the kernel's tables of sockets", error))?;
-        if now.is_disjoint(inodes) {
+        if sockets_now(port)?.is_disjoint(inodes) {
             return Ok(true);
         }
         if started.elapsed() >= limit {
@@ -213,41 +213,55 @@ async fn are_gone(port: Port, inodes: &BTreeSet<u64>, limit: Duration) -> Result
     }
 }
 
-fn report(
-    port: Port,
-    found: &[Holder],
-    how: End,
-    after_ms: u64,
-    out: &mut Output<'_>,
-) -> io::Result<()> {
-    let signal = how.name();
-    if out.style().json {
-        let stopped = json!({
-            "port": port, "stopped": found, "signal": signal, "after_ms": after_ms,
-        });
-        return out.json(&stopped);
-    }
-    for holder in found {
-        let (address, after) = (holder.address, Millis(after_ms));
-        out.line(format_args!(
-            "stopped {holder} on {address}, with {signal}, in {after}"
-        ))?;
-    }
-    Ok(())
+fn sockets_now(port: Port) -> Result<BTreeSet<u64>, CliError> {
+    let now = holders::sockets_of_port(Path::new(holders::PROC), port.number());
+    now.map_err(|error| CliError::input("read the kernel's tables of sockets", error))
 }
 
-/// Whether the port is free now: what was stopped may have been started again at once.
-fn check_free(port: Port, targets: &[Target]) -> Result<Exit, CliError> {
-    let now = holders_of(port)?;
-    let Some(holder) = now.first() else {
-        return Ok(Exit::Ok);
-    };
-    let service = targets
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// What was done.
+struct Stopped<'a> {
+    port: Port,
+    found: &'a [Holder],
+    how: End,
+    after_ms: u64,
+}
+
+impl Stopped<'_> {
+    fn tell(&self, out: &mut Output<'_>) -> io::Result<()> {
+        let (signal, after) = (self.how.name(), Millis(self.after_ms));
+        for holder in self.found {
+            let address = holder.address;
+            let holder = one_line(&holder.to_string());
+            out.line(format_args!(
+                "stopped {holder} on {address}, with {signal}, in {after}"
+            ))?;
+        }
+        Ok(())
+    }
+
+    fn json(&self, again: Option<&Again>) -> serde_json::Value {
+        json!({
+            "port": self.port,
+            "stopped": self.found,
+            "signal": self.how.name(),
+            "after_ms": self.after_ms,
+            "restarted_by": again,
+        })
+    }
+}
+
+/// Nobody was seen starting it again; the manager of a service may still be about to.
+fn tell_who_may_start_it(targets: &[Target], out: &Output<'_>) {
+    let commands = targets
         .iter()
-        .find_map(|target| service_of(&target.process));
-    let hint = service.map_or_else(String::new, |command| {
-        format!("; a service is started again unless it is stopped by `{command}`")
-    });
-    let what = format!("port {port} has been taken again, by {holder}{hint}");
-    Err(CliError::unmet(Exit::Conflict, what))
+        .filter_map(|target| service_of(&target.process));
+    for command in commands.collect::<BTreeSet<_>>() {
+        out.note(format_args!(
+            "it was part of a service; `{command}` keeps it stopped"
+        ));
+    }
 }

@@ -1,0 +1,14 @@
+//! The table, in the order in which it is asked: the first kind that fits counts.
+
+use super::{Kind, engines, sessions, tunnels};
+
+pub(super) fn all() -> impl Iterator<Item = &'static Kind> {
+    let tables = [
+        engines::KINDS,
+        tunnels::KINDS,
+        sessions::KINDS,
+        tunnels::TOLD,
+    ];
+    let last = std::iter::once(&engines::IN_CONTAINER);
+    tables.into_iter().flatten().chain(last)
+}
