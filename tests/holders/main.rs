@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod bad_values;
+mod behind;
 mod lease;
 mod namespace;
 mod run;

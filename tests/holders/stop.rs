@@ -10,7 +10,7 @@ use crate::running::check;
 
 /// Checks whether the program still runs, which nobody has awaited yet.
 #[track_caller]
-fn check_runs(program: &mut Program, runs: bool) {
+pub(crate) fn check_runs(program: &mut Program, runs: bool) {
     if runs {
         assert_eq!(program.0.try_wait().unwrap(), None);
     } else {

@@ -83,3 +83,45 @@ fn locks_hold_between_users() {
     let said = ["no port of 4000 is free", "--id ours", "user root"];
     check(&namespace.coord(&words), 6, &said);
 }
+
+/// Everybody sees the arguments of Docker's proxies, which are root's.
+#[test]
+fn an_ordinary_user_is_told_of_a_proxy_of_roots() {
+    let namespace = namespace();
+    let script = "import socket, time\n\
+        s = socket.socket(); s.bind(('127.0.0.1', 9091)); s.listen(); print('up', flush=True)\n\
+        while True: time.sleep(60)\n";
+    let line = "exec -a docker-proxy python3 -c \"$1\" -host-port 9091 -container-ip 172.17.0.2";
+    let mut holder = namespace.listener("bash", &["-c", line, "bash", script]);
+    let pid = format!("process {}", holder.0.id());
+    let said = [
+        &*pid,
+        "may not see",
+        "by its arguments",
+        "`docker stop CONTAINER`",
+    ];
+    check(
+        &coord_as_nobody(&namespace, &["ports", "stop", "9091", "--yes"]),
+        4,
+        &said,
+    );
+    check(
+        &coord_as_nobody(&namespace, &["ports", "who", "9091"]),
+        0,
+        &[&pid, "`docker stop CONTAINER`"],
+    );
+    let output = coord_as_nobody(&namespace, &["--json", "ports", "who", "9091"]);
+    let found: Value = serde_json::from_str(&check(&output, 0, &[])).unwrap();
+    assert_eq!(found[0]["processes"], Value::Array(Vec::new()), "{found}");
+    assert_eq!(
+        found[0]["presumed"]["behind"]["kind"], "docker-proxy",
+        "{found}"
+    );
+    // As root it is refused for what it is, and not for whose it is.
+    check(
+        &namespace.coord(&["ports", "stop", "9091", "--yes"]),
+        4,
+        &["`docker stop CONTAINER`", "--anyway"],
+    );
+    assert_eq!(holder.0.try_wait().unwrap(), None);
+}
