@@ -129,8 +129,8 @@ impl Facts {
             .unit()
             .filter(|name| is_own_service(name) && unit(&self.own_group).as_ref() != Some(name))?;
         let name = word(&name)?.to_owned();
-        let also: String = stop_also.iter().map(|unit| format!(" {unit}")).collect();
-        Some(format!("{} stop {name}{also}", self.systemctl()))
+        let units = [&[name.as_str()], stop_also].concat().join(" ");
+        Some(format!("{} stop {units}", self.systemctl()))
     }
 
     pub(super) fn systemctl(&self) -> &'static str {

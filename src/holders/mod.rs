@@ -13,6 +13,7 @@ mod lock;
 mod namespaces;
 mod owners;
 mod presumed;
+mod running;
 mod socket_units;
 mod starter;
 mod tables;
@@ -28,10 +29,11 @@ use serde::Serialize;
 
 use tables::Listening;
 
-pub use behind::{Behind, COORDINATOR, KernelSocket};
+pub use behind::{Behind, CONTAINER, COORDINATOR, KernelSocket};
 pub use free::is_free;
 pub use handle::{End, Handle};
 pub use lock::{LockHolder, PortLock};
+pub use running::Running;
 pub use starter::Starter;
 
 /// Where the kernel shows its processes.
@@ -146,17 +148,6 @@ pub fn ancestors(proc: &Path, pid: u32) -> Vec<u32> {
 /// surroundings tell.
 pub fn starter(proc: &Path, pid: u32, port: u16) -> Option<Starter> {
     starter::of(&facts::of(proc, pid, port))
-}
-
-/// The processes of a user that have exactly these words.
-pub fn like(proc: &Path, user_id: u32, words: &[String]) -> BTreeSet<u32> {
-    let same = |pid: &u32| owners::is_like(proc, *pid, user_id, words);
-    owners::processes(proc).filter(same).collect()
-}
-
-/// The words a process was started with; none of one that has ended, and of a thread of the kernel.
-pub fn words(proc: &Path, pid: u32) -> Vec<String> {
-    owners::words(proc, pid)
 }
 
 fn own_tables(proc: &Path) -> PathBuf {

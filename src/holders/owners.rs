@@ -84,11 +84,6 @@ pub(super) fn words(proc: &Path, pid: u32) -> Vec<String> {
     words.map(str::to_owned).collect()
 }
 
-/// Whether a process is another of the same program: the same words, and the same user.
-pub(super) fn is_like(proc: &Path, pid: u32, user_id: u32, wanted: &[String]) -> bool {
-    !wanted.is_empty() && words(proc, pid) == wanted && user_of(proc, pid) == user_id
-}
-
 pub(super) fn user_of(proc: &Path, pid: u32) -> u32 {
     user_id(&text(&proc.join(pid.to_string()).join("status")))
 }

@@ -117,9 +117,7 @@ fn what_stands_for_something_else_is_left_alone() {
         let mut holder = called(&namespace, name, arguments);
         let pid = format!("process {}", holder.0.id());
         let said = [&[&*pid, "--anyway"], *words].concat();
-        for more in [&[][..], &["--force"], &["--any-user"]] {
-            check(&stop(&namespace, more), 4, &said);
-        }
+        check(&stop(&namespace, &["--force", "--any-user"]), 4, &said);
         check_runs(&mut holder, true);
         check(&stop(&namespace, &["--anyway", "--settle", "0s"]), 0, &[]);
         check_runs(&mut holder, false);
@@ -250,6 +248,18 @@ fn a_supervisor_that_starts_it_again_is_named() {
         again["holders"][0]["address"], "127.0.0.1:9091",
         "{stopped}"
     );
+    end_supervisor(&namespace, supervisor);
+}
+
+/// By its name a supervisor is known, and so is the command that it takes.
+#[test]
+fn a_known_supervisor_has_its_own_command() {
+    let namespace = Namespace::new();
+    fs::write(namespace.folder().join("run"), "").unwrap();
+    let line = "exec -a runsv sh -c 'while [ -e run ]; do python3 -c \"$1\"; done' web \"$1\"";
+    let supervisor = namespace.listener("bash", &["-c", line, "bash", LISTEN]);
+    let said = ["taken again", "`sv down web` keeps it stopped"];
+    check(&stop(&namespace, &[]), 6, &said);
     end_supervisor(&namespace, supervisor);
 }
 

@@ -1,6 +1,6 @@
 //! Containers and virtual machines: their proxies, their monitors, their engines.
 
-use super::{KIND, Kind};
+use super::{CONTAINER, KIND, Kind};
 use crate::holders::facts::{Facts, Program, word};
 
 const GOES_ON: &str = "leaves the container running, and cuts it off from this port";
@@ -64,7 +64,7 @@ pub(super) const KINDS: &[Kind] = &[
         name: "conmon",
         programs: &["conmon", "conmonrs"],
         is: "the monitor of a container",
-        detail: |facts| facts.program.value("-n").map(str::to_owned),
+        detail: |facts| facts.program.value("-n").map(named),
         ending_it: "leaves the container running, and nobody to look after it",
         stop: conmon,
         ..KIND
@@ -167,7 +167,7 @@ pub(super) const KINDS: &[Kind] = &[
         name: "lima",
         programs: &["limactl", "lima-hostagent", "colima"],
         is: "the agent of a Lima virtual machine",
-        detail: |facts| lima(&facts.program).map(str::to_owned),
+        detail: |facts| lima(&facts.program).map(named),
         ending_it: ENDS_VM,
         stop: |facts| {
             let name = lima(&facts.program);
@@ -185,7 +185,7 @@ pub(super) const KINDS: &[Kind] = &[
             facts.program.begins("qemu-system-") || facts.program.is(&["qemu-kvm", "kvm", "qemu"])
         },
         is: "a virtual machine",
-        detail: |facts| qemu(&facts.program).map(str::to_owned),
+        detail: |facts| qemu(&facts.program).map(named),
         ending_it: ENDS_VM,
         stop: |facts| {
             let of_libvirt = facts.program.mentions("libvirt");
@@ -205,7 +205,7 @@ pub(super) const KINDS: &[Kind] = &[
             "VBoxSVC",
         ],
         is: "a virtual machine of VirtualBox",
-        detail: |facts| facts.program.value("--comment").map(str::to_owned),
+        detail: |facts| facts.program.value("--comment").map(named),
         ending_it: ENDS_VM,
         stop: |facts| {
             let name = facts.program.value("--comment");
@@ -251,7 +251,7 @@ pub(super) const KINDS: &[Kind] = &[
 
 /// A process that runs in a container and listens in the host's own network.
 pub(super) const IN_CONTAINER: Kind = Kind {
-    name: "container",
+    name: CONTAINER,
     when: |facts| facts.container().is_some(),
     is: "a process of a container that uses this machine's network",
     ending_it: "may end the container, which its engine may start again",
@@ -352,6 +352,10 @@ fn is_engine(facts: &Facts) -> bool {
     ["docker", "containerd", "podman", "crio"]
         .iter()
         .any(|engine| unit.starts_with(engine))
+}
+
+fn named(name: &str) -> String {
+    format!("named {name}")
 }
 
 /// `limactl hostagent … NAME`

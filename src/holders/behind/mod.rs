@@ -21,6 +21,8 @@ pub(super) use kernel::of_port as kernel_socket;
 
 /// The kind of a coordinator like this one.
 pub const COORDINATOR: &str = "coordinator";
+/// The kind of a process of a container that uses the host's own network.
+pub const CONTAINER: &str = "container";
 
 /// What a process holds a port for, and what stops that.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -209,18 +209,11 @@ fn is_editor(facts: &Facts) -> bool {
         .first()
         .map(String::as_str)
         .unwrap_or_default();
-    let lies = |folder: &&str| program.executable.contains(*folder) || first.contains(*folder);
-    let server = |name: &&str| {
-        program
-            .words
-            .iter()
-            .take(SCRIPT_WORDS)
-            .any(|word| word.ends_with(*name))
-    };
-    folders.iter().any(|folder| lies(&folder))
-        || ["/out/server-main.js", "server-main.js", "bootstrap-fork"]
-            .iter()
-            .any(|name| server(&name))
+    let lies = |folder: &str| program.executable.contains(folder) || first.contains(folder);
+    let is_server =
+        |word: &String| word.ends_with("/server-main.js") || word.ends_with("/bootstrap-fork");
+    folders.into_iter().any(lies)
+        || program.words.iter().take(SCRIPT_WORDS).any(is_server)
         || program.is(&["code-server", "openvscode-server"])
         || program.mentions("com.intellij.idea.Main")
 }

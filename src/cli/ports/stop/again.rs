@@ -22,7 +22,7 @@ use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::ports::who::holders_of;
 use crate::cli::table::one_line;
-use crate::holders::{self, Holder, Process, Starter};
+use crate::holders::{self, Holder, Process, Running, Starter};
 use crate::ports::Port;
 
 /// How long a new process of the same command may take to listen.
@@ -33,16 +33,8 @@ const LOOKS_PER_SEARCH: u32 = 5;
 /// What ran before the stop, so that what comes after can be told apart.
 #[derive(Debug)]
 pub(super) struct Before {
-    commands: Vec<Command>,
-}
-
-/// A command line that was stopped.
-#[derive(Debug)]
-struct Command {
-    user_id: u32,
-    words: Vec<String>,
-    /// Everybody who ran it before.
-    pids: BTreeSet<u32>,
+    /// What was stopped, and everybody who ran the same.
+    stopped: Vec<(Running, BTreeSet<u32>)>,
 }
 
 /// Who has the port again, or is about to.
@@ -63,26 +55,22 @@ pub(super) struct Again {
 impl Before {
     pub(super) fn of(targets: &[Target]) -> Self {
         let proc = Path::new(holders::PROC);
-        let commands = targets.iter().map(|Target { process, .. }| {
-            let words = holders::words(proc, process.pid);
-            let pids = holders::like(proc, process.user_id, &words);
-            Command {
-                user_id: process.user_id,
-                words,
-                pids,
-            }
+        let stopped = targets.iter().filter_map(|target| {
+            let running = Running::of(proc, target.process.pid)?;
+            let pids = running.all(proc);
+            Some((running, pids))
         });
         Self {
-            commands: commands.collect(),
+            stopped: stopped.collect(),
         }
     }
 
     /// A process of the same command that was not there before.
     fn successor(&self) -> Option<u32> {
         let proc = Path::new(holders::PROC);
-        self.commands.iter().find_map(|command| {
-            let now = holders::like(proc, command.user_id, &command.words);
-            now.difference(&command.pids).next().copied()
+        self.stopped.iter().find_map(|(running, before)| {
+            let now = running.all(proc);
+            now.difference(before).next().copied()
         })
     }
 }
@@ -106,7 +94,7 @@ pub(super) async fn look(
             }
         }
         let is_last = elapsed >= settle;
-        let is_due = looks % LOOKS_PER_SEARCH == 0 || (is_last && successor.is_none());
+        let is_due = looks.is_multiple_of(LOOKS_PER_SEARCH) || (is_last && successor.is_none());
         if is_due && !settle.is_zero() {
             successor = before.successor();
         }

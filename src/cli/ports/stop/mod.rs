@@ -26,7 +26,7 @@ use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::output::Output;
 use crate::cli::table::one_line;
-use crate::holders::{self, End, Handle, Holder, Process};
+use crate::holders::{self, CONTAINER, End, Handle, Holder, Process};
 use crate::ports::Port;
 use again::{Again, Before};
 use refuse::{check_stoppable, check_visible};
@@ -36,6 +36,10 @@ const LOOK_MS: u64 = 20;
 /// How long the kernel may take to end a process that cannot refuse.
 const KILL_MS_MAX: u64 = 5_000;
 #[derive(Debug, clap::Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "they are flags, each asked for by itself"
+)]
 pub struct StopArgs {
     /// From 1 to 65535
     port: Port,
@@ -136,11 +140,9 @@ fn confirm(found: &[Holder], targets: &[Target]) -> Result<(), CliError> {
         )]);
         let behind = process.behind.as_ref();
         words.extend(behind.map(|behind| format!("  it {}\n", behind.sentence())));
-        words.extend(
-            service_of(process).map(|command| {
-                format!("  it is part of a service; `{command}` keeps it stopped\n")
-            }),
-        );
+        words.extend(keeper_of(process).map(|(what, command)| {
+            format!("  it is part of a {what}; `{command}` keeps it stopped\n")
+        }));
     }
     let (stdin, mut stderr) = (io::stdin(), io::stderr());
     if !stdin.is_terminal() {
@@ -160,11 +162,18 @@ fn confirm(found: &[Holder], targets: &[Target]) -> Result<(), CliError> {
     Err(CliError::unmet(Exit::Failed, "nothing was stopped"))
 }
 
-/// The command that stops the service of a process; none for the service this command is run in,
+/// What a process is part of, and the command that stops that; none for the service this command is run in,
 /// which is how its user came here.
-fn service_of(process: &Process) -> Option<String> {
+fn keeper_of(process: &Process) -> Option<(&'static str, String)> {
     let own = holders::process(Path::new(holders::PROC), std::process::id());
-    process.stop_command().filter(|_| process.unit != own.unit)
+    let service = process.stop_command().filter(|_| process.unit != own.unit);
+    let container = process
+        .behind
+        .as_ref()
+        .filter(|behind| behind.kind == CONTAINER);
+    let container = container.and_then(|behind| behind.stop.first().cloned());
+    let container = container.map(|command| ("container", command));
+    container.or_else(|| service.map(|command| ("service", command)))
 }
 
 /// Signals, and waits until the sockets are gone; with which signal they went.
@@ -256,12 +265,12 @@ impl Stopped<'_> {
 
 /// Nobody was seen starting it again; the manager of a service may still be about to.
 fn tell_who_may_start_it(targets: &[Target], out: &Output<'_>) {
-    let commands = targets
+    let keepers = targets
         .iter()
-        .filter_map(|target| service_of(&target.process));
-    for command in commands.collect::<BTreeSet<_>>() {
+        .filter_map(|target| keeper_of(&target.process));
+    for (what, command) in keepers.collect::<BTreeSet<_>>() {
         out.note(format_args!(
-            "it was part of a service; `{command}` keeps it stopped"
+            "it was part of a {what}; `{command}` keeps it stopped"
         ));
     }
 }
