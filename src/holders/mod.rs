@@ -13,6 +13,7 @@ mod lock;
 mod namespaces;
 mod owners;
 mod presumed;
+mod program;
 mod running;
 mod socket_units;
 mod starter;

@@ -4,7 +4,8 @@ use serde::Serialize;
 
 use super::INIT;
 use super::behind::container_command;
-use super::facts::{Facts, Program, word};
+use super::facts::Facts;
+use super::program::{Program, word};
 
 /// Who looks after a process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

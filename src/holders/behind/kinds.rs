@@ -1,10 +1,11 @@
 //! The table, in the order in which it is asked: the first kind that fits counts.
 
-use super::{Kind, engines, sessions, tunnels};
+use super::{Kind, engines, machines, sessions, tunnels};
 
 pub(super) fn all() -> impl Iterator<Item = &'static Kind> {
     let tables = [
         engines::KINDS,
+        machines::KINDS,
         tunnels::KINDS,
         sessions::KINDS,
         tunnels::TOLD,

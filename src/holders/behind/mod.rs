@@ -8,6 +8,7 @@
 mod engines;
 mod kernel;
 mod kinds;
+mod machines;
 mod sessions;
 mod tunnels;
 

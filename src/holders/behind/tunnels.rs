@@ -1,7 +1,8 @@
 //! Programs that pass connections on to another machine, or to other servers of this one.
 
 use super::{KIND, Kind};
-use crate::holders::facts::{Facts, Program, word};
+use crate::holders::facts::Facts;
+use crate::holders::program::{Program, word};
 
 const GOES_ON: &str =
     "ends the tunnel, with all else that goes through it, and leaves what serves running";
