@@ -12,6 +12,7 @@ mod operator;
 mod reload;
 mod restore;
 mod running;
+mod state_dir;
 mod supervise;
 mod surroundings;
 mod wall_clock;
@@ -49,6 +50,7 @@ use running::Running;
 pub use journal::segment_options;
 pub use listen::ListenError;
 pub use restore::{RestoreError, restore_into_redis};
+pub use state_dir::{StateDirError, open_state_dir};
 pub use surroundings::{Hangup, Surroundings};
 
 /// A command in the journal can be a little larger than the request it came from.
@@ -65,12 +67,8 @@ pub enum AppError {
     Activation(#[from] ActivationError),
     #[error(transparent)]
     Notify(#[from] NotifyError),
-    #[error("failed to open the state directory {path}")]
-    StateDir {
-        path: String,
-        #[source]
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    StateDir(#[from] StateDirError),
     #[error("failed to open the journal in {path}")]
     Journal {
         path: String,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::durability;
 use super::operator::{self, Operator};
+use super::state_dir::open_state_dir;
 use super::{AppError, RECORD_HEADROOM_BYTES, core_config};
 use crate::clock::Clock;
 use crate::config::{Config, RedisConfig};
@@ -15,7 +16,6 @@ use crate::driver::secret::Entropy;
 use crate::driver::shell::Driver;
 use crate::engine::ids::ProjectName;
 use crate::engine::limits::Limits;
-use crate::journal::disk::RealDisk;
 use crate::journal::redis::RedisConnector;
 use crate::journal::segments::{Recovery, SegmentJournal, SegmentOptions};
 use crate::journal::{Journal, JournalStatus, Space};
@@ -82,10 +82,7 @@ async fn start_shared(
     clock: Clock,
     metrics: &Metrics,
 ) -> Result<(Driver, Operator), AppError> {
-    RealDisk::create(&config.state_dir).map_err(|source| AppError::StateDir {
-        path: config.state_dir.display().to_string(),
-        source,
-    })?;
+    open_state_dir(&config.state_dir)?;
     core_config.sharing = Some(Sharing::default());
     let connector =
         RedisConnector::new(redis, config.profile).map_err(|source| AppError::Start {
@@ -144,10 +141,7 @@ fn not_started(source: std::io::Error) -> AppError {
 
 fn open_journal(config: &Config) -> Result<(SegmentJournal, Recovery), AppError> {
     let path = || config.state_dir.display().to_string();
-    let disk = RealDisk::create(&config.state_dir).map_err(|source| AppError::StateDir {
-        path: path(),
-        source,
-    })?;
+    let disk = open_state_dir(&config.state_dir)?;
     SegmentJournal::open(Arc::new(disk), segment_options(config)).map_err(|source| {
         AppError::Journal {
             path: path(),

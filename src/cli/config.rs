@@ -6,6 +6,8 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
+use super::error::CliError;
+use super::text::{self, Safe};
 use crate::config::env::NotUnicode;
 use crate::config::{
     ClientConfig, ClientFlags, Config, ConfigErrors, Environment, Flags, Invoker, Warning, example,
@@ -134,6 +136,22 @@ pub enum ConfigCommandError {
     Output(#[from] io::Error),
 }
 
+impl ConfigCommand {
+    /// The same with JSON where that was asked for.
+    pub(super) fn in_json(mut self, wanted: bool) -> Result<Self, CliError> {
+        match &mut self {
+            Self::Show { json, .. } | Self::Check { json, .. } => *json |= wanted,
+            Self::Schema { .. } => {}
+            Self::Example if wanted => {
+                let next = "leave --json out; `coord config schema` is JSON";
+                return Err(CliError::usage("the example is a TOML file", next));
+            }
+            Self::Example => {}
+        }
+        Ok(self)
+    }
+}
+
 /// Exits with 0, or with 1 when `check` found something wrong.
 pub fn run(
     command: ConfigCommand,
@@ -145,9 +163,10 @@ pub fn run(
         ConfigCommand::Show { flags, json } => {
             let config = Config::load(&(*flags).into(), environment, invoker)?;
             if json {
-                writeln!(out, "{:#}", show::json(&config))?;
+                let shown = format!("{:#}", show::json(&config));
+                writeln!(out, "{}", text::json_lines(&shown))?;
             } else {
-                write!(out, "{}", show::text(&config))?;
+                write!(out, "{}", text::lines(&show::text(&config)))?;
             }
         }
         ConfigCommand::Check { file, client, json } => {
@@ -227,12 +246,10 @@ fn report(
         Err(errors) => (errors.problems(), &[][..]),
     };
     if json {
-        writeln!(
-            out,
-            "{:#}",
-            json!({ "problems": problems, "warnings": warnings })
-        )?;
+        let found = json!({ "problems": problems, "warnings": warnings });
+        writeln!(out, "{}", text::json_lines(&format!("{found:#}")))?;
     } else {
+        let mut out = Safe::lines(&mut *out);
         for problem in problems {
             writeln!(out, "{problem}")?;
         }

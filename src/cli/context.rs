@@ -47,6 +47,8 @@ pub(super) enum ContextCommand {
         max: Option<u64>,
     },
     /// Prints every change of keys that begin with a prefix, as it happens
+    ///
+    /// Ends, with 0, when whoever reads its output has gone.
     Watch {
         #[arg(default_value = "")]
         prefix: String,

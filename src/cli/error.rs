@@ -4,14 +4,17 @@ use std::error::Error;
 use std::fmt::Write as _;
 use std::io;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::client::ClientError;
+use super::duration::Millis;
 use super::exit::Exit;
 use super::journal::JournalCommandError;
+use super::text;
 use crate::config::ConfigErrors;
 use crate::firewall::PolicyErrors;
 use crate::nft::NftError;
+use crate::protocol::error::{Conflict, ErrorKind};
 use crate::render::RenderError;
 
 /// Why a command could not do its work.
@@ -39,6 +42,9 @@ pub enum CliError {
     },
     #[error("{what}")]
     Usage { what: String, next: &'static str },
+    /// A usage error whose next step depends on what was typed.
+    #[error("{what}")]
+    Misspelt { what: String, next: String },
     #[error("cannot run {program}")]
     Run {
         program: String,
@@ -47,7 +53,12 @@ pub enum CliError {
     },
     /// Not an error of anybody: what was wished for did not come about.
     #[error("{what}")]
-    Unmet { what: String, exit: Exit },
+    Unmet {
+        what: String,
+        exit: Exit,
+        /// The leases that stood in the way.
+        conflicts: Vec<Conflict>,
+    },
 }
 
 impl CliError {
@@ -56,9 +67,38 @@ impl CliError {
         Self::Usage { what, next }
     }
 
+    pub(super) fn misspelt(what: impl Into<String>, next: impl Into<String>) -> Self {
+        Self::Misspelt {
+            what: what.into(),
+            next: next.into(),
+        }
+    }
+
     pub(super) fn unmet(exit: Exit, what: impl Into<String>) -> Self {
-        let what = what.into();
-        Self::Unmet { what, exit }
+        Self::Unmet {
+            what: what.into(),
+            exit,
+            conflicts: Vec::new(),
+        }
+    }
+
+    /// The same with the leases that stood in the way.
+    pub(super) fn because_of(mut self, leases: Vec<Conflict>) -> Self {
+        if let Self::Unmet { conflicts, .. } = &mut self {
+            *conflicts = leases;
+        }
+        self
+    }
+
+    /// After a wait, a conflict says that the wait timed out, and on whom.
+    pub(super) fn timed_out(error: ClientError, waited: Millis) -> Self {
+        let what = format!("waited {waited}: {error}");
+        match error {
+            ClientError::Refused(error) if error.kind == ErrorKind::Conflict => {
+                Self::unmet(Exit::TimedOut, what).because_of(error.detail.conflicts)
+            }
+            error => error.into(),
+        }
     }
 
     pub(super) fn input(
@@ -75,6 +115,7 @@ impl CliError {
         match self {
             Self::Config(_)
             | Self::Usage { .. }
+            | Self::Misspelt { .. }
             | Self::Render(_)
             | Self::Input { .. }
             | Self::Policy(_)
@@ -103,6 +144,13 @@ impl CliError {
             Self::Render(error) => Some(error.next.clone()),
             Self::Firewall(error) => Some(error.next_step().to_owned()),
             Self::Usage { next, .. } => Some((*next).to_owned()),
+            Self::Misspelt { next, .. } => Some(next.clone()),
+            Self::Journal(JournalCommandError::StateDir(error)) => error.next_step(),
+            Self::Unmet {
+                exit: Exit::TimedOut,
+                conflicts,
+                ..
+            } => Some(after_a_wait(conflicts).to_owned()),
             _ => None,
         }
     }
@@ -116,27 +164,46 @@ impl CliError {
         text
     }
 
-    /// The same for programs, on one line.
+    /// The same for programs, on one line: an object `error`, whose `kind`, `message` and `exit_code` are
+    /// always there.
     pub fn json(&self) -> String {
-        let mut error = match self {
-            Self::Client(ClientError::Refused(error)) => {
-                serde_json::to_value(&*error.detail).unwrap_or_default()
-            }
-            _ => json!({}),
-        };
-        let kind = match self {
-            Self::Client(error) => error.kind(),
-            _ => None,
-        };
+        let mut error = self.detail();
+        error["kind"] = json!(self.kind());
         error["message"] = json!(self.summary());
         error["exit_code"] = json!(self.exit().code());
-        if let Some(kind) = kind {
-            error["kind"] = json!(kind);
-        }
         if let Some(next) = self.next_step() {
             error["next"] = json!(next);
         }
-        json!({ "error": error }).to_string()
+        let error = json!({ "error": error }).to_string();
+        text::json(&error).into_owned()
+    }
+
+    /// What kind of failure it is: the coordinator's word where it refused, else one of our own.
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Client(error) => error.kind_name(),
+            Self::Config(_) | Self::Journal(JournalCommandError::Config(_)) => "configuration",
+            Self::Policy(_) => "policy",
+            Self::Output(_) => "output",
+            Self::Input { .. } => "input",
+            other => other.exit().kind(),
+        }
+    }
+
+    /// What only some failures have.
+    fn detail(&self) -> Value {
+        match self {
+            Self::Client(ClientError::Refused(error)) => {
+                serde_json::to_value(&*error.detail).unwrap_or_default()
+            }
+            Self::Config(errors) | Self::Journal(JournalCommandError::Config(errors)) => {
+                json!({ "problems": errors })
+            }
+            Self::Unmet { conflicts, .. } if !conflicts.is_empty() => {
+                json!({ "conflicts": conflicts })
+            }
+            _ => json!({}),
+        }
     }
 
     /// What failed and why, on one line.
@@ -148,6 +215,14 @@ impl CliError {
             cause = error.source();
         }
         text
+    }
+}
+
+fn after_a_wait(conflicts: &[Conflict]) -> &'static str {
+    if conflicts.is_empty() {
+        "give it more time with --wait"
+    } else {
+        "give it more time with --wait, or ask the holder: `coord lease list`"
     }
 }
 

@@ -8,6 +8,7 @@ use super::client::{Client, Notice};
 use super::error::CliError;
 use super::exit::Exit;
 use super::output::{Output, Paint};
+use super::reader;
 use super::shell::Shell;
 use super::table::{joined, one_line};
 use crate::engine::ids::{AgentName, Cursor, TaskId};
@@ -16,6 +17,8 @@ use crate::protocol::events::{ChangeView, EventFilter, EventView, EventsSubscrib
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum EventsCommand {
     /// Prints events as they happen; goes on where it stood after a lost connection
+    ///
+    /// Ends, with 0, when whoever reads its output has gone, as in `coord events follow | head -1`.
     Follow(FollowArgs),
 }
 
@@ -57,7 +60,11 @@ pub(super) async fn print(
 ) -> Result<(), CliError> {
     let mut left = max.unwrap_or(u64::MAX);
     while left > 0 {
-        match client.notice().await? {
+        let notice = tokio::select! {
+            notice = client.notice() => notice?,
+            gone = reader::gone() => return Err(gone),
+        };
+        match notice {
             Notice::Event(_, raw) if out.style().json => {
                 out.raw(&raw)?;
                 left -= 1;

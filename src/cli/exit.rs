@@ -64,6 +64,31 @@ impl Exit {
         Self::Child(SIGNAL_BASE.saturating_add(number))
     }
 
+    /// A word for it, as `kind` of an error with `--json`.
+    pub(super) fn kind(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Failed => "failed",
+            Self::Usage => "usage",
+            Self::Unreachable => "unreachable",
+            Self::Denied => "denied",
+            Self::NotFound => "not_found",
+            Self::Conflict => "conflict",
+            Self::StaleFence => "stale_fence",
+            Self::Limit => "limit",
+            Self::TimedOut => "timed_out",
+            Self::CannotExecute => "cannot_execute",
+            Self::CommandNotFound => "command_not_found",
+            Self::Child(_) => "interrupted",
+        }
+    }
+
+    /// What the table says of it; nothing of a code that is a command's own.
+    pub(super) fn meaning(self) -> Option<&'static str> {
+        let own = |(code, _): &&(u8, _)| *code == self.code() && !matches!(self, Self::Child(_));
+        Self::TABLE.iter().find(own).map(|(_, meaning)| *meaning)
+    }
+
     /// The table as the help shows it.
     pub fn help() -> String {
         let mut text = String::from("Exit codes:\n");

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap_complete::Shell as Flavour;
 
 use super::error::CliError;
+use super::input::check_place;
 use super::output::Output;
 
 #[derive(Debug, clap::Args)]
@@ -16,6 +17,7 @@ pub(super) struct ManArgs {
 }
 
 pub(super) fn completions(flavour: Flavour, out: &mut Output<'_>) -> Result<(), CliError> {
+    refuse_json(out, "the completions are a script of the shell")?;
     // Into memory first: the generator takes a failed write for a bug.
     let mut script = Vec::new();
     clap_complete::generate(flavour, &mut super::definition(), "coord", &mut script);
@@ -27,10 +29,23 @@ pub(super) fn man(args: &ManArgs, out: &mut Output<'_>) -> Result<(), CliError> 
     let mut definition = super::definition();
     definition.build();
     match &args.dir {
-        Some(folder) => pages(&definition, folder)
-            .map_err(|error| CliError::input(format!("write to {}", folder.display()), error)),
-        None => Ok(out.sink().write_all(&page(&definition)?)?),
+        Some(folder) => {
+            check_place(folder)?;
+            pages(&definition, folder)
+                .map_err(|error| CliError::input(format!("write to {}", folder.display()), error))
+        }
+        None => {
+            refuse_json(out, "a man page has a format of its own")?;
+            Ok(out.sink().write_all(&page(&definition)?)?)
+        }
     }
+}
+
+fn refuse_json(out: &Output<'_>, what: &str) -> Result<(), CliError> {
+    if out.style().json {
+        return Err(CliError::usage(what, "leave --json out"));
+    }
+    Ok(())
 }
 
 /// One page a command, named as git's are: `coord-task-work.1`.

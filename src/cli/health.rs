@@ -16,6 +16,7 @@ use super::duration::Millis;
 use super::error::CliError;
 use super::exit::Exit;
 use super::output::{Output, Paint};
+use super::reader;
 use super::shell::Shell;
 use super::table::{Table, or_nothing};
 use crate::config::{
@@ -268,6 +269,7 @@ async fn watch(plan: &Plan, pause: Duration, out: &mut Output<'_>) -> Result<Exi
                 stopped?;
                 return Ok(last.map_or(Exit::Failed, |last| last.exit()));
             }
+            gone = reader::gone() => return Err(gone),
         };
         if redraws {
             write!(out.sink(), "{CLEAR}")?;
@@ -311,6 +313,9 @@ fn show(report: &Report, out: &mut Output<'_>) -> io::Result<()> {
         ]);
     }
     out.table(&table, "no services")?;
+    if out.style().quiet {
+        return Ok(());
+    }
     for finding in &report.services {
         if let Some(next) = &finding.next {
             let name = out.paint(paint(finding.state), finding.service.title());

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::value::RawValue;
 
 use super::error::CliError;
+use crate::config::misspelt_path;
 use crate::engine::ids::{LabelKey, LabelValue};
 use crate::engine::payload::Payload;
 
@@ -65,7 +66,19 @@ pub(super) fn file(path: &Path) -> Result<String, CliError> {
     if path == Path::new(STDIN) {
         return bounded(io::stdin().lock()).map_err(failed);
     }
+    check_place(path)?;
     bounded(File::open(path).map_err(failed)?).map_err(failed)
+}
+
+/// Whether something can be put at a place that was named; one that nobody means has a right spelling.
+pub(super) fn check_place(path: &Path) -> Result<(), CliError> {
+    if path.symlink_metadata().is_ok() {
+        return Ok(());
+    }
+    match path.to_str().and_then(misspelt_path) {
+        Some(misfit) => Err(CliError::misspelt(misfit.what, misfit.right)),
+        None => Ok(()),
+    }
 }
 
 fn bounded(source: impl Read) -> io::Result<String> {

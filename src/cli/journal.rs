@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 use serde_json::json;
 
+use super::output::Output;
+use super::text::Safe;
 use crate::app;
 use crate::config::{Config, ConfigErrors, Environment, Flags, Invoker};
 use crate::engine::ids::Position;
@@ -79,6 +81,8 @@ pub enum JournalCommandError {
     #[error(transparent)]
     Journal(#[from] JournalError),
     #[error(transparent)]
+    StateDir(#[from] app::StateDirError),
+    #[error(transparent)]
     Restore(#[from] app::RestoreError),
     #[error("failed to print")]
     Print(#[from] io::Error),
@@ -87,18 +91,20 @@ pub enum JournalCommandError {
 pub(super) fn run(
     command: &JournalCommand,
     environment: &dyn Environment,
+    global_json: bool,
     out: &mut dyn Write,
 ) -> Result<ExitCode, JournalCommandError> {
     match command {
         JournalCommand::Dump { place, after } => {
             let disk = existing(&place.find(environment)?)?;
-            inspect::dump(&disk, Position(*after), out)?;
+            inspect::dump(&disk, Position(*after), &mut Safe::json(out)).map_err(dump_failed)?;
             Ok(ExitCode::SUCCESS)
         }
         JournalCommand::Verify { place, json } => {
             let disk = existing(&place.find(environment)?)?;
             let found = inspect::verify(&disk)?;
-            tell_verification(&found, *json, out)?;
+            let json = *json || global_json;
+            tell_verification(&found, json, &mut Safe::of(json, out))?;
             let whole = found.damage.is_empty();
             Ok(if whole {
                 ExitCode::SUCCESS
@@ -114,9 +120,20 @@ pub(super) fn run(
                 RepairMode::Cut
             };
             let done = inspect::repair(&disk, mode)?;
-            tell_repair(&done, *json, out)?;
+            let json = *json || global_json;
+            tell_repair(&done, json, &mut Safe::of(json, out))?;
             Ok(ExitCode::SUCCESS)
         }
+    }
+}
+
+/// Whoever reads a dump may have seen enough of it.
+fn dump_failed(error: JournalError) -> JournalCommandError {
+    match error {
+        JournalError::Io { source, .. } if source.kind() == io::ErrorKind::BrokenPipe => {
+            JournalCommandError::Print(source)
+        }
+        other => other.into(),
     }
 }
 
@@ -124,37 +141,44 @@ pub(super) fn run(
 pub(super) fn restore(
     command: &RestoreCommand,
     environment: &dyn Environment,
-    out: &mut dyn Write,
-) -> Result<ExitCode, JournalCommandError> {
+    out: &mut Output<'_>,
+) -> Result<(), JournalCommandError> {
     let config = command.place.config(environment)?;
     let mut backup = File::open(&command.backup).map_err(|source| JournalCommandError::Open {
         path: command.backup.clone(),
         source,
     })?;
+    let json = out.style().json;
     if let Some(redis) = &config.redis {
         let projects = app::restore_into_redis(&config, redis, &mut backup)?;
-        let place = &redis.endpoint;
-        writeln!(out, "restored {projects} projects into Redis at {place}")?;
-        return Ok(ExitCode::SUCCESS);
+        let place = redis.endpoint.to_string();
+        return Ok(if json {
+            out.json(&json!({ "projects": projects, "redis": place }))?;
+        } else if !out.style().quiet {
+            out.line(format_args!(
+                "restored {projects} projects into Redis at {place}"
+            ))?;
+        });
     }
     let path = &config.state_dir;
-    let disk = RealDisk::create(path).map_err(|source| JournalCommandError::Open {
-        path: path.clone(),
-        source,
-    })?;
+    let disk = app::open_state_dir(path)?;
     let disk: Arc<dyn Disk> = Arc::new(disk);
     let restored = inspect::restore(&disk, app::segment_options(&config), &mut backup)?;
-    writeln!(
-        out,
-        "restored {} snapshots and {} records, up to position {}, into {}",
-        restored.snapshots,
-        restored.records,
-        restored.last,
-        path.display()
-    )?;
-    let hint = "the next `coord serve` there makes a new operator token; the agents' tokens are as they were";
-    writeln!(out, "{hint}")?;
-    Ok(ExitCode::SUCCESS)
+    let (snapshots, records, last) = (restored.snapshots, restored.records, restored.last);
+    if json {
+        out.json(&json!({
+            "snapshots": snapshots, "records": records, "last": last, "state_dir": path,
+        }))?;
+    } else if !out.style().quiet {
+        let path = path.display();
+        out.line(format_args!(
+            "restored {snapshots} snapshots and {records} records, up to position {last}, into {path}"
+        ))?;
+    }
+    out.note(
+        "the next `coord serve` there makes a new operator token; the agents' tokens are as they were",
+    );
+    Ok(())
 }
 
 impl StateDir {

@@ -12,7 +12,6 @@ use super::shell::Shell;
 use super::table::{NOTHING, Table, joined, one_line};
 use crate::engine::ids::{AgentName, FencingToken, LeaseId, Note};
 use crate::engine::resource::{Resource, ResourceRequest};
-use crate::protocol::error::ErrorKind;
 use crate::protocol::lease::{
     LeaseAcquireParams, LeaseAcquireResult, LeaseCheckParams, LeaseCheckResult, LeaseListParams,
     LeaseListResult, LeaseReleaseParams, LeaseRenewParams, LeaseRevokeParams, ModeParam,
@@ -216,7 +215,7 @@ async fn acquire(args: AcquireArgs, shell: &mut Shell<'_>) -> Result<(), CliErro
     let reply = acquire_with(&mut client, &params).await;
     client.close().await;
     let reply = reply.map_err(|error| match args.wait {
-        Some(wait) if wait.0 > 0 => timed_out(error, wait),
+        Some(wait) if wait.0 > 0 => CliError::timed_out(error, wait),
         _ => error.into(),
     })?;
     shell
@@ -232,16 +231,6 @@ pub(super) async fn acquire_with(
     let wait_ms = params.wait_ms.unwrap_or_default();
     let operation = Operation::LeaseAcquire;
     client.call_waiting(operation, params, wait_ms).await
-}
-
-/// After a wait a conflict says that the wait timed out, and on whom.
-pub(super) fn timed_out(error: ClientError, waited: Millis) -> CliError {
-    match error.kind() {
-        Some(ErrorKind::Conflict) => {
-            CliError::unmet(Exit::TimedOut, format!("waited {waited}: {error}"))
-        }
-        _ => error.into(),
-    }
 }
 
 fn show_acquired(out: &mut Output<'_>, lease: &LeaseAcquireResult, ttl: Millis) -> io::Result<()> {

@@ -9,7 +9,7 @@ use super::client::{Client, ClientError, Notice, Reply};
 use super::duration::Millis;
 use super::error::CliError;
 use super::exit::Exit;
-use super::lease::{HoldArgs, acquire_with, timed_out};
+use super::lease::{HoldArgs, acquire_with};
 use super::output::Output;
 use super::shell::Shell;
 use super::table::{joined, one_line};
@@ -132,7 +132,7 @@ async fn acquire(
             (Err(error), None) if error.kind() == Some(ErrorKind::Conflict) => {}
             (Err(error), Some(_))
                 if error.kind() == Some(ErrorKind::Conflict) && left_ms > wait_ms_max => {}
-            (Err(error), Some(wait)) => return Err(timed_out(error, wait)),
+            (Err(error), Some(wait)) => return Err(CliError::timed_out(error, wait)),
             (Err(error), None) => return Err(error.into()),
         }
     }

@@ -196,7 +196,9 @@ fn show_sent(out: &mut Output<'_>, sent: &MessageSendResult) -> io::Result<()> {
     match (sent.message, out.style().quiet) {
         (Some(message), true) => return out.line(message),
         (Some(message), false) => out.line(format_args!("sent message {message}"))?,
-        (None, _) => out.line("nobody got it")?,
+        // The exit code says so; what would be printed here is taken for the number of a message.
+        (None, true) => return Ok(()),
+        (None, false) => out.line("nobody got it")?,
     }
     let mut table = Table::new(&["RECIPIENT", "WHAT HAPPENED"]);
     for recipient in &sent.recipients {

@@ -18,11 +18,13 @@ pub mod journal;
 mod lease;
 mod lease_run;
 mod message;
+mod misuse;
 mod output;
 pub mod panics;
 pub mod ports;
 mod project;
 pub mod protocol;
+mod reader;
 pub mod render;
 mod self_test;
 pub mod serve;
@@ -30,9 +32,11 @@ mod server;
 mod shell;
 mod table;
 mod task;
+mod text;
 mod token;
 mod write_file;
 
+use std::cell::Cell;
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
@@ -182,6 +186,19 @@ enum Command {
     Guard(child::guard::GuardArgs),
 }
 
+impl Command {
+    /// Whether only an operator may run it, or it is the same whoever does.
+    fn is_operators(&self) -> bool {
+        match self {
+            Self::Status | Self::Ping | Self::Token(_) | Self::Backup(_) => true,
+            Self::Project(command) => matches!(command, project::ProjectCommand::Create { .. }),
+            Self::Agent(command) => matches!(command, agent::AgentCommand::Remove { .. }),
+            Self::Lease(command) => matches!(command, lease::LeaseCommand::Revoke { .. }),
+            _ => false,
+        }
+    }
+}
+
 /// The definition of the command line, with all that its help shows.
 pub fn definition() -> clap::Command {
     Cli::command()
@@ -194,11 +211,17 @@ pub fn run(
     arguments: impl IntoIterator<Item = OsString>,
     environment: &dyn Environment,
 ) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let json = misuse::wants_json(&arguments);
     let parsed = definition().try_get_matches_from(arguments);
     let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
-        Err(error) => return misused(&error),
+        Err(error) => return misuse::report(&error, json).into(),
     };
+    output::remark_in_json(cli.json);
+    if cli.json {
+        panics::report_as_json();
+    }
     let style = Style {
         json: cli.json,
         color: wants_color(cli.color, environment),
@@ -210,6 +233,7 @@ pub fn run(
         connection: cli.connection,
         environment,
         out: Output::new(&mut stdout, style),
+        tells_operator: Cell::new(!cli.command.is_operators()),
     };
     let ended = dispatch(cli.command, &mut shell);
     match ended {
@@ -227,16 +251,20 @@ fn dispatch(command: Command, shell: &mut Shell<'_>) -> Result<ExitCode, CliErro
     match command {
         Command::Config(command) => {
             let invoker = Invoker::current();
+            let command = command.in_json(out.style().json)?;
             return config::run(command, environment, invoker, out.sink()).map_err(CliError::from);
         }
         Command::Serve(command) => {
-            let errors = &mut io::stderr();
-            return Ok(serve::run(command, environment, out.sink(), errors)?);
+            let style = out.style();
+            return Ok(serve::run(command, environment, style, out.sink())?);
         }
         Command::Restore(command) => {
-            return Ok(journal::restore(&command, environment, out.sink())?);
+            journal::restore(&command, environment, out)?;
         }
-        Command::Journal(command) => return Ok(journal::run(&command, environment, out.sink())?),
+        Command::Journal(command) => {
+            let json = out.style().json;
+            return Ok(journal::run(&command, environment, json, out.sink())?);
+        }
         Command::Render(command) => render::run(command, environment, out)?,
         Command::Guard(args) => return child::guard::run(args).map(ExitCode::from),
         Command::Install(args) => return install::run(&args, environment, out).map(ExitCode::from),
@@ -284,17 +312,15 @@ fn call(command: Command, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
     });
     // A read of stdin or a write to a stuck terminal may still be under way on a helper thread.
     runtime.shutdown_background();
-    ended
+    answered(ended?, &shell.out)
 }
 
-/// Help and version are no errors, and go to stdout.
-fn misused(error: &clap::Error) -> ExitCode {
-    // Nobody is there to be told that the help could not be printed.
-    let _ = error.print();
-    if error.use_stderr() {
-        Exit::Usage.into()
-    } else {
-        Exit::Ok.into()
+/// With `--json` no code of our own stands alone: where no answer tells why, an error does.
+fn answered(exit: Exit, out: &Output<'_>) -> Result<Exit, CliError> {
+    let lacking = out.style().json && !out.has_answered();
+    match exit.meaning().filter(|_| lacking && exit != Exit::Ok) {
+        Some(meaning) => Err(CliError::unmet(exit, meaning)),
+        None => Ok(exit),
     }
 }
 
@@ -306,9 +332,9 @@ fn report(error: &CliError, style: Style) {
     let text = if style.json {
         error.json()
     } else {
-        format!("coord: {}", error.text())
+        format!("coord: {}", text::lines(&error.text()))
     };
-    let _ = writeln!(io::stderr(), "{text}");
+    let _ = io::stderr().write_all(format!("{text}\n").as_bytes());
 }
 
 fn wants_color(choice: ColorArg, environment: &dyn Environment) -> bool {

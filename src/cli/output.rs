@@ -2,18 +2,31 @@
 
 use std::fmt::Display;
 use std::io::{self, Write};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Serialize;
+use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::client::Reply;
-use super::table::{NOTHING, Table, one_line};
+use super::table::{NOTHING, Table};
+use super::text;
 use crate::protocol::session::SessionOpenResult;
 
-/// Where results go, and how they look.
+/// Whether remarks are JSON. Of the process, as stderr is: what runs beside a command has remarks too.
+static REMARKS_ARE_JSON: AtomicBool = AtomicBool::new(false);
+
+/// What a remark begins with that somebody should act on.
+const WARNING: &str = "warning: ";
+
+/// Where results go, and how they look. Everything printed here is made safe for a terminal first
+/// ([`text`]); only [`Output::sink`] takes bytes as they are, for files that are printed.
 pub(super) struct Output<'a> {
     sink: &'a mut dyn Write,
     style: Style,
+    /// Whether JSON was printed.
+    answered: bool,
 }
 
 /// How results look.
@@ -58,11 +71,20 @@ impl std::fmt::Debug for Output<'_> {
 
 impl<'a> Output<'a> {
     pub(super) fn new(sink: &'a mut dyn Write, style: Style) -> Self {
-        Self { sink, style }
+        Self {
+            sink,
+            style,
+            answered: false,
+        }
     }
 
     pub(super) fn style(&self) -> Style {
         self.style
+    }
+
+    /// Whether JSON was printed.
+    pub(super) fn has_answered(&self) -> bool {
+        self.answered
     }
 
     pub(super) fn sink(&mut self) -> &mut dyn Write {
@@ -109,25 +131,35 @@ impl<'a> Output<'a> {
 
     /// JSON as it came, on one line.
     pub(super) fn raw(&mut self, raw: &RawValue) -> io::Result<()> {
-        writeln!(self.sink, "{raw}")?;
+        self.answered = true;
+        writeln!(self.sink, "{}", text::json(raw.get()))?;
         self.sink.flush()
     }
 
     pub(super) fn json(&mut self, value: &impl Serialize) -> io::Result<()> {
-        serde_json::to_writer(&mut *self.sink, value).map_err(io::Error::from)?;
-        writeln!(self.sink)?;
+        self.answered = true;
+        let value = serde_json::to_string(value).map_err(io::Error::from)?;
+        writeln!(self.sink, "{}", text::json(&value))?;
         self.sink.flush()
     }
 
-    /// One line for people. Control characters of what others wrote do not reach the terminal.
+    /// Text for people. What others wrote into it cannot act on the terminal.
     pub(super) fn line(&mut self, text: impl Display) -> io::Result<()> {
+        let text = painted(&text.to_string(), text::lines);
         writeln!(self.sink, "{text}")?;
+        self.sink.flush()
+    }
+
+    /// A page of text that is whole, with its last line break.
+    pub(super) fn page(&mut self, text: &str) -> io::Result<()> {
+        write!(self.sink, "{}", text::lines(text))?;
         self.sink.flush()
     }
 
     pub(super) fn field(&mut self, name: &str, value: impl Display) -> io::Result<()> {
         let name = self.paint(Paint::Faint, &format!("{name:<14}"));
-        let value = one_line(&value.to_string());
+        let name = painted(&name, text::one_line);
+        let value = painted(&value.to_string(), text::one_line);
         let value = if value.is_empty() { NOTHING } else { &value };
         writeln!(self.sink, "{name} {value}")
     }
@@ -144,13 +176,16 @@ impl<'a> Output<'a> {
         }
         let (heading, body) = table.render();
         let heading = self.paint(Paint::Heading, &heading);
+        let heading = painted(&heading, text::one_line);
         write!(self.sink, "{heading}\n{body}")?;
         self.sink.flush()
     }
 
+    /// A coloured text, to be part of a [`Self::line`] or [`Self::field`].
     pub(super) fn paint(&self, paint: Paint, text: &str) -> String {
         if self.style.color {
-            return format!("\u{1b}[{}m{text}\u{1b}[0m", paint.code());
+            let (code, brush) = (paint.code(), brush());
+            return format!("\u{1b}[{code};{brush}m{text}\u{1b}[0;{brush}m");
         }
         text.to_owned()
     }
@@ -158,7 +193,8 @@ impl<'a> Output<'a> {
     /// What the coordinator warned of when it opened a session.
     pub(super) fn warn_of(&self, opened: &SessionOpenResult) {
         for warning in &opened.warnings {
-            self.note(format_args!("warning: {}", one_line(&warning.message)));
+            let text = text::one_line(&warning.message);
+            self.note(format_args!("{WARNING}{text}"));
         }
     }
 
@@ -170,9 +206,56 @@ impl<'a> Output<'a> {
     }
 }
 
-/// A remark on stderr.
+/// From now on remarks on stderr are JSON, or no longer.
+pub(super) fn remark_in_json(json: bool) {
+    REMARKS_ARE_JSON.store(json, Ordering::Relaxed);
+}
+
+/// A remark on stderr: a line, or with `--json` an object with `level` and `message`.
 pub(super) fn note(text: impl Display) {
-    let _ = writeln!(io::stderr(), "coord: {text}");
+    let text = text.to_string();
+    let line = if REMARKS_ARE_JSON.load(Ordering::Relaxed) {
+        remark(&text)
+    } else {
+        format!("coord: {}", text::lines(&text))
+    };
+    // One write, so that lines of several processes do not mix.
+    let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
+}
+
+fn remark(text: &str) -> String {
+    let (level, message) = match text.strip_prefix(WARNING) {
+        Some(message) => ("warning", message),
+        None => ("note", text),
+    };
+    let remark = json!({ "level": level, "message": message }).to_string();
+    text::json(&remark).into_owned()
+}
+
+/// Marks our own colours: a number that nobody else knows, so that no text can bring colours of its own.
+fn brush() -> u64 {
+    static BRUSH: OnceLock<u64> = OnceLock::new();
+    // Without random bytes a text could at most be coloured.
+    *BRUSH.get_or_init(|| getrandom::u64().unwrap_or_default())
+}
+
+/// A text made safe by `safe`, with our own colours as a terminal knows them.
+fn painted(text: &str, safe: impl Fn(&str) -> String) -> String {
+    let end = format!(";{}m", brush());
+    let mut whole = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, code, after)) = next_colour(rest, &end) {
+        whole.extend([&safe(before), "\u{1b}[", code, "m"]);
+        rest = after;
+    }
+    whole + &safe(rest)
+}
+
+/// What is before the first colour of ours, its code, and what is after it.
+fn next_colour<'t>(text: &'t str, end: &str) -> Option<(&'t str, &'t str, &'t str)> {
+    let (start, after) = text.split_once(end)?;
+    let (before, code) = start.rsplit_once("\u{1b}[")?;
+    Some((before, code, after))
 }
 
 #[cfg(test)]
@@ -212,6 +295,44 @@ mod tests {
             ..Style::default()
         };
         let colored = Output::new(&mut sink, style);
-        assert_eq!(colored.paint(Paint::Good, "ok"), "\u{1b}[32mok\u{1b}[0m");
+        let text = colored.paint(Paint::Good, "ok");
+        assert_eq!(painted(&text, text::lines), "\u{1b}[32mok\u{1b}[0m");
+    }
+
+    #[test]
+    fn nobody_elses_colours_reach_the_terminal() {
+        let mut sink = Vec::new();
+        let style = Style {
+            color: true,
+            ..Style::default()
+        };
+        let mut out = Output::new(&mut sink, style);
+        let good = out.paint(Paint::Good, "a\u{1b}[0m\u{202e}b");
+        out.line(format_args!("{good} \u{1b}[31mred"))
+            .expect("a vector takes it");
+        out.field("state", out.paint(Paint::Bad, "gone"))
+            .expect("a vector takes it");
+        let text = String::from_utf8(sink).expect("it is text");
+        let expected = "\u{1b}[32ma\\u{1b}[0m\\u{202e}b\u{1b}[0m \\u{1b}[31mred\n\
+                        \u{1b}[2mstate         \u{1b}[0m \u{1b}[31mgone\u{1b}[0m\n";
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn json_is_one_safe_line() {
+        let mut sink = Vec::new();
+        let mut out = Output::new(&mut sink, Style::default());
+        out.json(&"a\u{9b}\u{202e}").expect("a vector takes it");
+        let raw = RawValue::from_string("{\n\"a\u{7f}\":1}".to_owned()).expect("it is JSON");
+        out.raw(&raw).expect("a vector takes it");
+        let text = String::from_utf8(sink).expect("it is text");
+        assert_eq!(text, "\"a\\u009b\\u202e\"\n{ \"a\\u007f\":1}\n");
+    }
+
+    #[test]
+    fn a_remark_has_a_level() {
+        let check = |text: &str, expected: &str| assert_eq!(remark(text), expected);
+        check("x\u{202e}", r#"{"level":"note","message":"x\u202e"}"#);
+        check("warning: y", r#"{"level":"warning","message":"y"}"#);
     }
 }

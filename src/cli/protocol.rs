@@ -14,6 +14,10 @@ pub(super) struct ProtocolArgs {
 }
 
 pub(super) fn run(args: &ProtocolArgs, out: &mut Output<'_>) -> Result<(), CliError> {
+    if args.markdown && out.style().json {
+        let next = "leave --json or --markdown out";
+        return Err(CliError::usage("a page to read is no JSON", next));
+    }
     let document = document();
     match args.markdown {
         true => write!(out.sink(), "{}", reference::markdown(&document))?,

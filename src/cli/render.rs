@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::config::ConfigFlags;
 use super::error::CliError;
+use super::input::check_place;
 use super::output::Output;
 use super::write_file::replace;
 use crate::config::{Config, Endpoint, Environment, Flags, Invoker};
@@ -178,6 +179,7 @@ fn deliver(text: &str, output: Option<&Path>, out: &mut Output<'_>) -> Result<()
         sink.write_all(text.as_bytes())?;
         return Ok(sink.flush()?);
     };
+    check_place(file)?;
     replace(file, text.as_bytes())
         .map_err(|error| CliError::input(format!("write {}", file.display()), error))?;
     out.note(format_args!("wrote {}", file.display()));

@@ -33,6 +33,9 @@ pub(super) async fn run(args: SelfTestArgs, shell: &mut Shell<'_>) -> Result<Exi
     for warning in &config.warnings {
         shell.out.note(format_args!("warning: {warning}"));
     }
+    if let Some(folder) = &args.dir {
+        super::input::check_place(folder)?;
+    }
     let folders = folders(args.dir, &config.state_dir);
     let plan = Plan { config, folders };
     // Interrupted, it still removes its folder.
@@ -79,7 +82,9 @@ fn show(report: &Report, out: &mut Output<'_>) -> io::Result<()> {
         ]);
     }
     out.table(&table, "nothing was tested")?;
-    for check in &report.checks {
+    // Hints.
+    let quiet = out.style().quiet;
+    for check in report.checks.iter().filter(|_| !quiet) {
         if let Some(next) = &check.next {
             let name = out.paint(paint(check.state), check.name);
             out.line(format_args!("next for {name}: {next}"))?;

@@ -3,12 +3,15 @@
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
+use serde_json::json;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::prelude::*;
 use tracing_subscriber::{Registry, reload};
 
 use super::config::ConfigFlags;
+use super::output::Style;
 use super::panics;
+use super::text::{self, Safe};
 use crate::app::{self, AppError, Hangup, ListenError, Surroundings};
 use crate::config::{
     Bound, Config, ConfigErrors, Environment, Flags, Invoker, LogConfig, LogFormat, LogLevel,
@@ -38,16 +41,28 @@ pub(super) struct ServeCommand {
 pub(super) fn run(
     command: ServeCommand,
     environment: &dyn Environment,
+    style: Style,
     out: &mut dyn Write,
-    errors: &mut dyn Write,
 ) -> io::Result<ExitCode> {
-    let flags = Flags::from(*command.flags);
+    let json = style.json;
+    let mut flags = Flags::from(*command.flags);
+    if json {
+        // Beside JSON there is nothing but JSON.
+        flags.log_format.get_or_insert_with(|| "json".to_owned());
+    }
+    let mut out = Greeting { style, inner: out };
     let invoker = invoker(environment);
     let read = || Config::load(&flags, environment, invoker);
     let config = match read() {
         Ok(config) => config,
         Err(problems) => {
-            writeln!(errors, "{problems}")?;
+            let failure = Failure {
+                kind: "configuration",
+                text: problems.to_string(),
+                next: None,
+                exit: EXIT_CONFIG,
+            };
+            failure.tell(json)?;
             tell_manager(environment, &problems);
             return Ok(EXIT_CONFIG.into());
         }
@@ -70,20 +85,97 @@ pub(super) fn run(
             Hangup::Reload
         },
     };
-    match app::run(&config, &surroundings, out) {
+    match app::run(&config, &surroundings, &mut out) {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(error) => {
-            writeln!(errors, "{}", chain(&error))?;
-            if is_corrupt(&error) {
-                let dir = config.state_dir.display();
-                writeln!(
-                    errors,
-                    "  next: `coord journal verify --state-dir {dir}` says what is damaged, `coord journal \
-                     repair --state-dir {dir}` sets it aside"
-                )?;
-            }
-            Ok(exit_of(&error).into())
+            let exit = exit_of(&error);
+            let failure = Failure {
+                kind: kind_of(exit),
+                text: chain(&error),
+                next: match &error {
+                    AppError::StateDir(error) => error.next_step(),
+                    error => is_corrupt(error).then(|| advice(&config)),
+                },
+                exit,
+            };
+            failure.tell(json)?;
+            Ok(exit.into())
         }
+    }
+}
+
+fn advice(config: &Config) -> String {
+    let dir = config.state_dir.display();
+    format!(
+        "`coord journal verify --state-dir {dir}` says what is damaged, `coord journal repair --state-dir \
+         {dir}` sets it aside"
+    )
+}
+
+/// Why a coordinator did not start, or ended.
+struct Failure {
+    kind: &'static str,
+    text: String,
+    next: Option<String>,
+    exit: u8,
+}
+
+impl Failure {
+    /// On stderr: for people, or in the shape that errors have with `--json`.
+    fn tell(&self, json: bool) -> io::Result<()> {
+        let Self {
+            kind, text, next, ..
+        } = self;
+        let told = if json {
+            let mut error = json!({ "kind": kind, "message": text, "exit_code": self.exit });
+            if let Some(next) = next {
+                error["next"] = json!(next);
+            }
+            text::json(&json!({ "error": error }).to_string()).into_owned()
+        } else {
+            let next = next.iter().map(|next| format!("\n  next: {next}"));
+            text::lines(&next.fold(text.clone(), |text, next| text + &next))
+        };
+        io::stderr().write_all(format!("{told}\n").as_bytes())
+    }
+}
+
+fn kind_of(exit: u8) -> &'static str {
+    match exit {
+        EXIT_CONFIG => "configuration",
+        EXIT_DAMAGED => "damaged",
+        EXIT_JOURNAL_FAILED => "journal_failed",
+        _ => "failed",
+    }
+}
+
+/// What a start says on stdout: hints, which `--quiet` leaves out; with `--json` each line is a remark.
+struct Greeting<'a> {
+    style: Style,
+    inner: &'a mut dyn Write,
+}
+
+impl Write for Greeting<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let said = String::from_utf8_lossy(bytes);
+        // A line comes whole, with its break after it, or in a write of its own.
+        let lines = said.lines().filter(|line| !line.is_empty());
+        if self.style.quiet {
+            return Ok(bytes.len());
+        }
+        if self.style.json {
+            for line in lines {
+                let remark = json!({ "level": "note", "message": line }).to_string();
+                writeln!(self.inner, "{}", text::json(&remark))?;
+            }
+        } else {
+            self.inner.write_all(text::lines(&said).as_bytes())?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
     }
 }
 
@@ -138,7 +230,7 @@ fn exit_of(error: &AppError) -> u8 {
         | AppError::Listen(_)
         | AppError::Activation(_)
         | AppError::Notify(_)
-        | AppError::StateDir { .. }
+        | AppError::StateDir(_)
         | AppError::Tls(_) => EXIT_CONFIG,
         AppError::Journal {
             source: E::Io { source, .. },
@@ -172,9 +264,11 @@ fn chain(error: &dyn std::error::Error) -> String {
 /// much is logged.
 pub fn start_log(config: LogConfig) -> reload::Handle<LevelFilter, Registry> {
     let (level, handle) = reload::Layer::new(filter(config.level));
+    let colours = io::stderr().is_terminal() && config.format == LogFormat::Text;
+    let writer = move || Safe::log(config.format == LogFormat::Json, colours, io::stderr());
     let layer = tracing_subscriber::fmt::layer()
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal());
+        .with_writer(writer)
+        .with_ansi(colours);
     let registry = tracing_subscriber::registry().with(level);
     // A second start in one process, as in tests, keeps the first log.
     let _ = match config.format {

@@ -106,6 +106,9 @@ pub(super) async fn backup(args: BackupArgs, shell: &mut Shell<'_>) -> Result<Ex
         .out
         .reply(&reply, |out, backup: &ServerBackupResult| {
             let (records, bytes) = (backup.records, backup.bytes);
+            if out.style().quiet {
+                return out.line(&backup.path);
+            }
             out.line(format_args!(
                 "{} on the coordinator's host: {records} records, {bytes} bytes",
                 backup.path

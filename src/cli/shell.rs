@@ -1,5 +1,6 @@
 //! What a command needs around it: where to connect, where to print.
 
+use std::cell::Cell;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -70,6 +71,8 @@ pub(super) struct Shell<'a> {
     pub(super) connection: ConnectionFlags,
     pub(super) environment: &'a dyn Environment,
     pub(super) out: Output<'a>,
+    /// Whether it is worth a remark that the command acts as the operator because nothing else was said.
+    pub(super) tells_operator: Cell<bool>,
 }
 
 impl Shell<'_> {
@@ -78,6 +81,12 @@ impl Shell<'_> {
         let config = ClientConfig::load(&self.connection.flags()?, self.environment)?;
         for warning in &config.warnings {
             self.out.note(format_args!("warning: {warning}"));
+        }
+        if config.is_operator_by_default() && self.tells_operator.take() {
+            self.out.note(
+                "acting as the operator, with the token of the state directory, because no other was given: \
+                 COORD_TOKEN_FILE or --token-file names an agent's",
+            );
         }
         let style = self.out.style();
         let client = Client::connect(Target::new(config)?).await?;

@@ -1,6 +1,7 @@
 //! Aligned columns for people.
 
-use std::fmt::Write as _;
+use super::text::columns;
+pub(super) use super::text::{lines, one_line};
 
 /// What stands where there is nothing to say.
 pub(super) const NOTHING: &str = "-";
@@ -50,7 +51,7 @@ impl Table {
     fn width(&self, column: usize) -> usize {
         let cells = self.rows.iter().map(|row| row[column].as_str());
         let all = cells.chain(std::iter::once(self.headings[column]));
-        all.map(|cell| cell.chars().count()).max().unwrap_or(0)
+        all.map(columns).max().unwrap_or(0)
     }
 }
 
@@ -58,25 +59,11 @@ fn line<'a>(cells: impl Iterator<Item = &'a str>, widths: &[usize]) -> String {
     let mut text = String::new();
     for (cell, width) in cells.zip(widths) {
         let cell = if cell.is_empty() { NOTHING } else { cell };
-        write!(text, "{cell:<width$}{GAP}").expect("a string takes all that is written to it");
+        let padding = width.saturating_sub(columns(cell));
+        text.extend([cell, &" ".repeat(padding), GAP]);
     }
     text.truncate(text.trim_end().len());
     text
-}
-
-/// What others wrote, made safe for a terminal: an escape sequence in it stays text.
-pub(super) fn one_line(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect()
-}
-
-/// The same, but lines and tabs stay.
-pub(super) fn lines(text: &str) -> String {
-    let keep = |c: char| !c.is_control() || matches!(c, '\n' | '\t');
-    text.chars()
-        .map(|c| if keep(c) { c } else { ' ' })
-        .collect()
 }
 
 /// A cell for something that may be absent.
@@ -108,6 +95,19 @@ mod tests {
     fn escape_sequences_stay_text() {
         let mut table = Table::new(&["TITLE"]);
         table.row(&["a\u{1b}[31mb\nc".into()]);
-        assert_eq!(table.render().1, "a [31mb c\n");
+        assert_eq!(table.render().1, "a\\u{1b}[31mb\\nc\n");
+    }
+
+    #[test]
+    fn wide_characters_take_two_columns() {
+        let mut table = Table::new(&["TITLE", "AGE"]);
+        table.row(&["漢字".into(), "1s".into()]);
+        table.row(&["🦀🦀🦀".into(), "2s".into()]);
+        table.row(&["e\u{301}e\u{301}".into(), "3s".into()]);
+        table.row(&["a\u{202e}".into(), "4s".into()]);
+        let (_, body) = table.render();
+        let expected =
+            "漢字       1s\n🦀🦀🦀     2s\ne\u{301}e\u{301}         3s\na\\u{202e}  4s\n";
+        assert_eq!(body, expected);
     }
 }

@@ -13,6 +13,7 @@ use super::client::Reply;
 use super::duration::{Millis, ago, ahead};
 use super::error::CliError;
 use super::exit::Exit;
+use super::input::check_place;
 use super::output::Output;
 use super::shell::Shell;
 use super::table::{Table, joined, or_nothing};
@@ -127,6 +128,9 @@ async fn create(args: CreateArgs, shell: &mut Shell<'_>) -> Result<(), CliError>
             if shell.out.style().json {
                 return Ok(shell.out.json(&public)?);
             }
+            if shell.out.style().quiet {
+                return Ok(shell.out.line(&made.token)?);
+            }
             shell.out.line(format_args!(
                 "token {} for {}: {shown}",
                 made.token, made.agent
@@ -201,6 +205,7 @@ struct SecretFile {
 
 impl SecretFile {
     fn create(path: &Path) -> Result<Self, CliError> {
+        check_place(path)?;
         let mut options = OpenOptions::new();
         let options = options.write(true).create_new(true).mode(SECRET_FILE_MODE);
         let file = options

@@ -5,16 +5,15 @@ use std::fs::File;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use super::env::{Environment, Invoker};
+use super::env::Invoker;
 use super::host::{Endpoint, Host};
 use super::parsed::{JournalConfig, MetricsConfig, WebSocketConfig};
-use super::problem::{Misfit, Warning};
+use super::problem::Misfit;
 use super::raw::Source;
 use super::reader::Reader;
 use super::redis::RedisConfig;
 use super::secret;
 use super::settings::{self, Spec};
-use super::suggest;
 use crate::ports::{Port, Profile, Service, neighbour, owner};
 
 /// How many segments a snapshot must leave room for: the one being written, and the next.
@@ -253,35 +252,6 @@ pub(super) fn readable(reader: &mut Reader, spec: &'static Spec, path: &Path) {
         let misfit = Misfit::new(what, "name a file that this user may read");
         reader.problem(spec, reader.source(spec), misfit);
     }
-}
-
-/// Variables that look like one of ours with a slip of the keyboard. Only warned of: others have
-/// variables too.
-pub(super) fn misspelt_variables(environment: &dyn Environment) -> Vec<Warning> {
-    const PREFIXES: [&str; 4] = ["COORD_", "WEBSOCKET_", "METRICS_", "REDIS_"];
-    let known: Vec<String> = settings::SERVER
-        .iter()
-        .chain(&settings::CLIENT)
-        .flat_map(|spec| spec.all_variables())
-        .chain([
-            settings::CONFIG_VARIABLE.to_owned(),
-            settings::CLIENT_CONFIG_VARIABLE.to_owned(),
-        ])
-        .collect();
-    let mut names = environment.names();
-    names.sort();
-    names
-        .into_iter()
-        .filter(|name| PREFIXES.iter().any(|prefix| name.starts_with(prefix)))
-        .filter(|name| !known.contains(name))
-        .filter_map(|name| {
-            let near = suggest::nearest(&name, known.iter().map(String::as_str))?;
-            Some(Warning {
-                text: format!("no setting has this variable; did you mean {near}?"),
-                origin: Source::Variable { name },
-            })
-        })
-        .collect()
 }
 
 fn refuse_plaintext(reader: &mut Reader, spec: &'static Spec, host: &Host, right: &str) {

@@ -17,7 +17,9 @@ use super::raw::{self, Given, GivenFlags, Origins, Source};
 use super::reader::Reader;
 use super::secret::{self, Secret};
 use super::settings;
+use super::token_form;
 use super::value;
+use super::variables;
 use crate::engine::ids::{NameError, ProjectName};
 use crate::ports::{Port, PortFingerprint, Profile};
 
@@ -88,12 +90,13 @@ impl ClientConfig {
     /// Asks flags, environment and file, in that order.
     pub fn load(flags: &ClientFlags, environment: &dyn Environment) -> Result<Self, ConfigErrors> {
         let file = places::client_file(flags.config.as_deref(), environment);
-        let gathered = raw::gather(
+        let mut gathered = raw::gather(
             &settings::CLIENT,
             flags.given(),
             environment,
             file.as_deref(),
         );
+        gathered.warnings.extend(variables::unknown(environment));
         let mut reader = Reader::new(gathered);
 
         let profile = reader.profile(&settings::PROFILE);
@@ -124,6 +127,14 @@ impl ClientConfig {
             origins,
             warnings,
         })
+    }
+}
+
+impl ClientConfig {
+    /// Whether nobody said who to be, so that this acts as the operator of the local state directory.
+    pub fn is_operator_by_default(&self) -> bool {
+        let source = self.origins.source(&settings::CLIENT_TOKEN);
+        self.token.is_some() && matches!(source, Source::File { line: 0, .. })
     }
 }
 
@@ -166,7 +177,11 @@ fn url(reader: &mut Reader, profile: Profile) -> ServerUrl {
 fn token(reader: &mut Reader, environment: &dyn Environment, url: &ServerUrl) -> Option<Secret> {
     let state_dir = places::state_dir(reader, environment);
     if reader.given_by(&settings::CLIENT_TOKEN).is_some() {
-        return reader.secret(&settings::CLIENT_TOKEN);
+        return reader.made_token(&settings::CLIENT_TOKEN);
+    }
+    if let Some((source, misfit)) = variables::failed_token(environment) {
+        reader.problem(&settings::CLIENT_TOKEN, source, misfit);
+        return None;
     }
     if !url.endpoint.host.is_loopback() {
         return None;
@@ -180,7 +195,11 @@ fn operator_token(reader: &mut Reader, path: &Path) -> Option<Secret> {
         line: 0,
         key: settings::CLIENT_TOKEN.key.to_owned(),
     };
-    match secret::read(path) {
+    let read = secret::read(path).and_then(|file| match token_form::misfit(file.secret.expose()) {
+        Some(misfit) => Err(io::Error::other(misfit.what)),
+        None => Ok(file),
+    });
+    match read {
         Ok(file) => {
             if file.world_readable {
                 let text = "everybody on this machine can read it; run chmod 600 on it";

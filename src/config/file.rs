@@ -7,10 +7,11 @@ use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
 
-use super::problem::Problem;
+use super::problem::{Misfit, Problem};
 use super::raw::{Given, RawValue, Source};
 use super::secret::Secret;
 use super::settings::Spec;
+use super::spelling;
 use super::suggest;
 
 /// Far more than any configuration; keeps a device or a log from being read as one.
@@ -33,11 +34,16 @@ pub(super) fn read(
     let text = match text(path) {
         Ok(text) => text,
         Err(error) => {
+            let misspelt = path.to_str().and_then(spelling::misspelt_path);
+            let misfit = misspelt.unwrap_or_else(|| {
+                let what = format!("the configuration file cannot be read: {error}");
+                Misfit::new(what, "name a TOML file that this user may read")
+            });
             problems.push(Problem {
                 key: "config".to_owned(),
                 origin: source(path, 0, ""),
-                what: format!("the configuration file cannot be read: {error}"),
-                right: "name a TOML file that this user may read".to_owned(),
+                what: misfit.what,
+                right: misfit.right,
             });
             return Vec::new();
         }

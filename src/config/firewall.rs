@@ -13,7 +13,7 @@ use super::raw::{self, Source};
 use super::reader::Reader;
 use super::redis::RedisConfig;
 use super::settings::{self, Spec};
-use super::{checks, parsed, places, redis, value};
+use super::{parsed, places, redis, value, variables};
 use crate::ports::{PortRange, Profile, Service};
 
 /// Settings that say what the firewall does; the others it depends on only name addresses and ports.
@@ -103,7 +103,7 @@ impl FirewallConfig {
         let file = Self::file(flags, environment);
         let table = &settings::SERVER;
         let mut gathered = raw::gather(table, flags.given(), environment, file.as_deref());
-        let misspelt = checks::misspelt_variables(environment);
+        let misspelt = variables::misspelt(environment);
         gathered.warnings.extend(misspelt);
         let mut reader = Reader::new(gathered);
         let profile = reader.profile(&settings::PROFILE);

@@ -13,7 +13,8 @@
 //! variable (a systemd credential counts after the variables), file, profile.
 //!
 //! An empty environment variable counts as not set, so that `${REDIS_PASSWORD:-}` in a compose file
-//! does what it looks like.
+//! does what it looks like. One that says who to be is the exception: a client that would act as the operator
+//! in its place refuses ([`variables`]).
 
 mod changes;
 mod checks;
@@ -36,9 +37,12 @@ pub mod schema;
 mod secret;
 pub mod settings;
 pub mod show;
+mod spelling;
 mod suggest;
+mod token_form;
 mod topology;
 mod value;
+mod variables;
 
 pub use client::{ClientConfig, ClientFlags, Fingerprint, ServerUrl, Trust};
 pub use env::{Bound, Environment, Invoker, MapEnvironment, ProcessEnvironment};
@@ -54,4 +58,5 @@ pub use problem::{ConfigErrors, Misfit, Problem, Warning};
 pub use raw::{Origins, Source};
 pub use redis::{REDIS_ENVIRONMENT_KEY, RedisConfig};
 pub use secret::{MASK, Secret};
+pub use spelling::misspelt_path;
 pub use topology::{RedisTopology, ReplicaWait, SENTINEL_PORT, SentinelConfig};

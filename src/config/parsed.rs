@@ -14,7 +14,7 @@ use super::reader::Reader;
 use super::redis::{self, RedisConfig};
 use super::secret::Secret;
 use super::settings::{self, Spec};
-use super::{checks, places, value};
+use super::{checks, places, value, variables};
 use crate::ports::Profile;
 
 /// A coordinator's configuration. Everything in it has been checked; what can only be known by
@@ -150,9 +150,7 @@ impl Config {
             environment,
             file.as_deref(),
         );
-        gathered
-            .warnings
-            .extend(checks::misspelt_variables(environment));
+        gathered.warnings.extend(variables::misspelt(environment));
         let mut reader = Reader::new(gathered);
 
         let profile = reader.profile(&settings::PROFILE);

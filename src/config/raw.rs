@@ -13,6 +13,8 @@ use super::file;
 use super::problem::{Problem, Warning};
 use super::secret::{self, Secret};
 use super::settings::Spec;
+use super::spelling;
+use super::token_form;
 use crate::ports::Profile;
 
 /// Where a value came from.
@@ -280,7 +282,12 @@ impl Gathered {
                 "write the path of a file, in quotes",
             );
         };
-        let path = folder.join(name);
+        let path = folder.join(&name);
+        if !path.exists()
+            && let Some(misfit) = spelling::misspelt_path(&name)
+        {
+            return self.problem(spec, source, misfit.what, &misfit.right);
+        }
         match secret::read(&path) {
             Ok(file) => {
                 if file.world_readable && !matches!(source, Source::Credential { .. }) {
@@ -294,6 +301,14 @@ impl Gathered {
                 }
                 let given = Given::Secret(file.secret);
                 self.insert(spec, RawValue { given, source }, values);
+            }
+            Err(_) if token_form::is_secret_itself(&name) && !path.exists() => {
+                let what = "it names no file, and looks like a secret itself".to_owned();
+                let right = spec.variables.first().map_or_else(
+                    || "name a file that holds the secret alone".to_owned(),
+                    |name| format!("name a file that holds the secret alone, or set {name} to it"),
+                );
+                self.problem(spec, source, what, &right);
             }
             Err(error) => {
                 let what = format!("{} cannot be read: {error}", path.display());

@@ -8,6 +8,7 @@ use super::problem::{ConfigErrors, Misfit, Problem, Warning};
 use super::raw::{Gathered, Given, Origins, RawConfig, Source};
 use super::secret::Secret;
 use super::settings::{Kind, Spec};
+use super::spelling;
 use super::value;
 use crate::ports::{Port, Profile};
 
@@ -125,6 +126,11 @@ impl Reader {
         })
     }
 
+    /// The token that a client shows.
+    pub(super) fn made_token(&mut self, spec: &'static Spec) -> Option<Secret> {
+        self.optional(spec, value::made_token)
+    }
+
     pub(super) fn secret(&mut self, spec: &'static Spec) -> Option<Secret> {
         self.optional(spec, value::secret)
     }
@@ -136,7 +142,11 @@ impl Reader {
             _ => None,
         };
         self.optional(spec, |given| {
-            let path = PathBuf::from(value::text(given)?);
+            let text = value::text(given)?;
+            if let Some(misfit) = spelling::misspelt_path(text) {
+                return Err(misfit);
+            }
+            let path = PathBuf::from(text);
             Ok(folder
                 .as_ref()
                 .map_or_else(|| path.clone(), |folder| folder.join(&path)))

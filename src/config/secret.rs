@@ -43,6 +43,14 @@ impl Secret {
         &self.text
     }
 
+    /// The same without blanks and line breaks at its end.
+    pub(super) fn without_end(self) -> Self {
+        Self {
+            text: self.text.trim_end().into(),
+            file: self.file,
+        }
+    }
+
     /// The file that held it alone, if it was read from one. That is no secret.
     pub fn file(&self) -> Option<&Path> {
         self.file.as_deref()
@@ -56,14 +64,22 @@ pub(super) fn read(path: &Path) -> io::Result<SecretFile> {
     if metadata.is_dir() {
         return Err(io::Error::from(io::ErrorKind::IsADirectory));
     }
-    let mut text = String::new();
+    let mut bytes = Vec::new();
     file.take(SECRET_FILE_BYTES_MAX + 1)
-        .read_to_string(&mut text)?;
-    if text.len() as u64 > SECRET_FILE_BYTES_MAX {
+        .read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > SECRET_FILE_BYTES_MAX {
         return Err(io::Error::other(format!(
             "longer than {SECRET_FILE_BYTES_MAX} bytes"
         )));
     }
+    if [b"\xff\xfe", b"\xfe\xff"]
+        .iter()
+        .any(|mark| bytes.starts_with(*mark))
+    {
+        let what = "it is UTF-16 text, as PowerShell's > writes; save it as UTF-8";
+        return Err(io::Error::other(what));
+    }
+    let text = String::from_utf8(bytes).map_err(|_| io::Error::other("it is not UTF-8 text"))?;
     let line = text.strip_suffix('\n').unwrap_or(&text);
     let line = line.strip_suffix('\r').unwrap_or(line);
     if line.is_empty() {

@@ -9,6 +9,7 @@ use super::problem::{Misfit, quoted};
 use super::raw::Given;
 use super::secret::Secret;
 use super::suggest;
+use super::token_form;
 use crate::ports::{Port, PortError, PortRange, PortRangeError};
 
 /// A shorter token could be guessed.
@@ -166,13 +167,26 @@ pub(super) fn token(given: &Given) -> Result<Secret, Misfit> {
     let secret = secret(given)?;
     let right = "use at least 32 visible ASCII characters, such as those of `openssl rand -hex 32`";
     let text = secret.expose();
-    if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(Misfit::new("it has characters that no token has", right));
+    if let Some(misfit) = token_form::misfit(text) {
+        return Err(Misfit::new(misfit.what, right));
     }
     if text.len() < TOKEN_CHARS_MIN {
         return Err(Misfit::new("it is too short to be safe", right));
     }
     Ok(secret)
+}
+
+/// A token that a coordinator made. Blanks and line breaks after it are no part of it.
+pub(super) fn made_token(given: &Given) -> Result<Secret, Misfit> {
+    let secret = secret(given)?.without_end();
+    match token_form::misfit(secret.expose()) {
+        Some(misfit) => Err(misfit),
+        None if secret.expose().is_empty() => Err(Misfit::new(
+            "it is empty",
+            "give it a value, or leave it out",
+        )),
+        None => Ok(secret),
+    }
 }
 
 /// What a value looks like, without repeating it.

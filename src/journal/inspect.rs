@@ -176,6 +176,10 @@ pub fn dump(
             failed = write_line(&mut names, frame, out).err();
             lines += 1;
         }
+        // What cannot be printed is not worth reading.
+        if failed.is_some() {
+            return ControlFlow::Break(());
+        }
         ControlFlow::Continue(())
     })?;
     if let Some(source) = failed {

@@ -7,6 +7,7 @@
 mod support;
 
 mod admission;
+mod command;
 mod frames;
 mod hostile;
 mod params;

@@ -96,6 +96,83 @@ async fn a_state_directory_that_cannot_be_made() {
         .check(78, &[&path, "denied"]);
 }
 
+/// Shells replace `~`; nothing else does, and a folder of that name is nobody's wish.
+#[tokio::test]
+async fn a_path_that_no_shell_has_replaced() {
+    for (text, part) in [
+        ("~/coord", "only a shell replaces ~"),
+        ("~", "only a shell replaces ~"),
+        ("$HOME/coord", "$HOME in it"),
+        ("%h/coord", "specifier"),
+        ("\"/tmp/coord\"", "quotes"),
+        ("state ", "blank"),
+    ] {
+        let start = Start::new().state_dir(Path::new(text));
+        let ended = start.run_to_end().await;
+        ended.check(78, &["COORD_STATE_DIR", part]);
+        assert!(!Path::new(text).exists(), "{text}");
+    }
+}
+
+/// Whoever may write there could put a journal and a token of their own.
+#[tokio::test]
+async fn a_directory_that_everybody_may_write() {
+    for mode in [0o777, 0o1777, 0o702] {
+        let start = Start::new();
+        fs::create_dir(start.state()).unwrap();
+        fs::set_permissions(start.state(), Permissions::from_mode(mode)).unwrap();
+        let path = start.state().display().to_string();
+        let advice = format!("chmod go-w {path}");
+        start
+            .run_to_end()
+            .await
+            .check(78, &[&path, "everybody", &advice]);
+        let left = fs::read_dir(start.state()).unwrap().count();
+        assert_eq!(left, 0, "something was trusted to it");
+        fs::set_permissions(start.state(), Permissions::from_mode(mode & 0o755)).unwrap();
+        start.run().await.operator().await.check_alive().await;
+    }
+}
+
+/// Volumes of containers are often their group's; they are told of, and used.
+#[tokio::test]
+async fn a_directory_that_its_group_may_write() {
+    let start = Start::new();
+    fs::create_dir(start.state()).unwrap();
+    // Of a group that has a number and no name, and so no other members.
+    if geteuid().is_root() {
+        std::os::unix::fs::chown(start.state(), None, Some(61_234)).unwrap();
+    }
+    fs::set_permissions(start.state(), Permissions::from_mode(0o770)).unwrap();
+    let coordinator = start.run().await;
+    let said = coordinator.said();
+    assert!(said.contains("may be written by group"), "{said}");
+    let token = coordinator.state_dir().join("operator.token");
+    assert_eq!(
+        fs::metadata(token).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
+}
+
+#[tokio::test]
+async fn a_link_that_somebody_else_could_turn() {
+    if !geteuid().is_root() {
+        // Only root can make a link that belongs to another user.
+        return;
+    }
+    let start = Start::new();
+    let real = start.folder().join("real");
+    fs::create_dir(&real).unwrap();
+    std::os::unix::fs::symlink(&real, start.state()).unwrap();
+    std::os::unix::fs::lchown(start.state(), Some(NOBODY), None).unwrap();
+    start
+        .run_to_end()
+        .await
+        .check(78, &["is a link of user", "name the directory itself"]);
+    std::os::unix::fs::lchown(start.state(), Some(0), None).unwrap();
+    start.run().await.operator().await.check_alive().await;
+}
+
 /// A coordinator that has written something and stopped, without a snapshot.
 async fn with_records() -> Coordinator {
     let mut coordinator = Coordinator::start().await;

@@ -220,7 +220,7 @@ mod tests {
     #[test]
     fn what_a_server_said_is_short_and_harmless() {
         let error = br#"{"error":{"kind":"forbidden","message":"not \u001b[31m here"}}"#;
-        assert_eq!(said(Some(error)), ": not  [31m here");
+        assert_eq!(said(Some(error)), ": not \\u{1b}[31m here");
         assert_eq!(said(Some(b"plain")), ": plain");
         assert_eq!(said(None), "");
         let long = "x".repeat(10_000);

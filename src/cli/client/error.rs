@@ -95,6 +95,26 @@ impl ClientError {
         }
     }
 
+    /// The same as a word; failures that are no refusal have words of their own.
+    pub(in crate::cli) fn kind_name(&self) -> &'static str {
+        match self {
+            Self::Refused(error) => error.kind.as_str(),
+            Self::NoToken { .. } => "no_token",
+            Self::BadToken { .. } => "bad_token",
+            Self::Unauthenticated { .. } => ErrorKind::Unauthenticated.as_str(),
+            Self::Forbidden { .. } => ErrorKind::Forbidden.as_str(),
+            Self::Connect { .. } | Self::Slow { .. } | Self::Lost { .. } => "unreachable",
+            Self::Tls { .. } => "tls",
+            Self::Certificates(_) => "certificates",
+            Self::NotACoordinator { .. } => "not_a_coordinator",
+            Self::WrongEnvironment { .. } => "wrong_environment",
+            Self::Busy { .. } => ErrorKind::Unavailable.as_str(),
+            Self::OutcomeUnknown { .. } => "outcome_unknown",
+            Self::SessionGone { .. } => "session_gone",
+            Self::BadReply { .. } => "bad_reply",
+        }
+    }
+
     pub fn exit(&self) -> Exit {
         match self {
             Self::NoToken { .. }

@@ -60,7 +60,8 @@ pub(super) async fn diff(
         let differs = json!({ "changed_by_others": report.changed, "to_apply": report.to_apply, "reboot": report.reboot });
         shell.out.json(&differs)?;
     } else {
-        write!(shell.out.sink(), "{}{}", report.changed, report.to_apply)?;
+        let (changed, to_apply) = (&report.changed, &report.to_apply);
+        shell.out.page(&format!("{changed}{to_apply}"))?;
     }
     if report.state == State::Unknown {
         let note = "the loaded table was not applied since the box started, so it cannot be compared \

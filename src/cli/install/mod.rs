@@ -97,6 +97,10 @@ fn report(args: &InstallArgs, plan: &Plan, out: &mut Output<'_>) -> io::Result<(
             "commands": commands,
         }));
     }
+    // What was done is told as a sentence is; what would be done was asked for.
+    if out.style().quiet && !args.dry_run {
+        return Ok(());
+    }
     for file in &plan.files {
         let word = file.action.word();
         out.line(format_args!("{word:<9} {}", file.path.display()))?;

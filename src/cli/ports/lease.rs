@@ -175,7 +175,8 @@ impl Leased {
             for lease in std::mem::take(&mut self.leases) {
                 self.release(&lease).await?;
             }
-            patience.check(|| self.holders(want, &held))?;
+            let waited = patience.check(|| self.holders(want, &held));
+            waited.map_err(|error| error.because_of(held))?;
             if !told {
                 out.note(format_args!("waiting: {}", want.lacking()));
                 told = true;

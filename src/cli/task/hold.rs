@@ -151,11 +151,16 @@ pub(super) async fn claim(args: ClaimArgs, shell: &mut Shell<'_>) -> Result<Exit
         out.note("there is nothing to claim");
         Ok(())
     })?;
-    Ok(match (&reply.value.claim, wait_ms) {
+    let exit = match (&reply.value.claim, wait_ms) {
         (Some(_), _) => Exit::Ok,
         (None, Some(1..)) => Exit::TimedOut,
         (None, _) => Exit::Conflict,
-    })
+    };
+    if shell.out.style().json && exit != Exit::Ok {
+        // The answer is an empty one; why, a program reads where it reads all that failed.
+        return Err(CliError::unmet(exit, "there is nothing to claim"));
+    }
+    Ok(exit)
 }
 
 pub(super) async fn progress(args: ProgressArgs, shell: &mut Shell<'_>) -> Result<(), CliError> {

@@ -25,7 +25,7 @@ use crate::cli::duration::Millis;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::output::Output;
-use crate::cli::table::one_line;
+use crate::cli::table::{lines, one_line};
 use crate::holders::{self, CONTAINER, End, Handle, Holder, Process};
 use crate::ports::Port;
 use again::{Again, Before};
@@ -82,7 +82,7 @@ pub(super) async fn run(args: StopArgs, out: &mut Output<'_>) -> Result<Exit, Cl
     let targets = targets(&found)?;
     check_stoppable(&args, &targets)?;
     if !args.yes {
-        confirm(&found, &targets)?;
+        confirm(&found, &targets, out)?;
     }
     let before = Before::of(&targets);
     let started = Instant::now();
@@ -127,7 +127,7 @@ fn targets(found: &[Holder]) -> Result<Vec<Target>, CliError> {
 }
 
 /// Names whom it is about, and asks.
-fn confirm(found: &[Holder], targets: &[Target]) -> Result<(), CliError> {
+fn confirm(found: &[Holder], targets: &[Target], out: &Output<'_>) -> Result<(), CliError> {
     let held = found
         .iter()
         .map(|holder| format!("{} is held by {holder}\n", holder.address));
@@ -145,14 +145,15 @@ fn confirm(found: &[Holder], targets: &[Target]) -> Result<(), CliError> {
         }));
     }
     let (stdin, mut stderr) = (io::stdin(), io::stderr());
-    if !stdin.is_terminal() {
+    // A question is no JSON, and a program does not answer it.
+    if !stdin.is_terminal() || out.style().json {
         let what = format!("{words}nothing was stopped: there is no terminal to ask at");
         return Err(CliError::usage(
             what,
             "say --yes to stop it without a question",
         ));
     }
-    write!(stderr, "{words}stop it? [y/N] ")?;
+    write!(stderr, "{}stop it? [y/N] ", lines(&words))?;
     stderr.flush()?;
     let mut answer = String::new();
     stdin.lock().read_line(&mut answer)?;
@@ -241,6 +242,9 @@ struct Stopped<'a> {
 
 impl Stopped<'_> {
     fn tell(&self, out: &mut Output<'_>) -> io::Result<()> {
+        if out.style().quiet {
+            return Ok(());
+        }
         let (signal, after) = (self.how.name(), Millis(self.after_ms));
         for holder in self.found {
             let address = holder.address;
