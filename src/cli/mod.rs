@@ -65,7 +65,8 @@ const TTL_DEFAULT: &str = "10m";
 )]
 #[command(arg_required_else_help = true)]
 pub struct Cli {
-    /// Print results as JSON, as they come over the wire; one value a line
+    /// Print results as JSON, as they come over the wire, one value a line; remarks and errors too, on
+    /// stderr
     #[arg(long, global = true, help_heading = "Output")]
     json: bool,
     /// When to use colours: auto, always or never; auto means on a terminal, unless `NO_COLOR` is set

@@ -9,6 +9,7 @@ use super::config::ConfigFlags;
 use super::error::CliError;
 use super::input::check_place;
 use super::output::Output;
+use super::text;
 use super::write_file::replace;
 use crate::config::{Config, Endpoint, Environment, Flags, Invoker};
 use crate::render::{self, ComposeOptions, ProxyOptions};
@@ -175,6 +176,10 @@ fn pretty(value: &Value) -> String {
 /// `-` is stdout, as everywhere.
 fn deliver(text: &str, output: Option<&Path>, out: &mut Output<'_>) -> Result<(), CliError> {
     let Some(file) = output.filter(|file| *file != Path::new("-")) else {
+        let text = match out.style().json {
+            true => text::json_lines(text),
+            false => text.into(),
+        };
         let sink = out.sink();
         sink.write_all(text.as_bytes())?;
         return Ok(sink.flush()?);

@@ -78,9 +78,13 @@ pub(super) fn one_line(text: &str) -> String {
     shown(text, |_| false)
 }
 
-/// The same, but lines and tabs stay.
+/// The same, but lines and tabs stay. Lines may end as those of Windows do.
 pub(super) fn lines(text: &str) -> String {
-    shown(text, |c| matches!(c, '\n' | '\t'))
+    let keep = |c| matches!(c, '\n' | '\t');
+    if text.contains("\r\n") {
+        return shown(&text.replace("\r\n", "\n"), keep);
+    }
+    shown(text, keep)
 }
 
 fn shown(text: &str, keep: impl Fn(char) -> bool) -> String {
@@ -281,6 +285,7 @@ mod tests {
         check("pass\u{200b}word \u{3164}", "pass\\u{200b}word \\u{3164}");
         check("👨\u{200d}👩", "👨\\u{200d}👩");
         assert_eq!(lines("a\n\tb\r\u{2028}"), "a\n\tb\\r\\u{2028}");
+        assert_eq!(lines("a\r\nb\r\r\n"), "a\nb\\r\n");
     }
 
     #[test]

@@ -12,6 +12,7 @@ use super::config::ConfigFlags;
 use super::duration::Millis;
 use super::error::CliError;
 use super::exit::Exit;
+use super::input::check_place;
 use super::shell::Shell;
 use crate::config::{FirewallConfig, Flags};
 use crate::firewall::Policy;
@@ -188,7 +189,9 @@ fn wanted(config: &FirewallConfig, shell: &Shell<'_>) -> Result<Rules, CliError>
 }
 
 fn folder(place: &PlaceArgs, shell: &Shell<'_>) -> Result<Folder, CliError> {
-    Ok(Folder::open(&folder_path(place, shell))?)
+    let path = folder_path(place, shell);
+    check_place(&path)?;
+    Ok(Folder::open(&path)?)
 }
 
 fn folder_path(place: &PlaceArgs, shell: &Shell<'_>) -> PathBuf {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::{PlaceArgs, PolicyArgs};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
+use crate::cli::input::check_place;
 use crate::cli::output::{Output, Paint};
 use crate::cli::shell::Shell;
 use crate::cli::table::Table;
@@ -34,6 +35,7 @@ pub(super) async fn run(args: StatusArgs, shell: &mut Shell<'_>) -> Result<Exit,
     let report = look(&args.place, wanted.as_ref().ok(), shell).await?;
     if let Some(file) = args.write {
         let file = file.unwrap_or(status_file);
+        check_place(&file)?;
         let written = report.board().and_then(|board| write_board(&file, &board));
         written.map_err(|error| CliError::input(format!("write {}", file.display()), error))?;
         if let Err(error) = wanted {

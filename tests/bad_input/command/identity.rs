@@ -1,6 +1,7 @@
 //! Whoever meant to be somebody does not end as the operator.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 
 use super::Terminal;
 use crate::support::Coordinator;
@@ -23,7 +24,7 @@ const COMMANDS: &[&[&str]] = &[
         "ran",
     ],
     &["lease", "acquire", "name:x"],
-    &["lease", "run", "name:x", "--", "touch", "ran"],
+    &["lease", "run", "name:y", "--", "touch", "ran"],
     &["ports", "lease", "--pool", "20000-20099"],
     &[
         "ports",
@@ -83,6 +84,7 @@ async fn every_way_to_miss_the_variable_is_refused() {
         let token = coordinator.operator_token();
         let file = coordinator.folder().join("mine");
         fs::write(&file, token).unwrap();
+        fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
         let file = file.display().to_string();
         let done = terminal
             .run(&["--token-file", &file, "message", "inbox"])

@@ -165,7 +165,11 @@ async fn what_a_coordinator_refuses_and_waits_that_time_out() {
             "conflict",
         ),
         (&["task", "get", "999"], 5, "not_found"),
-        (&["lease", "release", "999", "--fence", "1"], 5, "not_found"),
+        (
+            &["lease", "release", "999", "--fence", "1"],
+            7,
+            "stale_fence",
+        ),
         (&["token", "list"], 4, "forbidden"),
         (&["call", "no.such"], 2, "method_not_found"),
         (
@@ -196,7 +200,7 @@ async fn what_a_coordinator_refuses_and_waits_that_time_out() {
     let done = bob.run(&words).await;
     let remarks = done.check(0).remarks();
     assert_eq!(remarks[0]["message"], "nothing to claim", "{done:#?}");
-    let words = ["--json", "events", "follow", "--max", "1", "--from", "1:0"];
+    let words = ["--json", "events", "follow", "--max", "1", "--from", "0:0"];
     let done = bob.run(&words).await;
     assert!(
         done.code == Some(0) || !done.remarks().is_empty(),
@@ -226,7 +230,7 @@ async fn nothing_in_json_acts_on_a_terminal() {
         &["context", "list", "--values"],
         &["message", "inbox"],
         &["call", "context.get", "{\"key\":\"a\"}"],
-        &["events", "follow", "--from", "1:0", "--max", "1"],
+        &["events", "follow", "--from", "0:0", "--max", "1"],
         &["task", "get", "1"],
     ] {
         let done = ann.run(&[&["--json"], words].concat()).await;

@@ -37,8 +37,8 @@ async fn followers_end_with_their_reader() {
         assert_eq!(left(&ann, words, 0).await.code(), Some(0), "{words:?}");
     }
     for words in [
-        &["events", "follow", "--from", "1:0"][..],
-        &["--json", "events", "follow", "--from", "1:0"],
+        &["events", "follow", "--from", "0:0"][..],
+        &["--json", "events", "follow", "--from", "0:0"],
         &["health", "--watch", "--interval", "1h"],
     ] {
         assert_eq!(left(&ann, words, 1).await.code(), Some(0), "{words:?}");
