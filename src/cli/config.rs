@@ -141,12 +141,11 @@ impl ConfigCommand {
     pub(super) fn in_json(mut self, wanted: bool) -> Result<Self, CliError> {
         match &mut self {
             Self::Show { json, .. } | Self::Check { json, .. } => *json |= wanted,
-            Self::Schema { .. } => {}
             Self::Example if wanted => {
                 let next = "leave --json out; `coord config schema` is JSON";
                 return Err(CliError::usage("the example is a TOML file", next));
             }
-            Self::Example => {}
+            Self::Schema { .. } | Self::Example => {}
         }
         Ok(self)
     }

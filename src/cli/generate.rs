@@ -28,17 +28,13 @@ pub(super) fn completions(flavour: Flavour, out: &mut Output<'_>) -> Result<(), 
 pub(super) fn man(args: &ManArgs, out: &mut Output<'_>) -> Result<(), CliError> {
     let mut definition = super::definition();
     definition.build();
-    match &args.dir {
-        Some(folder) => {
-            check_place(folder)?;
-            pages(&definition, folder)
-                .map_err(|error| CliError::input(format!("write to {}", folder.display()), error))
-        }
-        None => {
-            refuse_json(out, "a man page has a format of its own")?;
-            Ok(out.sink().write_all(&page(&definition)?)?)
-        }
+    if let Some(folder) = &args.dir {
+        check_place(folder)?;
+        return pages(&definition, folder)
+            .map_err(|error| CliError::input(format!("write to {}", folder.display()), error));
     }
+    refuse_json(out, "a man page has a format of its own")?;
+    Ok(out.sink().write_all(&page(&definition)?)?)
 }
 
 fn refuse_json(out: &Output<'_>, what: &str) -> Result<(), CliError> {

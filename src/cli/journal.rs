@@ -152,13 +152,14 @@ pub(super) fn restore(
     if let Some(redis) = &config.redis {
         let projects = app::restore_into_redis(&config, redis, &mut backup)?;
         let place = redis.endpoint.to_string();
-        return Ok(if json {
+        if json {
             out.json(&json!({ "projects": projects, "redis": place }))?;
         } else if !out.style().quiet {
             out.line(format_args!(
                 "restored {projects} projects into Redis at {place}"
             ))?;
-        });
+        }
+        return Ok(());
     }
     let path = &config.state_dir;
     let disk = app::open_state_dir(path)?;

@@ -176,9 +176,10 @@ fn pretty(value: &Value) -> String {
 /// `-` is stdout, as everywhere.
 fn deliver(text: &str, output: Option<&Path>, out: &mut Output<'_>) -> Result<(), CliError> {
     let Some(file) = output.filter(|file| *file != Path::new("-")) else {
-        let text = match out.style().json {
-            true => text::json_lines(text),
-            false => text.into(),
+        let text = if out.style().json {
+            text::json_lines(text)
+        } else {
+            text.into()
         };
         let sink = out.sink();
         sink.write_all(text.as_bytes())?;

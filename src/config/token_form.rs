@@ -3,6 +3,8 @@
 //! An operator may choose a token of any visible characters, so a form of those alone has to be one that
 //! nobody chooses and no generator makes.
 
+use std::path::Path;
+
 use super::problem::Misfit;
 
 const RIGHT: &str = "give the token alone, as `coord token create NAME --out FILE` writes it";
@@ -121,7 +123,12 @@ fn is_path(text: &str) -> bool {
         .iter()
         .any(|start| text.starts_with(start));
     let absolute = text.starts_with('/') && text.contains(OF_PATHS);
-    text.chars().all(of_path) && (begins || absolute || text.ends_with(".token"))
+    text.chars().all(of_path) && (begins || absolute || has_extension(text, "token"))
+}
+
+fn has_extension(text: &str, expected: &str) -> bool {
+    let extension = Path::new(text).extension();
+    extension.is_some_and(|extension| extension.eq_ignore_ascii_case(expected))
 }
 
 fn is_placeholder(text: &str) -> bool {
