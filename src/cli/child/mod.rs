@@ -429,7 +429,7 @@ impl<'a, 'b> Company<'a, 'b> {
         }
         if !remain.is_empty() {
             super::output::note(format_args!(
-                "could not end {}: it may work on beside the next holder; end it by hand",
+                "warning: could not end {}: it may work on beside the next holder; end it by hand",
                 one_line(&joined(remain))
             ));
         }
