@@ -48,6 +48,8 @@ pub enum Bug {
     VainFromOwnState,
     /// A request that later ones overtook is carried out although its second sending may have been.
     OvertakenTwice,
+    /// Nobody is told that a task waits for one that was cancelled.
+    DependentsNotTold,
 }
 
 static ACTIVE: AtomicU8 = AtomicU8::new(Bug::None as u8);

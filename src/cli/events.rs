@@ -118,6 +118,7 @@ fn describe(change: &ChangeView) -> String {
         }
     };
     say("task", change.task.map(|id| id.to_string()));
+    say("root", change.root.map(|id| id.to_string()));
     say("attempt", change.attempt.map(|n| n.to_string()));
     say("lease", change.lease.map(|id| id.to_string()));
     say("message", change.message.map(|id| id.to_string()));

@@ -40,7 +40,7 @@ exits! {
     Denied = 4;
     /// What was named does not exist.
     NotFound = 5;
-    /// The state of things forbids it: somebody holds it; or there is nothing to claim.
+    /// The state of things forbids it: somebody holds it; there is nothing to claim; or an idempotency key is that of another task, or of one that is dead or cancelled.
     Conflict = 6;
     /// The fencing token no longer holds: stop working on it.
     StaleFence = 7;

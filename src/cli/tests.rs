@@ -30,6 +30,7 @@ const COMMANDS: &[(&str, &str)] = &[
     ("task.cancel", "task cancel"),
     ("task.retry", "task retry"),
     ("task.get", "task get"),
+    ("task.explain", "task explain"),
     ("task.list", "task list"),
     ("lease.acquire", "lease acquire"),
     ("lease.renew", "lease renew"),
@@ -160,6 +161,9 @@ fn lines_that_fit() {
     );
     check("task submit title --concurrency build=2 --delay 90s", true);
     check("task submit-many -", true);
+    check("task list --all --label a=b", true);
+    check("task list --stuck", true);
+    check("task explain 3", true);
     check("task claim --wait 5m --ttl 1h --label a=b", true);
     check("task complete 3 --fence 7 --result {} --next", true);
     check("task handoff 3 --fence 7 --to bob --note hello", true);
@@ -192,6 +196,7 @@ fn lines_that_do_not() {
     check("task submit", false);
     check("task submit title --payload {} --payload-text x", false);
     check("task submit title --delay 90", false);
+    check("task list --all --state done", false);
     check("task complete 3", false);
     check("task handoff 3 --fence 7", false);
     check("task handoff 3 --fence 7 --to bob --capability rust", false);

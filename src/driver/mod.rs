@@ -10,6 +10,7 @@ mod admit;
 mod commit;
 mod connection;
 pub mod core;
+mod explain;
 pub mod limits;
 pub mod line;
 pub mod migrate;

@@ -9,6 +9,7 @@ use crate::engine::command::{
     TokenCreate, TokenRevoke,
 };
 use crate::engine::ids::{ProjectName, RequestId, TokenId};
+use crate::engine::nodes::{COMMAND_FORMAT, STUCK_FORMAT};
 use crate::protocol::admin::TokenCreateParams;
 use crate::protocol::error::{ErrorKind, RpcError};
 use crate::protocol::message::MessageInboxParams;
@@ -82,11 +83,11 @@ impl Core {
             }
             Request::TaskSubmit(mut p) => {
                 planned.request_id = p.request_id.take();
-                planned.action = Action::TaskSubmit(p.into());
+                planned.action = self.submission(&planned.project, p.into());
             }
             Request::TaskSubmitMany(mut p) => {
                 planned.request_id = p.request_id.take();
-                planned.action = Action::TaskSubmit(p.into());
+                planned.action = self.submission(&planned.project, p.into());
             }
             Request::TaskClaim(mut p) => {
                 planned.wait_ms = wait(p.wait_ms)?;
@@ -139,6 +140,7 @@ impl Core {
                 planned.action = Action::TaskCancel(command::TaskCancel {
                     task: p.task,
                     reason: p.reason,
+                    tells_stuck: self.begins_to_tell(&planned.project),
                 });
             }
             Request::TaskRetry(p) => {
@@ -224,6 +226,23 @@ impl Core {
             }
         }
         Ok(planned)
+    }
+
+    fn submission(&self, project: &ProjectName, submit: command::TaskSubmit) -> Action {
+        Action::TaskSubmit(command::TaskSubmit {
+            tells_stuck: self.begins_to_tell(project),
+            ..submit
+        })
+    }
+
+    /// Whether the project does not tell of stuck tasks yet, and every coordinator of it could.
+    fn begins_to_tell(&self, project: &ProjectName) -> bool {
+        let own = self.config.sharing.as_ref();
+        let own = own.map_or(COMMAND_FORMAT, |sharing| sharing.command_format);
+        let engine = self.projects.get(project).map(|project| &project.engine);
+        engine.is_some_and(|engine| {
+            !engine.state().tells_stuck && engine.command_format(own) >= STUCK_FORMAT
+        })
     }
 
     fn plan_session(

@@ -21,6 +21,7 @@ use crate::protocol::context::{
     ContextGetParams, ContextListParams, ContextListResult, ContextView,
 };
 use crate::protocol::error::{Conflict, ErrorKind, RpcError};
+use crate::protocol::explain::TaskExplainParams;
 use crate::protocol::lease::{
     LeaseCheckParams, LeaseCheckResult, LeaseListParams, LeaseListResult, LeaseView,
 };
@@ -64,7 +65,12 @@ impl Core {
             }
             Request::TaskGet(TaskGetParams { task }) => {
                 let found = engine.state().tasks.get(&task);
-                let view = found.map(|task| TaskView::whole(task));
+                let view = found.map(|task| TaskView::whole(task, &mut engine.roots()));
+                let result = view.ok_or_else(|| missing(&format!("task {task}")));
+                self.send(now, origin, result.as_ref());
+            }
+            Request::TaskExplain(TaskExplainParams { task }) => {
+                let view = self.explain(project, task);
                 let result = view.ok_or_else(|| missing(&format!("task {task}")));
                 self.send(now, origin, result.as_ref());
             }
@@ -249,6 +255,7 @@ fn tasks(engine: &Engine, params: &TaskListParams) -> TaskListResult {
                 .labels
                 .iter()
                 .all(|(k, v)| task.labels.get(k) == Some(v))
+            && (!params.stuck || engine.is_stuck(task))
     };
     let after = params.after.unwrap_or_default();
     let later = engine
@@ -257,9 +264,14 @@ fn tasks(engine: &Engine, params: &TaskListParams) -> TaskListResult {
         .range((std::ops::Bound::Excluded(after), std::ops::Bound::Unbounded));
     let found = later.map(|(_, task)| &**task).filter(wanted);
     let (found, more) = page(engine, params.count_max, found);
+    let mut roots = engine.roots();
     TaskListResult {
         next_after: found.last().filter(|_| more).map(|task| task.id),
-        tasks: found.into_iter().map(TaskView::summary).collect(),
+        tasks: found
+            .into_iter()
+            .map(|task| TaskView::summary(task, &mut roots))
+            .collect(),
+        finished: engine.finished_tasks().into(),
         now_ms: engine.now(),
     }
 }

@@ -16,13 +16,14 @@ use crate::protocol::agent::AgentView;
 use crate::protocol::context::ContextPutResult;
 use crate::protocol::error::{ErrorKind, RpcError};
 use crate::protocol::events::SessionClosed;
+use crate::protocol::explain::StuckView;
 use crate::protocol::jsonrpc;
 use crate::protocol::lease::LeaseAcquireResult;
 use crate::protocol::message::{MessageAckResult, MessageSendResult, MessageView};
 use crate::protocol::operations::Operation;
 use crate::protocol::session::{ConnectionLimits, Empty, SessionOpenResult};
 use crate::protocol::task::{
-    ClaimView, RenewResult, TaskClaimResult, TaskCompleteResult, TaskFailResult,
+    ClaimView, RenewResult, TaskClaimResult, TaskCompleteResult, TaskFailResult, TaskQueuedResult,
     TaskSubmitManyResult, TaskSubmitResult,
 };
 
@@ -161,19 +162,18 @@ impl Core {
             Outcome::Done => self.send_done(now, origin, extra),
             Outcome::Session(session) => self.send_session(now, origin, &session, extra),
             Outcome::Submitted(submitted) => {
-                let mut tasks: Vec<TaskSubmitResult> = submitted
-                    .iter()
-                    .map(|s| TaskSubmitResult {
-                        task: s.task,
-                        existing: s.existing,
-                    })
-                    .collect();
+                let mut tasks: Vec<TaskSubmitResult> =
+                    submitted.into_iter().map(TaskSubmitResult::from).collect();
                 if origin.operation == Operation::TaskSubmit
                     && let Some(one) = tasks.pop()
                 {
                     return self.send(now, origin, Ok(&one));
                 }
                 self.send(now, origin, Ok(&TaskSubmitManyResult { tasks }));
+            }
+            Outcome::Queued(stuck) => {
+                let warnings = stuck.iter().map(StuckView::from).collect();
+                self.send(now, origin, Ok(&TaskQueuedResult { warnings }));
             }
             Outcome::Claimed(grant) => {
                 let claim = grant.map(|grant| ClaimView::from(*grant));

@@ -169,10 +169,13 @@ impl Engine {
         replace_some(&mut agent.kind, update.kind.clone());
         replace_some(&mut agent.load_percent, update.load_percent);
         replace_some(&mut agent.note, update.note.clone());
-        describe(agent, update.capabilities.as_ref(), update.labels.as_ref());
+        if let Some(labels) = &update.labels {
+            agent.labels.clone_from(labels);
+        }
         if let Some(topics) = &update.topics {
             agent.topics.clone_from(topics);
         }
+        self.able_to(&name, update.capabilities.as_ref());
         self.signals.claimable |= update.capabilities.is_some();
         self.change(Change::new(ChangeKind::AgentUpdated).agent(&name));
         self.refresh_presence(&name, "said so");
@@ -222,8 +225,20 @@ impl Engine {
         }
         self.state.answers.remove(agent);
         self.state.forgotten.remove(agent);
+        self.able_to(agent, Some(&Capabilities::new()));
         self.state.agents.remove(agent);
         self.change(Change::new(ChangeKind::AgentRemoved).agent(agent));
+    }
+
+    /// Replaces what an agent can do, when given; tasks may have lost or found the only one for them.
+    pub(super) fn able_to(&mut self, name: &AgentName, capabilities: Option<&Capabilities>) {
+        let (Some(agent), Some(new)) = (self.state.agents.get_mut(name), capabilities) else {
+            return;
+        };
+        let old = std::mem::replace(&mut agent.capabilities, new.clone());
+        self.index.remove_agent(name, &old);
+        self.index.add_agent(name, new);
+        self.requirements_change(&old, new);
     }
 
     /// Works out anew how an agent is; notes since when and why when that has changed.
@@ -297,19 +312,6 @@ pub(super) fn check_description(
         labels_max,
         labels.map_or(0, std::collections::BTreeMap::len)
     )
-}
-
-pub(super) fn describe(
-    agent: &mut Agent,
-    capabilities: Option<&Capabilities>,
-    labels: Option<&Labels>,
-) {
-    if let Some(capabilities) = capabilities {
-        agent.capabilities.clone_from(capabilities);
-    }
-    if let Some(labels) = labels {
-        agent.labels.clone_from(labels);
-    }
 }
 
 pub(super) fn replace_some<T>(field: &mut Option<T>, value: Option<T>) {

@@ -12,6 +12,7 @@ use super::ids::{
     IdempotencyKey, LabelKey, LabelValue, LeaseId, MessageId, NodeId, Note, PortFingerprint,
     ProjectName, RequestId, Revision, SessionId, TaskId, Title, TokenId, Topic,
 };
+use super::nodes::STUCK_FORMAT;
 use super::payload::Payload;
 use super::resource::ResourceRequest;
 
@@ -174,6 +175,8 @@ impl Action {
     pub fn format(&self) -> u32 {
         match self {
             Self::NodeAlive(_) | Self::EpochStart(_) => 2,
+            Self::TaskSubmit(submit) if submit.tells_stuck => STUCK_FORMAT,
+            Self::TaskCancel(cancel) if cancel.tells_stuck => STUCK_FORMAT,
             _ => 1,
         }
     }
@@ -326,6 +329,10 @@ pub struct AgentRemove {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TaskSubmit {
     pub tasks: Vec<TaskSpec>,
+    /// From this record on, events tell of tasks that are stuck, and a cancelled task keeps who
+    /// cancelled it. Older records are folded without, as they always were.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub tells_stuck: bool,
 }
 
 /// What a new task is to wait for.
@@ -460,6 +467,9 @@ pub struct TaskCancel {
     pub task: TaskId,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Note>,
+    /// As in [`TaskSubmit`].
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub tells_stuck: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -614,4 +624,12 @@ pub struct ProjectCreate {
 )]
 fn is_zero(value: &u64) -> bool {
     *value == 0
+}
+
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde calls it with a reference"
+)]
+pub(super) fn is_false(value: &bool) -> bool {
+    !*value
 }

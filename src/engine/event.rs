@@ -83,6 +83,12 @@ change_kinds! {
     TaskCancelled = "task.cancelled",
     /// A dead or cancelled task was taken up again.
     TaskRetried = "task.retried",
+    /// A task cannot run unless somebody does something about `root`: another task that is dead or
+    /// cancelled, or a task whose required capabilities no known agent has. Without `task` it counts
+    /// more of them.
+    TaskStuck = "task.stuck",
+    /// A task that was stuck is not any more.
+    TaskUnstuck = "task.unstuck",
     /// A lease was granted.
     LeaseAcquired = "lease.acquired",
     /// A lease was given back.
@@ -129,6 +135,9 @@ pub struct Change {
     /// The agents a message went to, or the one a task was handed to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub to: Vec<AgentName>,
+    /// The task that keeps another one from running, or the stuck task itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<TaskId>,
 }
 
 /// What a change is about.
@@ -176,6 +185,7 @@ impl Change {
             fence: None,
             reason: None,
             to: Vec::new(),
+            root: None,
         }
     }
 

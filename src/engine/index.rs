@@ -3,6 +3,8 @@
 //! Each item contributes entries that depend on that item alone, so a change is always the same
 //! three steps: take its entries out, change it, put its entries back.
 
+pub(super) mod stuck;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,15 +12,15 @@ use super::agents::{Session, SessionState};
 use super::command::Capabilities;
 use super::deadlines::Deadline;
 use super::ids::{
-    AgentName, ConcurrencyKey, IdempotencyKey, JournalTime, LeaseId, MessageId, NodeId, SessionId,
-    TaskId, TokenId,
+    AgentName, Capability, ConcurrencyKey, IdempotencyKey, JournalTime, LeaseId, MessageId, NodeId,
+    SessionId, TaskId, TokenId,
 };
 use super::leases::{Lease, LeaseState};
 use super::messages::Message;
 use super::nodes::Node;
 use super::state::State;
 use super::system::Token;
-use super::tasks::{Task, TaskState};
+use super::tasks::{Finished, Task, TaskState};
 
 /// The order in which ready tasks are claimed: priority, then age.
 pub(super) type ReadyKey = (Reverse<i32>, TaskId);
@@ -43,7 +45,7 @@ pub(super) struct Index {
     pub(super) offered: BTreeMap<AgentName, BTreeSet<ReadyKey>>,
     pub(super) dependents: BTreeMap<TaskId, BTreeSet<TaskId>>,
     /// Claimed tasks, and all that are not done (a dead one may be retried), by concurrency key.
-    pub(super) running: BTreeMap<ConcurrencyKey, u32>,
+    pub(super) running: BTreeMap<ConcurrencyKey, BTreeSet<TaskId>>,
     pub(super) using_key: BTreeMap<ConcurrencyKey, u32>,
     pub(super) by_idempotency_key: BTreeMap<IdempotencyKey, TaskId>,
     pub(super) session_tasks: BTreeMap<SessionId, BTreeSet<TaskId>>,
@@ -54,6 +56,16 @@ pub(super) struct Index {
     pub(super) mailboxes: BTreeMap<AgentName, Mailbox>,
     pub(super) threads: BTreeMap<MessageId, BTreeSet<MessageId>>,
     pub(super) token_by_hash: BTreeMap<Box<str>, TokenId>,
+    /// Who has a capability.
+    pub(super) capable: BTreeMap<Capability, BTreeSet<AgentName>>,
+    /// Tasks that wait for an agent with all of these, kept for nobody.
+    pub(super) requiring: BTreeMap<Capabilities, BTreeSet<TaskId>>,
+    /// Which of those no agent has all of.
+    pub(super) unable: BTreeSet<Capabilities>,
+    /// Of what a task waits for, what is stuck, dead or cancelled: a consequence of other tasks and of
+    /// agents, brought up to date by [`Index::pass_on`].
+    pub(super) stuck_on: BTreeMap<TaskId, BTreeSet<TaskId>>,
+    pub(super) tasks_finished: Finished,
     pub(super) tasks_open: u64,
     pub(super) tasks_bytes: u64,
     pub(super) messages_bytes: u64,
@@ -63,7 +75,12 @@ pub(super) struct Index {
 impl Index {
     pub(super) fn of(state: &State) -> Self {
         let mut index = Self::default();
+        // Before the tasks: whether anybody can do them is looked up as they are added.
+        for agent in state.agents.values() {
+            index.add_agent(&agent.name, &agent.capabilities);
+        }
         state.tasks.values().for_each(|task| index.add_task(task));
+        index.find_stuck(&state.tasks);
         state
             .leases
             .values()
@@ -111,10 +128,14 @@ impl Index {
                     insert(&mut self.session_tasks, &session, task.id);
                 }
                 if let Some(key) = &task.concurrency {
-                    *self.running.entry(key.clone()).or_default() += 1;
+                    insert(&mut self.running, key, task.id);
                 }
             }
             _ => {}
+        }
+        self.add_requirement(task);
+        if let Some(count) = self.tasks_finished.of(&task.state) {
+            *count += 1;
         }
         self.tasks_open += u64::from(task.state.is_open());
         self.tasks_bytes += task.bytes();
@@ -146,10 +167,14 @@ impl Index {
                     remove(&mut self.session_tasks, &session, &task.id);
                 }
                 if let Some(key) = &task.concurrency {
-                    decrement(&mut self.running, key);
+                    remove(&mut self.running, key, &task.id);
                 }
             }
             _ => {}
+        }
+        self.remove_requirement(task);
+        if let Some(count) = self.tasks_finished.of(&task.state) {
+            *count -= 1;
         }
         self.tasks_open -= u64::from(task.state.is_open());
         self.tasks_bytes -= task.bytes();

@@ -112,6 +112,8 @@ limits! {
     events_history_bytes_max: 4_194_304,
     /// Changes that one event carries; deadlines beyond it fall due with the next record.
     changes_per_event_max: 4_096,
+    /// Tasks that one event names as stuck, or as no longer stuck; it counts those beyond.
+    stuck_changes_per_event_max: 256,
     /// Answers remembered for each agent by `request_id`; the oldest is forgotten first.
     request_ids_per_agent_max: 64,
     /// How much later than it was sent a request with a `request_id` may reach a shared journal, once

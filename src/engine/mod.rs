@@ -30,11 +30,12 @@ pub mod state;
 pub mod system;
 pub mod tasks;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use command::{Action, Actor, Command};
 use event::{Change, Event};
-use ids::{JournalTime, Position, RequestId};
+use ids::{JournalTime, Position, RequestId, TaskId};
 use index::Index;
 use limits::Limits;
 use outcome::{Answer, Outcome, Refusal};
@@ -49,6 +50,8 @@ pub struct Engine {
     before: Position,
     index: Index,
     changes: Vec<Change>,
+    /// Tasks that may have become stuck with this record, or free again: whether each was stuck before.
+    touched: BTreeMap<TaskId, bool>,
     signals: Signals,
 }
 
@@ -91,6 +94,7 @@ impl Engine {
             state,
             index,
             changes: Vec::new(),
+            touched: BTreeMap::new(),
             signals: Signals::default(),
         }
     }
@@ -118,6 +122,7 @@ impl Engine {
         self.before = std::mem::replace(&mut self.state.position, position);
         self.advance(at_ms);
         let answer = self.answer(at_ms, command);
+        self.tell_stuck();
         Applied {
             answer,
             event: self.take_event(),
@@ -171,7 +176,7 @@ impl Engine {
         let known = self.state.answers.get(by.agent()?)?;
         let (_, operation, outcome) = known.iter().find(|(known_id, ..)| known_id == id)?;
         if **operation == *action.name() {
-            return Some(Ok(self.with_payload(outcome.clone())));
+            return Some(Ok(self.with_the_rest(outcome.clone(), action)));
         }
         Some(Err(Refusal::Conflict(format!(
             "request_id {id} was already used for {operation}"
@@ -244,9 +249,9 @@ impl Engine {
             Action::TaskComplete(complete) => return Ok(self.task_complete(by, complete)),
             Action::TaskFail(fail) => return Ok(self.task_fail(fail)),
             Action::TaskRelease(release) => self.task_release(release),
-            Action::TaskHandoff(handoff) => self.task_handoff(handoff),
-            Action::TaskCancel(cancel) => self.task_cancel(cancel),
-            Action::TaskRetry(retry) => self.task_retry(retry),
+            Action::TaskHandoff(handoff) => return Ok(self.task_handoff(handoff)),
+            Action::TaskCancel(cancel) => self.task_cancel(by, cancel),
+            Action::TaskRetry(retry) => return Ok(self.task_retry(retry)),
             Action::LeaseAcquire(acquire) => return self.lease_acquire(by, acquire),
             Action::LeaseRenew(renew) => return Ok(self.lease_renew(renew)),
             Action::LeaseRelease(release) => self.lease_release(release),
@@ -285,7 +290,7 @@ impl Engine {
             return;
         }
         let known = self.state.answers.entry(agent.clone()).or_default();
-        let outcome = without_payload(outcome.clone());
+        let outcome = what_is_kept(outcome.clone());
         known.push_back((id.clone(), action.name().into(), outcome));
         while known.len() as u64 > self.limits.request_ids_per_agent_max {
             known.pop_front();
@@ -293,8 +298,16 @@ impl Engine {
         }
     }
 
-    /// Puts back what [`without_payload`] left out, as long as the task is known.
-    fn with_payload(&self, mut outcome: Outcome) -> Outcome {
+    /// Puts back what [`what_is_kept`] left out, as far as it is known: as it is now.
+    fn with_the_rest(&self, mut outcome: Outcome, action: &Action) -> Outcome {
+        match (&mut outcome, action) {
+            (Outcome::Submitted(submitted), Action::TaskSubmit(submit)) => {
+                self.describe_submitted(submit, submitted);
+            }
+            (Outcome::Done, Action::TaskRetry(retry)) => return self.queued(retry.task),
+            (Outcome::Done, Action::TaskHandoff(handoff)) => return self.queued(handoff.task),
+            _ => {}
+        }
         if let Some(grant) = grant_of(&mut outcome)
             && let Some(task) = self.state.tasks.get(&grant.task)
         {
@@ -322,14 +335,30 @@ impl Engine {
         Some(event)
     }
 
+    /// Finished tasks that are still known, by how they ended.
+    pub fn finished_tasks(&self) -> tasks::Finished {
+        self.index.tasks_finished
+    }
+
     /// Whether the derived structures are what the state says; for tests, after every step.
     pub fn is_consistent(&self) -> bool {
         self.index == Index::of(&self.state)
     }
 }
 
-/// Remembered answers must not keep payloads alive that no limit counts any more.
-fn without_payload(mut outcome: Outcome) -> Outcome {
+/// Remembered answers must not keep payloads alive that no limit counts any more, nor what is only true
+/// for the moment.
+fn what_is_kept(mut outcome: Outcome) -> Outcome {
+    match &mut outcome {
+        Outcome::Submitted(submitted) => {
+            for given in submitted {
+                given.found = None;
+                given.stuck = Vec::new();
+            }
+        }
+        Outcome::Queued(_) => return Outcome::Done,
+        _ => {}
+    }
     if let Some(grant) = grant_of(&mut outcome) {
         grant.payload = None;
         grant.handoff = None;

@@ -18,7 +18,10 @@ use super::outcome::Refusal;
 /// The highest format of commands that this program understands and writes.
 ///
 /// 1: everything an embedded journal has. 2: several coordinators (`node.alive`, `epoch.start`).
-pub const COMMAND_FORMAT: u32 = 2;
+/// 3: the state tells of stuck tasks (`tells_stuck`).
+pub const COMMAND_FORMAT: u32 = 3;
+/// The format from which on nodes tell of tasks that are stuck.
+pub const STUCK_FORMAT: u32 = 3;
 
 /// A coordinator that serves sessions of the project.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

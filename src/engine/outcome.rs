@@ -10,7 +10,8 @@ use super::ids::{
 use super::limits::LimitExceeded;
 use super::payload::Payload;
 use super::resource::Resource;
-use super::tasks::Handoff;
+use super::tasks::stuck::Stuck;
+use super::tasks::{Handoff, TaskState};
 
 /// What came of a command that was carried out.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -20,6 +21,9 @@ pub enum Outcome {
     Done,
     Session(SessionOutcome),
     Submitted(Vec<Submitted>),
+    /// A task is queued again; why it is stuck, if it is. Never kept: made anew for each answer.
+    #[serde(skip)]
+    Queued(Vec<Stuck>),
     /// `None`: nothing to claim.
     Claimed(Option<Box<Grant>>),
     Completed {
@@ -49,11 +53,27 @@ pub struct SessionOutcome {
     pub resumed: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Submitted {
     pub task: TaskId,
     /// The idempotency key was known: this is the task submitted then.
     pub existing: bool,
+    /// That task, as it is now, and what of this submission it has not. Never kept: made anew for
+    /// each answer, like `stuck`.
+    #[serde(skip)]
+    pub found: Option<Box<Found>>,
+    /// Why the task will not run, as things are.
+    #[serde(skip)]
+    pub stuck: Vec<Stuck>,
+}
+
+/// A task that was submitted before under the same idempotency key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    pub state: TaskState,
+    pub last_error: Option<Note>,
+    /// The fields in which this submission differs from the task.
+    pub differs: Vec<&'static str>,
 }
 
 /// A claimed attempt, with all that is needed to do the work.

@@ -1,7 +1,7 @@
 //! Sessions: opened, resumed within their grace, closed, lost.
 
 use super::Engine;
-use super::agents::{Session, SessionState, check_description, describe, replace_some};
+use super::agents::{Session, SessionState, check_description, replace_some};
 use super::command::{
     Actor, LostReason, NodeStart, SessionClose, SessionLost, SessionOpen, SessionResume,
 };
@@ -31,7 +31,9 @@ impl Engine {
         };
         let name = agent.name.clone();
         replace_some(&mut agent.kind, open.kind.clone());
-        describe(agent, open.capabilities.as_ref(), open.labels.as_ref());
+        if let Some(labels) = &open.labels {
+            agent.labels.clone_from(labels);
+        }
         let session = Session {
             id,
             agent: name.clone(),
@@ -42,6 +44,7 @@ impl Engine {
             connection: 1,
             opened_at: self.state.now,
         };
+        self.able_to(&name, open.capabilities.as_ref());
         self.index.add_session(&session);
         self.state.sessions.insert(id, session);
         self.signals.claimable |= open.capabilities.is_some();

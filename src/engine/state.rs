@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use serde::{Deserialize, Serialize};
 
 use super::agents::{Agent, Session};
+use super::command::is_false;
 use super::context::ContextEntry;
 use super::event::History;
 use super::ids::{
@@ -40,6 +41,9 @@ pub struct State {
     pub tasks_finished: VecDeque<TaskId>,
     /// How many tasks of a key may be claimed at a time, as the latest submission said.
     pub concurrency: BTreeMap<ConcurrencyKey, u32>,
+    /// Events tell of tasks that are stuck: a record said so, so every node understood it then.
+    #[serde(skip_serializing_if = "is_false")]
+    pub tells_stuck: bool,
     pub leases: BTreeMap<LeaseId, Lease>,
     pub messages: BTreeMap<MessageId, Message>,
     /// Messages that everyone acknowledged or that lapsed, in the order they are forgotten.

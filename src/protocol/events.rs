@@ -37,6 +37,7 @@ pub struct EventFilter {
     /// Changes that concern this agent: it acted, lost something, or is addressed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub agent: Option<AgentName>,
+    /// Changes of this task, and what became stuck because of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub task: Option<TaskId>,
     /// Context keys that begin with this.
@@ -72,6 +73,9 @@ pub struct ChangeView {
     pub task: Option<TaskId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempt: Option<u32>,
+    /// Of a stuck task: the task about which something must be done, or itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<TaskId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lease: Option<LeaseId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -154,6 +158,7 @@ impl From<&Change> for ChangeView {
             session: None,
             task: None,
             attempt: None,
+            root: change.root,
             lease: None,
             fence: change.fence,
             message: None,
@@ -196,7 +201,8 @@ impl EventFilter {
                 change.agent.as_ref() == Some(agent) || change.to.contains(agent)
             })
             && self.task.is_none_or(|wanted| {
-                matches!(change.subject, Some(Subject::Task { task, .. }) if task == wanted)
+                let is_about = matches!(change.subject, Some(Subject::Task { task, .. }) if task == wanted);
+                is_about || change.root == Some(wanted)
             })
             && self.key_prefix.as_ref().is_none_or(|prefix| {
                 matches!(&change.subject, Some(Subject::Context { key, .. }) if key.as_str().starts_with(prefix))

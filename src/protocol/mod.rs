@@ -10,6 +10,7 @@ pub mod agent;
 pub mod context;
 pub mod error;
 pub mod events;
+pub mod explain;
 pub mod jsonrpc;
 pub mod lease;
 pub mod message;

@@ -18,6 +18,7 @@ use super::context::{
 };
 use super::error::{ErrorKind, RpcError};
 use super::events::{EventsSubscribeParams, EventsSubscribeResult};
+use super::explain::{TaskExplainParams, TaskExplainResult};
 use super::lease::{
     LeaseAcquireParams, LeaseAcquireResult, LeaseCheckParams, LeaseCheckResult, LeaseListParams,
     LeaseListResult, LeaseReleaseParams, LeaseRenewParams, LeaseRevokeParams,
@@ -30,8 +31,9 @@ use super::session::{Empty, PingResult, SessionCloseParams, SessionOpenParams, S
 use super::task::{
     RenewResult, TaskCancelParams, TaskClaimParams, TaskClaimResult, TaskCompleteParams,
     TaskCompleteResult, TaskFailParams, TaskFailResult, TaskGetParams, TaskHandoffParams,
-    TaskListParams, TaskListResult, TaskProgressParams, TaskReleaseParams, TaskRetryParams,
-    TaskSubmitManyParams, TaskSubmitManyResult, TaskSubmitParams, TaskSubmitResult, TaskView,
+    TaskListParams, TaskListResult, TaskProgressParams, TaskQueuedResult, TaskReleaseParams,
+    TaskRetryParams, TaskSubmitManyParams, TaskSubmitManyResult, TaskSubmitParams,
+    TaskSubmitResult, TaskView,
 };
 use crate::engine::command::Role;
 
@@ -132,13 +134,15 @@ operations! {
     /// Gives an attempt back; it does not count as failed.
     "task.release" => TaskRelease(TaskReleaseParams) -> Empty, Agent;
     /// Hands an attempt to another agent, or to whoever has a capability, with context.
-    "task.handoff" => TaskHandoff(TaskHandoffParams) -> Empty, Agent;
+    "task.handoff" => TaskHandoff(TaskHandoffParams) -> TaskQueuedResult, Agent;
     /// Cancels a task; its submitter, its holder or an operator may.
     "task.cancel" => TaskCancel(TaskCancelParams) -> Empty, Agent;
     /// Takes a dead or cancelled task up again, with all its attempts.
-    "task.retry" => TaskRetry(TaskRetryParams) -> Empty, Agent;
+    "task.retry" => TaskRetry(TaskRetryParams) -> TaskQueuedResult, Agent;
     /// Shows one task with payload and result.
     "task.get" => TaskGet(TaskGetParams) -> TaskView, Observer;
+    /// Says why a task does not run: every reason, down the chain of what it waits for.
+    "task.explain" => TaskExplain(TaskExplainParams) -> TaskExplainResult, Observer;
     /// Lists tasks.
     "task.list" => TaskList(TaskListParams) -> TaskListResult, Observer;
     /// Acquires a lease on resources, all or none; may wait for them.

@@ -5,14 +5,16 @@ use std::collections::BTreeSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::explain::StuckView;
 use crate::engine::command::{self, Capabilities, Dependency, HandoffTarget, HoldRequest, Labels};
 use crate::engine::ids::{
     AgentName, Capability, ConcurrencyKey, FencingToken, IdempotencyKey, JournalTime, Note,
     RequestId, SessionId, TaskId, Title,
 };
-use crate::engine::outcome::{FailOutcome, Grant};
+use crate::engine::outcome::{FailOutcome, Grant, Submitted};
 use crate::engine::payload::Payload;
-use crate::engine::tasks::{Handoff, Task, TaskState};
+use crate::engine::tasks::stuck::Roots;
+use crate::engine::tasks::{Finished, Handoff, Task, TaskState};
 
 /// Attempts a task gets when its submission does not say.
 pub const ATTEMPTS_MAX_DEFAULT: u32 = 3;
@@ -42,7 +44,8 @@ pub struct TaskSubmitParams {
     /// It waits this long first, in milliseconds.
     #[serde(default)]
     pub delay_ms: u64,
-    /// Submitting again under the same key gives the same task.
+    /// Submitting again under the same key gives the same task, as it was submitted first, and the answer
+    /// says in what the submissions differ. The key is free again once the task is forgotten.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<IdempotencyKey>,
     /// After so many failed attempts it is dead. 3 when absent.
@@ -89,8 +92,30 @@ pub struct TaskInGraph {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct TaskSubmitResult {
     pub task: TaskId,
-    /// The idempotency key was known: this task was submitted before.
+    /// The idempotency key was known: this task was submitted before, and nothing was submitted now.
     pub existing: bool,
+    /// Of a task that was submitted before: its state. A dead or cancelled one runs only after
+    /// `task.retry`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<StateName>,
+    /// Of a task that was submitted before: why its latest attempt failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<Note>,
+    /// Of a task that was submitted before: the parameters that were other ones then. Payloads are
+    /// compared as JSON; `delay_ms` only while the first delay lasts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub differs: Vec<String>,
+    /// Why the task will not run, as things are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<StuckView>,
+}
+
+/// A task is queued again.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct TaskQueuedResult {
+    /// Why it will not run, as things are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<StuckView>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -311,6 +336,9 @@ pub struct TaskListParams {
     /// Only tasks claimed by this agent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub agent: Option<AgentName>,
+    /// Only tasks that cannot run unless somebody does something: see `stuck` of a task.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub stuck: bool,
     /// Only tasks with a higher number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after: Option<TaskId>,
@@ -325,7 +353,18 @@ pub struct TaskListResult {
     /// There are more: ask again with this as `after`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_after: Option<TaskId>,
+    /// Finished tasks of the project that are still known, whether they are listed or not.
+    #[serde(default)]
+    pub finished: FinishedTasks,
     pub now_ms: JournalTime,
+}
+
+/// How many tasks ended how.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, JsonSchema)]
+pub struct FinishedTasks {
+    pub done: u64,
+    pub dead: u64,
+    pub cancelled: u64,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -349,6 +388,9 @@ pub struct TaskView {
     /// What of that is not done yet.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub waiting_on: BTreeSet<TaskId>,
+    /// Why it cannot run unless somebody does something; `task.explain` says more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stuck: Vec<StuckView>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before_ms: Option<JournalTime>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -372,6 +414,16 @@ pub struct TaskView {
     pub last_error: Option<Note>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<Payload>,
+    /// Who cancelled it; absent where the coordinator that did so did not keep it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cancelled: Option<CancelledView>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct CancelledView {
+    pub by: AgentName,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Note>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -424,6 +476,7 @@ impl TaskSubmitParams {
 impl From<TaskSubmitParams> for command::TaskSubmit {
     fn from(params: TaskSubmitParams) -> Self {
         Self {
+            tells_stuck: false,
             tasks: vec![params.into_spec(&[])],
         }
     }
@@ -433,6 +486,7 @@ impl From<TaskSubmitManyParams> for command::TaskSubmit {
     fn from(params: TaskSubmitManyParams) -> Self {
         let tasks = params.tasks.into_iter();
         Self {
+            tells_stuck: false,
             tasks: tasks.map(|t| t.task.into_spec(&t.after_index)).collect(),
         }
     }
@@ -504,6 +558,37 @@ impl From<Handoff> for HandoffView {
     }
 }
 
+impl From<Submitted> for TaskSubmitResult {
+    fn from(submitted: Submitted) -> Self {
+        let (state, last_error, differs) = match submitted.found {
+            Some(found) => (
+                Some(StateName::from(&found.state)),
+                found.last_error,
+                found.differs,
+            ),
+            None => (None, None, Vec::new()),
+        };
+        Self {
+            task: submitted.task,
+            existing: submitted.existing,
+            state,
+            last_error,
+            differs: differs.into_iter().map(str::to_owned).collect(),
+            warnings: submitted.stuck.iter().map(StuckView::from).collect(),
+        }
+    }
+}
+
+impl From<Finished> for FinishedTasks {
+    fn from(finished: Finished) -> Self {
+        Self {
+            done: finished.done,
+            dead: finished.dead,
+            cancelled: finished.cancelled,
+        }
+    }
+}
+
 impl From<FailOutcome> for TaskFailResult {
     fn from(outcome: FailOutcome) -> Self {
         match outcome {
@@ -534,8 +619,9 @@ impl From<&TaskState> for StateName {
 
 impl TaskView {
     /// Everything but payload, result and handed-off context.
-    pub fn summary(task: &Task) -> Self {
+    pub fn summary(task: &Task, roots: &mut Roots<'_>) -> Self {
         Self {
+            stuck: roots.of(task).iter().map(StuckView::from).collect(),
             task: task.id,
             title: task.title.clone(),
             state: StateName::from(&task.state),
@@ -571,15 +657,19 @@ impl TaskView {
             handoff: None,
             last_error: task.last_error.clone(),
             result: None,
+            cancelled: task.cancelled.as_ref().map(|cancelled| CancelledView {
+                by: cancelled.by.clone(),
+                reason: cancelled.reason.clone(),
+            }),
         }
     }
 
-    pub fn whole(task: &Task) -> Self {
+    pub fn whole(task: &Task, roots: &mut Roots<'_>) -> Self {
         Self {
             payload: task.payload.clone(),
             result: task.result.clone(),
             handoff: task.handoff.clone().map(HandoffView::from),
-            ..Self::summary(task)
+            ..Self::summary(task, roots)
         }
     }
 }

@@ -80,7 +80,11 @@ impl Bench {
     }
 
     pub(crate) fn submit(&mut self, by: &Actor, tasks: Vec<TaskSpec>) -> Vec<TaskId> {
-        match self.ask(by, Action::TaskSubmit(TaskSubmit { tasks })) {
+        let submit = TaskSubmit {
+            tasks,
+            tells_stuck: true,
+        };
+        match self.ask(by, Action::TaskSubmit(submit)) {
             Ok(Outcome::Submitted(submitted)) => submitted.iter().map(|s| s.task).collect(),
             other => panic!("not submitted: {other:?}"),
         }

@@ -98,7 +98,7 @@ proptest! {
         let count = u32::try_from(after.len()).expect("it is short");
         let after: Vec<Vec<u32>> = after.iter().map(|list| list.iter().map(|i| i % count).collect()).collect();
         let mut bench = Bench::new(Limits::default());
-        let submit = Action::TaskSubmit(TaskSubmit { tasks: specs(&after) });
+        let submit = Action::TaskSubmit(TaskSubmit { tasks: specs(&after), tells_stuck: false });
         match bench.ask(&agent("ant"), submit) {
             Ok(_) => prop_assert!(!has_cycle(&after)),
             Err(Refusal::Invalid { problem, .. }) => {
@@ -135,6 +135,7 @@ fn a_submission_at_every_limit_is_done() {
         &agent("ant"),
         Action::TaskSubmit(TaskSubmit {
             tasks: specs(&over),
+            tells_stuck: false,
         }),
     );
     assert!(matches!(refused, Err(Refusal::Limit(limit)) if limit.limit == "tasks_per_submit_max"));

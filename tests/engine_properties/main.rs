@@ -3,6 +3,9 @@
 mod bench;
 mod cursors;
 mod graphs;
+#[path = "../support/stuck.rs"]
+mod naive_stuck;
 mod ordering;
 mod strategies;
+mod stuck;
 mod totality;

@@ -138,7 +138,7 @@ proptest! {
             match step {
                 // It may wait for a task that does not exist: then there is none more.
                 Step::Submit(task) => {
-                    let action = Action::TaskSubmit(cli_coordinator::engine::command::TaskSubmit { tasks: vec![*task] });
+                    let action = Action::TaskSubmit(cli_coordinator::engine::command::TaskSubmit { tasks: vec![*task], tells_stuck: true });
                     let _ = bench.ask(&agent("ant"), action);
                 }
                 Step::Able(who, capabilities) => {

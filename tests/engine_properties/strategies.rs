@@ -120,7 +120,7 @@ fn on_tasks() -> impl Strategy<Value = Action> {
     let attempt = || (number().prop_map(TaskId), number().prop_map(FencingToken));
     let note = "note".parse().expect("a note");
     prop_oneof![
-        4 => vec(spec(), 0..4).prop_map(|tasks| Action::TaskSubmit(TaskSubmit { tasks })),
+        4 => (vec(spec(), 0..4), any::<bool>()).prop_map(|(tasks, tells_stuck)| Action::TaskSubmit(TaskSubmit { tasks, tells_stuck })),
         4 => claim().prop_map(Action::TaskClaim),
         1 => attempt().prop_map(|(task, fence)| Action::TaskProgress(TaskProgress { task, fence, percent: Some(255), note: None })),
         3 => (attempt(), of(payload()), of(claim())).prop_map(|((task, fence), result, next)| {
@@ -138,7 +138,7 @@ fn on_tasks() -> impl Strategy<Value = Action> {
             };
             Action::TaskHandoff(Box::new(TaskHandoff { task, fence, to, offer_ms, note: None, context }))
         }),
-        1 => number().prop_map(|task| Action::TaskCancel(TaskCancel { task: TaskId(task), reason: None })),
+        1 => (number(), any::<bool>()).prop_map(|(task, tells_stuck)| Action::TaskCancel(TaskCancel { task: TaskId(task), reason: None, tells_stuck })),
         1 => number().prop_map(|task| Action::TaskRetry(TaskRetry { task: TaskId(task) })),
     ]
 }

@@ -119,6 +119,7 @@ impl Fold {
             after: self.engine.state(),
             command: &command,
             answer: &applied.answer,
+            event: applied.event.as_deref(),
             repeated,
         })?;
         rules::check_limits(&self.engine)?;

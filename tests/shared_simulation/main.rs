@@ -39,6 +39,8 @@ mod snapshots;
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #[path = "../support/store_contract.rs"]
 mod store_contract;
+#[path = "../support/stuck.rs"]
+mod stuck;
 mod violation;
 mod world;
 

@@ -22,6 +22,8 @@ pub(crate) enum Invariant {
     Answered,
     /// A command is in the line once, and the same `request_id` has one effect.
     Once,
+    /// P3: a task that became stuck is told of.
+    Told,
     /// P4: nothing grows beyond its limit.
     Bounded,
     /// P5: nothing expires before its time, and time without the store does not pass.

@@ -26,6 +26,8 @@ mod run;
 mod seeds;
 mod settings;
 mod shadow;
+#[path = "../support/stuck.rs"]
+mod stuck;
 mod violation;
 mod world;
 

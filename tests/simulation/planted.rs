@@ -63,6 +63,11 @@ fn jumps_that_count_are_found() {
 }
 
 #[test]
+fn dependents_that_are_not_told_are_found() {
+    check(Bug::DependentsNotTold, Invariant::Told, &[]);
+}
+
+#[test]
 fn a_request_carried_out_twice_is_found() {
     check(Bug::RepeatedTwice, Invariant::Once, &[]);
 }

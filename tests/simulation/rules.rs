@@ -3,6 +3,7 @@
 use cli_coordinator::engine::Engine;
 use cli_coordinator::engine::agents::SessionState;
 use cli_coordinator::engine::command::{Action, Command, HoldRequest, LeaseMode};
+use cli_coordinator::engine::event::Event;
 use cli_coordinator::engine::hold::Hold;
 use cli_coordinator::engine::ids::{FencingToken, TaskId};
 use cli_coordinator::engine::leases::Lease;
@@ -11,6 +12,7 @@ use cli_coordinator::engine::state::State;
 use cli_coordinator::engine::tasks::{Attempt, TaskState};
 
 use super::paths;
+use super::stuck;
 use super::violation::{Checked, Invariant, ensure};
 
 /// One record and its surroundings.
@@ -20,6 +22,7 @@ pub(crate) struct Step<'a> {
     pub(crate) after: &'a State,
     pub(crate) command: &'a Command,
     pub(crate) answer: &'a Answer,
+    pub(crate) event: Option<&'a Event>,
     /// The request was answered before: nothing may happen.
     pub(crate) repeated: bool,
 }
@@ -31,7 +34,24 @@ pub(crate) fn check(step: &Step<'_>) -> Checked {
     check_attempts(step)?;
     check_leases(step)?;
     check_holders(step.after)?;
+    check_told(step)?;
     check_tasks(step)
+}
+
+/// An event tells of each task that its record made stuck, or free again, and of no other.
+fn check_told(step: &Step<'_>) -> Checked {
+    let told = stuck::told(step.event);
+    let expected = if step.after.tells_stuck {
+        stuck::to_tell(step.before, step.after)
+    } else {
+        Default::default()
+    };
+    ensure(told == expected, Invariant::Told, || {
+        format!(
+            "stuck and free are {expected:?}, told was {told:?}: {:?}",
+            step.command
+        )
+    })
 }
 
 /// What a session holds ends with it.

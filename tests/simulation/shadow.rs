@@ -69,7 +69,7 @@ impl Shadow {
         };
         let before = self.engine.state().clone();
         let applied = self.engine.apply(position, at_ms, &command);
-        self.events.extend(applied.event);
+        self.events.extend(applied.event.clone());
         self.check_time(&before, proposed)?;
         let repeated = self.check_once(&command, &applied.answer)?;
         let after = self.engine.state();
@@ -78,6 +78,7 @@ impl Shadow {
             after,
             command: &command,
             answer: &applied.answer,
+            event: applied.event.as_deref(),
             repeated,
         })?;
         self.check_fences(&before)?;
@@ -186,10 +187,15 @@ impl Shadow {
     }
 }
 
-/// An outcome without what may be forgotten since: payloads.
+/// An outcome without what may be forgotten since, and what is only true for the moment.
 fn essence(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Claimed(Some(grant)) => format!("claim {} {}", grant.task, grant.fence),
+        Outcome::Submitted(tasks) => {
+            let tasks: Vec<_> = tasks.iter().map(|s| (s.task, s.existing)).collect();
+            format!("tasks {tasks:?}")
+        }
+        Outcome::Queued(_) => "done".to_owned(),
         Outcome::Completed { next } => {
             format!(
                 "next {:?}",

@@ -20,6 +20,8 @@ pub(crate) enum Invariant {
     Gapless,
     /// The same `request_id` has one effect and one answer.
     Once,
+    /// P3: a task that became stuck is told of.
+    Told,
     /// P4: nothing grows beyond its limit.
     Bounded,
     /// P5: journal time never runs ahead of the uptime; nothing expires before its time.

@@ -17,7 +17,8 @@ use crate::protocol::operations::Operation;
 use crate::protocol::session::{Empty, PingResult};
 use crate::protocol::task::{
     RenewResult, TaskClaimParams, TaskClaimResult, TaskCompleteParams, TaskCompleteResult,
-    TaskFailParams, TaskFailResult, TaskHandoffParams, TaskProgressParams, TaskReleaseParams,
+    TaskFailParams, TaskFailResult, TaskHandoffParams, TaskProgressParams, TaskQueuedResult,
+    TaskReleaseParams,
 };
 
 /// Which tasks to claim.
@@ -149,6 +150,9 @@ pub(super) async fn claim(args: ClaimArgs, shell: &mut Shell<'_>) -> Result<Exit
             return view::show_claim(out, claim);
         }
         out.note("there is nothing to claim");
+        if let Some(task) = args.task {
+            out.note(format_args!("why: `coord task explain {task}`"));
+        }
         Ok(())
     })?;
     let exit = match (&reply.value.claim, wait_ms) {
@@ -272,9 +276,11 @@ pub(super) async fn handoff(args: HandoffArgs, shell: &mut Shell<'_>) -> Result<
         context,
         request_id: None,
     };
-    let reply = shell.call::<Empty>(Operation::TaskHandoff, &params).await?;
+    let operation = Operation::TaskHandoff;
+    let reply: Reply<TaskQueuedResult> = shell.call(operation, &params).await?;
     shell
         .out
         .done(&reply, format_args!("handed task {task} on"))?;
+    view::warn(&shell.out, task, &reply.value.warnings);
     Ok(())
 }

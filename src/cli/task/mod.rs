@@ -2,20 +2,24 @@
 
 mod attempt;
 mod child_output;
+mod explain;
 mod handover;
 mod hold;
 mod submit;
 mod view;
 mod work;
 
+use super::client::Reply;
 use super::error::CliError;
 use super::exit::Exit;
+use super::output::Output;
 use super::shell::Shell;
 use crate::engine::ids::{AgentName, LabelKey, LabelValue, Note, TaskId};
+use crate::protocol::explain::TaskExplainParams;
 use crate::protocol::operations::Operation;
 use crate::protocol::session::Empty;
 use crate::protocol::task::{
-    StateName, TaskCancelParams, TaskGetParams, TaskListParams, TaskRetryParams,
+    StateName, TaskCancelParams, TaskGetParams, TaskListParams, TaskQueuedResult, TaskRetryParams,
 };
 
 #[derive(Debug, clap::Subcommand)]
@@ -56,7 +60,13 @@ pub(super) enum TaskCommand {
     Retry { task: TaskId },
     /// Shows one task with payload and result
     Get { task: TaskId },
-    /// Lists tasks
+    /// Says why a task does not run: every reason, down the chain of what it waits for
+    Explain { task: TaskId },
+    /// Lists tasks; done and cancelled ones only where they are asked for
+    ///
+    /// Without --all or --state, those that are blocked, ready, claimed or dead are shown, with --json as well,
+    /// whose `finished` says how many others there are. WHY says what keeps a task from running: one that is
+    /// stuck does not run unless somebody does something, and `task explain` says what.
     List(ListArgs),
     /// Claims tasks one after the other and runs a command for each
     ///
@@ -76,6 +86,12 @@ pub(super) struct ListArgs {
     /// Only tasks in this state, again for more
     #[arg(long = "state", value_enum)]
     states: Vec<StateArg>,
+    /// Tasks in any state, done and cancelled ones too
+    #[arg(long, conflicts_with = "states")]
+    all: bool,
+    /// Only tasks that cannot run unless somebody does something
+    #[arg(long)]
+    stuck: bool,
     /// Only tasks with this label, again for more
     #[arg(long = "label", value_name = "NAME=VALUE", value_parser = super::input::label)]
     labels: Vec<(LabelKey, LabelValue)>,
@@ -90,6 +106,14 @@ pub(super) struct ListArgs {
     max: Option<u64>,
 }
 
+/// What is listed when nothing else is asked for: what is to be done, and what somebody should look at.
+const UNFINISHED: &[StateArg] = &[
+    StateArg::Blocked,
+    StateArg::Ready,
+    StateArg::Claimed,
+    StateArg::Dead,
+];
+
 /// Where a task stands.
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 pub(super) enum StateArg {
@@ -103,8 +127,8 @@ pub(super) enum StateArg {
 
 pub(super) async fn run(command: TaskCommand, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
     match command {
-        TaskCommand::Submit(args) => submit::one(*args, shell).await?,
-        TaskCommand::SubmitMany { file } => submit::many(&file, shell).await?,
+        TaskCommand::Submit(args) => return submit::one(*args, shell).await,
+        TaskCommand::SubmitMany { file } => return submit::many(&file, shell).await,
         TaskCommand::Claim(args) => return hold::claim(args, shell).await,
         TaskCommand::Progress(args) => hold::progress(args, shell).await?,
         TaskCommand::Complete(args) => hold::complete(args, shell).await?,
@@ -127,15 +151,25 @@ pub(super) async fn run(command: TaskCommand, shell: &mut Shell<'_>) -> Result<E
                 task,
                 request_id: None,
             };
-            let reply = shell.call::<Empty>(Operation::TaskRetry, &params).await?;
+            let operation = Operation::TaskRetry;
+            let reply: Reply<TaskQueuedResult> = shell.call(operation, &params).await?;
             shell
                 .out
                 .done(&reply, format_args!("task {task} is taken up again"))?;
+            view::warn(&shell.out, task, &reply.value.warnings);
         }
         TaskCommand::Get { task } => view::get(TaskGetParams { task }, shell).await?,
+        TaskCommand::Explain { task } => {
+            let params = TaskExplainParams { task };
+            let reply = shell.call(Operation::TaskExplain, &params).await?;
+            shell.out.reply(&reply, explain::show)?;
+        }
         TaskCommand::List(args) => {
-            let reply = shell.call(Operation::TaskList, &args.into_params()).await?;
-            shell.out.reply(&reply, view::show_list)?;
+            let hides = args.hides_finished();
+            let params = args.into_params();
+            let reply = shell.call(Operation::TaskList, &params).await?;
+            let show = |out: &mut Output<'_>, list: &_| view::show_list(out, list, hides);
+            shell.out.reply(&reply, show)?;
         }
         TaskCommand::Work(args) => return Box::pin(work::run(args, shell)).await,
     }
@@ -143,9 +177,21 @@ pub(super) async fn run(command: TaskCommand, shell: &mut Shell<'_>) -> Result<E
 }
 
 impl ListArgs {
+    /// Whether done and cancelled tasks are left out although nothing else would leave them out: claimed and
+    /// stuck tasks are open anyway.
+    fn hides_finished(&self) -> bool {
+        self.states.is_empty() && !self.all && !self.stuck && self.agent.is_none()
+    }
+
     fn into_params(self) -> TaskListParams {
+        let states = if self.hides_finished() {
+            UNFINISHED.to_vec()
+        } else {
+            self.states
+        };
         TaskListParams {
-            states: self.states.into_iter().map(StateName::from).collect(),
+            states: states.into_iter().map(StateName::from).collect(),
+            stuck: self.stuck,
             labels: self.labels.into_iter().collect(),
             agent: self.agent,
             after: self.after,

@@ -5,18 +5,22 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::view;
 use crate::cli::client::Reply;
 use crate::cli::duration::Millis;
 use crate::cli::error::CliError;
+use crate::cli::exit::Exit;
 use crate::cli::input::{self, PayloadInput};
+use crate::cli::output::Output;
 use crate::cli::shell::Shell;
+use crate::cli::table::{joined, one_line};
 use crate::engine::ids::{
     Capability, ConcurrencyKey, IdempotencyKey, LabelKey, LabelValue, TaskId, Title,
 };
 use crate::protocol::operations::Operation;
 use crate::protocol::task::{
-    ConcurrencyParam, TaskInGraph, TaskSubmitManyParams, TaskSubmitManyResult, TaskSubmitParams,
-    TaskSubmitResult,
+    ConcurrencyParam, StateName, TaskInGraph, TaskSubmitManyParams, TaskSubmitManyResult,
+    TaskSubmitParams, TaskSubmitResult,
 };
 
 #[derive(Debug, clap::Args)]
@@ -40,6 +44,9 @@ pub(in crate::cli) struct SubmitArgs {
     #[arg(long, value_name = "DURATION")]
     delay: Option<Millis>,
     /// Submitting again under the same key gives the same task
+    ///
+    /// Exits with 6, and submits nothing, when that task was submitted with other parameters (its payload,
+    /// say), or is dead or cancelled. The key is free again once the task is forgotten.
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<IdempotencyKey>,
     /// After so many failed attempts it is dead [default: 3]
@@ -56,17 +63,17 @@ pub(in crate::cli) struct SubmitArgs {
     concurrency: Option<ConcurrencyParam>,
 }
 
-pub(super) async fn one(args: SubmitArgs, shell: &mut Shell<'_>) -> Result<(), CliError> {
+pub(super) async fn one(args: SubmitArgs, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
     let params = args.into_params()?;
     let reply: Reply<TaskSubmitResult> = shell.call(Operation::TaskSubmit, &params).await?;
     let submitted = &reply.value;
     shell
         .out
         .made(&reply, submitted.task, sentence(submitted))?;
-    Ok(())
+    Ok(remarks(&shell.out, std::slice::from_ref(submitted)))
 }
 
-pub(super) async fn many(file: &Path, shell: &mut Shell<'_>) -> Result<(), CliError> {
+pub(super) async fn many(file: &Path, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
     let params = TaskSubmitManyParams {
         tasks: items(file)?,
         request_id: None,
@@ -83,7 +90,41 @@ pub(super) async fn many(file: &Path, shell: &mut Shell<'_>) -> Result<(), CliEr
             }
         })
     })?;
-    Ok(())
+    Ok(remarks(&shell.out, &reply.value.tasks))
+}
+
+/// What there is to do about tasks that were not submitted as wanted, or will not run. With `--json` the
+/// result has it.
+fn remarks(out: &Output<'_>, tasks: &[TaskSubmitResult]) -> Exit {
+    for submitted in tasks.iter().filter(|_| !out.style().json) {
+        let task = submitted.task;
+        if ended(submitted) {
+            out.note(format_args!(
+                "next: run it again with `coord task retry {task}`, or use another key"
+            ));
+        } else if !submitted.differs.is_empty() {
+            out.note(format_args!(
+                "next: see what it was submitted with by `coord task get {task}`, or use another key"
+            ));
+        }
+        view::warn(out, task, &submitted.warnings);
+    }
+    if tasks.iter().all(is_as_wanted) {
+        return Exit::Ok;
+    }
+    Exit::Conflict
+}
+
+/// Whether the task is what was submitted, and is done or may come to be.
+fn is_as_wanted(submitted: &TaskSubmitResult) -> bool {
+    submitted.differs.is_empty() && !ended(submitted)
+}
+
+fn ended(submitted: &TaskSubmitResult) -> bool {
+    matches!(
+        submitted.state,
+        Some(StateName::Dead | StateName::Cancelled)
+    )
 }
 
 /// Each item is read on its own, so that an error says which one is wrong, and where.
@@ -119,11 +160,21 @@ fn item(raw: &RawValue) -> Result<TaskInGraph, serde_path_to_error::Error<serde_
 
 fn sentence(submitted: &TaskSubmitResult) -> String {
     let task = submitted.task;
-    if submitted.existing {
-        format!("task {task} was submitted before")
-    } else {
-        format!("submitted task {task}")
+    if !submitted.existing {
+        return format!("submitted task {task}");
     }
+    let state = submitted.state.map(view::state_name);
+    let mut text = format!("task {task} was submitted before under this key");
+    if !submitted.differs.is_empty() {
+        text += &format!(", with another {}", joined(&submitted.differs));
+    }
+    if let Some(state) = state {
+        text += &format!(", and is {state}");
+    }
+    if let Some(error) = submitted.last_error.as_ref().filter(|_| ended(submitted)) {
+        text += &format!(" (last error: {})", one_line(error.as_str()));
+    }
+    text + ": nothing was submitted now"
 }
 
 impl SubmitArgs {

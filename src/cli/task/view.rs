@@ -8,9 +8,10 @@ use crate::cli::duration::{ago, ahead};
 use crate::cli::error::CliError;
 use crate::cli::output::{Output, Paint};
 use crate::cli::shell::Shell;
-use crate::cli::table::{Table, joined, or_nothing};
-use crate::engine::ids::JournalTime;
+use crate::cli::table::{Table, joined, one_line, or_nothing};
+use crate::engine::ids::{JournalTime, TaskId};
 use crate::engine::payload::Payload;
+use crate::protocol::explain::{StuckReason, StuckView};
 use crate::protocol::operations::Operation;
 use crate::protocol::session::{Empty, PingResult};
 use crate::protocol::task::{
@@ -28,9 +29,13 @@ pub(super) async fn get(params: TaskGetParams, shell: &mut Shell<'_>) -> Result<
     Ok(())
 }
 
-pub(super) fn show_list(out: &mut Output<'_>, list: &TaskListResult) -> io::Result<()> {
+pub(super) fn show_list(
+    out: &mut Output<'_>,
+    list: &TaskListResult,
+    hides_finished: bool,
+) -> io::Result<()> {
     let headings = [
-        "TASK", "STATE", "SINCE", "PRIORITY", "AGENT", "PROGRESS", "TITLE",
+        "TASK", "STATE", "SINCE", "PRIORITY", "AGENT", "PROGRESS", "WHY", "TITLE",
     ];
     let mut table = Table::new(&headings);
     for task in &list.tasks {
@@ -42,14 +47,66 @@ pub(super) fn show_list(out: &mut Output<'_>, list: &TaskListResult) -> io::Resu
             task.priority.to_string(),
             or_nothing(agent.or(task.offered_to.as_ref())),
             or_nothing(task.progress.as_ref().map(progress)),
+            or_nothing(why(task, list.now_ms)),
             task.title.to_string(),
         ]);
     }
-    out.table(&table, "no tasks")?;
+    let none = if hides_finished {
+        "no open tasks"
+    } else {
+        "no tasks"
+    };
+    out.table(&table, none)?;
+    let hidden = list.finished.done + list.finished.cancelled;
+    if hides_finished && hidden > 0 {
+        let tasks = if hidden == 1 { "task" } else { "tasks" };
+        out.note(format_args!("{hidden} finished {tasks} not shown: --all"));
+    }
     if let Some(after) = list.next_after {
         out.note(format_args!("there are more: --after {after}"));
     }
     Ok(())
+}
+
+/// What keeps a task from running, in a few words.
+fn why(task: &TaskView, now: JournalTime) -> Option<String> {
+    if let Some(stuck) = task.stuck.first() {
+        let more = task.stuck.len() - 1;
+        let more = if more > 0 {
+            format!(" (+{more})")
+        } else {
+            String::new()
+        };
+        return Some(format!("stuck: {}{more}", briefly(stuck)));
+    }
+    if task.state != StateName::Blocked {
+        return None;
+    }
+    if !task.waiting_on.is_empty() {
+        return Some(format!("after {}", joined(&task.waiting_on)));
+    }
+    task.not_before_ms.map(|at| ahead(now, at))
+}
+
+fn briefly(stuck: &StuckView) -> String {
+    let (root, requires) = (stuck.root, joined(&stuck.requires));
+    match stuck.reason {
+        StuckReason::DependencyDead => format!("{root} is dead"),
+        StuckReason::DependencyCancelled => format!("{root} was cancelled"),
+        StuckReason::DependencyWithoutAgent => format!("{root} needs {requires}"),
+        StuckReason::NoAgentWithCapability => format!("nobody has {requires}"),
+    }
+}
+
+/// Says why a task that was just queued will not run.
+pub(super) fn warn(out: &Output<'_>, task: TaskId, warnings: &[StuckView]) {
+    for stuck in warnings {
+        let (text, next) = (one_line(&stuck.text), one_line(&stuck.next));
+        out.note(format_args!(
+            "warning: task {task} will not run as things are: {text}"
+        ));
+        out.note(format_args!("next: {next}"));
+    }
 }
 
 /// What was claimed, with all that the work needs.
@@ -84,7 +141,7 @@ pub(super) fn show_claim(out: &mut Output<'_>, claim: &ClaimView) -> io::Result<
 fn show(out: &mut Output<'_>, task: &TaskView, now: JournalTime) -> io::Result<()> {
     let state = out.paint(paint(task.state), state_name(task.state));
     let since = ago(now, task.since_ms);
-    let title = crate::cli::table::one_line(task.title.as_str());
+    let title = one_line(task.title.as_str());
     out.line(format_args!("task {} {state} {since}: {title}", task.task))?;
     let submitted = ago(now, task.submitted_at_ms);
     out.field(
@@ -141,6 +198,16 @@ fn show_conditions(out: &mut Output<'_>, task: &TaskView) -> io::Result<()> {
     if !task.waiting_on.is_empty() {
         out.field("waiting on", joined(&task.waiting_on))?;
     }
+    for stuck in &task.stuck {
+        out.field(
+            "stuck",
+            format_args!("{}; next: {}", stuck.text, stuck.next),
+        )?;
+    }
+    if let Some(cancelled) = &task.cancelled {
+        out.field("cancelled by", &cancelled.by)?;
+        out.field("reason", or_nothing(cancelled.reason.as_ref()))?;
+    }
     match &task.concurrency_key {
         Some(key) => out.field("concurrency", key),
         None => Ok(()),
@@ -158,7 +225,7 @@ fn payload(payload: Option<&Payload>) -> String {
     or_nothing(payload.map(Payload::as_json))
 }
 
-fn paint(state: StateName) -> Paint {
+pub(super) fn paint(state: StateName) -> Paint {
     match state {
         StateName::Ready | StateName::Done => Paint::Good,
         StateName::Claimed => Paint::Busy,
@@ -167,7 +234,7 @@ fn paint(state: StateName) -> Paint {
     }
 }
 
-fn state_name(state: StateName) -> &'static str {
+pub(super) fn state_name(state: StateName) -> &'static str {
     match state {
         StateName::Blocked => "blocked",
         StateName::Ready => "ready",

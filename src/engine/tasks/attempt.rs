@@ -236,11 +236,11 @@ impl Engine {
         }
     }
 
-    pub(in super::super) fn task_handoff(&mut self, handoff: &TaskHandoff) {
+    pub(in super::super) fn task_handoff(&mut self, handoff: &TaskHandoff) -> Outcome {
         let now = self.state.now;
         let id = handoff.task;
         let Some(attempt) = self.state.tasks.get(&id).and_then(|t| t.attempt().cloned()) else {
-            return;
+            return Outcome::Done;
         };
         let mut change = of_attempt(ChangeKind::TaskHandedOff, id, &attempt);
         self.with_task(id, |task| {
@@ -269,6 +269,7 @@ impl Engine {
         self.settle(id);
         self.forget_finished();
         self.refresh_presence(&attempt.agent, "handed its task off");
+        self.queued(id)
     }
 }
 

@@ -1,5 +1,7 @@
 //! Claiming: which task an agent gets, and the attempt it then holds.
 
+use std::collections::BTreeSet;
+
 use super::super::Engine;
 use super::super::command::{Actor, ClaimFilter, TaskClaim};
 use super::super::event::ChangeKind;
@@ -69,18 +71,8 @@ impl Engine {
     }
 
     fn passes(&self, filter: &ClaimFilter, id: TaskId) -> bool {
-        if filter.is_empty() {
-            return true;
-        }
-        let Some(task) = self.state.tasks.get(&id) else {
-            return false;
-        };
-        filter.task.is_none_or(|wanted| wanted == id)
-            && filter.priority_min.is_none_or(|min| task.priority >= min)
-            && filter
-                .labels
-                .iter()
-                .all(|(k, v)| task.labels.get(k) == Some(v))
+        let task = || self.state.tasks.get(&id);
+        filter.is_empty() || task().is_some_and(|task| filter.passes(task))
     }
 
     fn has_free_slot(&self, id: TaskId) -> bool {
@@ -92,9 +84,11 @@ impl Engine {
         key.is_none_or(|key| self.is_below_cap(key))
     }
 
-    fn is_below_cap(&self, key: &super::super::ids::ConcurrencyKey) -> bool {
-        let running = self.index.running.get(key).copied().unwrap_or(0);
-        running < self.state.concurrency.get(key).copied().unwrap_or(u32::MAX)
+    pub(super) fn is_below_cap(&self, key: &super::super::ids::ConcurrencyKey) -> bool {
+        let running = self.index.running.get(key).map_or(0, BTreeSet::len);
+        let cap = self.state.concurrency.get(key).copied();
+        // More than can be counted in 32 bits never run: fewer tasks than that are open.
+        u32::try_from(running).unwrap_or(u32::MAX) < cap.unwrap_or(u32::MAX)
     }
 
     pub(in super::super) fn task_claim(&mut self, by: &Actor, claim: &TaskClaim) -> Option<Grant> {
@@ -125,6 +119,18 @@ impl Engine {
         self.change(change.agent(agent).fence(fence));
         self.refresh_presence(agent, "claimed a task");
         Some(grant)
+    }
+}
+
+impl ClaimFilter {
+    /// Whether it lets this task through.
+    pub fn passes(&self, task: &Task) -> bool {
+        self.task.is_none_or(|wanted| wanted == task.id)
+            && self.priority_min.is_none_or(|min| task.priority >= min)
+            && self
+                .labels
+                .iter()
+                .all(|(k, v)| task.labels.get(k) == Some(v))
     }
 }
 

@@ -14,7 +14,10 @@
 
 mod attempt;
 mod claim;
+pub mod explain;
 mod graph;
+mod repeat;
+pub mod stuck;
 mod submit;
 
 use std::cmp::Reverse;
@@ -91,6 +94,9 @@ pub struct Task {
     pub last_error: Option<Note>,
     #[serde(default)]
     pub result: Option<Payload>,
+    /// Who cancelled it, and why; not known of tasks cancelled before the state told of stuck ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cancelled: Option<Box<Cancellation>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -133,6 +139,14 @@ pub struct Handoff {
     pub context: Option<Payload>,
 }
 
+/// Who cancelled a task, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cancellation {
+    pub by: AgentName,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Note>,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
     pub at: JournalTime,
@@ -140,6 +154,25 @@ pub struct Progress {
     pub percent: Option<u8>,
     #[serde(default)]
     pub note: Option<Note>,
+}
+
+/// Finished tasks that are still known, by how they ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Finished {
+    pub done: u64,
+    pub dead: u64,
+    pub cancelled: u64,
+}
+
+impl Finished {
+    pub(super) fn of(&mut self, state: &TaskState) -> Option<&mut u64> {
+        match state {
+            TaskState::Done => Some(&mut self.done),
+            TaskState::Dead => Some(&mut self.dead),
+            TaskState::Cancelled => Some(&mut self.cancelled),
+            TaskState::Blocked | TaskState::Ready | TaskState::Claimed(_) => None,
+        }
+    }
 }
 
 impl TaskState {
@@ -197,9 +230,11 @@ impl Engine {
     /// Takes a task's entries out of the index, changes it, puts them back.
     fn with_task<T>(&mut self, id: TaskId, change: impl FnOnce(&mut Task) -> T) -> Option<T> {
         let task = self.state.tasks.get_mut(&id)?;
+        let before = self.index.standing(task);
         self.index.remove_task(task);
         let result = change(task);
         self.index.add_task(task);
+        self.standing_changes(id, before);
         Some(result)
     }
 
@@ -295,6 +330,7 @@ impl Engine {
         }
         if let Some(task) = self.state.tasks.remove(&oldest) {
             self.index.remove_task(&task);
+            self.index.stuck_on.remove(&oldest);
             self.state.totals.tasks_forgotten += 1;
             self.drop_unused_concurrency(task.concurrency.as_ref());
         }

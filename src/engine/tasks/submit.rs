@@ -10,7 +10,8 @@ use super::super::ids::TaskId;
 use super::super::limits::check_limit;
 use super::super::outcome::{Outcome, Refusal, Submitted};
 use super::super::payload::bytes_of;
-use super::{Task, TaskState, about, graph, named_bytes};
+use super::repeat::resolved;
+use super::{Cancellation, Task, TaskState, about, graph, named_bytes};
 
 impl Engine {
     pub(in super::super) fn check_task_submit(
@@ -114,6 +115,7 @@ impl Engine {
     }
 
     pub(in super::super) fn task_submit(&mut self, by: &Actor, submit: &TaskSubmit) -> Outcome {
+        self.state.tells_stuck |= submit.tells_stuck;
         // Ids are given out first, so that tasks can wait for later ones of the same submission.
         let mut submitted: Vec<Submitted> = Vec::with_capacity(submit.tasks.len());
         for (index, spec) in submit.tasks.iter().enumerate() {
@@ -127,14 +129,17 @@ impl Engine {
             submitted.push(Submitted {
                 task: known.unwrap_or_else(|| self.state.last.task()),
                 existing: known.is_some(),
+                found: None,
+                stuck: Vec::new(),
             });
         }
         let Some(agent) = by.agent() else {
             return Outcome::Submitted(submitted);
         };
+        let ids: Vec<TaskId> = submitted.iter().map(|given| given.task).collect();
         for (spec, given) in submit.tasks.iter().zip(&submitted) {
             if !given.existing {
-                self.insert_task(spec, given.task, agent, &submitted);
+                self.insert_task(spec, given.task, agent, &ids);
             }
         }
         for given in submitted.iter().filter(|s| !s.existing) {
@@ -142,6 +147,7 @@ impl Engine {
         }
         // Only now that what the new tasks wait for is known to be needed.
         self.forget_finished();
+        self.describe_submitted(submit, &mut submitted);
         Outcome::Submitted(submitted)
     }
 
@@ -150,18 +156,10 @@ impl Engine {
         spec: &TaskSpec,
         id: TaskId,
         agent: &super::super::ids::AgentName,
-        submitted: &[Submitted],
+        ids: &[TaskId],
     ) {
         let now = self.state.now;
-        let after: BTreeSet<TaskId> = spec
-            .after
-            .iter()
-            .filter_map(|dependency| match dependency {
-                Dependency::Task(task) => Some(*task),
-                Dependency::Index(index) => submitted.get(*index as usize).map(|s| s.task),
-            })
-            .filter(|task| *task != id)
-            .collect();
+        let after: BTreeSet<TaskId> = resolved(&spec.after, ids, id).collect();
         let done = |task: &TaskId| {
             let known = self.state.tasks.get(task);
             known.is_some_and(|t| t.state == TaskState::Done)
@@ -199,9 +197,12 @@ impl Engine {
             progress: None,
             last_error: None,
             result: None,
+            cancelled: None,
         };
         self.index.add_task(&task);
+        self.index.begin_stuck_on(&self.state.tasks, &task);
         self.state.tasks.insert(id, Box::new(task));
+        self.standing_begins(id);
         self.change(about(ChangeKind::TaskSubmitted, id, 0).agent(agent));
     }
 
@@ -228,7 +229,9 @@ impl Engine {
         )))
     }
 
-    pub(in super::super) fn task_cancel(&mut self, cancel: &TaskCancel) {
+    pub(in super::super) fn task_cancel(&mut self, by: &Actor, cancel: &TaskCancel) {
+        self.state.tells_stuck |= cancel.tells_stuck;
+        self.keep_who_cancelled(by, cancel);
         let attempt = self
             .state
             .tasks
@@ -272,11 +275,12 @@ impl Engine {
         }
     }
 
-    pub(in super::super) fn task_retry(&mut self, retry: &TaskRetry) {
+    pub(in super::super) fn task_retry(&mut self, retry: &TaskRetry) -> Outcome {
         let id = retry.task;
         self.state.tasks_finished.retain(|finished| *finished != id);
         self.with_task(id, |task| {
             task.failures = 0;
+            task.cancelled = None;
             task.state = TaskState::Blocked;
         });
         self.change(about(ChangeKind::TaskRetried, id, 0));
@@ -289,6 +293,25 @@ impl Engine {
             }
         }
         self.settle(id);
+        self.queued(id)
+    }
+
+    /// A task with `id` that waits again: why it is stuck, if it is.
+    pub(in super::super) fn queued(&self, id: TaskId) -> Outcome {
+        Outcome::Queued(self.stuck_now(id))
+    }
+
+    fn keep_who_cancelled(&mut self, by: &Actor, cancel: &TaskCancel) {
+        let (Some(by), true) = (by.agent(), self.tells_stuck()) else {
+            return;
+        };
+        let cancellation = Cancellation {
+            by: by.clone(),
+            reason: cancel.reason.clone(),
+        };
+        self.with_task(cancel.task, |task| {
+            task.cancelled = Some(Box::new(cancellation));
+        });
     }
 
     pub(in super::super) fn task(&self, id: TaskId) -> Result<&Task, Refusal> {

@@ -1,0 +1,143 @@
+//! Why a task does not run, with what only this coordinator knows: who waits here, and what keeps it
+//! from granting anything.
+
+use super::core::Core;
+use super::parked::Parked;
+use super::project::Project;
+use crate::engine::command::Action;
+use crate::engine::ids::TaskId;
+use crate::engine::tasks::Task;
+use crate::engine::tasks::explain::{Explained, Reason};
+use crate::protocol::explain::{ExplainedTask, ReasonKind, ReasonView, TaskExplainResult};
+
+/// Ready tasks of one explanation for which the waiting claims are looked at.
+const LOOKS_MAX: usize = 4;
+
+/// Claims that wait at this coordinator, as one task sees them.
+#[derive(Debug, Default)]
+struct Waiting {
+    suitable: u64,
+    /// For other labels, a higher priority, or another task.
+    elsewhere: u64,
+    /// Of agents that lack a capability.
+    lacking: u64,
+}
+
+impl Core {
+    pub(super) fn explain(&self, project: &Project, task: TaskId) -> Option<TaskExplainResult> {
+        let engine = &project.engine;
+        let explanation = engine.explain(task)?;
+        let mut looks = LOOKS_MAX;
+        let view = |explained: &Explained<'_>| {
+            let mut view = ExplainedTask::from(explained);
+            let claimable = |reason: &Reason| matches!(reason, Reason::Claimable { .. });
+            if looks > 0 && explained.reasons.iter().any(claimable) {
+                looks -= 1;
+                view.reasons
+                    .push(self.waiting(project, explained.task).reason());
+            }
+            view
+        };
+        Some(TaskExplainResult {
+            coordinator: self.obstacles(project),
+            tasks: explanation.tasks.iter().map(view).collect(),
+            left_out: explanation.left_out,
+            now_ms: engine.now(),
+        })
+    }
+
+    /// What keeps this coordinator from granting anything at all.
+    fn obstacles(&self, project: &Project) -> Vec<ReasonView> {
+        let line = project.line.as_ref();
+        let obstacles = [
+            (
+                self.is_draining(),
+                ReasonKind::Draining,
+                "the coordinator is stopping, and grants nothing",
+                "wait until it is back, or ask another one",
+            ),
+            (
+                line.is_some_and(|line| !line.is_up()),
+                ReasonKind::JournalUnreachable,
+                "the shared journal is out of reach: nothing can be granted, and this may be out of date",
+                "see that the store runs: `coord health`",
+            ),
+            (
+                self.storage_full(),
+                ReasonKind::StorageFull,
+                "there is no room for the journal: no task is granted or taken",
+                "free some space",
+            ),
+        ];
+        let there = obstacles.into_iter().filter(|(is, ..)| *is);
+        there
+            .map(|(_, kind, text, next)| ReasonView::new(kind, text).next(next))
+            .collect()
+    }
+
+    fn waiting(&self, project: &Project, task: &Task) -> Waiting {
+        let mut waiting = Waiting::default();
+        for parked in project.parked.values() {
+            let Action::TaskClaim(claim) = &parked.action else {
+                continue;
+            };
+            if !claim.filter.passes(task) {
+                waiting.elsewhere += 1;
+            } else if self.is_able(project, parked, task) {
+                waiting.suitable += 1;
+            } else {
+                waiting.lacking += 1;
+            }
+        }
+        waiting
+    }
+
+    fn is_able(&self, project: &Project, parked: &Parked, task: &Task) -> bool {
+        let connection = self.connections.get(&parked.connection);
+        let agents = &project.engine.state().agents;
+        let agent = connection.and_then(|connection| agents.get(&connection.identity.agent));
+        task.requires.is_empty()
+            || agent.is_some_and(|agent| task.requires.is_subset(&agent.capabilities))
+    }
+}
+
+impl Waiting {
+    fn reason(&self) -> ReasonView {
+        let all = self.suitable + self.elsewhere + self.lacking;
+        if self.suitable > 0 {
+            let text = format!(
+                "{} that wait at this coordinator are for it",
+                claims(self.suitable)
+            );
+            return ReasonView::new(ReasonKind::ClaimWaits, text);
+        }
+        if all == 0 {
+            let text = "nobody waits for a task at this coordinator";
+            return ReasonView::new(ReasonKind::NobodyWaits, text)
+                .next("claim it, or start a worker that does");
+        }
+        let mut text = format!(
+            "{} wait at this coordinator, none for this task:",
+            claims(all)
+        );
+        if self.elsewhere > 0 {
+            text += &format!(" {} for other labels, priorities or tasks", self.elsewhere);
+        }
+        if self.lacking > 0 {
+            let gap = if self.elsewhere > 0 { "," } else { "" };
+            text += &format!(
+                "{gap} {} by agents that lack what it requires",
+                self.lacking
+            );
+        }
+        ReasonView::new(ReasonKind::ClaimsDoNotMatch, text)
+            .next("start a worker whose filter and capabilities let it through")
+    }
+}
+
+fn claims(count: u64) -> String {
+    if count == 1 {
+        return "1 claim".to_owned();
+    }
+    format!("{count} claims")
+}

@@ -1,0 +1,388 @@
+//! Why a task does not run: every reason that the state knows, down the chain of what it waits for.
+//!
+//! It only looks. What it visits is bounded: tasks by [`TASKS_MAX`] and one walk down to the root; agents
+//! and claimed tasks are gone through once for each requirement and each concurrency key among those.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::super::Engine;
+use super::super::agents::Presence;
+use super::super::command::Capabilities;
+use super::super::ids::{AgentName, ConcurrencyKey, JournalTime, Note, TaskId};
+use super::{Attempt, Cancellation, Progress, Task, TaskState};
+
+/// Tasks that one explanation shows.
+const TASKS_MAX: usize = 64;
+/// Agents, tasks or holders that one reason names; it counts those beyond.
+const NAMES_MAX: usize = 8;
+
+/// Why a task does not run, or that it does.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Explanation<'a> {
+    /// The task that was asked for, then what it waits for, each behind the one that waits for it.
+    pub tasks: Vec<Explained<'a>>,
+    /// Tasks of the chain that are not shown, or at least so many.
+    pub left_out: u64,
+}
+
+/// One task of the chain.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Explained<'a> {
+    pub task: &'a Task,
+    /// How many steps it is from the task that was asked for.
+    pub depth: u64,
+    pub reasons: Vec<Reason>,
+}
+
+/// Some of a set by name, and how many there are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named<T> {
+    pub some: Vec<T>,
+    pub count: u64,
+}
+
+/// Agents that may claim a task, by how they are.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Able {
+    /// Connected and not at work.
+    pub free: Named<AgentName>,
+    pub busy: Named<AgentName>,
+    pub away: Named<AgentName>,
+    /// Known, without a session. They may still claim for a time.
+    pub gone: Named<AgentName>,
+}
+
+/// One reason why a task does not run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reason {
+    /// It waits for these, which are open.
+    WaitsFor(Named<TaskId>),
+    /// It waits for these, which are dead or cancelled.
+    WaitsForEnded(Named<TaskId>),
+    /// It was to begin later.
+    Delayed {
+        until: JournalTime,
+    },
+    /// An attempt failed a moment ago.
+    BacksOff {
+        until: JournalTime,
+        failures: u32,
+        attempts_max: u32,
+        last_error: Option<Note>,
+    },
+    /// As many tasks of its key run as may.
+    ConcurrencyCap {
+        key: ConcurrencyKey,
+        cap: u32,
+        running: Named<(TaskId, AgentName)>,
+    },
+    /// No known agent has all of this.
+    NoAgent {
+        requires: Capabilities,
+    },
+    /// Kept for one agent; others may have it later.
+    Offered {
+        agent: AgentName,
+        until: JournalTime,
+        /// `None`: the agent is not known any more.
+        presence: Option<Presence>,
+    },
+    /// It may be claimed.
+    Claimable {
+        able: Able,
+    },
+    /// It runs.
+    Claimed {
+        attempt: Attempt,
+        progress: Option<Progress>,
+        presence: Option<Presence>,
+    },
+    Done,
+    Dead {
+        failures: u32,
+        attempts_max: u32,
+        last_error: Option<Note>,
+    },
+    Cancelled {
+        cancellation: Option<Cancellation>,
+    },
+}
+
+impl<T> Default for Named<T> {
+    fn default() -> Self {
+        Self {
+            some: Vec::new(),
+            count: 0,
+        }
+    }
+}
+
+impl<T> Named<T> {
+    fn add(&mut self, one: T) {
+        if self.some.len() < NAMES_MAX {
+            self.some.push(one);
+        }
+        self.count += 1;
+    }
+
+    /// How many there are beside those that are named.
+    pub fn more(&self) -> u64 {
+        self.count - self.some.len() as u64
+    }
+}
+
+impl<T> FromIterator<T> for Named<T> {
+    fn from_iter<I: IntoIterator<Item = T>>(all: I) -> Self {
+        let mut named = Self::default();
+        all.into_iter().for_each(|one| named.add(one));
+        named
+    }
+}
+
+impl Able {
+    pub fn count(&self) -> u64 {
+        self.free.count + self.busy.count + self.away.count + self.gone.count
+    }
+}
+
+impl Engine {
+    /// Why a task does not run; `None` when it is not known.
+    pub fn explain(&self, id: TaskId) -> Option<Explanation<'_>> {
+        self.state.tasks.get(&id)?;
+        Some(Explainer::new(self).explain(id))
+    }
+}
+
+/// What was visited, and what was found out on the way.
+struct Explainer<'a> {
+    engine: &'a Engine,
+    tasks: Vec<Explained<'a>>,
+    seen: BTreeSet<TaskId>,
+    able: BTreeMap<&'a Capabilities, Able>,
+    running: BTreeMap<&'a ConcurrencyKey, Named<(TaskId, AgentName)>>,
+}
+
+impl<'a> Explainer<'a> {
+    fn new(engine: &'a Engine) -> Self {
+        Self {
+            engine,
+            tasks: Vec::new(),
+            seen: BTreeSet::new(),
+            able: BTreeMap::new(),
+            running: BTreeMap::new(),
+        }
+    }
+
+    fn explain(mut self, id: TaskId) -> Explanation<'a> {
+        let mut open = vec![(id, 0)];
+        let mut left_out = 0;
+        while let Some((id, depth)) = open.pop() {
+            if self.seen.contains(&id) {
+                continue;
+            }
+            if self.tasks.len() == TASKS_MAX {
+                left_out = self.unseen(&open, id);
+                break;
+            }
+            self.visit(id, depth);
+            // The last one is visited first: what halts the task goes before what is only open.
+            let (halting, others) = self.dependencies(id);
+            let next = halting.into_iter().chain(others).map(|on| (on, depth + 1));
+            open.extend(next.collect::<Vec<_>>().into_iter().rev());
+        }
+        if left_out > 0 {
+            left_out -= self.visit_root(id);
+        }
+        Explanation {
+            tasks: self.tasks,
+            left_out,
+        }
+    }
+
+    fn unseen(&self, open: &[(TaskId, u64)], id: TaskId) -> u64 {
+        let open = open.iter().map(|(id, _)| *id).chain([id]);
+        let unseen: BTreeSet<TaskId> = open.filter(|id| !self.seen.contains(id)).collect();
+        unseen.len() as u64
+    }
+
+    /// What a task waits for that is not done: what halts it, and the rest.
+    fn dependencies(&self, id: TaskId) -> (Vec<TaskId>, Vec<TaskId>) {
+        let Some(task) = self.engine.state.tasks.get(&id) else {
+            return (Vec::new(), Vec::new());
+        };
+        if task.state != TaskState::Blocked {
+            return (Vec::new(), Vec::new());
+        }
+        let halting = self.engine.index.stuck_on.get(&id);
+        let halts = |on: &TaskId| halting.is_some_and(|halting| halting.contains(on));
+        task.waiting_on.iter().copied().partition(halts)
+    }
+
+    /// Follows the first thing that each task waits for to the end of the chain, and shows that, however
+    /// far it is: nothing runs before it. Says how many tasks it showed.
+    fn visit_root(&mut self, from: TaskId) -> u64 {
+        let (mut at, mut depth) = (from, 0);
+        // Dependencies have no cycle: this comes to an end.
+        loop {
+            let (halting, others) = self.dependencies(at);
+            let Some(next) = halting.first().or(others.first()) else {
+                break;
+            };
+            (at, depth) = (*next, depth + 1);
+        }
+        if self.seen.contains(&at) {
+            return 0;
+        }
+        self.visit(at, depth);
+        1
+    }
+
+    fn visit(&mut self, id: TaskId, depth: u64) {
+        self.seen.insert(id);
+        if let Some(task) = self.engine.state.tasks.get(&id) {
+            let reasons = self.reasons(task);
+            self.tasks.push(Explained {
+                task,
+                depth,
+                reasons,
+            });
+        }
+    }
+
+    fn reasons(&mut self, task: &'a Task) -> Vec<Reason> {
+        match &task.state {
+            TaskState::Blocked => self.of_blocked(task),
+            TaskState::Ready => self.of_ready(task),
+            TaskState::Claimed(attempt) => vec![Reason::Claimed {
+                attempt: attempt.clone(),
+                progress: task.progress.clone(),
+                presence: self.presence(&attempt.agent),
+            }],
+            TaskState::Done => vec![Reason::Done],
+            TaskState::Dead => vec![Reason::Dead {
+                failures: task.failures,
+                attempts_max: task.attempts_max,
+                last_error: task.last_error.clone(),
+            }],
+            TaskState::Cancelled => vec![Reason::Cancelled {
+                cancellation: task.cancelled.as_deref().cloned(),
+            }],
+        }
+    }
+
+    fn of_blocked(&self, task: &Task) -> Vec<Reason> {
+        let state = |id: &&TaskId| self.engine.state.tasks.get(id).map(|on| &on.state);
+        let ended =
+            |id: &&TaskId| matches!(state(id), Some(TaskState::Dead | TaskState::Cancelled));
+        let (ended, open): (Vec<&TaskId>, Vec<&TaskId>) = task.waiting_on.iter().partition(ended);
+        let ended: Named<TaskId> = ended.into_iter().copied().collect();
+        let open: Named<TaskId> = open.into_iter().copied().collect();
+        let mut reasons = Vec::new();
+        if ended.count > 0 {
+            reasons.push(Reason::WaitsForEnded(ended));
+        }
+        if open.count > 0 {
+            reasons.push(Reason::WaitsFor(open));
+        }
+        reasons.extend(self.waits_for_time(task));
+        reasons.extend(self.lacks_agent(task));
+        reasons
+    }
+
+    fn waits_for_time(&self, task: &Task) -> Option<Reason> {
+        let over = |at: &JournalTime| *at <= self.engine.state.now && !task.waiting_on.is_empty();
+        let until = task.not_before.filter(|at| !over(at))?;
+        if task.failures == 0 {
+            return Some(Reason::Delayed { until });
+        }
+        Some(Reason::BacksOff {
+            until,
+            failures: task.failures,
+            attempts_max: task.attempts_max,
+            last_error: task.last_error.clone(),
+        })
+    }
+
+    fn lacks_agent(&self, task: &Task) -> Option<Reason> {
+        let lacks = self.engine.index.lacks_agent(task);
+        lacks.then(|| Reason::NoAgent {
+            requires: task.requires.clone(),
+        })
+    }
+
+    fn of_ready(&mut self, task: &'a Task) -> Vec<Reason> {
+        let mut reasons = Vec::new();
+        if let Some(key) = &task.concurrency
+            && !self.engine.is_below_cap(key)
+        {
+            reasons.push(Reason::ConcurrencyCap {
+                key: key.clone(),
+                cap: self.engine.state.concurrency.get(key).copied().unwrap_or(0),
+                running: self.running(key),
+            });
+        }
+        if let Some(offer) = &task.offer {
+            reasons.push(Reason::Offered {
+                agent: offer.agent.clone(),
+                until: offer.until,
+                presence: self.presence(&offer.agent),
+            });
+        }
+        reasons.extend(self.lacks_agent(task));
+        if reasons.is_empty() {
+            let able = self.able(&task.requires);
+            reasons.push(Reason::Claimable { able });
+        }
+        reasons
+    }
+
+    fn presence(&self, agent: &AgentName) -> Option<Presence> {
+        let known = self.engine.state.agents.get(agent);
+        known.map(|agent| agent.presence)
+    }
+
+    fn running(&mut self, key: &'a ConcurrencyKey) -> Named<(TaskId, AgentName)> {
+        let engine = self.engine;
+        let find = || {
+            let ids = engine.index.running.get(key).into_iter().flatten();
+            let tasks = ids.filter_map(|id| engine.state.tasks.get(id));
+            let held = tasks.filter_map(|task| Some((task.id, task.attempt()?.agent.clone())));
+            held.collect()
+        };
+        self.running.entry(key).or_insert_with(find).clone()
+    }
+
+    fn able(&mut self, requires: &'a Capabilities) -> Able {
+        let engine = self.engine;
+        let find = || {
+            let agents = &engine.state.agents;
+            let mut able = Able::default();
+            let mut add = |name: &AgentName| {
+                let Some(agent) = agents.get(name) else {
+                    return;
+                };
+                let place = match agent.presence {
+                    Presence::Online | Presence::Idle => &mut able.free,
+                    Presence::Busy => &mut able.busy,
+                    Presence::Away => &mut able.away,
+                    Presence::Gone => &mut able.gone,
+                };
+                place.add(name.clone());
+            };
+            if requires.is_empty() {
+                agents.keys().for_each(&mut add);
+            } else {
+                engine.index.able(requires).for_each(&mut add);
+            }
+            able
+        };
+        self.able.entry(requires).or_insert_with(find).clone()
+    }
+}
+
+impl Reason {
+    /// Whether the task could be claimed, were the right agent to ask for it.
+    pub fn is_claimable(&self) -> bool {
+        matches!(self, Self::Claimable { .. } | Self::Offered { .. })
+    }
+}
