@@ -105,10 +105,7 @@ impl Waiting {
     fn reason(&self) -> ReasonView {
         let all = self.suitable + self.elsewhere + self.lacking;
         if self.suitable > 0 {
-            let text = format!(
-                "{} that wait at this coordinator are for it",
-                claims(self.suitable)
-            );
+            let text = "a claim that waits at this coordinator is about to get it";
             return ReasonView::new(ReasonKind::ClaimWaits, text);
         }
         if all == 0 {
@@ -116,10 +113,12 @@ impl Waiting {
             return ReasonView::new(ReasonKind::NobodyWaits, text)
                 .next("claim it, or start a worker that does");
         }
-        let mut text = format!(
-            "{} wait at this coordinator, none for this task:",
-            claims(all)
-        );
+        let waiting = if all == 1 {
+            "claim waits"
+        } else {
+            "claims wait"
+        };
+        let mut text = format!("{all} {waiting} at this coordinator, none for this task:");
         if self.elsewhere > 0 {
             text += &format!(" {} for other labels, priorities or tasks", self.elsewhere);
         }
@@ -133,11 +132,4 @@ impl Waiting {
         ReasonView::new(ReasonKind::ClaimsDoNotMatch, text)
             .next("start a worker whose filter and capabilities let it through")
     }
-}
-
-fn claims(count: u64) -> String {
-    if count == 1 {
-        return "1 claim".to_owned();
-    }
-    format!("{count} claims")
 }

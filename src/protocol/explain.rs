@@ -170,7 +170,7 @@ impl From<&Stuck> for StuckView {
 }
 
 fn retry(task: TaskId) -> String {
-    format!("retry task {task} with task.retry, or cancel what waits for it")
+    format!("retry task {task}, or cancel what waits for it")
 }
 
 fn start_agent(requires: &Capabilities) -> String {
@@ -267,9 +267,8 @@ impl ReasonView {
                     "it is dead: {failures} of at most {attempts_max} attempts failed{}",
                     because(last_error.as_ref())
                 );
-                Self::new(ReasonKind::Dead, text).next(format!(
-                    "mend what failed, then retry task {task} with task.retry"
-                ))
+                Self::new(ReasonKind::Dead, text)
+                    .next(format!("find out why it failed, then retry task {task}"))
             }
             Reason::Cancelled { cancellation } => {
                 let by = cancellation.as_ref().map(|c| format!(" by {}", c.by));
@@ -281,8 +280,8 @@ impl ReasonView {
                         .map(|reason| format!(": {reason}"))
                         .unwrap_or_default()
                 );
-                let mut view = Self::new(ReasonKind::Cancelled, text)
-                    .next(format!("retry task {task} with task.retry"));
+                let mut view =
+                    Self::new(ReasonKind::Cancelled, text).next(format!("retry task {task}"));
                 view.agents = cancellation.iter().map(|c| c.by.clone()).collect();
                 view
             }

@@ -117,6 +117,13 @@ async fn a_disk_that_fills_up() {
     assert_eq!(said["services"][1]["state"], "not_ready", "{said}");
     assert_eq!(said["services"][2]["state"], "running", "{said}");
 
+    let explained = operator.call("task.explain", json!({"task": 2})).await;
+    let explained = explained.unwrap();
+    assert_eq!(
+        explained["coordinator"][0]["kind"], "storage_full",
+        "{explained}"
+    );
+
     // Work that is under way can be finished, and reads go on.
     let done = json!({"task": claim["task"], "fence": claim["fence"]});
     operator.call("task.complete", done).await.unwrap();

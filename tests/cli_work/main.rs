@@ -1,4 +1,4 @@
-//! `coord task work` and `coord lease run`, as processes, against a real coordinator: what a shell
+//! `coord task` and `coord lease run`, as processes, against a real coordinator: what a shell
 //! script that uses them relies on.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -8,6 +8,7 @@ mod coord;
 mod descendants;
 mod lease_run;
 mod standing_still;
+mod stuck;
 mod task_work;
 mod terminal;
 

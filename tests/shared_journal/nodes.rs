@@ -226,6 +226,9 @@ async fn without_redis_writing_is_refused_quickly_and_reading_is_marked_as_stale
     let stale = ant.call("task.list", json!({})).await.unwrap();
     assert!(stale["stale_ms"].as_u64().is_some(), "{stale}");
     assert_eq!(stale["tasks"].as_array().unwrap().len(), 1);
+    let explained = ant.call("task.explain", json!({"task": 1})).await.unwrap();
+    let kind = &explained["coordinator"][0]["kind"];
+    assert_eq!(kind, "journal_unreachable", "{explained}");
     redis.start_again().await;
     deployment.ready().await;
     ant.call("task.submit", json!({"title": "yes"}))

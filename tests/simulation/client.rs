@@ -436,7 +436,12 @@ impl Client {
             12 => ("token.list", json!({})),
             0 => ("agent.list", json!({})),
             1 => ("task.list", json!({ "count_max": 2 })),
-            2 => ("task.get", json!({ "task": self.some_task(chance) })),
+            2 => {
+                let task = self.some_task(chance);
+                let even = task.is_multiple_of(2);
+                let method = if even { "task.get" } else { "task.explain" };
+                (method, json!({ "task": task }))
+            }
             3 => ("lease.list", json!({ "resource": "path:a/*" })),
             4 => (
                 "lease.check",

@@ -116,6 +116,7 @@ const REACHED: &[&str] = &[
     "task.cancel",
     "task.claim",
     "task.complete",
+    "task.explain",
     "task.fail",
     "task.get",
     "task.handoff",

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::view::{paint, state_name};
+use super::view::{paint, retry, state_name, work};
 use crate::cli::duration::{ago, ahead};
 use crate::cli::output::Output;
 use crate::cli::table::one_line;
@@ -79,15 +79,9 @@ fn show_reason(
 /// The command of the next step, where there is one.
 fn command(reason: &ReasonView, task: Option<TaskId>) -> Option<String> {
     match reason.kind {
-        ReasonKind::Dead | ReasonKind::Cancelled => Some(format!("coord task retry {}", task?)),
-        ReasonKind::NoAgentWithCapability => {
-            let flags = reason.requires.iter().map(|c| format!("--capability {c} "));
-            Some(format!(
-                "coord task work {}-- COMMAND",
-                flags.collect::<String>()
-            ))
-        }
-        ReasonKind::NobodyWaits => Some(format!("coord task claim --task {}", task?)),
+        ReasonKind::Dead | ReasonKind::Cancelled => task.map(retry),
+        ReasonKind::NoAgentWithCapability => Some(work(&reason.requires)),
+        ReasonKind::NobodyWaits => Some(format!("coord task claim {}", task?)),
         _ => None,
     }
 }

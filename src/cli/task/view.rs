@@ -9,6 +9,7 @@ use crate::cli::error::CliError;
 use crate::cli::output::{Output, Paint};
 use crate::cli::shell::Shell;
 use crate::cli::table::{Table, joined, one_line, or_nothing};
+use crate::engine::command::Capabilities;
 use crate::engine::ids::{JournalTime, TaskId};
 use crate::engine::payload::Payload;
 use crate::protocol::explain::{StuckReason, StuckView};
@@ -105,8 +106,27 @@ pub(super) fn warn(out: &Output<'_>, task: TaskId, warnings: &[StuckView]) {
         out.note(format_args!(
             "warning: task {task} will not run as things are: {text}"
         ));
-        out.note(format_args!("next: {next}"));
+        out.note(format_args!("next: {next}: `{}`", remedy(stuck)));
     }
+}
+
+/// The command of the next step.
+fn remedy(stuck: &StuckView) -> String {
+    match stuck.reason {
+        StuckReason::DependencyDead | StuckReason::DependencyCancelled => retry(stuck.root),
+        StuckReason::DependencyWithoutAgent | StuckReason::NoAgentWithCapability => {
+            work(&stuck.requires)
+        }
+    }
+}
+
+pub(super) fn retry(task: TaskId) -> String {
+    format!("coord task retry {task}")
+}
+
+pub(super) fn work(requires: &Capabilities) -> String {
+    let flags = requires.iter().map(|one| format!("--capability {one} "));
+    format!("coord task work {}-- COMMAND", flags.collect::<String>())
 }
 
 /// What was claimed, with all that the work needs.
@@ -201,7 +221,7 @@ fn show_conditions(out: &mut Output<'_>, task: &TaskView) -> io::Result<()> {
     for stuck in &task.stuck {
         out.field(
             "stuck",
-            format_args!("{}; next: {}", stuck.text, stuck.next),
+            format_args!("{}; next: {}: `{}`", stuck.text, stuck.next, remedy(stuck)),
         )?;
     }
     if let Some(cancelled) = &task.cancelled {

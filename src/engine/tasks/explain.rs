@@ -222,8 +222,8 @@ impl<'a> Explainer<'a> {
     /// far it is: nothing runs before it. Says how many tasks it showed.
     fn visit_root(&mut self, from: TaskId) -> u64 {
         let (mut at, mut depth) = (from, 0);
-        // Dependencies have no cycle: this comes to an end.
-        loop {
+        // Dependencies have no cycle, so this comes to an end; were a snapshot to have one, it does too.
+        for _ in 0..self.engine.state.tasks.len() {
             let (halting, others) = self.dependencies(at);
             let Some(next) = halting.first().or(others.first()) else {
                 break;

@@ -234,7 +234,9 @@ impl Engine {
         self.index.remove_task(task);
         let result = change(task);
         self.index.add_task(task);
-        self.standing_changes(id, before);
+        if before != self.index.standing(task) {
+            self.standing_changes(id, before);
+        }
         Some(result)
     }
 

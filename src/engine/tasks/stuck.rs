@@ -89,28 +89,31 @@ impl Roots<'_> {
 
     /// Follows what halts a task until it comes to one that halts by itself.
     fn root(&mut self, from: TaskId) -> TaskId {
-        let index = &self.engine.index;
         let mut way = Vec::new();
         let mut at = from;
-        // Dependencies have no cycle: this comes to an end.
-        let root =
-            loop {
-                if let Some(known) = self.found.get(&at) {
-                    break *known;
-                }
-                way.push(at);
-                let by_itself =
-                    self.engine.state.tasks.get(&at).is_none_or(|task| {
-                        task.state != TaskState::Blocked || index.lacks_agent(task)
-                    });
-                let next = index.stuck_on.get(&at).and_then(BTreeSet::first);
-                match next {
-                    Some(next) if !by_itself => at = *next,
-                    _ => break at,
-                }
-            };
-        self.found.extend(way.into_iter().map(|id| (id, root)));
-        root
+        // Dependencies have no cycle, so this comes to an end; were a snapshot to have one, it does too.
+        while way.len() <= self.engine.state.tasks.len() {
+            if let Some(known) = self.found.get(&at) {
+                at = *known;
+                break;
+            }
+            way.push(at);
+            match self.next(at) {
+                Some(next) => at = next,
+                None => break,
+            }
+        }
+        self.found.extend(way.into_iter().map(|id| (id, at)));
+        at
+    }
+
+    /// What halts a task that does not halt by itself.
+    fn next(&self, id: TaskId) -> Option<TaskId> {
+        let index = &self.engine.index;
+        let task = self.engine.state.tasks.get(&id)?;
+        let by_itself = task.state != TaskState::Blocked || index.lacks_agent(task);
+        let halting = index.stuck_on.get(&id).filter(|_| !by_itself)?;
+        halting.first().copied()
     }
 
     fn cause(&self, of: TaskId, root: TaskId) -> Option<Stuck> {
