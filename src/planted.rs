@@ -48,7 +48,7 @@ pub enum Bug {
     VainFromOwnState,
     /// A request that later ones overtook is carried out although its second sending may have been.
     OvertakenTwice,
-    /// Nobody is told that a task waits for one that was cancelled.
+    /// Nobody is told that a task waits for one that is dead or cancelled.
     DependentsNotTold,
 }
 

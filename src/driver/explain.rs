@@ -118,17 +118,17 @@ impl Waiting {
         } else {
             "claims wait"
         };
-        let mut text = format!("{all} {waiting} at this coordinator, none for this task:");
-        if self.elsewhere > 0 {
-            text += &format!(" {} for other labels, priorities or tasks", self.elsewhere);
-        }
-        if self.lacking > 0 {
-            let gap = if self.elsewhere > 0 { "," } else { "" };
-            text += &format!(
-                "{gap} {} by agents that lack what it requires",
-                self.lacking
-            );
-        }
+        let why = [
+            (self.elsewhere, "for other labels, priorities or tasks"),
+            (self.lacking, "by agents that lack what it requires"),
+        ];
+        let why: Vec<String> = why
+            .iter()
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, why)| format!("{count} {why}"))
+            .collect();
+        let why = why.join(", ");
+        let text = format!("{all} {waiting} at this coordinator, none for this task: {why}");
         ReasonView::new(ReasonKind::ClaimsDoNotMatch, text)
             .next("start a worker whose filter and capabilities let it through")
     }

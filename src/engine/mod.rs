@@ -302,7 +302,7 @@ impl Engine {
     fn with_the_rest(&self, mut outcome: Outcome, action: &Action) -> Outcome {
         match (&mut outcome, action) {
             (Outcome::Submitted(submitted), Action::TaskSubmit(submit)) => {
-                self.describe_submitted(submit, submitted);
+                self.describe_submitted(submit, submitted, true);
             }
             (Outcome::Done, Action::TaskRetry(retry)) => return self.queued(retry.task),
             (Outcome::Done, Action::TaskHandoff(handoff)) => return self.queued(handoff.task),

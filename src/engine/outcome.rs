@@ -58,8 +58,8 @@ pub struct Submitted {
     pub task: TaskId,
     /// The idempotency key was known: this is the task submitted then.
     pub existing: bool,
-    /// That task, as it is now, and what of this submission it has not. Never kept: made anew for
-    /// each answer, like `stuck`.
+    /// That task, as it is now, and what of this submission it has not; also where a `request_id` was used
+    /// before for another submission. Never kept: made anew for each answer, like `stuck`.
     #[serde(skip)]
     pub found: Option<Box<Found>>,
     /// Why the task will not run, as things are.

@@ -101,8 +101,8 @@ pub struct TaskSubmitResult {
     /// Of a task that was submitted before: why its latest attempt failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<Note>,
-    /// Of a task that was submitted before: the parameters that were other ones then. Payloads are
-    /// compared as JSON; `delay_ms` only while the first delay lasts.
+    /// The parameters that were other ones when this task was submitted, under its idempotency key or with
+    /// the same `request_id`. Payloads are compared as JSON.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub differs: Vec<String>,
     /// Why the task will not run, as things are.

@@ -436,15 +436,79 @@ fn a_delay_is_compared_while_it_lasts_and_two_of_one_key_in_one_submission_are_t
         assert_eq!(differs(1), Some(vec!["delay_ms"]));
         assert_eq!(differs(2), Some(vec![]));
     }
-    let tick = bench.apply(agent("ant"), None, Action::Tick, 5_000);
-    assert!(tick.event.is_some(), "it is ready now");
-    assert!(
-        submitted(&mut bench, &other)
-            .found
-            .expect("known")
-            .differs
-            .is_empty()
-    );
+    // The delay and the cap that were asked for are kept, whatever has become of them.
+    bench.apply(agent("ant"), None, Action::Tick, 5_000);
+    let found = submitted(&mut bench, &other).found.expect("it is known");
+    assert_eq!(found.differs, ["delay_ms"]);
+}
+
+#[test]
+fn what_others_change_is_no_difference() {
+    let mut bench = Bench::new(Limits::default());
+    let capped = |max, key: Option<&str>| TaskSpec {
+        concurrency: Some(Concurrency {
+            key: "cpu".parse().expect("a key"),
+            max,
+        }),
+        idempotency_key: key.map(|key| key.parse().expect("a key")),
+        ..spec("capped")
+    };
+    let task = submitted(&mut bench, &capped(1, Some("key"))).task;
+    // The latest submission sets the cap, and a hand-off adds to what is required.
+    submitted(&mut bench, &capped(2, None));
+    let claim = Action::TaskClaim(TaskClaim {
+        hold: HoldRequest::TtlMs(10_000),
+        filter: ClaimFilter::default(),
+    });
+    bench.ask(&agent("ant"), claim).expect("there is one");
+    bench
+        .ask(&agent("ant"), handoff_to("gpu", task))
+        .expect("it holds it");
+    for (differs, again) in [
+        (vec![], capped(1, Some("key"))),
+        (vec!["concurrency"], capped(2, Some("key"))),
+        (
+            vec!["requires"],
+            TaskSpec {
+                requires: ["gpu".parse().expect("a capability")].into(),
+                ..capped(1, Some("key"))
+            },
+        ),
+    ] {
+        let found = submitted(&mut bench, &again).found.expect("it is known");
+        assert_eq!(found.differs, differs);
+    }
+}
+
+#[test]
+fn a_request_id_that_was_used_for_another_submission_is_told() {
+    let mut bench = Bench::new(Limits::default());
+    let request = Some("r".parse().expect("a request id"));
+    let mut ask = |title| {
+        let submit = TaskSubmit {
+            tasks: vec![spec(title)],
+            tells_stuck: true,
+        };
+        let action = Action::TaskSubmit(submit);
+        match bench.apply(agent("ant"), request.clone(), action, 1).answer {
+            Ok(Outcome::Submitted(mut all)) => all.remove(0).found.map(|found| found.differs),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(ask("a"), None);
+    assert_eq!(ask("a"), None);
+    assert_eq!(ask("b"), Some(vec!["title"]));
+}
+
+fn handoff_to(capability: &str, task: TaskId) -> Action {
+    Action::TaskHandoff(Box::new(TaskHandoff {
+        task,
+        fence: FencingToken(1),
+        to: HandoffTarget::Capability(capability.parse().expect("a capability")),
+        offer_ms: 0,
+        note: None,
+        context: None,
+    }))
 }
 
 /// What the answers say of the moment is not kept with them: it would be part of the state.
@@ -485,14 +549,7 @@ fn handing_a_task_to_nobody_and_retrying_a_stuck_one_is_answered_with_a_warning(
         filter: ClaimFilter::default(),
     });
     bench.ask(&agent("ant"), claim).expect("there is one");
-    let handoff = Action::TaskHandoff(Box::new(TaskHandoff {
-        task: ids[0],
-        fence: FencingToken(1),
-        to: HandoffTarget::Capability("gpu".parse().expect("a capability")),
-        offer_ms: 0,
-        note: None,
-        context: None,
-    }));
+    let handoff = handoff_to("gpu", ids[0]);
     let warned = |answer| match answer {
         Ok(Outcome::Queued(stuck)) => stuck.into_iter().map(|s| (s.cause, s.root)).collect(),
         other => panic!("{other:?}"),

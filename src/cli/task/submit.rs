@@ -163,18 +163,17 @@ fn sentence(submitted: &TaskSubmitResult) -> String {
     if !submitted.existing {
         return format!("submitted task {task}");
     }
-    let state = submitted.state.map(view::state_name);
-    let mut text = format!("task {task} was submitted before under this key");
-    if !submitted.differs.is_empty() {
-        text += &format!(", with another {}", joined(&submitted.differs));
-    }
-    if let Some(state) = state {
-        text += &format!(", and is {state}");
-    }
-    if let Some(error) = submitted.last_error.as_ref().filter(|_| ended(submitted)) {
-        text += &format!(" (last error: {})", one_line(error.as_str()));
-    }
-    text + ": nothing was submitted now"
+    let differs = joined(&submitted.differs);
+    let error = submitted.last_error.as_ref().filter(|_| ended(submitted));
+    let parts = [
+        (!differs.is_empty()).then(|| format!(", with another {differs}")),
+        submitted
+            .state
+            .map(|state| format!(", and is {}", view::state_name(state))),
+        error.map(|error| format!(" (last error: {})", one_line(error.as_str()))),
+    ];
+    let parts: String = parts.into_iter().flatten().collect();
+    format!("task {task} was submitted before under this key{parts}: nothing was submitted now")
 }
 
 impl SubmitArgs {

@@ -257,7 +257,10 @@ impl Engine {
                     });
                 }
                 HandoffTarget::Capability(capability) => {
-                    task.requires.insert(capability.clone());
+                    let added = task.requires.insert(capability.clone());
+                    if let Some(as_submitted) = task.as_submitted.as_mut().filter(|_| added) {
+                        as_submitted.requires_added.insert(capability.clone());
+                    }
                 }
             }
         });

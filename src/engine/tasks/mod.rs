@@ -94,6 +94,10 @@ pub struct Task {
     pub last_error: Option<Note>,
     #[serde(default)]
     pub result: Option<Payload>,
+    /// What a repetition under its idempotency key is compared with and the task itself does not show;
+    /// not known of tasks submitted before the state told of stuck ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub as_submitted: Option<Box<AsSubmitted>>,
     /// Who cancelled it, and why; not known of tasks cancelled before the state told of stuck ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cancelled: Option<Box<Cancellation>>,
@@ -137,6 +141,18 @@ pub struct Handoff {
     pub note: Option<Note>,
     #[serde(default)]
     pub context: Option<Payload>,
+}
+
+/// What was asked for in a submission under an idempotency key, as far as the task does not show it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AsSubmitted {
+    #[serde(default)]
+    pub delay_ms: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency_max: Option<u32>,
+    /// What hand-offs added to what it requires.
+    #[serde(default, skip_serializing_if = "Capabilities::is_empty")]
+    pub requires_added: Capabilities,
 }
 
 /// Who cancelled a task, and why.

@@ -5,21 +5,23 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::value::RawValue;
 
 use super::super::Engine;
-use super::super::command::{Concurrency, Dependency, TaskSpec, TaskSubmit};
+use super::super::command::{Capabilities, Dependency, TaskSpec, TaskSubmit};
 use super::super::ids::TaskId;
 use super::super::outcome::{Found, Submitted};
 use super::super::payload::Payload;
-use super::{Task, TaskState};
+use super::{AsSubmitted, Task, TaskState};
 
 /// How deep two payloads are compared by their meaning; deeper parts are compared as text.
 const JSON_DEPTH_MAX: u32 = 32;
 
 impl Engine {
-    /// Says of each task of a submission what it found and why it will not run: as things are now.
+    /// Says of each task of a submission what it found and why it will not run: as things are now. Of a
+    /// `repeated` request also, in what it differs from the one that made the task.
     pub(in super::super) fn describe_submitted(
         &self,
         submit: &TaskSubmit,
         submitted: &mut [Submitted],
+        repeated: bool,
     ) {
         let ids: Vec<TaskId> = submitted.iter().map(|given| given.task).collect();
         let mut roots = self.roots();
@@ -29,58 +31,55 @@ impl Engine {
                 continue;
             };
             given.stuck = roots.of(task);
-            if given.existing {
+            if !given.existing && !repeated {
+                continue;
+            }
+            let differs = differences(spec, task, &ids);
+            if given.existing || !differs.is_empty() {
                 given.found = Some(Box::new(Found {
                     state: task.state.clone(),
                     last_error: task.last_error.clone(),
-                    differs: self.differences(spec, task, &ids),
+                    differs,
                 }));
             }
         }
     }
 
-    /// The fields of a submission that are not those of the task, by their names in the protocol.
-    fn differences(&self, spec: &TaskSpec, task: &Task, ids: &[TaskId]) -> Vec<&'static str> {
-        let after: BTreeSet<TaskId> = resolved(&spec.after, ids, task.id).collect();
-        // A hand-off to a capability adds to what is required.
-        let requires = match &task.handoff {
-            Some(_) => spec.requires.is_subset(&task.requires),
-            None => spec.requires == task.requires,
-        };
-        let same = [
-            ("title", spec.title == task.title),
-            (
-                "payload",
-                same_payload(spec.payload.as_ref(), task.payload.as_ref()),
-            ),
-            ("priority", spec.priority == task.priority),
-            ("requires", requires),
-            ("labels", spec.labels == task.labels),
-            ("after", after == task.after),
-            ("delay_ms", same_delay(spec, task)),
-            ("attempts_max", spec.attempts_max == task.attempts_max),
-            ("backoff_ms", spec.backoff_ms == task.backoff_ms),
-            (
-                "attempt_timeout_ms",
-                spec.attempt_timeout_ms == task.attempt_timeout_ms,
-            ),
-            (
-                "concurrency",
-                self.same_cap(spec.concurrency.as_ref(), task),
-            ),
-        ];
-        let differing = same.into_iter().filter(|(_, same)| !same);
-        differing.map(|(name, _)| name).collect()
+    /// What is kept of a submission so that a repetition can be compared with it.
+    pub(super) fn as_submitted(&self, spec: &TaskSpec) -> Option<Box<AsSubmitted>> {
+        let kept = spec.idempotency_key.is_some() && self.tells_stuck();
+        kept.then(|| {
+            Box::new(AsSubmitted {
+                delay_ms: spec.delay_ms,
+                concurrency_max: spec.concurrency.as_ref().map(|c| c.max),
+                requires_added: Capabilities::new(),
+            })
+        })
     }
+}
 
-    /// The cap is that of the key: what the latest submission said, as long as the key is used.
-    fn same_cap(&self, concurrency: Option<&Concurrency>, task: &Task) -> bool {
-        if concurrency.map(|c| &c.key) != task.concurrency.as_ref() {
-            return false;
-        }
-        let cap = |c: &Concurrency| self.state.concurrency.get(&c.key).copied();
-        concurrency.is_none_or(|c| cap(c).is_none_or(|cap| cap == c.max))
-    }
+/// The fields of a submission that are not those of the task, by their names in the protocol.
+fn differences(spec: &TaskSpec, task: &Task, ids: &[TaskId]) -> Vec<&'static str> {
+    let after: BTreeSet<TaskId> = resolved(&spec.after, ids, task.id).collect();
+    let payloads = (spec.payload.as_ref(), task.payload.as_ref());
+    let same = [
+        ("title", spec.title == task.title),
+        ("payload", same_payload(payloads.0, payloads.1)),
+        ("priority", spec.priority == task.priority),
+        ("requires", same_requires(spec, task)),
+        ("labels", spec.labels == task.labels),
+        ("after", after == task.after),
+        ("delay_ms", same_delay(spec, task)),
+        ("attempts_max", spec.attempts_max == task.attempts_max),
+        ("backoff_ms", spec.backoff_ms == task.backoff_ms),
+        (
+            "attempt_timeout_ms",
+            spec.attempt_timeout_ms == task.attempt_timeout_ms,
+        ),
+        ("concurrency", same_concurrency(spec, task)),
+    ];
+    let differing = same.into_iter().filter(|(_, same)| !same);
+    differing.map(|(name, _)| name).collect()
 }
 
 /// What a specification waits for, without itself.
@@ -96,8 +95,23 @@ pub(super) fn resolved(
     tasks.filter(move |task| *task != own)
 }
 
-/// The delay is not kept; it shows as long as the task waits for the first time.
+/// Hand-offs to a capability add to what is required.
+fn same_requires(spec: &TaskSpec, task: &Task) -> bool {
+    match &task.as_submitted {
+        Some(kept) => {
+            let original = task.requires.difference(&kept.requires_added);
+            spec.requires.iter().eq(original)
+        }
+        None if task.handoff.is_some() => spec.requires.is_subset(&task.requires),
+        None => spec.requires == task.requires,
+    }
+}
+
+/// Where the delay was not kept, it shows as long as the task waits for the first time.
 fn same_delay(spec: &TaskSpec, task: &Task) -> bool {
+    if let Some(kept) = &task.as_submitted {
+        return spec.delay_ms == kept.delay_ms;
+    }
     if task.state != TaskState::Blocked || task.state_since != task.submitted_at {
         return true;
     }
@@ -105,6 +119,14 @@ fn same_delay(spec: &TaskSpec, task: &Task) -> bool {
         .not_before
         .map_or(0, |at| at.since_ms(task.submitted_at));
     delay_ms == spec.delay_ms
+}
+
+/// Where the cap was not kept, the key alone is compared: its cap is what the latest submission said.
+fn same_concurrency(spec: &TaskSpec, task: &Task) -> bool {
+    let key = spec.concurrency.as_ref().map(|c| &c.key);
+    let max = spec.concurrency.as_ref().map(|c| c.max);
+    let same_max = |kept: &AsSubmitted| kept.concurrency_max == max;
+    key == task.concurrency.as_ref() && task.as_submitted.as_deref().is_none_or(same_max)
 }
 
 fn same_payload(a: Option<&Payload>, b: Option<&Payload>) -> bool {

@@ -6,7 +6,7 @@ use std::fmt;
 use super::super::Engine;
 use super::super::command::Capabilities;
 use super::super::event::{Change, ChangeKind, Subject};
-use super::super::ids::{AgentName, TaskId};
+use super::super::ids::{AgentName, Capability, TaskId};
 use super::super::index::stuck::Standing;
 use super::super::nodes::STUCK_FORMAT;
 use super::{Task, TaskState};
@@ -60,7 +60,7 @@ impl fmt::Display for Stuck {
 
 /// Capabilities as text.
 pub(crate) fn listed(capabilities: &Capabilities) -> String {
-    let names: Vec<&str> = capabilities.iter().map(|c| c.as_str()).collect();
+    let names: Vec<&str> = capabilities.iter().map(Capability::as_str).collect();
     names.join(", ")
 }
 
@@ -258,13 +258,18 @@ impl Engine {
         changes
     }
 
-    /// The planted bug: nobody is told that a task waits for one that was cancelled.
+    /// The planted bug: nobody is told that a task waits for one that is dead or cancelled.
     #[cfg(feature = "planted-bugs")]
     fn planted_dependents_not_told(&self, roots: &mut Roots<'_>, id: TaskId) -> bool {
         let causes = self.state.tasks.get(&id).map(|task| roots.of(task));
-        let cancelled = |stuck: &Stuck| stuck.cause == Cause::DependencyCancelled;
+        let ended = |stuck: &Stuck| {
+            matches!(
+                stuck.cause,
+                Cause::DependencyDead | Cause::DependencyCancelled
+            )
+        };
         crate::planted::is_on(crate::planted::Bug::DependentsNotTold)
-            && causes.is_some_and(|causes| causes.first().is_some_and(cancelled))
+            && causes.is_some_and(|causes| causes.first().is_some_and(ended))
     }
 }
 

@@ -147,7 +147,7 @@ impl Engine {
         }
         // Only now that what the new tasks wait for is known to be needed.
         self.forget_finished();
-        self.describe_submitted(submit, &mut submitted);
+        self.describe_submitted(submit, &mut submitted, false);
         Outcome::Submitted(submitted)
     }
 
@@ -197,6 +197,7 @@ impl Engine {
             progress: None,
             last_error: None,
             result: None,
+            as_submitted: self.as_submitted(spec),
             cancelled: None,
         };
         self.index.add_task(&task);
