@@ -16,6 +16,10 @@ pub enum Bug {
     SnapshotForgetsRecord,
     /// Globs only exclude each other when they are written alike.
     DoubleGrant,
+    /// The name of a folder protects nothing in it.
+    FolderNotCovered,
+    /// The name of a file is read as a glob.
+    FileReadAsGlob,
     /// What a session held stays held when it ends.
     HoldsOutliveSession,
     /// Journal time goes on from when a record is applied, so what a sync takes never counts.

@@ -2,8 +2,11 @@
 
 use std::sync::LazyLock;
 
-use cli_coordinator::engine::glob::Glob;
+use cli_coordinator::engine::file_path::FilePath;
+use cli_coordinator::engine::glob::{Coverage, Glob};
 use proptest::prelude::*;
+
+const BOTH: [Coverage; 2] = [Coverage::Exact, Coverage::Covering];
 
 /// The oracle: spells out the alternatives, splits at slashes, and tries everything.
 mod naive {
@@ -108,6 +111,18 @@ mod naive {
         let is_name = |name: &&str| !matches!(*name, "" | "." | "..");
         names.iter().all(is_name) && patterns.iter().any(|p| segments_match(p, &names))
     }
+
+    /// The same, where a pattern whose last segment has no wildcard covers what is below.
+    pub(super) fn covers(patterns: &[Vec<String>], path: &str) -> bool {
+        let is_plain = |pattern: &&Vec<String>| {
+            let last = pattern.last().map_or("", String::as_str);
+            !last.contains(['*', '?', '['])
+        };
+        let plain: Vec<Vec<String>> = patterns.iter().filter(is_plain).cloned().collect();
+        let cuts = path.match_indices('/').map(|(at, _)| at);
+        let folders = cuts.filter(|at| matches(&[vec!["**".to_owned()]], &path[at + 1..]));
+        matches(patterns, path) || folders.into_iter().any(|at| matches(&plain, &path[..at]))
+    }
 }
 
 const ALPHABET: [char; 4] = ['a', 'b', '.', '/'];
@@ -142,30 +157,38 @@ static PATHS: LazyLock<Vec<String>> = LazyLock::new(|| {
 struct Checked {
     glob: Glob,
     naive: Vec<Vec<String>>,
+    coverage: Coverage,
     /// One for each of `PATHS`.
     matched: Vec<u64>,
 }
 
-/// A glob with all paths up to a length that it matches, compared with the oracle one by one.
-fn check_matches(pattern: &str, length_max: usize) -> Option<Checked> {
-    let glob: Glob = pattern.parse().ok()?;
-    let naive = naive::patterns(pattern);
-    let paths = &PATHS[..PATHS.partition_point(|path| path.len() <= length_max)];
-    let mut matched = vec![0; paths.len().div_ceil(64)];
-    for (at, path) in paths.iter().enumerate() {
-        let is_match = glob.matches(path);
-        assert_eq!(
-            is_match,
-            naive::matches(&naive, path),
-            "{pattern} and {path}"
-        );
-        matched[at / 64] |= u64::from(is_match) << (at % 64);
+impl Checked {
+    /// What the oracle says.
+    fn is_match(&self, path: &str) -> bool {
+        match self.coverage {
+            Coverage::Exact => naive::matches(&self.naive, path),
+            Coverage::Covering => naive::covers(&self.naive, path),
+        }
     }
-    Some(Checked {
+}
+
+/// A glob with all paths up to a length that it matches, compared with the oracle one by one.
+fn check_matches(pattern: &str, length_max: usize, coverage: Coverage) -> Option<Checked> {
+    let glob = Glob::new(pattern, coverage).ok()?;
+    let paths = &PATHS[..PATHS.partition_point(|path| path.len() <= length_max)];
+    let mut checked = Checked {
         glob,
-        naive,
-        matched,
-    })
+        naive: naive::patterns(pattern),
+        coverage,
+        matched: vec![0; paths.len().div_ceil(64)],
+    };
+    for (at, path) in paths.iter().enumerate() {
+        let is_match = checked.glob.matches(path);
+        let expected = checked.is_match(path);
+        assert_eq!(is_match, expected, "{coverage:?} {pattern} and {path}");
+        checked.matched[at / 64] |= u64::from(is_match) << (at % 64);
+    }
+    Some(checked)
 }
 
 /// What `overlaps` says is compared with the short paths. A `true` needs no bound on their length,
@@ -177,7 +200,7 @@ fn check_overlap(one: &Checked, other: &Checked) {
     let witness = one.glob.overlap_witness(&other.glob);
     assert_eq!(overlaps, witness.is_some(), "{a} and {b}");
     if let Some(path) = witness {
-        let both = naive::matches(&one.naive, &path) && naive::matches(&other.naive, &path);
+        let both = one.is_match(&path) && other.is_match(&path);
         assert!(both, "{a} and {b}: {path} is no witness");
         assert!(
             one.glob.matches(&path) && other.glob.matches(&path),
@@ -226,7 +249,7 @@ fn all_pairs_of_short_patterns() {
     patterns.extend(special.map(str::to_owned));
     let globs: Vec<Checked> = patterns
         .iter()
-        .filter_map(|text| check_matches(text, 7))
+        .filter_map(|text| check_matches(text, 7, Coverage::Exact))
         .collect();
     assert!(globs.len() > 80, "only {} patterns are globs", globs.len());
     for one in &globs {
@@ -239,6 +262,48 @@ fn all_pairs_of_short_patterns() {
                 .any(|(x, y)| x & y != 0);
             let witness = one.glob.overlap_witness(&other.glob);
             assert_eq!(witness.is_some(), shared, "{} and {}", one.glob, other.glob);
+        }
+        assert!(one.glob.overlaps(&one.glob), "{} and itself", one.glob);
+    }
+}
+
+/// The same for patterns that cover what is below, against each other and against those that do not.
+/// Here a shortest common path may be longer than `PATHS` go, so of those only the witness tells.
+#[test]
+fn all_pairs_of_short_patterns_that_cover() {
+    let mut patterns = texts(&["a", "/", "*"], 3);
+    let special = [
+        "**/a",
+        "a/**",
+        "**/.b/**",
+        "[!a]",
+        "[ab]/",
+        "{a,b/}a",
+        "{,a}{,b}",
+        "{a,b*}a",
+        "{*,a}b",
+        "{a/,*}b",
+        "a{,/*}",
+        "a{/b,*}",
+        "{**,a}/b",
+        "{a,*/b}",
+        "{a,b}{c,*}",
+    ];
+    patterns.extend(special.map(str::to_owned));
+    let of = |coverage| -> Vec<Checked> {
+        let all = patterns.iter();
+        all.filter_map(|text| check_matches(text, 7, coverage))
+            .collect()
+    };
+    let (exact, covering) = (of(Coverage::Exact), of(Coverage::Covering));
+    assert!(
+        covering.len() > 40,
+        "only {} patterns are globs",
+        covering.len()
+    );
+    for one in &covering {
+        for other in exact.iter().chain(&covering) {
+            check_overlap(one, other);
         }
         assert!(one.glob.overlaps(&one.glob), "{} and itself", one.glob);
     }
@@ -261,7 +326,79 @@ fn pattern() -> impl Strategy<Value = String> {
 }
 
 fn glob() -> impl Strategy<Value = Checked> {
-    pattern().prop_filter_map("it is refused", |text| check_matches(&text, 5))
+    let pattern = (pattern(), prop::sample::select(&BOTH[..]));
+    pattern.prop_filter_map("it is refused", |(text, coverage)| {
+        check_matches(&text, 5, coverage)
+    })
+}
+
+/// The paths that a name of a file means, by the oracle of its own: itself, and below a slash all.
+fn means(name: &str, path: &str) -> bool {
+    match name.strip_suffix('/') {
+        Some(folder) => path == folder || path.starts_with(name),
+        None => path == name,
+    }
+}
+
+/// Names of files against each other and against globs, over all short paths.
+#[test]
+fn names_of_files_are_literal() {
+    let globs: Vec<Checked> = [
+        "a", "a/b", "*", "**", "a/*", "*/a", "[ab]", "{a,b/*}", "a/", "**/b", "a?/b",
+    ]
+    .iter()
+    .flat_map(|text| BOTH.map(|coverage| check_matches(text, 5, coverage)))
+    .flatten()
+    .collect();
+    let short = &PATHS[..PATHS.partition_point(|path| path.len() <= 5)];
+    let names = short.iter().filter(|path| path.len() <= 3);
+    let names: Vec<String> = names
+        .flat_map(|name| [name.clone(), format!("{name}/")])
+        .collect();
+    for text in &names {
+        let name = FilePath::new(text).expect("it is a name");
+        for other in &names {
+            let meant = short
+                .iter()
+                .any(|path| means(text, path) && means(other, path));
+            let other = FilePath::new(other).expect("it is a name");
+            assert_eq!(name.overlaps(&other), meant, "{name} and {other}");
+        }
+        for glob in &globs {
+            let meant = short
+                .iter()
+                .any(|path| means(text, path) && glob.is_match(path));
+            let (glob, coverage) = (&glob.glob, glob.coverage);
+            assert_eq!(
+                name.overlaps_glob(glob),
+                meant,
+                "{name} and {coverage:?} {glob}"
+            );
+            let witness = name.witness(glob);
+            assert_eq!(witness.is_some(), meant, "{name} and {coverage:?} {glob}");
+            let is_right = |path: String| means(text, &path) && glob.matches(&path);
+            assert!(
+                witness.is_none_or(is_right),
+                "{name} and {coverage:?} {glob}"
+            );
+        }
+    }
+}
+
+/// Characters that are special in globs are none in names: such a name means that one file only.
+#[test]
+fn special_characters_of_names_mean_nothing() {
+    for text in ["*", "?", "[ab]", "{a,b}", "**", "[!a]", "\\a", "a*"] {
+        let name = FilePath::new(text).expect("it is a name");
+        for path in PATHS.iter().filter(|path| path.len() <= 4) {
+            let other = FilePath::new(path).expect("it is a name");
+            assert!(!name.overlaps(&other), "{name} and {other}");
+            let glob = Glob::new(path, Coverage::Covering).expect("it is a glob");
+            assert!(!name.overlaps_glob(&glob), "{name} and {glob}");
+        }
+        let all = Glob::new("**", Coverage::Covering).expect("it is a glob");
+        assert!(name.overlaps_glob(&all) && name.overlaps(&name));
+    }
 }
 
 impl std::fmt::Debug for Checked {
@@ -287,14 +424,16 @@ proptest! {
     /// Whatever is typed: an answer, no panic, and an error that points into the text.
     #[test]
     fn any_text_is_a_glob_or_an_error(text in "[ab./*?{},!^\\[\\]\\\\-]{0,24}", path in "[ab./]{0,8}") {
-        if let Ok(glob) = text.parse::<Glob>() {
+        for glob in BOTH.into_iter().filter_map(|coverage| Glob::new(&text, coverage).ok()) {
             prop_assert_eq!(glob.as_str(), &text);
             prop_assert!(glob.overlaps(&glob));
             let example = glob.overlap_witness(&glob);
             prop_assert!(example.is_some_and(|path| glob.matches(&path)));
             if glob.matches(&path) {
-                let literal: Glob = path.parse().expect("a path over this alphabet is a pattern");
+                let literal = Glob::new(&path, Coverage::Exact).expect("a path over this alphabet is a pattern");
                 prop_assert!(glob.overlaps(&literal) && literal.overlaps(&glob));
+                let name = FilePath::new(&path).expect("it is a path");
+                prop_assert!(name.overlaps_glob(&glob));
             }
         }
     }
@@ -304,7 +443,7 @@ proptest! {
     fn classes_of_any_range(a in any::<(char, char)>(), b in any::<(char, char)>(), c: char) {
         let class = |(x, y): (char, char), negation| {
             let text = format!("[{negation}{}-{}]", x.min(y), x.max(y));
-            text.parse::<Glob>().ok()
+            Glob::new(&text, Coverage::Exact).ok()
         };
         for (left, right) in [("", ""), ("", "!"), ("!", "!")] {
             let (Some(one), Some(other)) = (class(a, left), class(b, right)) else {

@@ -131,6 +131,41 @@ fn format_2_loads_and_gives_the_same_state() {
     }
 }
 
+const FORMAT_3_STATE_HASH: &str =
+    "3b4bfe72c7459b33016db852c000fa512fd28c6dd49426a1de29879191158446";
+
+/// What globs that cover and names of files add, beside globs of format 1 that cover nothing.
+#[test]
+fn format_3_loads_and_gives_the_same_state() {
+    let (projects, _) = fold(&read("format-3.jsonl"));
+    let (engine, expected) = projects.values().next().expect("there is one project");
+    assert_eq!((expected.done, expected.refused), (8, 3));
+    let held: Vec<Vec<String>> = engine
+        .state()
+        .leases
+        .values()
+        .map(|lease| lease.resources.iter().map(ToString::to_string).collect())
+        .collect();
+    // `path:docs` of format 1 is not in the way of `file:docs/a.md`; `glob:src` is in that of
+    // `file:src/main.rs`, `file:app/[id]/` in that of what is in it, and a name in brackets is no class.
+    assert_eq!(
+        held,
+        [
+            vec!["path:docs"],
+            vec!["path:src", "path:{x,y*}"],
+            vec!["file:docs/a.md"],
+            vec!["file:app/[id]/"],
+            vec!["file:app/i/page.tsx", "file:y1/a"],
+        ]
+    );
+    assert_eq!(expected.state_hash, FORMAT_3_STATE_HASH);
+    let state = serde_json::to_string(engine.state()).expect("states encode");
+    let again = serde_json::from_str(&state).expect("a snapshot loads");
+    let again = Engine::from_state(Limits::default(), again);
+    assert_eq!(again.state(), engine.state());
+    assert!(again.is_consistent());
+}
+
 /// Fields that a later version adds must not keep this one from reading the rest.
 #[test]
 fn unknown_fields_are_tolerated() {

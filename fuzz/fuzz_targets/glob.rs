@@ -1,14 +1,22 @@
-//! Two patterns and a path: whatever is typed is answered, and the answers agree with each other.
+//! Two patterns and a path, and the path as the name of a file: whatever is typed is answered, and the answers agree with each other.
 #![no_main]
 
-use cli_coordinator::engine::glob::Glob;
+use cli_coordinator::engine::file_path::FilePath;
+use cli_coordinator::engine::glob::{Coverage, Glob};
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|input: (&str, &str, &str)| {
-    let (one, other, path) = input;
-    let (Ok(one), Ok(other)) = (one.parse::<Glob>(), other.parse::<Glob>()) else {
+fuzz_target!(|input: (&str, &str, &str, bool, bool)| {
+    let (one, other, path, first, second) = input;
+    let coverage = |covers| if covers { Coverage::Covering } else { Coverage::Exact };
+    let made = (Glob::new(one, coverage(first)), Glob::new(other, coverage(second)));
+    let (Ok(one), Ok(other)) = made else {
         return;
     };
+    if let Ok(file) = FilePath::new(path) {
+        let witness = file.witness(&one);
+        assert_eq!(file.overlaps_glob(&one), witness.is_some(), "{file} and {one}");
+        assert!(witness.is_none_or(|path| one.matches(&path)), "{file} and {one}");
+    }
     let overlaps = one.overlaps(&other);
     assert_eq!(overlaps, other.overlaps(&one), "not symmetric");
     assert!(

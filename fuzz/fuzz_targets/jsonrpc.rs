@@ -84,6 +84,7 @@ enum Scalar<'a> {
     /// A name that others use too.
     Name(u8),
     Resource(&'a str),
+    File(&'a str),
     List(Vec<Scalar<'a>>),
     Object(Vec<(Field, Scalar<'a>)>),
 }
@@ -97,6 +98,7 @@ impl Scalar<'_> {
             Self::Text(text) => (*text).into(),
             Self::Name(value) => format!("n{}", value % 4).into(),
             Self::Resource(text) => format!("path:{text}").into(),
+            Self::File(text) => format!("file:{text}").into(),
             Self::List(items) if depth < 4 => items.iter().map(|i| i.json(depth + 1)).collect(),
             Self::Object(fields) if depth < 4 => object(fields, depth + 1),
             Self::Null | Self::List(_) | Self::Object(_) => Value::Null,

@@ -5,15 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::engine::ids::JournalTime;
-
-/// Units with their length in milliseconds, the longest first.
-const UNITS: [(&str, u64); 5] = [
-    ("d", 86_400_000),
-    ("h", 3_600_000),
-    ("m", 60_000),
-    ("s", 1_000),
-    ("ms", 1),
-];
+use crate::protocol::span::{Span, UNITS};
 
 /// A length of time in milliseconds, written with units.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -96,7 +88,7 @@ impl fmt::Display for Millis {
 pub(super) fn ago(now: JournalTime, then: JournalTime) -> String {
     match now.since_ms(then) {
         0..1_000 => "now".to_owned(),
-        ms => format!("{} ago", coarse(ms)),
+        ms => format!("{} ago", Span(ms)),
     }
 }
 
@@ -104,15 +96,8 @@ pub(super) fn ago(now: JournalTime, then: JournalTime) -> String {
 pub(super) fn ahead(now: JournalTime, then: JournalTime) -> String {
     match then.since_ms(now) {
         0 => "now".to_owned(),
-        ms => format!("in {}", coarse(ms)),
+        ms => format!("in {}", Span(ms)),
     }
-}
-
-/// In the largest unit alone.
-fn coarse(ms: u64) -> Millis {
-    let scale = UNITS.iter().map(|(_, scale)| *scale).find(|s| ms >= *s);
-    let scale = scale.unwrap_or(1);
-    Millis(ms / scale * scale)
 }
 
 #[cfg(test)]

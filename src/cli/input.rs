@@ -81,14 +81,28 @@ pub(super) fn check_place(path: &Path) -> Result<(), CliError> {
     }
 }
 
+/// The same for what need not be text.
+pub(super) fn bytes(path: &Path) -> Result<Vec<u8>, CliError> {
+    let failed = |error: io::Error| CliError::input(format!("read {}", path.display()), error);
+    if path == Path::new(STDIN) {
+        return bounded_bytes(io::stdin().lock()).map_err(failed);
+    }
+    bounded_bytes(File::open(path).map_err(failed)?).map_err(failed)
+}
+
 fn bounded(source: impl Read) -> io::Result<String> {
-    let mut text = String::new();
-    source.take(INPUT_BYTES_MAX + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > INPUT_BYTES_MAX {
+    let not_text = |_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8");
+    String::from_utf8(bounded_bytes(source)?).map_err(not_text)
+}
+
+fn bounded_bytes(source: impl Read) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    source.take(INPUT_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > INPUT_BYTES_MAX {
         let problem = format!("it is longer than {INPUT_BYTES_MAX} bytes");
         return Err(io::Error::other(problem));
     }
-    Ok(text)
+    Ok(bytes)
 }
 
 /// `NAME=VALUE`, for clap.

@@ -8,22 +8,19 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::lease_run::{self, RunArgs};
 use super::output::{Output, Paint};
+use super::resources::{self, FileListArgs, ResourceWord};
 use super::shell::Shell;
-use super::table::{NOTHING, Table, joined, one_line};
-use crate::engine::ids::{AgentName, FencingToken, LeaseId, Note};
-use crate::engine::resource::{Resource, ResourceRequest};
+use super::table::{NOTHING, Table, one_line};
+use crate::engine::ids::{AgentName, FencingToken, JournalTime, LeaseId, Note, SessionId};
 use crate::protocol::lease::{
     LeaseAcquireParams, LeaseAcquireResult, LeaseCheckParams, LeaseCheckResult, LeaseListParams,
     LeaseListResult, LeaseReleaseParams, LeaseRenewParams, LeaseRevokeParams, ModeParam,
 };
 use crate::protocol::operations::Operation;
+use crate::protocol::resource::ResourceRequestParam;
 use crate::protocol::session::Empty;
 use crate::protocol::task::RenewResult;
 
-#[expect(
-    clippy::large_enum_variant,
-    reason = "there is one for the life of the process"
-)]
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum LeaseCommand {
     /// Acquires a lease that lapses after its time-to-live unless it is renewed
@@ -61,7 +58,7 @@ pub(super) enum LeaseCommand {
         agent: Option<AgentName>,
         /// Only leases that overlap this resource
         #[arg(long)]
-        resource: Option<Resource>,
+        resource: Option<ResourceWord>,
         /// Only leases with a higher number
         #[arg(long, value_name = "ID")]
         after: Option<LeaseId>,
@@ -83,12 +80,24 @@ pub(super) enum LeaseCommand {
     Run(RunArgs),
 }
 
+const LONG_HELP: &str = "path:GLOB, file:PATH, name:NAME, port:HOST:NUMBER, or any port of a pool: port:HOST:FIRST-LAST
+
+A glob without a wildcard in its last segment covers what is below it: path:src is the folder and all in it. file: is the \
+name of one file, whatever its characters; with a slash at its end it is a folder and all in it. In a repository, paths are \
+relative to the current folder; those that begin with :/, as path::/src, to its root.";
+
 /// What to hold, and how.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct HoldArgs {
-    /// path:GLOB, name:NAME, port:HOST:NUMBER, or any port of a pool: port:HOST:FIRST-LAST
-    #[arg(required = true, value_name = "RESOURCE")]
-    pub(super) resources: Vec<ResourceRequest>,
+    #[arg(
+        help = "path:GLOB, file:PATH, name:NAME, port:HOST:NUMBER, or any port of a pool: port:HOST:FIRST-LAST",
+        long_help = LONG_HELP,
+        required_unless_present = "files_from",
+        value_name = "RESOURCE"
+    )]
+    resources: Vec<ResourceWord>,
+    #[command(flatten)]
+    list: FileListArgs,
     /// Others may hold it shared at the same time
     #[arg(long)]
     pub(super) shared: bool,
@@ -112,13 +121,15 @@ pub(super) struct AcquireArgs {
 #[derive(Debug, clap::Args)]
 pub(super) struct CheckArgs {
     /// Resources to ask about
-    #[arg(required_unless_present = "lease")]
-    resources: Vec<Resource>,
+    #[arg(required_unless_present_any = ["lease", "files_from"], value_name = "RESOURCE")]
+    resources: Vec<ResourceWord>,
+    #[command(flatten)]
+    list: FileListArgs,
     /// Ask as one who would share
     #[arg(long)]
     shared: bool,
     /// A lease to ask about
-    #[arg(long, requires = "fence", conflicts_with = "resources")]
+    #[arg(long, requires = "fence", conflicts_with_all = ["resources", "files_from"])]
     lease: Option<LeaseId>,
     /// Its fencing token
     #[arg(long, requires = "lease")]
@@ -174,7 +185,7 @@ pub(super) async fn run(command: LeaseCommand, shell: &mut Shell<'_>) -> Result<
         } => {
             let params = LeaseListParams {
                 agent,
-                resource,
+                resource: resource.map(|word| word.one_here()).transpose()?,
                 after,
                 count_max: max,
             };
@@ -187,11 +198,29 @@ pub(super) async fn run(command: LeaseCommand, shell: &mut Shell<'_>) -> Result<
     Ok(Exit::Ok)
 }
 
+/// What is asked for, read and resolved once.
+#[derive(Debug, Clone)]
+pub(super) struct Asked {
+    resources: Vec<ResourceRequestParam>,
+    mode: ModeParam,
+    note: Option<Note>,
+}
+
 impl HoldArgs {
+    pub(super) fn asked(&self, out: &Output<'_>) -> Result<Asked, CliError> {
+        Ok(Asked {
+            resources: resources::requested(&self.resources, &self.list, out)?,
+            mode: mode(self.shared),
+            note: self.note.clone(),
+        })
+    }
+}
+
+impl Asked {
     pub(super) fn params(&self, ttl_ms: Option<u64>, wait_ms: Option<u64>) -> LeaseAcquireParams {
         LeaseAcquireParams {
             resources: self.resources.clone(),
-            mode: mode(self.shared),
+            mode: self.mode,
             ttl_ms,
             wait_ms,
             note: self.note.clone(),
@@ -210,7 +239,10 @@ fn mode(shared: bool) -> ModeParam {
 
 async fn acquire(args: AcquireArgs, shell: &mut Shell<'_>) -> Result<(), CliError> {
     let wait_ms = args.wait.map(|wait| wait.0);
-    let params = args.hold.params(Some(args.ttl.0), wait_ms);
+    let params = args
+        .hold
+        .asked(&shell.out)?
+        .params(Some(args.ttl.0), wait_ms);
     let mut client = shell.client().await?;
     let reply = acquire_with(&mut client, &params).await;
     client.close().await;
@@ -238,7 +270,7 @@ fn show_acquired(out: &mut Output<'_>, lease: &LeaseAcquireResult, ttl: Millis) 
     if out.style().quiet {
         return out.line(format_args!("{id} {fence}"));
     }
-    let resources = one_line(&joined(&lease.resources));
+    let resources = one_line(&resources::shown(&lease.resources));
     out.line(format_args!(
         "lease {id} with fence {fence} on {resources}, for {ttl}"
     ))?;
@@ -252,7 +284,7 @@ async fn check(args: CheckArgs, shell: &mut Shell<'_>) -> Result<Exit, CliError>
     let params = LeaseCheckParams {
         lease: args.lease,
         fence: args.fence,
-        resources: args.resources,
+        resources: resources::named(&args.resources, &args.list, &shell.out)?,
         mode: mode(args.shared),
     };
     let reply: Reply<LeaseCheckResult> = shell.call(Operation::LeaseCheck, &params).await?;
@@ -278,19 +310,55 @@ fn show_check(out: &mut Output<'_>, result: &LeaseCheckResult, of_lease: bool) -
     if result.conflicts.is_empty() {
         return Ok(());
     }
-    let mut table = Table::new(&["WANTED", "HELD", "BY", "LEASE", "BOTH MATCH", "OPENS"]);
+    let headings = [
+        "WANTED",
+        "HELD",
+        "BY",
+        "LEASE",
+        "SINCE",
+        "UNTIL",
+        "BOTH MATCH",
+        "NOTE",
+    ];
+    let mut table = Table::new(&headings);
     for conflict in &result.conflicts {
-        let opens = conflict.opens_at_ms.map(|at| ahead(result.now_ms, at));
+        let since = conflict.since_ms.map(|at| ago(result.now_ms, at));
         table.row(&[
             conflict.wanted.clone(),
             conflict.held.clone(),
             conflict.holder.to_string(),
             conflict.lease.to_string(),
+            since.unwrap_or_default(),
+            until(
+                result.now_ms,
+                conflict.opens_at_ms,
+                conflict.expires_at_ms,
+                conflict.session,
+            ),
             conflict.example.clone().unwrap_or_default(),
-            opens.unwrap_or_default(),
+            super::table::or_nothing(conflict.note.as_ref()),
         ]);
     }
-    out.table(&table, "")
+    out.table(&table, "")?;
+    if let Some(more) = result.conflicts_more {
+        out.note(format_args!("and {more} more"));
+    }
+    Ok(())
+}
+
+/// Until when a lease is held.
+fn until(
+    now: JournalTime,
+    opens: Option<JournalTime>,
+    expires: Option<JournalTime>,
+    session: Option<SessionId>,
+) -> String {
+    match (opens, expires, session) {
+        (Some(at), _, _) => format!("lost, opens {}", ahead(now, at)),
+        (None, Some(at), _) => ahead(now, at),
+        (None, None, Some(session)) => format!("session {session} ends"),
+        (None, None, None) => NOTHING.to_owned(),
+    }
 }
 
 fn show_list(out: &mut Output<'_>, list: &LeaseListResult) -> io::Result<()> {
@@ -305,12 +373,6 @@ fn show_list(out: &mut Output<'_>, list: &LeaseListResult) -> io::Result<()> {
     ];
     let mut table = Table::new(&headings);
     for lease in &list.leases {
-        let until = match (lease.opens_at_ms, lease.expires_at_ms, lease.session) {
-            (Some(at), _, _) => format!("lost, opens {}", ahead(list.now_ms, at)),
-            (None, Some(at), _) => ahead(list.now_ms, at),
-            (None, None, Some(session)) => format!("session {session} ends"),
-            (None, None, None) => NOTHING.to_owned(),
-        };
         let mode = match lease.mode {
             ModeParam::Exclusive => "exclusive",
             ModeParam::Shared => "shared",
@@ -320,8 +382,13 @@ fn show_list(out: &mut Output<'_>, list: &LeaseListResult) -> io::Result<()> {
             lease.agent.to_string(),
             mode.to_owned(),
             ago(list.now_ms, lease.acquired_at_ms),
-            until,
-            joined(&lease.resources),
+            until(
+                list.now_ms,
+                lease.opens_at_ms,
+                lease.expires_at_ms,
+                lease.session,
+            ),
+            resources::shown(&lease.resources),
             super::table::or_nothing(lease.note.as_ref()),
         ]);
     }

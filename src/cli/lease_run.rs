@@ -9,7 +9,7 @@ use super::client::{Client, ClientError, Notice, Reply};
 use super::duration::Millis;
 use super::error::CliError;
 use super::exit::Exit;
-use super::lease::{HoldArgs, acquire_with};
+use super::lease::{Asked, HoldArgs, acquire_with};
 use super::output::Output;
 use super::shell::Shell;
 use super::table::{joined, one_line};
@@ -67,12 +67,13 @@ impl SessionArgs {
 }
 
 pub(super) async fn run(args: RunArgs, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
+    let asked = args.hold.asked(&shell.out)?;
     let mut signals = Signals::new()?;
     let mut client = shell.client().await?;
     let opened = client.open_session(&args.session.params()).await?;
     shell.out.warn_of(&opened);
     let acquired = tokio::select! {
-        acquired = acquire(&mut client, &args, opened.limits.wait_ms_max, &shell.out) => acquired,
+        acquired = acquire(&mut client, &args, &asked, opened.limits.wait_ms_max, &shell.out) => acquired,
         signal = signals.next() => Ok(Acquired::Interrupted(signal)),
     };
     let ended = match acquired {
@@ -104,11 +105,12 @@ enum Acquired {
 async fn acquire(
     client: &mut Client,
     args: &RunArgs,
+    asked: &Asked,
     wait_ms_max: u64,
     out: &Output<'_>,
 ) -> Result<Acquired, CliError> {
     let asked_at_ms = boot_ms();
-    let error = match acquire_with(client, &args.hold.params(None, None)).await {
+    let error = match acquire_with(client, &asked.params(None, None)).await {
         Ok(reply) => return Ok(Acquired::Lease(reply.value, asked_at_ms)),
         Err(error) => error,
     };
@@ -125,7 +127,7 @@ async fn acquire(
                 u64::try_from(left.as_millis()).unwrap_or(u64::MAX)
             }
         };
-        let params = args.hold.params(None, Some(left_ms.min(wait_ms_max)));
+        let params = asked.params(None, Some(left_ms.min(wait_ms_max)));
         let asked_at_ms = boot_ms();
         match (acquire_with(client, &params).await, args.wait) {
             (Ok(reply), _) => return Ok(Acquired::Lease(reply.value, asked_at_ms)),

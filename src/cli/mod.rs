@@ -26,6 +26,7 @@ mod project;
 pub mod protocol;
 mod reader;
 pub mod render;
+mod resources;
 mod self_test;
 pub mod serve;
 mod server;

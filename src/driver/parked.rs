@@ -8,7 +8,7 @@ use super::project::Project;
 use super::propose::{Extra, Pending, RequestOrigin};
 use crate::engine::command::{Action, Actor};
 use crate::engine::ids::{ProjectName, RequestId, TaskId};
-use crate::engine::outcome::{Outcome, Refusal};
+use crate::engine::outcome::{LeaseConflicts, Outcome, Refusal};
 use crate::protocol::operations::Operation;
 
 /// A request that waits until it can be granted, or until its time is over.
@@ -253,7 +253,7 @@ impl Core {
             (Some(answer), _) => answer,
             (None, Action::LeaseAcquire(_)) => {
                 let refusal = known.engine.check(&by, &parked.action).err();
-                Err(refusal.unwrap_or_else(|| Refusal::LeaseConflict(Vec::new())))
+                Err(refusal.unwrap_or_else(|| Refusal::LeaseConflict(LeaseConflicts::default())))
             }
             (None, _) => Ok(Outcome::Claimed(None)),
         };

@@ -10,7 +10,7 @@ use crate::engine::Engine;
 use crate::engine::agents::Presence;
 use crate::engine::command::{Importance, Role};
 use crate::engine::ids::{Cursor, ProjectName};
-use crate::engine::resource::Resource;
+use crate::engine::outcome::LeaseConflicts;
 use crate::engine::tasks::{Task, TaskState};
 use crate::protocol::PROTOCOL_VERSION;
 use crate::protocol::admin::{
@@ -29,6 +29,7 @@ use crate::protocol::message::{
     MessageInboxParams, MessageInboxResult, MessageThreadParams, MessageThreadResult, MessageView,
 };
 use crate::protocol::operations::Request;
+use crate::protocol::resource::ResourceParam;
 use crate::protocol::session::{Empty, PingResult};
 use crate::protocol::task::{StateName, TaskGetParams, TaskListParams, TaskListResult, TaskView};
 
@@ -278,7 +279,10 @@ fn tasks(engine: &Engine, params: &TaskListParams) -> TaskListResult {
 
 fn leases(engine: &Engine, params: &LeaseListParams) -> LeaseListResult {
     let wanted = engine.state().leases.values().filter(|lease| {
-        let overlaps = |resource| lease.resources.iter().any(|held| held.overlaps(resource));
+        let overlaps = |wanted: &ResourceParam| {
+            let mut held = lease.resources.iter();
+            held.any(|held| held.overlaps(&wanted.0))
+        };
         params
             .agent
             .as_ref()
@@ -300,31 +304,24 @@ fn check(
     params: &LeaseCheckParams,
 ) -> Result<LeaseCheckResult, RpcError> {
     let invalid = |problem| Err(RpcError::new(ErrorKind::InvalidParams, problem));
-    let max = engine.limits().resources_per_lease_max;
-    if params.resources.len() as u64 > max {
-        return Err(RpcError::limit("resources_per_lease_max", max));
-    }
-    let patterns: u64 = params.resources.iter().map(Resource::pattern_bytes).sum();
-    let max = engine.limits().pattern_bytes_per_lease_max;
-    if patterns > max {
-        return Err(RpcError::limit("pattern_bytes_per_lease_max", max));
-    }
+    let resources = || params.resources.iter().map(|it| &it.0);
+    engine.check_sizes(resources(), 0).map_err(RpcError::from)?;
     let mode = params.mode.into();
-    let (ok, conflicts) = match (params.lease, params.fence) {
-        (Some(lease), Some(fence)) => (engine.held_lease(lease, fence).is_ok(), Vec::new()),
+    let (ok, found) = match (params.lease, params.fence) {
+        (Some(lease), Some(fence)) => {
+            let holds = engine.held_lease(lease, fence).is_ok();
+            (holds, LeaseConflicts::default())
+        }
         (None, None) if !params.resources.is_empty() => {
-            let all = params.resources.iter();
-            let conflicts: Vec<Conflict> = all
-                .flat_map(|resource| engine.lease_conflicts(agent, resource, mode))
-                .map(Conflict::from)
-                .collect();
-            (conflicts.is_empty(), conflicts)
+            let found = engine.lease_conflicts(agent, resources(), mode);
+            (found.is_empty(), found)
         }
         _ => return invalid("give either lease and fence, or resources"),
     };
     Ok(LeaseCheckResult {
         ok,
-        conflicts,
+        conflicts_more: (found.more > 0).then_some(found.more),
+        conflicts: found.told.into_iter().map(Conflict::from).collect(),
         now_ms: engine.now(),
     })
 }

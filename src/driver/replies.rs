@@ -21,6 +21,7 @@ use crate::protocol::jsonrpc;
 use crate::protocol::lease::LeaseAcquireResult;
 use crate::protocol::message::{MessageAckResult, MessageSendResult, MessageView};
 use crate::protocol::operations::Operation;
+use crate::protocol::resource::ResourceText;
 use crate::protocol::session::{ConnectionLimits, Empty, SessionOpenResult};
 use crate::protocol::task::{
     ClaimView, RenewResult, TaskClaimResult, TaskCompleteResult, TaskFailResult, TaskQueuedResult,
@@ -188,7 +189,7 @@ impl Core {
                 let result = LeaseAcquireResult {
                     lease: grant.lease,
                     fence: grant.fence,
-                    resources: grant.resources,
+                    resources: grant.resources.iter().map(ResourceText::from).collect(),
                     expires_at_ms: grant.expires_at,
                 };
                 self.send(now, origin, Ok(&result));

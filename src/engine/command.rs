@@ -14,7 +14,7 @@ use super::ids::{
 };
 use super::nodes::STUCK_FORMAT;
 use super::payload::Payload;
-use super::resource::ResourceRequest;
+use super::resource::{Resource, ResourceRequest};
 
 pub type Capabilities = BTreeSet<Capability>;
 pub type Labels = BTreeMap<LabelKey, LabelValue>;
@@ -177,6 +177,7 @@ impl Action {
             Self::NodeAlive(_) | Self::EpochStart(_) => 2,
             Self::TaskSubmit(submit) if submit.tells_stuck => STUCK_FORMAT,
             Self::TaskCancel(cancel) if cancel.tells_stuck => STUCK_FORMAT,
+            Self::LeaseAcquire(acquire) => acquire.format(),
             _ => 1,
         }
     }
@@ -494,6 +495,13 @@ pub struct LeaseAcquire {
     pub hold: HoldRequest,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<Note>,
+}
+
+impl LeaseAcquire {
+    fn format(&self) -> u32 {
+        let resources = self.resources.iter().filter_map(ResourceRequest::one);
+        resources.map(Resource::format).max().unwrap_or(1)
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

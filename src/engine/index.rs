@@ -66,6 +66,8 @@ pub(super) struct Index {
     /// agents, brought up to date by [`Index::pass_on`].
     pub(super) stuck_on: BTreeMap<TaskId, BTreeSet<TaskId>>,
     pub(super) tasks_finished: Finished,
+    /// Files that leases hold, those of lapsed ones included.
+    pub(super) files: u64,
     pub(super) tasks_open: u64,
     pub(super) tasks_bytes: u64,
     pub(super) messages_bytes: u64,
@@ -182,6 +184,7 @@ impl Index {
 
     pub(super) fn add_lease(&mut self, lease: &Lease) {
         self.deadlines.extend(lease_deadline(lease));
+        self.files += lease.files();
         if lease.is_held() {
             insert(&mut self.agent_leases, &lease.agent, lease.id);
             if let Some(session) = lease.hold.session() {
@@ -194,6 +197,7 @@ impl Index {
         if let Some(deadline) = lease_deadline(lease) {
             self.deadlines.remove(&deadline);
         }
+        self.files -= lease.files();
         if lease.is_held() {
             remove(&mut self.agent_leases, &lease.agent, &lease.id);
             if let Some(session) = lease.hold.session() {

@@ -6,7 +6,10 @@
 //!               └─ time-to-live or session lost ──► Lapsed ──lock-delay over──► gone
 //! ```
 
-use std::collections::BTreeSet;
+mod conflicts;
+mod sizes;
+#[cfg(test)]
+mod tests;
 
 use serde::{Deserialize, Serialize};
 
@@ -17,8 +20,9 @@ use super::event::{Change, ChangeKind, Subject};
 use super::hold::Hold;
 use super::ids::{AgentName, FencingToken, JournalTime, LeaseId, Note};
 use super::limits::check_limit;
-use super::outcome::{Answer, LeaseConflict, LeaseGrant, Outcome, Refusal};
+use super::outcome::{Answer, LeaseGrant, Outcome, Refusal};
 use super::resource::{Resource, ResourceRequest};
+use conflicts::Pool;
 
 /// A hold on resources.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,49 +54,15 @@ impl Lease {
     pub fn is_held(&self) -> bool {
         self.state == LeaseState::Held
     }
+
+    /// How many files it holds.
+    pub(super) fn files(&self) -> u64 {
+        let files = self.resources.iter().filter_map(Resource::file_bytes);
+        files.count() as u64
+    }
 }
 
 impl Engine {
-    /// Every lease that keeps `agent` from getting `resource` in `mode`.
-    pub fn lease_conflicts(
-        &self,
-        agent: Option<&AgentName>,
-        resource: &Resource,
-        mode: LeaseMode,
-    ) -> Vec<LeaseConflict> {
-        let mut conflicts = Vec::new();
-        for lease in self.state.leases.values() {
-            if !bars(lease, agent, mode) {
-                continue;
-            }
-            let held = lease.resources.iter().find(|held| held.overlaps(resource));
-            conflicts.extend(held.map(|held| LeaseConflict {
-                lease: lease.id,
-                holder: lease.agent.clone(),
-                held: held.clone(),
-                wanted: resource.to_string(),
-                example: held.example(resource),
-                opens_at: match lease.state {
-                    LeaseState::Held => None,
-                    LeaseState::Lapsed { opens_at } => Some(opens_at),
-                },
-            }));
-        }
-        conflicts
-    }
-
-    /// Every resource that `agent` cannot get in `mode`. One pass finds a pool's free port, however
-    /// many of its ports are held.
-    fn barred<'a>(
-        &'a self,
-        agent: Option<&'a AgentName>,
-        mode: LeaseMode,
-    ) -> impl Iterator<Item = &'a Resource> {
-        let leases = self.state.leases.values();
-        let barring = leases.filter(move |lease| bars(lease, agent, mode));
-        barring.flat_map(|lease| &lease.resources)
-    }
-
     /// The resources a request would get, or why it cannot have them.
     pub(super) fn check_lease_acquire(
         &self,
@@ -101,43 +71,31 @@ impl Engine {
     ) -> Result<Vec<Resource>, Refusal> {
         self.check_new_agent(by.agent())?;
         self.check_hold(by, acquire.hold)?;
-        let limits = &self.limits;
-        check_limit!(limits, resources_per_lease_max, acquire.resources.len())?;
-        check_limit!(limits, leases_max, self.state.leases.len() + 1)?;
+        check_limit!(self.limits, leases_max, self.state.leases.len() + 1)?;
         if acquire.resources.is_empty() {
             return Err(Refusal::Invalid {
                 path: "resources".to_owned(),
                 problem: "a lease needs at least one resource".to_owned(),
             });
         }
-        self.check_pattern_bytes(by, acquire)?;
+        let named = || acquire.resources.iter().filter_map(ResourceRequest::one);
+        let pools = acquire.resources.len() - named().count();
+        let asked = self.check_sizes(named(), pools)?;
+        self.check_holdings(by, &asked)?;
+        let mut conflicts = self.lease_conflicts(by.agent(), named(), acquire.mode);
         let mut granted: Vec<Resource> = Vec::with_capacity(acquire.resources.len());
-        let mut conflicts = Vec::new();
         for wanted in &acquire.resources {
             match wanted {
-                ResourceRequest::One(resource) => {
-                    conflicts.extend(self.lease_conflicts(by.agent(), resource, acquire.mode));
-                    granted.push(resource.clone());
-                }
+                ResourceRequest::One(resource) => granted.push(resource.clone()),
                 ResourceRequest::PortPool { host, from, to } => {
-                    let named = acquire.resources.iter().filter_map(|wanted| match wanted {
-                        ResourceRequest::One(resource) => Some(resource),
-                        ResourceRequest::PortPool { .. } => None,
-                    });
-                    let barred = self.barred(by.agent(), acquire.mode);
-                    let taken = barred.chain(&granted).chain(named);
-                    let taken: BTreeSet<u16> = taken
-                        .filter_map(|resource| match resource {
-                            Resource::Port { host: other, port } if other == host => Some(*port),
-                            _ => None,
-                        })
-                        .collect();
-                    match (*from..=*to).find(|port| !taken.contains(port)) {
+                    let (from, to) = (*from, *to);
+                    let pool = Pool { host, from, to };
+                    match self.free_port(by, acquire, &granted, pool) {
                         Some(port) => granted.push(Resource::Port {
                             host: host.clone(),
                             port,
                         }),
-                        None => return Err(self.pool_exhausted(wanted)),
+                        None => self.tell_holders(by, acquire, wanted, pool, &mut conflicts)?,
                     }
                 }
             }
@@ -146,52 +104,6 @@ impl Engine {
             return Ok(granted);
         }
         Err(Refusal::LeaseConflict(conflicts))
-    }
-
-    fn check_pattern_bytes(&self, by: &Actor, acquire: &LeaseAcquire) -> Result<(), Refusal> {
-        let wanted: u64 = acquire
-            .resources
-            .iter()
-            .map(|resource| match resource {
-                ResourceRequest::One(resource) => resource.pattern_bytes(),
-                ResourceRequest::PortPool { .. } => 0,
-            })
-            .sum();
-        check_limit!(self.limits, pattern_bytes_per_lease_max, wanted)?;
-        let own = by
-            .agent()
-            .and_then(|agent| self.index.agent_leases.get(agent));
-        let held: u64 = own
-            .into_iter()
-            .flatten()
-            .filter_map(|id| self.state.leases.get(id))
-            .flat_map(|lease| &lease.resources)
-            .map(Resource::pattern_bytes)
-            .sum();
-        Ok(check_limit!(
-            self.limits,
-            pattern_bytes_per_agent_max,
-            held + wanted
-        )?)
-    }
-
-    fn pool_exhausted(&self, wanted: &ResourceRequest) -> Refusal {
-        let ResourceRequest::PortPool { host, from, to } = wanted else {
-            return Refusal::LeaseConflict(Vec::new());
-        };
-        let in_pool = |held: &&Resource| matches!(held, Resource::Port { host: h, port } if h == host && (from..=to).contains(&port));
-        let conflicts = self.state.leases.values().filter_map(|lease| {
-            let held = lease.resources.iter().find(in_pool)?;
-            Some(LeaseConflict {
-                lease: lease.id,
-                holder: lease.agent.clone(),
-                held: held.clone(),
-                wanted: wanted.to_string(),
-                example: None,
-                opens_at: None,
-            })
-        });
-        Refusal::LeaseConflict(conflicts.collect())
     }
 
     pub(super) fn lease_acquire(&mut self, by: &Actor, acquire: &LeaseAcquire) -> Answer {
@@ -333,11 +245,14 @@ impl Engine {
     }
 }
 
-/// Whether a lease can stand in the way of a request, were the resources to overlap.
-fn bars(lease: &Lease, agent: Option<&AgentName>, mode: LeaseMode) -> bool {
-    let both_shared = lease.mode == LeaseMode::Shared && mode == LeaseMode::Shared;
-    let own_lapsed = !lease.is_held() && Some(&lease.agent) == agent;
-    !both_shared && !own_lapsed
+/// What a lease held that has ended, in the order asked for; `others` are all that were no files.
+pub(super) fn with_files(acquire: &LeaseAcquire, others: Vec<Resource>) -> Vec<Resource> {
+    let mut others = others.into_iter();
+    let each = acquire.resources.iter().map(|wanted| match wanted.one() {
+        Some(file) if file.file_bytes().is_some() => Some(file.clone()),
+        _ => others.next(),
+    });
+    each.flatten().collect()
 }
 
 fn of_lease(kind: ChangeKind, lease: &Lease) -> Change {

@@ -76,12 +76,22 @@ limits! {
     concurrency_keys_max: 1_024,
     /// Leases of a project.
     leases_max: 4_096,
-    /// Resources in one lease.
+    /// Resources in one lease, files not counted.
     resources_per_lease_max: 32,
+    /// Files (`file:`) in one lease.
+    files_per_lease_max: 1_024,
+    /// Bytes of the names of all files of one lease.
+    file_bytes_per_lease_max: 49_152,
+    /// Files that the leases of one agent hold.
+    files_per_agent_max: 4_096,
+    /// Files that all leases of a project hold: each is looked at for each file that is asked for.
+    files_max: 65_536,
     /// Bytes of all globs of one lease: deciding overlap costs up to their product with all held.
     pattern_bytes_per_lease_max: 2_048,
     /// Bytes of all globs that the leases of one agent hold.
     pattern_bytes_per_agent_max: 8_192,
+    /// Leases in the way of a request that its refusal names; it counts the rest.
+    conflicts_told_max: 64,
     /// The longest time-to-live of a lease or a claimed attempt that no session holds.
     lease_ttl_ms_max: 86_400_000,
     /// The shortest time-to-live of a lease or a claimed attempt.

@@ -14,6 +14,7 @@ pub mod command;
 pub mod context;
 mod deadlines;
 pub mod event;
+pub mod file_path;
 pub mod glob;
 pub mod hold;
 pub mod ids;
@@ -314,6 +315,13 @@ impl Engine {
             grant.payload.clone_from(&task.payload);
             grant.handoff.clone_from(&task.handoff);
         }
+        if let (Outcome::Lease(grant), Action::LeaseAcquire(acquire)) = (&mut outcome, action) {
+            let lease = self.state.leases.get(&grant.lease);
+            grant.resources = match lease {
+                Some(lease) => lease.resources.clone(),
+                None => leases::with_files(acquire, std::mem::take(&mut grant.resources)),
+            };
+        }
         outcome
     }
 
@@ -346,8 +354,8 @@ impl Engine {
     }
 }
 
-/// Remembered answers must not keep payloads alive that no limit counts any more, nor what is only true
-/// for the moment.
+/// Remembered answers must not keep payloads and names of files alive that no limit counts any more, nor what
+/// is only true for the moment.
 fn what_is_kept(mut outcome: Outcome) -> Outcome {
     match &mut outcome {
         Outcome::Submitted(submitted) => {
@@ -362,6 +370,9 @@ fn what_is_kept(mut outcome: Outcome) -> Outcome {
     if let Some(grant) = grant_of(&mut outcome) {
         grant.payload = None;
         grant.handoff = None;
+    }
+    if let Outcome::Lease(grant) = &mut outcome {
+        grant.resources.retain(|it| it.file_bytes().is_none());
     }
     outcome
 }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::command::Labels;
+use super::hold::Hold;
 use super::ids::{
     AgentName, FencingToken, JournalTime, LeaseId, MessageId, Note, Revision, SessionId, TaskId,
     Title,
@@ -148,7 +149,7 @@ pub enum Refusal {
     /// The state of things forbids it.
     Conflict(String),
     /// Other leases stand in the way.
-    LeaseConflict(Vec<LeaseConflict>),
+    LeaseConflict(LeaseConflicts),
     StaleFence {
         what: String,
         given: FencingToken,
@@ -165,6 +166,23 @@ pub enum Refusal {
     },
 }
 
+/// The leases that stand in the way of a request.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LeaseConflicts {
+    /// The first ones, up to `conflicts_told_max`.
+    pub told: Vec<LeaseConflict>,
+    /// How many more there are.
+    pub more: u64,
+    /// Journal time when it was found out.
+    pub now: JournalTime,
+}
+
+impl LeaseConflicts {
+    pub fn is_empty(&self) -> bool {
+        self.told.is_empty()
+    }
+}
+
 /// One lease that stands in the way of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeaseConflict {
@@ -174,8 +192,14 @@ pub struct LeaseConflict {
     pub held: Resource,
     /// The resource that was asked for.
     pub wanted: String,
-    /// A path that both match, where both are globs.
+    /// A path that both match, where one of them is a glob.
     pub example: Option<String>,
+    /// When the holder got it.
+    pub since: JournalTime,
+    /// How the holder keeps it.
+    pub hold: Hold,
+    /// What the holder says it is for.
+    pub note: Option<Note>,
     /// The holder is gone; the resource opens at this time.
     pub opens_at: Option<JournalTime>,
 }

@@ -1,31 +1,33 @@
-//! What a lease holds: paths, names and ports.
+//! What a lease holds: paths, files, names and ports.
+//!
+//! A resource has two texts. People and the wire write a glob as `path:` ([`fmt::Display`]). In the
+//! journal `path:` is a glob of format 1 and 2, which covers nothing below its paths, and `glob:` one
+//! that does; so old records mean what they meant ([`Resource::from_record`]). What people write is
+//! read in `protocol/resource/`, which refuses more than the journal does.
 
 use std::fmt;
-use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::glob::{Glob, GlobError};
+use super::file_path::{FilePath, FilePathError};
+use super::glob::{Coverage, Glob, GlobError};
 use super::ids::NameError;
-
-mod names {
-    pub(super) const ALLOWED: &str = "`path:GLOB`, `name:NAME` or `port:HOST:NUMBER`";
-}
 
 /// The name of a shared thing: a build slot, a merge slot.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct SlotName(super::ids::ContextKey);
+pub struct SlotName(Box<super::ids::ContextKey>);
 
 /// The name of a host whose ports are leased.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct HostName(super::ids::LabelKey);
+pub struct HostName(Box<super::ids::LabelKey>);
 
-/// What a lease holds.
+/// What a lease holds. There may be many in one lease, so it is small.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Resource {
     Path(Glob),
+    File(FilePath),
     Name(SlotName),
     Port { host: HostName, port: u16 },
 }
@@ -37,19 +39,25 @@ pub enum ResourceRequest {
     PortPool { host: HostName, from: u16, to: u16 },
 }
 
-/// Why a text names no resource.
+/// Why a text is no resource.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ResourceError {
-    #[error("{text:?} names no resource: write {}", names::ALLOWED)]
-    NoKind { text: String },
-    #[error("a bad glob in {text:?}: {source}")]
-    Glob { text: String, source: GlobError },
-    #[error("a bad name in {text:?}: {source}")]
-    Name { text: String, source: NameError },
-    #[error("a bad port in {text:?}: a port is a number from 1 to 65535")]
-    Port { text: String },
-    #[error("the pool in {text:?} is empty: its first port is above its last")]
-    EmptyPool { text: String },
+    #[error("it has no kind")]
+    NoKind,
+    #[error(transparent)]
+    Glob(#[from] GlobError),
+    #[error(transparent)]
+    File(#[from] FilePathError),
+    #[error(transparent)]
+    Name(#[from] NameError),
+    #[error(
+        "a port is written port:HOST:NUMBER, a pool of ports port:HOST:FIRST-LAST; the numbers are 1 to 65535"
+    )]
+    Port,
+    #[error("the first port of the pool is above its last")]
+    EmptyPool,
+    #[error("a pool of ports is no resource: name one port")]
+    Pool,
 }
 
 impl HostName {
@@ -59,7 +67,7 @@ impl HostName {
 }
 
 impl Resource {
-    /// Whether holding one excludes holding the other: for globs, whether any path matches both.
+    /// Whether holding one excludes holding the other: whether some path is meant by both.
     pub fn overlaps(&self, other: &Self) -> bool {
         #[cfg(feature = "planted-bugs")]
         if crate::planted::is_on(crate::planted::Bug::DoubleGrant) {
@@ -67,6 +75,10 @@ impl Resource {
         }
         match (self, other) {
             (Self::Path(a), Self::Path(b)) => a.overlaps(b),
+            (Self::File(a), Self::File(b)) => a.overlaps(b),
+            (Self::File(file), Self::Path(glob)) | (Self::Path(glob), Self::File(file)) => {
+                file.overlaps_glob(glob)
+            }
             (a, b) => a == b,
         }
     }
@@ -75,7 +87,15 @@ impl Resource {
     pub fn pattern_bytes(&self) -> u64 {
         match self {
             Self::Path(glob) => glob.as_str().len() as u64,
-            Self::Name(_) | Self::Port { .. } => 0,
+            Self::File(_) | Self::Name(_) | Self::Port { .. } => 0,
+        }
+    }
+
+    /// The length of its file's name; none for other resources.
+    pub fn file_bytes(&self) -> Option<u64> {
+        match self {
+            Self::File(file) => Some(file.as_str().len() as u64),
+            Self::Path(_) | Self::Name(_) | Self::Port { .. } => None,
         }
     }
 
@@ -83,111 +103,171 @@ impl Resource {
     pub fn example(&self, other: &Self) -> Option<String> {
         match (self, other) {
             (Self::Path(a), Self::Path(b)) => a.overlap_witness(b),
+            (Self::File(file), Self::Path(glob)) | (Self::Path(glob), Self::File(file)) => {
+                file.witness(glob)
+            }
             _ => None,
         }
     }
-}
 
-impl FromStr for ResourceRequest {
-    type Err = ResourceError;
-
-    fn from_str(text: &str) -> Result<Self, ResourceError> {
-        let owned = || text.to_owned();
-        let name_error = |source| ResourceError::Name {
-            text: owned(),
-            source,
-        };
-        match text.split_once(':') {
-            Some(("path", glob)) => match glob.parse() {
-                Ok(glob) => Ok(Self::One(Resource::Path(glob))),
-                Err(source) => Err(ResourceError::Glob {
-                    text: owned(),
-                    source,
-                }),
-            },
-            Some(("name", name)) => {
-                let name = SlotName(name.parse().map_err(name_error)?);
-                Ok(Self::One(Resource::Name(name)))
-            }
-            Some(("port", rest)) => {
-                let (host, ports) = rest
-                    .rsplit_once(':')
-                    .ok_or(ResourceError::Port { text: owned() })?;
-                let host = HostName(host.parse().map_err(name_error)?);
-                parse_ports(text, host, ports)
-            }
-            _ => Err(ResourceError::NoKind { text: owned() }),
+    /// The format of commands that first had its kind.
+    pub fn format(&self) -> u32 {
+        match self {
+            Self::File(_) => 3,
+            Self::Path(glob) if glob.coverage() == Coverage::Covering => 3,
+            Self::Path(_) | Self::Name(_) | Self::Port { .. } => 1,
         }
     }
-}
 
-fn parse_ports(text: &str, host: HostName, ports: &str) -> Result<ResourceRequest, ResourceError> {
-    let number = |part: &str| match part.parse::<u16>() {
-        Ok(port) if port > 0 => Ok(port),
-        _ => Err(ResourceError::Port {
-            text: text.to_owned(),
-        }),
-    };
-    let Some((from, to)) = ports.split_once('-') else {
-        let port = number(ports)?;
-        return Ok(ResourceRequest::One(Resource::Port { host, port }));
-    };
-    let (from, to) = (number(from)?, number(to)?);
-    if from > to {
-        return Err(ResourceError::EmptyPool {
-            text: text.to_owned(),
-        });
-    }
-    Ok(ResourceRequest::PortPool { host, from, to })
-}
-
-impl FromStr for Resource {
-    type Err = ResourceError;
-
-    fn from_str(text: &str) -> Result<Self, ResourceError> {
-        match text.parse()? {
+    /// A resource as records and snapshots have it.
+    pub fn from_record(text: &str) -> Result<Self, ResourceError> {
+        match ResourceRequest::from_record(text)? {
             ResourceRequest::One(resource) => Ok(resource),
-            ResourceRequest::PortPool { .. } => Err(ResourceError::Port {
-                text: text.to_owned(),
-            }),
+            ResourceRequest::PortPool { .. } => Err(ResourceError::Pool),
+        }
+    }
+
+    fn kind(&self, for_record: bool) -> &'static str {
+        match self {
+            Self::Path(glob) if for_record && glob.coverage() == Coverage::Covering => "glob",
+            Self::Path(_) => "path",
+            Self::File(_) => "file",
+            Self::Name(_) => "name",
+            Self::Port { .. } => "port",
+        }
+    }
+
+    fn write(&self, f: &mut fmt::Formatter<'_>, for_record: bool) -> fmt::Result {
+        write!(f, "{}:", self.kind(for_record))?;
+        match self {
+            Self::Path(glob) => write!(f, "{glob}"),
+            Self::File(file) => write!(f, "{file}"),
+            Self::Name(name) => write!(f, "{}", name.0),
+            Self::Port { host, port } => write!(f, "{}:{port}", host.0),
         }
     }
 }
 
-impl fmt::Display for Resource {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Path(glob) => write!(f, "path:{glob}"),
-            Self::Name(name) => write!(f, "name:{}", name.0),
-            Self::Port { host, port } => write!(f, "port:{}:{port}", host.0),
+impl ResourceRequest {
+    /// A request as records have it.
+    pub fn from_record(text: &str) -> Result<Self, ResourceError> {
+        let (kind, rest) = text.split_once(':').ok_or(ResourceError::NoKind)?;
+        let glob = |coverage| Ok(Self::One(Resource::Path(Glob::new(rest, coverage)?)));
+        match kind {
+            "path" => glob(Coverage::Exact),
+            "glob" => glob(Coverage::Covering),
+            "file" => Ok(Self::One(Resource::File(FilePath::new(rest)?))),
+            "name" => Self::name(rest),
+            "port" => Self::ports(rest),
+            _ => Err(ResourceError::NoKind),
         }
     }
-}
 
-impl fmt::Display for ResourceRequest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// From what follows `name:`.
+    pub fn name(name: &str) -> Result<Self, ResourceError> {
+        let name = SlotName(Box::new(name.parse()?));
+        Ok(Self::One(Resource::Name(name)))
+    }
+
+    /// From what follows `port:`: one port, or a pool of them.
+    pub fn ports(text: &str) -> Result<Self, ResourceError> {
+        let (host, ports) = text.rsplit_once(':').ok_or(ResourceError::Port)?;
+        let host = HostName(Box::new(host.parse()?));
+        let number = |part: &str| match part.parse::<u16>() {
+            Ok(port) if port > 0 => Ok(port),
+            _ => Err(ResourceError::Port),
+        };
+        let Some((from, to)) = ports.split_once('-') else {
+            let port = number(ports)?;
+            return Ok(Self::One(Resource::Port { host, port }));
+        };
+        let (from, to) = (number(from)?, number(to)?);
+        if from > to {
+            return Err(ResourceError::EmptyPool);
+        }
+        Ok(Self::PortPool { host, from, to })
+    }
+
+    pub fn one(&self) -> Option<&Resource> {
         match self {
-            Self::One(resource) => fmt::Display::fmt(resource, f),
+            Self::One(resource) => Some(resource),
+            Self::PortPool { .. } => None,
+        }
+    }
+
+    fn write(&self, f: &mut fmt::Formatter<'_>, for_record: bool) -> fmt::Result {
+        match self {
+            Self::One(resource) => resource.write(f, for_record),
             Self::PortPool { host, from, to } => write!(f, "port:{}:{from}-{to}", host.0),
         }
     }
 }
 
-macro_rules! serde_as_text {
+macro_rules! texts {
     ($($name:ident),*) => {$(
+        /// As people write it.
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.write(f, false)
+            }
+        }
+
         impl Serialize for $name {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
+                serializer.collect_str(&fmt::from_fn(|f| self.write(f, true)))
             }
         }
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
-                text.parse().map_err(serde::de::Error::custom)
+                Self::from_record(&text)
+                    .map_err(|error| serde::de::Error::custom(format_args!("{text:?}: {error}")))
             }
         }
     )*};
 }
 
-serde_as_text!(Resource, ResourceRequest);
+texts!(Resource, ResourceRequest);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a record says is what is written again, and means what it meant.
+    #[test]
+    fn records_tell_old_globs_from_new_ones() {
+        let read = |text: &str| Resource::from_record(text).expect("it is a resource");
+        let inside = read("file:src/main.rs");
+        for (text, shown, covers) in [
+            ("path:src", "path:src", false),
+            ("glob:src", "path:src", true),
+            ("file:src", "file:src", false),
+            ("file:src/", "file:src/", true),
+            ("name:src", "name:src", false),
+            ("port:src:1", "port:src:1", false),
+        ] {
+            let resource = read(text);
+            assert_eq!(resource.to_string(), shown);
+            let json = serde_json::to_string(&resource).expect("a text encodes");
+            assert_eq!(json, format!("{text:?}"));
+            assert_eq!(resource.overlaps(&inside), covers, "{text}");
+        }
+        assert_ne!(read("path:src"), read("glob:src"));
+        // What is refused at the edge was accepted once.
+        for old in [
+            "path:a.ts,b.ts",
+            "path:~/x",
+            "path:C:/x",
+            "path:x.ts:12",
+            "path:@(a)",
+        ] {
+            assert_eq!(read(old).format(), 1, "{old}");
+        }
+    }
+
+    #[test]
+    fn resources_are_small() {
+        assert!(size_of::<Resource>() <= 24);
+    }
+}

@@ -3,8 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::engine::ids::{AgentName, Cursor, FencingToken, JournalTime, LeaseId};
-use crate::engine::outcome::{LeaseConflict, Refusal};
+pub use super::conflict::Conflict;
+use crate::engine::ids::{Cursor, FencingToken, JournalTime};
+use crate::engine::outcome::{LeaseConflicts, Refusal};
 
 macro_rules! error_kinds {
     ($($(#[doc = $doc:literal])* $variant:ident = $name:literal, $code:literal;)*) => {
@@ -97,29 +98,18 @@ pub struct ErrorDetail {
     /// The fencing token that holds now, if any does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub current_fence: Option<FencingToken>,
-    /// The leases that stand in the way.
+    /// The leases that stand in the way, the first `conflicts_told_max` of them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub conflicts: Vec<Conflict>,
+    /// How many more there are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub conflicts_more: Option<u64>,
+    /// Journal time of the answer, to read the times of `conflicts` by.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub now_ms: Option<JournalTime>,
     /// Where a new subscription can begin.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cursor: Option<Cursor>,
-}
-
-/// One lease that stands in the way.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Conflict {
-    pub lease: LeaseId,
-    pub holder: AgentName,
-    /// The resource that is held.
-    pub held: String,
-    /// The resource that was asked for.
-    pub wanted: String,
-    /// A path that both match.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub example: Option<String>,
-    /// The holder was lost; the resource opens at this journal time.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub opens_at_ms: Option<JournalTime>,
 }
 
 impl RpcError {
@@ -150,19 +140,6 @@ impl RpcError {
 
     pub fn retry(kind: ErrorKind, message: impl Into<String>, retry_after_ms: u64) -> Self {
         Self::new(kind, message).with(|detail| detail.retry_after_ms = Some(retry_after_ms))
-    }
-}
-
-impl From<LeaseConflict> for Conflict {
-    fn from(conflict: LeaseConflict) -> Self {
-        Self {
-            lease: conflict.lease,
-            holder: conflict.holder,
-            held: conflict.held.to_string(),
-            wanted: conflict.wanted,
-            example: conflict.example,
-            opens_at_ms: conflict.opens_at,
-        }
     }
 }
 
@@ -197,17 +174,22 @@ impl From<Refusal> for RpcError {
     }
 }
 
-fn lease_conflict(conflicts: Vec<LeaseConflict>) -> RpcError {
-    let conflicts: Vec<Conflict> = conflicts.into_iter().map(Conflict::from).collect();
-    let message = match conflicts.first() {
-        Some(first) if first.held == first.wanted => {
-            format!("{} is held by {}", first.wanted, first.holder)
-        }
-        Some(first) => format!(
-            "{} overlaps {}, held by {}",
-            first.wanted, first.held, first.holder
-        ),
-        None => "no port of the pool is free".to_owned(),
+fn lease_conflict(found: LeaseConflicts) -> RpcError {
+    let (now, more) = (found.now, found.more);
+    let conflicts: Vec<Conflict> = found.told.into_iter().map(Conflict::from).collect();
+    let Some(first) = conflicts.first() else {
+        let message =
+            "the wait ended before it was known whether the resources are free: ask again";
+        return RpcError::new(ErrorKind::Conflict, message);
     };
-    RpcError::new(ErrorKind::Conflict, message).with(|detail| detail.conflicts = conflicts)
+    let others = conflicts.len() as u64 - 1 + more;
+    let message = match others {
+        0 => first.sentence(now),
+        _ => format!("{}; and {others} more", first.sentence(now)),
+    };
+    RpcError::new(ErrorKind::Conflict, message).with(|detail| {
+        detail.conflicts = conflicts;
+        detail.conflicts_more = (more > 0).then_some(more);
+        detail.now_ms = Some(now);
+    })
 }

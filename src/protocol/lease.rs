@@ -4,13 +4,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::error::Conflict;
+use super::resource::{ResourceParam, ResourceRequestParam, ResourceText};
 use super::task::hold;
 use crate::engine::command;
 use crate::engine::ids::{
     AgentName, FencingToken, JournalTime, LeaseId, Note, RequestId, SessionId,
 };
 use crate::engine::leases::{Lease, LeaseState};
-use crate::engine::resource::{Resource, ResourceRequest};
 
 /// Whether others may hold the same resource at the same time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -25,7 +25,7 @@ pub enum ModeParam {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LeaseAcquireParams {
-    pub resources: Vec<ResourceRequest>,
+    pub resources: Vec<ResourceRequestParam>,
     #[serde(default)]
     pub mode: ModeParam,
     /// Without it the session holds the lease; with it the lease lapses so long after the last
@@ -48,7 +48,7 @@ pub struct LeaseAcquireResult {
     /// Give it to whatever the lease protects, so that a stale holder is refused there too.
     pub fence: FencingToken,
     /// In the order asked for; a pool is replaced by the port it gave.
-    pub resources: Vec<Resource>,
+    pub resources: Vec<ResourceText>,
     /// `null`: the session holds it.
     pub expires_at_ms: Option<JournalTime>,
 }
@@ -93,7 +93,7 @@ pub struct LeaseListParams {
     pub agent: Option<AgentName>,
     /// Only leases that overlap this resource.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub resource: Option<Resource>,
+    pub resource: Option<ResourceParam>,
     /// Only leases with a higher number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after: Option<LeaseId>,
@@ -114,7 +114,7 @@ pub struct LeaseListResult {
 pub struct LeaseView {
     pub lease: LeaseId,
     pub agent: AgentName,
-    pub resources: Vec<Resource>,
+    pub resources: Vec<ResourceText>,
     pub mode: ModeParam,
     pub fence: FencingToken,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -139,7 +139,7 @@ pub struct LeaseCheckParams {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fence: Option<FencingToken>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub resources: Vec<Resource>,
+    pub resources: Vec<ResourceParam>,
     pub mode: ModeParam,
 }
 
@@ -147,7 +147,11 @@ pub struct LeaseCheckParams {
 pub struct LeaseCheckResult {
     /// The lease holds, or the resources could be had now.
     pub ok: bool,
+    /// The leases that stand in the way, the first `conflicts_told_max` of them.
     pub conflicts: Vec<Conflict>,
+    /// How many more there are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conflicts_more: Option<u64>,
     pub now_ms: JournalTime,
 }
 
@@ -171,7 +175,7 @@ impl From<ModeParam> for command::LeaseMode {
 impl From<LeaseAcquireParams> for command::LeaseAcquire {
     fn from(params: LeaseAcquireParams) -> Self {
         Self {
-            resources: params.resources,
+            resources: params.resources.into_iter().map(|it| it.0).collect(),
             mode: params.mode.into(),
             hold: hold(params.ttl_ms),
             note: params.note,
@@ -184,7 +188,7 @@ impl From<&Lease> for LeaseView {
         Self {
             lease: lease.id,
             agent: lease.agent.clone(),
-            resources: lease.resources.clone(),
+            resources: lease.resources.iter().map(ResourceText::from).collect(),
             mode: match lease.mode {
                 command::LeaseMode::Exclusive => ModeParam::Exclusive,
                 command::LeaseMode::Shared => ModeParam::Shared,

@@ -7,6 +7,7 @@
 
 pub mod admin;
 pub mod agent;
+mod conflict;
 pub mod context;
 pub mod error;
 pub mod events;
@@ -17,8 +18,10 @@ pub mod message;
 pub mod openrpc;
 pub mod operations;
 pub mod reference;
+pub mod resource;
 mod schema;
 pub mod session;
+pub mod span;
 pub mod task;
 
 /// The version of the interface: the major part changes when an old client would no longer work.

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
+use super::resource::{ResourceParam, ResourceRequestParam, ResourceText};
 use crate::engine::ids::{
     AgentKind, AgentName, Capability, ConcurrencyKey, ContextKey, Cursor, EnvironmentName,
     FencingToken, IdempotencyKey, JournalTime, LabelKey, LabelValue, LeaseId, MessageId, NodeId,
@@ -11,7 +12,6 @@ use crate::engine::ids::{
     Topic,
 };
 use crate::engine::payload::Payload;
-use crate::engine::resource::{Resource, ResourceRequest};
 
 macro_rules! text_schemas {
     ($($name:ident),* $(,)?) => {$(
@@ -100,9 +100,18 @@ macro_rules! described_schemas {
 described_schemas! {
     Cursor: { "type": "string", "pattern": "^[0-9]+:[0-9]+$", "description": "epoch:position" };
     Payload: { "description": "any JSON, carried verbatim" };
-    Resource: { "type": "string", "description": "path:GLOB, name:NAME or port:HOST:NUMBER" };
-    ResourceRequest: {
+    ResourceParam: { "type": "string", "description": FORMS };
+    ResourceRequestParam: {
         "type": "string",
-        "description": "path:GLOB, name:NAME, port:HOST:NUMBER or any port of a pool, port:HOST:FIRST-LAST"
+        "description": (format!("{FORMS}, or any port of a pool, port:HOST:FIRST-LAST"))
+    };
+    ResourceText: {
+        "type": "string",
+        "description": "as it was asked for; take it as a text"
     };
 }
+
+/// How a resource is written.
+const FORMS: &str = "path:GLOB (without a wildcard in its last segment it covers what is below it), file:PATH (one \
+     file whatever its characters; with a slash at its end a folder and all in it), name:NAME or \
+     port:HOST:NUMBER; paths are relative to the root of the repository";

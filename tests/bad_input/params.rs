@@ -98,6 +98,24 @@ async fn wrong_types() {
             &["sequence"],
         ),
         (
+            "lease.acquire",
+            json!({"resources": ["file:ok", "path:a.ts,b.ts"], "ttl_ms": 60_000}),
+            "resources[1]",
+            &["`path:{a.ts,b.ts}`"],
+        ),
+        (
+            "lease.check",
+            json!({"resources": ["file:C:/x"]}),
+            "resources[0]",
+            &["drive"],
+        ),
+        (
+            "lease.list",
+            json!({"resource": "src/main.rs"}),
+            "resource",
+            &["`path:src/main.rs`"],
+        ),
+        (
             "message.send",
             json!({"to": "bob", "body": 1}),
             "to",
@@ -215,6 +233,8 @@ async fn values_that_pass_a_limit() {
         .collect();
     let after: Vec<u64> = (1..=65).collect();
     let resources: Vec<String> = (0..33).map(|n| format!("name:r{n}")).collect();
+    let files: Vec<String> = (0..1_025).map(|n| format!("file:f{n}")).collect();
+    let long = vec![format!("file:{}", "f".repeat(1_000)); 50];
     let labels: serde_json::Map<String, Value> =
         (0..17).map(|n| (format!("l{n}"), json!("v"))).collect();
     for (method, params, limit) in [
@@ -258,6 +278,16 @@ async fn values_that_pass_a_limit() {
             "lease.acquire",
             json!({"resources": resources, "ttl_ms": 60_000}),
             "resources_per_lease_max",
+        ),
+        (
+            "lease.acquire",
+            json!({"resources": files, "ttl_ms": 60_000}),
+            "files_per_lease_max",
+        ),
+        (
+            "lease.check",
+            json!({"resources": long}),
+            "file_bytes_per_lease_max",
         ),
         (
             "context.put",

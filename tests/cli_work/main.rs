@@ -1,5 +1,5 @@
-//! `coord task` and `coord lease run`, as processes, against a real coordinator: what a shell
-//! script that uses them relies on.
+//! `coord task`, `coord lease run` and `coord lease acquire`, as processes, against a real coordinator: what a
+//! shell script that uses them relies on.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -7,6 +7,7 @@ mod beats;
 mod coord;
 mod descendants;
 mod lease_run;
+mod leases;
 mod standing_still;
 mod stuck;
 mod task_work;

@@ -5,6 +5,7 @@ use cli_coordinator::engine::ids::{
     FencingToken, LeaseId, MessageId, RequestId, Revision, SessionId, TaskId,
 };
 use cli_coordinator::engine::payload::Payload;
+use cli_coordinator::engine::resource::ResourceRequest;
 use proptest::collection::{btree_set, vec};
 use proptest::option::of;
 use proptest::prelude::*;
@@ -143,10 +144,18 @@ fn on_tasks() -> impl Strategy<Value = Action> {
     ]
 }
 
+fn record(texts: &'static [&'static str]) -> impl Strategy<Value = ResourceRequest> {
+    let read = |text: &str| ResourceRequest::from_record(text).expect("it is a resource");
+    prop::sample::select(texts).prop_map(read)
+}
+
 fn on_leases() -> impl Strategy<Value = Action> {
-    let resource = name(&[
+    let resource = record(&[
         "path:a/**",
         "path:*/b",
+        "glob:a",
+        "file:a/b",
+        "file:a/",
         "name:slot",
         "port:h:1",
         "port:h:1-3",

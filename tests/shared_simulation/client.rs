@@ -9,7 +9,7 @@ use cli_coordinator::protocol::operations::Request;
 use serde_json::{Value, json};
 
 use super::chance::Chance;
-use super::paths::GLOBS;
+use super::paths::{CLOSE, RESOURCES};
 
 /// Requests under way at the most.
 const PATIENCE: usize = 5;
@@ -266,7 +266,8 @@ impl Client {
     fn acquire(&self, chance: &mut Chance) -> Value {
         let resource = match chance.below(3) {
             0 => format!("name:{}", chance.one_of(&["merge", "build"])),
-            _ => format!("path:{}", chance.one_of(GLOBS)),
+            1 => chance.one_of(CLOSE).to_owned(),
+            _ => chance.one_of(RESOURCES).to_owned(),
         };
         let mut params = json!({ "resources": [resource] });
         if chance.one_in(4) {

@@ -6,7 +6,7 @@ use cli_coordinator::engine::command::{ProjectScope, Role};
 use serde_json::{Value, json};
 
 use super::chance::Chance;
-use super::paths::GLOBS;
+use super::paths::{CLOSE, RESOURCES};
 
 /// Requests that a client without replies sends at the most; hostile ones do not care.
 const PATIENCE: usize = 6;
@@ -299,7 +299,8 @@ impl Client {
                 0 => format!("name:{}", chance.one_of(&["merge", "build"])),
                 1 => format!("port:box:{}", 4 + chance.below(3)),
                 2 => "port:box:4-6".to_owned(),
-                _ => format!("path:{}", chance.one_of(GLOBS)),
+                3 | 4 => chance.one_of(CLOSE).to_owned(),
+                _ => chance.one_of(RESOURCES).to_owned(),
             })
             .collect();
         let mut acquire = json!({ "resources": resources });

@@ -48,6 +48,16 @@ fn a_double_grant_is_found() {
 }
 
 #[test]
+fn a_folder_that_is_not_covered_is_found() {
+    check(Bug::FolderNotCovered, Invariant::Exclusive, &[]);
+}
+
+#[test]
+fn a_file_that_is_read_as_a_glob_is_found() {
+    check(Bug::FileReadAsGlob, Invariant::Exclusive, &[]);
+}
+
+#[test]
 fn holds_that_outlive_their_session_are_found() {
     check(Bug::HoldsOutliveSession, Invariant::Expires, &[]);
 }

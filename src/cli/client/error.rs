@@ -207,25 +207,34 @@ fn of_refusal(error: &RpcError) -> Option<String> {
         ErrorKind::Conflict if !detail.conflicts.is_empty() => {
             Some("wait for it with --wait, or ask its holder: `coord lease list`".to_owned())
         }
+        ErrorKind::LimitExceeded if detail.limit.as_deref().is_some_and(is_of_files) => {
+            Some("hold whole folders in place of their files, as in `file:src/`, or give back leases that you no longer need".to_owned())
+        }
         ErrorKind::StorageFull => Some("make room on the coordinator's disk".to_owned()),
         _ => None,
     }
 }
 
-/// The message, and each lease that stands in the way beyond the one it names.
+fn is_of_files(limit: &str) -> bool {
+    limit.starts_with("files_") || limit.starts_with("file_bytes_")
+}
+
+/// The message; for several leases that stand in the way, a line each.
 fn shown(error: &RpcError) -> String {
-    let mut text = crate::cli::table::lines(&error.message);
-    for conflict in error.detail.conflicts.iter().skip(1) {
-        write!(text, "; {} is held by {}", conflict.wanted, conflict.holder)
-            .expect("a string takes all that is written to it");
+    let detail = &error.detail;
+    // An older coordinator tells no time.
+    let Some(now) = detail.now_ms.filter(|_| detail.conflicts.len() > 1) else {
+        return crate::cli::table::lines(&error.message);
+    };
+    let more = detail.conflicts_more.unwrap_or_default();
+    let count = detail.conflicts.len() as u64 + more;
+    let mut text = format!("{count} holds of others are in the way");
+    for conflict in &detail.conflicts {
+        let line = crate::cli::table::one_line(&conflict.sentence(now));
+        write!(text, "\n  {line}").expect("a string takes all that is written to it");
     }
-    if let Some(example) = error
-        .detail
-        .conflicts
-        .first()
-        .and_then(|c| c.example.as_ref())
-    {
-        write!(text, " (both match {example})").expect("a string takes all that is written to it");
+    if more > 0 {
+        write!(text, "\n  and {more} more").expect("a string takes all that is written to it");
     }
     text
 }

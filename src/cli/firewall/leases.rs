@@ -12,7 +12,6 @@ use crate::cli::exit::Exit;
 use crate::cli::shell::Shell;
 use crate::config::{ClientConfig, ClientFlags, Host};
 use crate::engine::ids::LeaseId;
-use crate::engine::resource::Resource;
 use crate::firewall::LEASE_PORTS_OPEN_MAX;
 use crate::nft::{self, Nft};
 use crate::ports::{Port, PortRange, Profile, Service};
@@ -135,14 +134,10 @@ fn ports<'a>(
 ) -> impl Iterator<Item = Port> + 'a {
     let held = lease.opens_at_ms.is_none();
     let resources = lease.resources.iter().filter(move |_| held);
-    resources.filter_map(move |resource| match resource {
-        Resource::Port { host, port } => {
-            let here = hosts
-                .iter()
-                .any(|own| own.eq_ignore_ascii_case(host.as_str()));
-            Port::new(*port).filter(|port| here && range.contains(*port))
-        }
-        _ => None,
+    resources.filter_map(move |resource| {
+        let (host, port) = resource.port()?;
+        let here = hosts.iter().any(|own| own.eq_ignore_ascii_case(host));
+        Port::new(port).filter(|port| here && range.contains(*port))
     })
 }
 

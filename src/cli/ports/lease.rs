@@ -27,13 +27,13 @@ use crate::cli::output::Output;
 use crate::cli::shell::{ConnectionFlags, Shell};
 use crate::cli::table::joined;
 use crate::engine::ids::{Note, ProjectName};
-use crate::engine::resource::{Resource, ResourceRequest};
 use crate::ports::{Port, spans_of_pool};
-use crate::protocol::error::{Conflict, ErrorKind};
+use crate::protocol::error::{Conflict, ErrorDetail, ErrorKind};
 use crate::protocol::lease::{
     LeaseAcquireParams, LeaseAcquireResult, LeaseReleaseParams, ModeParam,
 };
 use crate::protocol::operations::Operation;
+use crate::protocol::resource::{ResourceRequestParam, ResourceText};
 use crate::protocol::session::{Empty, SessionOpenParams};
 
 /// How long a port that a foreign program has is passed over.
@@ -120,8 +120,11 @@ fn want(pool: &Pool, id: Option<&str>) -> Want {
 pub(super) fn host(given: Option<&str>, shell: &Shell<'_>) -> Result<String, CliError> {
     let own = || shell.environment.hostname();
     let name = given.map(str::to_owned).or_else(own).unwrap_or_default();
-    if let Err(error) = format!("port:{name}:1").parse::<ResourceRequest>() {
-        let what = format!("the ports of this machine cannot be leased as {name:?}: {error}");
+    if let Err(error) = format!("port:{name}:1").parse::<ResourceRequestParam>() {
+        let what = format!(
+            "the ports of this machine cannot be leased as {name:?}: {}",
+            error.reason()
+        );
         return Err(CliError::usage(what, "give it another name with --host"));
     }
     Ok(name)
@@ -176,7 +179,7 @@ impl Leased {
                 self.release(&lease).await?;
             }
             let waited = patience.check(|| self.holders(want, &held));
-            waited.map_err(|error| error.because_of(held))?;
+            waited.map_err(|error| error.because_of(held.conflicts))?;
             if !told {
                 out.note(format_args!("waiting: {}", want.lacking()));
                 told = true;
@@ -186,7 +189,7 @@ impl Leased {
     }
 
     /// A port of the pool that the coordinator gives and that is free here; or who holds them all.
-    async fn take(&mut self, want: &Want) -> Result<Result<Taken, Vec<Conflict>>, CliError> {
+    async fn take(&mut self, want: &Want) -> Result<Result<Taken, Holders>, CliError> {
         for _ in 0..FOREIGN_MAX {
             let lease = match self.acquire(want).await? {
                 Ok(lease) => lease,
@@ -221,16 +224,16 @@ impl Leased {
     async fn acquire(
         &mut self,
         want: &Want,
-    ) -> Result<Result<LeaseAcquireResult, Vec<Conflict>>, CliError> {
+    ) -> Result<Result<LeaseAcquireResult, Holders>, CliError> {
         let best = want.candidates.first().map(ToString::to_string);
         let spans = spans_of_pool(want.range);
         let any = spans.iter().map(ToString::to_string);
-        let mut held = Vec::new();
+        let mut held = Holders::default();
         for ports in best.into_iter().chain(any) {
             match self.lease(&ports, self.hold.ttl_ms(), None).await {
                 Ok(lease) => return Ok(Ok(lease)),
                 Err(ClientError::Refused(error)) if error.kind == ErrorKind::Conflict => {
-                    held.extend(error.detail.conflicts);
+                    held.add(&error.detail);
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -288,19 +291,9 @@ impl Leased {
     }
 
     /// Who has the ports of a pool, for an error.
-    fn holders(&self, want: &Want, held: &[Conflict]) -> String {
-        let mut lines = BTreeMap::new();
-        for Conflict {
-            held,
-            holder,
-            lease,
-            ..
-        } in held
-        {
-            lines.insert(held, format!("{held}  leased by {holder} (lease {lease})"));
-        }
+    fn holders(&self, want: &Want, held: &Holders) -> String {
         let mut text = format!("{} on {}:", want.lacking(), self.host);
-        text += &listed(lines.into_values());
+        text += &listed(held.lines.values().cloned());
         let over = self.passed_over.iter();
         text += &listed(over.map(|PassedOver { port, why }| format!("{port}  {why}")));
         text
@@ -338,7 +331,7 @@ impl Leased {
         let known = project.map(|project| connection.for_child(&self.client, project));
         let mut variables = known.unwrap_or_default();
         let resources = self.leases.iter().flat_map(|lease| &lease.resources);
-        let resources: Vec<&Resource> = resources.collect();
+        let resources: Vec<&ResourceText> = resources.collect();
         variables.push(("COORD_RESOURCES", joined(&resources).into()));
         variables
     }
@@ -350,6 +343,28 @@ impl Leased {
 
     pub(super) async fn close(self) {
         self.client.close().await;
+    }
+}
+
+/// Who holds the ports of a pool.
+#[derive(Debug, Default)]
+struct Holders {
+    /// One for each port, for people.
+    lines: BTreeMap<String, String>,
+    conflicts: Vec<Conflict>,
+}
+
+impl Holders {
+    fn add(&mut self, detail: &ErrorDetail) {
+        for conflict in &detail.conflicts {
+            let (held, holder, lease) = (&conflict.held, &conflict.holder, conflict.lease);
+            let now = detail.now_ms.unwrap_or_default();
+            let until = conflict.until(now);
+            let line = format!("{held}  leased by {holder} (lease {lease}, {until})");
+            if self.lines.insert(held.clone(), line).is_none() {
+                self.conflicts.push(conflict.clone());
+            }
+        }
     }
 }
 
@@ -365,7 +380,7 @@ impl Hold {
 /// The one port of a lease.
 fn port_of(lease: &LeaseAcquireResult) -> Result<Port, CliError> {
     let port = match lease.resources.as_slice() {
-        [Resource::Port { port, .. }] => Port::new(*port),
+        [one] => one.port().and_then(|(_, port)| Port::new(port)),
         _ => None,
     };
     port.ok_or_else(|| {

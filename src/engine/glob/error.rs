@@ -58,6 +58,8 @@ pub enum GlobError {
     TooManyAlternatives { at: usize, max: usize },
     #[error("braces nest more than {max} deep at byte {at} of the glob")]
     TooDeep { at: usize, max: usize },
+    #[error("the glob comes to {states} states, at most {max} are allowed: split it into several")]
+    TooManyStates { states: usize, max: usize },
     #[error("no path can match bytes 0 to {length} of the glob")]
     MatchesNothing { length: usize },
 }

@@ -1,12 +1,14 @@
 //! A walk through one automaton, along a path.
 
 use super::GLOB_STATES_MAX;
-use super::path::{Segment, is_path};
-use super::program::{Id, Program, State};
+use super::path::{Segment, is_path, is_within};
+use super::program::{Id, Program, Shape, State};
 
 pub(super) fn matches(program: &Program, path: &str) -> bool {
-    if program.is_literal {
-        return *program.prefix == *path && is_path(path);
+    match program.shape {
+        Shape::Path => return *program.prefix == *path && is_path(path),
+        Shape::Tree => return is_within(path, &program.prefix) && is_path(path),
+        Shape::Other => {}
     }
     let framed = begins_with(path.as_bytes(), program.prefix.as_bytes())
         && ends_with(path.as_bytes(), program.suffix.as_bytes());

@@ -23,8 +23,15 @@
 //! | `\*` | the character itself; letters and digits are not escaped, so `src\main.rs` is refused |
 //! | anything else | itself; `,` and `]` have no meaning outside of braces and classes |
 //!
-//! A whole pattern is matched against a whole path. So `src` matches the one entry `src`, and not
-//! `src/a.rs`.
+//! A whole pattern is matched against a whole path.
+//!
+//! ## Folders
+//! A glob whose last segment has no wildcard (`*`, `?`, a class) also covers what is below: `src`
+//! matches `src` and `src/a/b.rs`, `**/src` matches every `src` and all in it, and `src/*` matches
+//! what is in `src` and not what is deeper. Nothing is both a file and a folder, so the name of a file
+//! covers nothing else. Where braces give several last segments, each counts for itself: `{a,b*}`
+//! covers what is below `a`, and not what is below `b`. In journals of format 1 and 2 globs cover
+//! nothing ([`Coverage::Exact`]), so that old records mean what they meant.
 //!
 //! ## `**`
 //! As gitignore and globset have it. Followed by `/`, it stands for zero or more segments:
@@ -67,12 +74,10 @@ mod program;
 mod tests;
 
 use std::fmt;
-use std::str::FromStr;
 use std::sync::Arc;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
 pub use error::GlobError;
+pub(in crate::engine) use path::is_path;
 use program::Program;
 
 /// The most bytes a pattern may have.
@@ -83,29 +88,59 @@ pub const GLOB_ALTERNATIVES_MAX: usize = 128;
 pub const GLOB_DEPTH_MAX: usize = 8;
 /// The most states a compiled pattern can have.
 ///
-/// No pattern is refused for this. A byte makes at most one state that reads. The comma or brace
+/// No exact pattern is refused for this. A byte makes at most one state that reads. The comma or brace
 /// before an alternative makes none; the alternative makes at most four that branch: its own, the
 /// one that `**` skips to, and for slashes that can end the pattern one before its braces and one at
-/// its own end.
+/// its own end. In a covering pattern, what stands behind both kinds of alternatives in a segment counts
+/// twice, so there it is checked; patterns of that many states are not known.
 pub const GLOB_STATES_MAX: usize = 1024;
 
 const _: () = assert!(GLOB_BYTES_MAX + 3 * GLOB_ALTERNATIVES_MAX + 8 <= GLOB_STATES_MAX);
 
+/// Whether a pattern covers what is below the paths that it names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Coverage {
+    /// It never does, as in records of format 1 and 2.
+    Exact,
+    /// It does where its last segment has no wildcard.
+    Covering,
+}
+
 /// A pattern for paths, checked and compiled; cheap to clone.
 ///
-/// Globs are equal when their texts are, so `a//b` and `a/b` differ although they match the same.
+/// Globs are equal when their texts and their coverage are, so `a//b` and `a/b` differ although they
+/// match the same.
 #[derive(Clone)]
 pub struct Glob(Arc<Inner>);
 
 struct Inner {
     text: Box<str>,
+    coverage: Coverage,
     program: Program,
 }
 
 impl Glob {
+    pub fn new(text: &str, coverage: Coverage) -> Result<Self, GlobError> {
+        let program = Program::compile(parse::parse(text)?, coverage)?;
+        // A lease on nothing would look like protection. It also means that every glob overlaps
+        // itself, which `overlaps` relies on.
+        if !overlap::overlap(&program, &Program::everything()) {
+            return Err(GlobError::MatchesNothing { length: text.len() });
+        }
+        Ok(Self(Arc::new(Inner {
+            text: text.into(),
+            coverage,
+            program,
+        })))
+    }
+
     /// The pattern as it was written.
     pub fn as_str(&self) -> &str {
         &self.0.text
+    }
+
+    pub fn coverage(&self) -> Coverage {
+        self.0.coverage
     }
 
     /// Whether the pattern matches this path.
@@ -121,6 +156,17 @@ impl Glob {
         Arc::ptr_eq(&self.0, &other.0) || overlap::overlap(&self.0.program, &other.0.program)
     }
 
+    /// Whether the pattern matches this path or one below it.
+    pub fn overlaps_tree(&self, path: &str) -> bool {
+        overlap::may_reach(&self.0.program, path)
+            && overlap::overlap(&self.0.program, &Program::tree(path))
+    }
+
+    /// A path that the pattern matches and that is this one or below it, if there is one.
+    pub fn tree_witness(&self, path: &str) -> Option<String> {
+        overlap::witness(&self.0.program, &Program::tree(path))
+    }
+
     /// A path that both patterns match, if there is one: an example for people.
     ///
     /// There is one exactly when [`Glob::overlaps`] says so. It is short, and the same each time,
@@ -131,26 +177,9 @@ impl Glob {
     }
 }
 
-impl FromStr for Glob {
-    type Err = GlobError;
-
-    fn from_str(text: &str) -> Result<Self, GlobError> {
-        let program = Program::compile(parse::parse(text)?)?;
-        // A lease on nothing would look like protection. It also means that every glob overlaps
-        // itself, which `overlaps` relies on.
-        if !overlap::overlap(&program, &Program::everything()) {
-            return Err(GlobError::MatchesNothing { length: text.len() });
-        }
-        Ok(Self(Arc::new(Inner {
-            text: text.into(),
-            program,
-        })))
-    }
-}
-
 impl PartialEq for Glob {
     fn eq(&self, other: &Self) -> bool {
-        self.as_str() == other.as_str()
+        self.cmp(other).is_eq()
     }
 }
 
@@ -164,7 +193,8 @@ impl PartialOrd for Glob {
 
 impl Ord for Glob {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.as_str().cmp(other.as_str())
+        let texts = self.as_str().cmp(other.as_str());
+        texts.then(self.coverage().cmp(&other.coverage()))
     }
 }
 
@@ -177,18 +207,5 @@ impl fmt::Display for Glob {
 impl fmt::Debug for Glob {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(self.as_str(), f)
-    }
-}
-
-impl Serialize for Glob {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
-    }
-}
-
-impl<'de> Deserialize<'de> for Glob {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
     }
 }

@@ -2,14 +2,25 @@
 
 use super::class::Common;
 use super::matching::{Walk, begins_with, ends_with, free_moves};
-use super::path::{SEGMENTS, Segment};
-use super::program::{Id, Program, State};
+use super::path::{SEGMENTS, Segment, is_within};
+use super::program::{Id, Program, Shape, State};
 
 pub(super) fn overlap(left: &Program, right: &Program) -> bool {
-    if left.is_literal && right.is_literal {
-        return left.prefix == right.prefix;
+    match (left.shape, right.shape) {
+        (Shape::Path, Shape::Path) => left.prefix == right.prefix,
+        (Shape::Path, Shape::Tree) => is_within(&left.prefix, &right.prefix),
+        (Shape::Tree, Shape::Path) => is_within(&right.prefix, &left.prefix),
+        (Shape::Tree, Shape::Tree) => {
+            is_within(&left.prefix, &right.prefix) || is_within(&right.prefix, &left.prefix)
+        }
+        _ => walk(left, right).found,
     }
-    walk(left, right).found
+}
+
+/// Whether the program can match this path or something below it, as far as its literal beginning tells.
+pub(super) fn may_reach(program: &Program, path: &str) -> bool {
+    let (prefix, path) = (program.prefix.as_bytes(), path.as_bytes());
+    begins_with(path, prefix) || begins_with(prefix, path)
 }
 
 /// Looks for a pair that accepts, each pair once, in depth first.

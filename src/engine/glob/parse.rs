@@ -12,7 +12,10 @@ pub(super) type Sequence = Vec<Part>;
 #[derive(Debug)]
 pub(super) enum Part {
     /// One literal character, not `/`.
-    Literal(char),
+    Literal {
+        c: char,
+        left: Left,
+    },
     Slash,
     AnyCharacter,
     /// Index into [`Pattern::classes`].
@@ -30,6 +33,8 @@ pub(super) enum Part {
 pub(super) struct Pattern {
     pub(super) parts: Sequence,
     pub(super) classes: Vec<CharSet>,
+    /// What its end follows.
+    pub(super) end: Left,
 }
 
 pub(super) fn parse(text: &str) -> Result<Pattern, GlobError> {
@@ -59,6 +64,7 @@ pub(super) fn parse(text: &str) -> Result<Pattern, GlobError> {
     Ok(Pattern {
         parts,
         classes: parser.classes,
+        end: parser.left,
     })
 }
 
@@ -93,7 +99,7 @@ impl Parser<'_> {
                 while self.cursor.eat('/') {}
                 Ok(None)
             }
-            '?' => Ok(Some(self.name(Part::AnyCharacter))),
+            '?' => Ok(Some(self.wild(Part::AnyCharacter))),
             '*' => Ok(Some(self.stars(at))),
             '[' => self.class(at).map(Some),
             '{' => self.braces(at, depth + 1).map(Some),
@@ -135,15 +141,16 @@ impl Parser<'_> {
     }
 
     fn literal(&mut self, c: char) -> Part {
-        if c == '.' {
-            self.left = self.left.then_dot();
-            return Part::Literal(c);
-        }
-        self.name(Part::Literal(c))
+        let left = self.left;
+        self.left = match c {
+            '.' => left.then_dot(),
+            _ => left.then_name(),
+        };
+        Part::Literal { c, left }
     }
 
-    fn name(&mut self, part: Part) -> Part {
-        self.left = Left::NAME;
+    fn wild(&mut self, part: Part) -> Part {
+        self.left = Left::WILD;
         part
     }
 
@@ -153,7 +160,7 @@ impl Parser<'_> {
             count += 1;
         }
         let left = self.left;
-        self.name(match count {
+        self.wild(match count {
             1 => Part::Star,
             _ => Part::Stars { at, left },
         })
@@ -164,7 +171,7 @@ impl Parser<'_> {
         let index = u16::try_from(self.classes.len())
             .expect("a class takes three bytes, and a pattern has at most GLOB_BYTES_MAX");
         self.classes.push(set);
-        Ok(self.name(Part::Class(index)))
+        Ok(self.wild(Part::Class(index)))
     }
 
     fn braces(&mut self, at: usize, depth: usize) -> Result<Part, GlobError> {

@@ -28,7 +28,13 @@ impl Segment {
     }
 }
 
-pub(super) fn is_path(path: &str) -> bool {
+pub(in crate::engine) fn is_path(path: &str) -> bool {
     let end = path.chars().try_fold(Segment::Start, Segment::then);
     end == Some(Segment::Name)
+}
+
+/// Whether one path is another one, or below it.
+pub(super) fn is_within(path: &str, tree: &str) -> bool {
+    let below = path.strip_prefix(tree);
+    below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }

@@ -3,14 +3,19 @@
 //! It is built from the end to the beginning: each part is given the state that comes after it.
 //! So alternatives meet again without joining states, and what stands to the right of a part is
 //! known when the part is built.
+//!
+//! Whether a pattern also covers what is below its paths depends on the last segment, and so on the
+//! alternatives that are chosen on the way: it does if they leave no wildcard in that segment. So
+//! each part of a segment is built for two cases, with and without a wildcard before it in the
+//! segment, where both can be ([`Next`]). A slash begins anew, so the two cases meet there again.
 
 use std::collections::BTreeMap;
 
-use super::GLOB_STATES_MAX;
 use super::class::{CharSet, Common};
 use super::error::GlobError;
 use super::left::Left;
 use super::parse::{Part, Pattern};
+use super::{Coverage, GLOB_STATES_MAX};
 
 /// Index of a state.
 pub(super) type Id = u16;
@@ -18,6 +23,10 @@ pub(super) type Id = u16;
 const ACCEPT: Id = 0;
 /// Everything below a slash that ends the pattern.
 const BELOW: Id = 1;
+/// The slash before what is below a path.
+const SLASH: Id = 2;
+/// The end of a path without wildcards in its last segment: the path itself, and all below it.
+const COVER: Id = 3;
 
 #[derive(Debug, Clone, Copy)]
 pub(super) enum State {
@@ -80,23 +89,71 @@ pub(super) struct Program {
     pub(super) prefix: Box<str>,
     /// What every path that matches ends with.
     pub(super) suffix: Box<str>,
-    /// Whether `prefix` is the only path that matches.
-    pub(super) is_literal: bool,
+    pub(super) shape: Shape,
+}
+
+/// What a pattern comes to, where its text tells without looking at states.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// `prefix` is the only path that matches.
+    Path,
+    /// `prefix` matches, and all below it.
+    Tree,
+    Other,
 }
 
 impl Program {
-    pub(super) fn compile(pattern: Pattern) -> Result<Self, GlobError> {
+    pub(super) fn compile(pattern: Pattern, coverage: Coverage) -> Result<Self, GlobError> {
+        #[cfg(feature = "planted-bugs")]
+        let coverage = if crate::planted::is_on(crate::planted::Bug::FolderNotCovered) {
+            Coverage::Exact
+        } else {
+            coverage
+        };
         let mut builder = Builder::new();
-        let start = builder.sequence(&pattern.parts, ACCEPT)?;
-        let (prefix, is_literal) = builder.prefix(start);
+        let end = match coverage {
+            Coverage::Exact => Next::both(ACCEPT),
+            Coverage::Covering => Next {
+                plain: COVER,
+                wild: ACCEPT,
+            },
+        };
+        let start = builder.sequence(&pattern.parts, end)?.plain;
+        let states = builder.states.len();
+        if states >= GLOB_STATES_MAX {
+            let max = GLOB_STATES_MAX;
+            return Err(GlobError::TooManyStates { states, max });
+        }
+        let covers = coverage == Coverage::Covering && pattern.end.may_be_plain();
+        let (prefix, shape) = builder.prefix(start);
         Ok(Self {
             states: builder.states.into(),
             classes: pattern.classes.into(),
             start,
             prefix,
-            suffix: suffix(&pattern.parts),
-            is_literal,
+            suffix: if covers {
+                Box::default()
+            } else {
+                suffix(&pattern.parts)
+            },
+            shape,
         })
+    }
+
+    /// A path and all below it.
+    pub(super) fn tree(path: &str) -> Self {
+        let mut builder = Builder::new();
+        let start = path.chars().rev().fold(COVER, |next, c| {
+            builder.push(State::Literal(c, next), Heads::NAME)
+        });
+        Self {
+            states: builder.states.into(),
+            classes: Box::default(),
+            start,
+            prefix: path.into(),
+            suffix: Box::default(),
+            shape: Shape::Tree,
+        }
     }
 
     /// The pattern `**`.
@@ -107,7 +164,7 @@ impl Program {
             start: BELOW,
             prefix: Box::default(),
             suffix: Box::default(),
-            is_literal: false,
+            shape: Shape::Other,
         }
     }
 
@@ -138,7 +195,7 @@ impl Program {
 /// can stand for no slash at all.
 fn suffix(parts: &[Part]) -> Box<str> {
     let literal = |part: &Part| match part {
-        Part::Literal(c) => Some(*c),
+        Part::Literal { c, .. } => Some(*c),
         _ => None,
     };
     let reversed: Vec<char> = parts.iter().rev().map_while(literal).collect();
@@ -159,6 +216,25 @@ impl Heads {
     }
 }
 
+/// Where the next part of a pattern is entered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Next {
+    /// When the segment has no wildcard so far.
+    plain: Id,
+    /// When it has one.
+    wild: Id,
+}
+
+impl Next {
+    /// The case makes no difference, or only one of them can be.
+    fn both(id: Id) -> Self {
+        Self {
+            plain: id,
+            wild: id,
+        }
+    }
+}
+
 struct Builder {
     states: Vec<State>,
     /// One for each state.
@@ -173,16 +249,19 @@ impl Builder {
             next: ACCEPT,
             skip: ACCEPT,
         };
+        let slash = State::Literal('/', BELOW);
+        let cover = State::Split(ACCEPT, SLASH);
         Self {
-            states: vec![State::Accept, below],
-            heads: vec![Heads::END, Heads::NAME],
+            states: vec![State::Accept, below, slash, cover],
+            // What covers something is an end like the other; its slash is no part of the pattern.
+            heads: vec![Heads::END, Heads::NAME, Heads::SLASH, Heads::END],
             skips: BTreeMap::new(),
         }
     }
 
     fn push(&mut self, state: State, heads: Heads) -> Id {
-        debug_assert!(self.states.len() < GLOB_STATES_MAX, "see GLOB_STATES_MAX");
-        let id = Id::try_from(self.states.len()).expect("fewer states than GLOB_STATES_MAX");
+        let id = Id::try_from(self.states.len())
+            .expect("a part makes few states, and a pattern has few parts: see GLOB_STATES_MAX");
         self.states.push(state);
         self.heads.push(heads);
         id
@@ -197,27 +276,44 @@ impl Builder {
         self.push(State::Split(one, other), heads)
     }
 
-    fn sequence(&mut self, parts: &[Part], next: Id) -> Result<Id, GlobError> {
+    fn sequence(&mut self, parts: &[Part], next: Next) -> Result<Next, GlobError> {
         let mut parts = parts.iter().rev();
         parts.try_fold(next, |next, part| self.part(part, next))
     }
 
-    fn part(&mut self, part: &Part, next: Id) -> Result<Id, GlobError> {
-        Ok(match part {
-            Part::Literal(c) => self.push(State::Literal(*c, next), Heads::NAME),
-            Part::Slash => self.slash(next),
-            Part::AnyCharacter => self.push(State::AnyCharacter(next), Heads::NAME),
-            Part::Class(class) => self.push(State::Class(*class, next), Heads::NAME),
-            Part::Star => self.push(State::Star(next), Heads::NAME),
-            Part::Stars { at, left } => self.stars(*at, *left, next)?,
-            Part::Alternatives(alternatives) => self.alternatives(alternatives, next)?,
-        })
+    fn part(&mut self, part: &Part, next: Next) -> Result<Next, GlobError> {
+        let name = Heads::NAME;
+        Ok(Next::both(match part {
+            Part::Literal { c, left } => return Ok(self.literal(*c, *left, next)),
+            Part::Alternatives(alternatives) => return self.alternatives(alternatives, next),
+            Part::Slash => self.slash(next.plain),
+            // With a wildcard, the segment has one.
+            Part::AnyCharacter => self.push(State::AnyCharacter(next.wild), name),
+            Part::Class(class) => self.push(State::Class(*class, next.wild), name),
+            Part::Star => self.push(State::Star(next.wild), name),
+            Part::Stars { at, left } => self.stars(*at, *left, next.wild)?,
+        }))
+    }
+
+    fn literal(&mut self, c: char, left: Left, next: Next) -> Next {
+        let mut read = |next| self.push(State::Literal(c, next), Heads::NAME);
+        let (plain, wild) = (left.may_be_plain(), left.may_be(Left::WILD));
+        if next.plain == next.wild || !wild {
+            return Next::both(read(next.plain));
+        }
+        if !plain {
+            return Next::both(read(next.wild));
+        }
+        Next {
+            plain: read(next.plain),
+            wild: read(next.wild),
+        }
     }
 
     /// A slash that can be the last part leads to everything below.
     fn slash(&mut self, next: Id) -> Id {
         let next = match next {
-            ACCEPT => BELOW,
+            ACCEPT | COVER => BELOW,
             _ if self.heads(next).has(Heads::END) => self.split(next, BELOW),
             _ => next,
         };
@@ -255,25 +351,41 @@ impl Builder {
         }
     }
 
-    fn alternatives(&mut self, alternatives: &[Vec<Part>], next: Id) -> Result<Id, GlobError> {
-        let mut entry = None;
+    fn alternatives(&mut self, alternatives: &[Vec<Part>], next: Next) -> Result<Next, GlobError> {
+        let mut entry: Option<Next> = None;
         for parts in alternatives.iter().rev() {
             let one = self.sequence(parts, next)?;
             entry = Some(match entry {
                 None => one,
-                Some(rest) => self.split(one, rest),
+                Some(rest) => self.choice(one, rest),
             });
         }
         Ok(entry.unwrap_or(next))
     }
 
-    /// The characters that come first whatever is chosen, and whether that is all there is.
-    fn prefix(&self, start: Id) -> (Box<str>, bool) {
+    fn choice(&mut self, one: Next, rest: Next) -> Next {
+        let plain = self.split(one.plain, rest.plain);
+        let same = one.plain == one.wild && rest.plain == rest.wild;
+        let wild = if same {
+            plain
+        } else {
+            self.split(one.wild, rest.wild)
+        };
+        Next { plain, wild }
+    }
+
+    /// The characters that come first whatever is chosen, and what else there is.
+    fn prefix(&self, start: Id) -> (Box<str>, Shape) {
         let (mut prefix, mut id) = (String::new(), start);
         while let State::Literal(c, next) = self.states[usize::from(id)] {
             prefix.push(c);
             id = next;
         }
-        (prefix.into(), id == ACCEPT)
+        let shape = match id {
+            ACCEPT => Shape::Path,
+            COVER => Shape::Tree,
+            _ => Shape::Other,
+        };
+        (prefix.into(), shape)
     }
 }

@@ -1,8 +1,11 @@
 use super::*;
 
 fn glob(text: &str) -> Glob {
-    text.parse()
-        .unwrap_or_else(|error| panic!("{text:?}: {error}"))
+    Glob::new(text, Coverage::Exact).unwrap_or_else(|error| panic!("{text:?}: {error}"))
+}
+
+fn covering(text: &str) -> Glob {
+    Glob::new(text, Coverage::Covering).unwrap_or_else(|error| panic!("{text:?}: {error}"))
 }
 
 fn check_matches(pattern: &str, matching: &[&str], others: &[&str]) {
@@ -27,11 +30,10 @@ fn check_overlap(one: &str, other: &str, witness: Option<&str>) {
 }
 
 fn check_refused(pattern: &str, error: &GlobError) {
-    assert_eq!(
-        pattern.parse::<Glob>().as_ref(),
-        Err(error),
-        "{pattern:?} should be refused"
-    );
+    for coverage in [Coverage::Exact, Coverage::Covering] {
+        let made = Glob::new(pattern, coverage);
+        assert_eq!(made.as_ref(), Err(error), "{pattern:?} should be refused");
+    }
 }
 
 fn steps(one: &str, other: &str) -> usize {
@@ -246,18 +248,31 @@ fn odd_characters() -> impl Iterator<Item = char> {
 
 #[test]
 fn hostile_patterns_take_bounded_steps() {
-    let globs: Vec<Glob> = hostile()
-        .iter()
-        .filter_map(|text| text.parse().ok())
-        .collect();
-    assert!(globs.len() >= 13, "only {} of them are globs", globs.len());
+    let of = |coverage| -> Vec<Glob> {
+        let all = hostile().into_iter();
+        all.filter_map(|text| Glob::new(&text, coverage).ok())
+            .collect()
+    };
+    let (exact, covers) = (of(Coverage::Exact), of(Coverage::Covering));
+    assert!(
+        exact.len() >= 13 && covers.len() >= 13,
+        "{} and {} of them are globs",
+        exact.len(),
+        covers.len()
+    );
+    check_steps(&exact);
+    check_steps(&covers);
+}
+
+/// Each along a path, and against each other.
+fn check_steps(globs: &[Glob]) {
     let path = "a/".repeat(40) + &"a".repeat(100);
-    for one in &globs {
+    for one in globs {
         let states = one.0.program.len();
         assert!(states < GLOB_STATES_MAX, "{states} states: {one}");
         let along = matching::run(&one.0.program, &path).steps;
         assert!(along <= path.chars().count() * states);
-        for other in &globs {
+        for other in globs {
             let pairs = states * other.0.program.len();
             let walked = overlap::walk(&one.0.program, &other.0.program);
             // Of the four things known about a segment, two are rare: it is a dot, or two.
@@ -278,11 +293,83 @@ fn what_differs_in_its_literal_ends_takes_no_steps() {
 #[test]
 fn a_glob_is_its_text() {
     let one = glob("src/**");
-    let json = serde_json::to_string(&one).expect("a string serialises");
-    assert_eq!(json, r#""src/**""#);
-    assert_eq!(serde_json::from_str::<Glob>(&json).ok(), Some(one.clone()));
-    let error = serde_json::from_str::<Glob>(r#""/a""#).expect_err("it is absolute");
-    assert!(error.to_string().contains("byte 0"), "{error}");
     assert_eq!(format!("{one} {one:?}"), r#"src/** "src/**""#);
     assert!(glob("a") < glob("b") && glob("a//b") != glob("a/b"));
+    assert!(glob("a") != covering("a") && covering("a") == covering("a"));
+}
+
+fn check_covers(pattern: &str, matching: &[&str], others: &[&str]) {
+    let glob = covering(pattern);
+    for path in matching {
+        assert!(glob.matches(path), "{pattern} should cover {path}");
+        assert!(glob.overlaps_tree(path), "{pattern} and {path}");
+    }
+    for path in others {
+        assert!(!glob.matches(path), "{pattern} should not cover {path}");
+    }
+}
+
+#[test]
+fn a_last_segment_without_wildcards_covers_what_is_below() {
+    check_covers(
+        "src",
+        &["src", "src/a", "src/a/b.rs"],
+        &["srcs", "a/src", "sr"],
+    );
+    check_covers("a/b", &["a/b", "a/b/c"], &["a", "a/bc", "a/c"]);
+    check_covers("**/src", &["src", "a/src", "a/src/b"], &["a/srcs"]);
+    check_covers("*/b", &["a/b", "a/b/c/d"], &["a", "b", "a/c/b"]);
+    check_covers(r"app/\[id\]", &["app/[id]", "app/[id]/x"], &["app/i/x"]);
+    check_covers("{a,b}", &["a/x", "b/x"], &["c/x"]);
+}
+
+#[test]
+fn a_last_segment_with_wildcards_covers_nothing() {
+    check_covers("src/*", &["src/a"], &["src", "src/a/b"]);
+    check_covers("a?", &["ab"], &["ab/c"]);
+    check_covers("[ab]", &["a"], &["a/c"]);
+    check_covers("src/**", &["src/a", "src/a/b"], &["src"]);
+    check_covers("src/", &["src/a", "src/a/b"], &["src"]);
+    check_covers("a/**b", &["a/b", "a/xb"], &["a/b/c"]);
+}
+
+#[test]
+fn each_choice_of_alternatives_counts_for_itself() {
+    check_covers("{a,b*}", &["a", "a/x", "b", "bc"], &["b/x", "bc/x"]);
+    check_covers("{a,b*}c", &["ac", "ac/x", "bc", "bxc"], &["bc/x", "bxc/x"]);
+    check_covers("{*/,}a", &["a", "a/x", "b/a", "b/a/x"], &["b/c"]);
+    check_covers("{a/,*}b", &["a/b", "a/b/x", "b", "cb"], &["cb/x", "a/c"]);
+    check_covers("a{,/*}", &["a", "a/b", "a/b/c"], &["b"]);
+    check_covers(
+        "x{/a,/b*}{,c}",
+        &["x/a/1", "x/ac/1", "x/b1"],
+        &["x/b1/1", "x/bc/1"],
+    );
+    check_covers("{a,*}{b,c}", &["ab/x", "ac/x", "xb"], &["xb/x"]);
+}
+
+#[test]
+fn the_largest_covering_patterns_are_no_larger_than_exact_ones() {
+    for before in ["{*,}", "{*,x}", "{*,,,,}", "{*,{,*}}", "{*/,*}"] {
+        let tail = "a".repeat(GLOB_BYTES_MAX - before.len());
+        let glob = covering(&format!("{before}{tail}"));
+        assert!(glob.0.program.len() < GLOB_STATES_MAX, "{before}");
+    }
+}
+
+#[test]
+fn folders_take_no_steps() {
+    let steps = |one: &str, other: &str| {
+        let (one, other) = (covering(one), covering(other));
+        overlap::walk(&one.0.program, &other.0.program).steps
+    };
+    assert_eq!(steps("src/a", "src/b/*.rs"), 0);
+    assert!(covering("src").overlaps(&covering("src/a/b.rs")));
+    assert!(!covering("src/a").overlaps(&covering("src/ab")));
+    assert!(covering("src").overlaps_tree("src/a") && covering("src/a").overlaps_tree("src"));
+    assert!(covering("**/*.rs").overlaps_tree("src") && !covering("*.rs").overlaps_tree("src"));
+    assert_eq!(
+        covering("**/*.rs").tree_witness("src").as_deref(),
+        Some("src/.rs")
+    );
 }

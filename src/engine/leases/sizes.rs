@@ -1,0 +1,69 @@
+//! How much leases hold: what bounds the cost of telling whether they overlap.
+
+use crate::engine::Engine;
+use crate::engine::command::Actor;
+use crate::engine::limits::check_limit;
+use crate::engine::outcome::Refusal;
+use crate::engine::resource::Resource;
+
+/// How much some resources are.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Sizes {
+    files: u64,
+    file_bytes: u64,
+    /// Resources other than files.
+    others: u64,
+    pattern_bytes: u64,
+}
+
+impl Sizes {
+    fn of<'a>(resources: impl Iterator<Item = &'a Resource>) -> Self {
+        let mut sizes = Self::default();
+        for resource in resources {
+            match resource.file_bytes() {
+                Some(bytes) => {
+                    sizes.files += 1;
+                    sizes.file_bytes += bytes;
+                }
+                None => sizes.others += 1,
+            }
+            sizes.pattern_bytes += resource.pattern_bytes();
+        }
+        sizes
+    }
+}
+
+impl Engine {
+    /// Checks how much one lease asks for, or one question about leases; gives back what counts
+    /// towards what the agent holds.
+    pub fn check_sizes<'a>(
+        &self,
+        resources: impl Iterator<Item = &'a Resource>,
+        pools: usize,
+    ) -> Result<Sizes, Refusal> {
+        let limits = &self.limits;
+        let asked = Sizes::of(resources);
+        check_limit!(limits, resources_per_lease_max, asked.others + pools as u64)?;
+        check_limit!(limits, files_per_lease_max, asked.files)?;
+        check_limit!(limits, file_bytes_per_lease_max, asked.file_bytes)?;
+        check_limit!(limits, pattern_bytes_per_lease_max, asked.pattern_bytes)?;
+        Ok(asked)
+    }
+
+    /// Checks what the agent and the project would hold then.
+    pub(super) fn check_holdings(&self, by: &Actor, asked: &Sizes) -> Result<(), Refusal> {
+        let own = by
+            .agent()
+            .and_then(|agent| self.index.agent_leases.get(agent));
+        let own = own.into_iter().flatten();
+        let leases = own.filter_map(|id| self.state.leases.get(id));
+        let held = Sizes::of(leases.flat_map(|lease| &lease.resources));
+        let pattern_bytes = held.pattern_bytes + asked.pattern_bytes;
+        check_limit!(self.limits, pattern_bytes_per_agent_max, pattern_bytes)?;
+        if asked.files > 0 {
+            check_limit!(self.limits, files_per_agent_max, held.files + asked.files)?;
+            check_limit!(self.limits, files_max, self.index.files + asked.files)?;
+        }
+        Ok(())
+    }
+}
