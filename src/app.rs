@@ -1,5 +1,6 @@
 //! The composition root: binds, recovers, serves, drains. The only part that knows every other.
 
+mod accepted;
 mod durability;
 mod firewall;
 mod gauges;
@@ -12,6 +13,7 @@ mod operator;
 mod reload;
 mod restore;
 mod running;
+mod starting;
 mod state_dir;
 mod supervise;
 mod surroundings;
@@ -22,30 +24,30 @@ use std::sync::Arc;
 
 use axum::Router;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
-use tokio::task::JoinSet;
 
 use crate::build_info::VERSION;
 use crate::clock::Clock;
 use crate::config::{Config, Environment, MapEnvironment};
 use crate::driver::DriverLimits;
-use crate::driver::core::CoreConfig;
+use crate::driver::core::{Core, CoreConfig, Moment};
 use crate::driver::recover::RecoverError;
 use crate::driver::shell::Driver;
 use crate::engine::ids::{NodeId, PortFingerprint};
 use crate::engine::limits::Limits;
+use crate::http;
 use crate::http::access::{self, Denied};
 use crate::http::health::Health;
 use crate::http::tls::TlsError;
-use crate::http::{self, Accepting, Handshake, ListenerOptions};
 use crate::journal::JournalError;
 use crate::metrics::Metrics;
 use crate::ports;
 use crate::systemd::{ActivationError, Inherited, Manager, NotifyError};
 use crate::ws::{self, Admitted, SocketOptions};
+use accepted::Accepted;
 use live::{Live, Values};
 use operator::OperatorError;
 use running::Running;
+use starting::Starting;
 
 pub use journal::segment_options;
 pub use listen::ListenError;
@@ -55,8 +57,6 @@ pub use surroundings::{Hangup, Surroundings};
 
 /// A command in the journal can be a little larger than the request it came from.
 const RECORD_HEADROOM_BYTES: usize = 64 * 1024;
-/// Connections to the metrics port at once: scrapers, not agents.
-const METRICS_CONNECTIONS_MAX: usize = 64;
 
 /// Why the coordinator did not start, or ended in failure.
 #[derive(Debug, thiserror::Error)]
@@ -137,7 +137,7 @@ fn run_managed(
         };
         listen::tell_left(&inherited);
         let elsewhere = greeting::another_terminal(surroundings.environment);
-        let running = start(config, listeners, &elsewhere, out).await?;
+        let running = start(config, listeners, Some(manager), &elsewhere, out).await?;
         manage::serve(running, config, surroundings, manager).await
     })
 }
@@ -158,7 +158,7 @@ pub async fn serve(
     stop: impl Future<Output = Result<(), AppError>>,
 ) -> Result<(), AppError> {
     let elsewhere = MapEnvironment::default();
-    let running = start(config, listeners, &elsewhere, out).await?;
+    let running = start(config, listeners, None, &elsewhere, out).await?;
     running.until(stop).await??;
     running.end().await
 }
@@ -167,65 +167,33 @@ pub async fn serve(
 async fn start(
     config: &Config,
     listeners: Listeners,
+    manager: Option<&Manager>,
     elsewhere: &dyn Environment,
     out: &mut dyn Write,
 ) -> Result<Running, AppError> {
-    let Listeners {
-        websocket,
-        metrics: metrics_listener,
-    } = listeners;
     let clock = Clock::start();
     let metrics = Metrics::new(&[
         ("version", VERSION),
         ("environment", config.profile.name()),
         ("journal", journal::kind(config)),
     ]);
-    let (driver, operator) = journal::start(config, clock, &metrics).await?;
-
+    let core = core_config(config, Limits::default())?;
+    // The certificate that is made for TLS lies in it.
+    let disk = open_state_dir(&config.state_dir)?;
     let live = Live::new(Values::read(config)?);
-    let (close, closing) = watch::channel(false);
-    let refused = {
-        let metrics = metrics.clone();
-        move |reason: &'static str| {
-            metrics
-                .connections_refused
-                .with_label_values(&[reason])
-                .inc();
-        }
-    };
-    let refused: Arc<dyn Fn(&'static str) + Send + Sync> = Arc::new(refused);
-    let accepting = |what, listener| {
-        let made = Accepting::new(listener).map_err(|source| AppError::Start { what, source });
-        made.map(Arc::new)
-    };
-    let front = ListenerOptions {
-        connections_max: config.websocket.connections_max,
-        handshake: handshake(&live, true),
-        accepting: accepting("the agents' listener", &websocket)?,
-        refused: Arc::clone(&refused),
-    };
-    let scrapes = ListenerOptions {
-        connections_max: METRICS_CONNECTIONS_MAX,
-        handshake: handshake(&live, false),
-        accepting: accepting("the metrics' listener", &metrics_listener)?,
-        refused: Arc::clone(&refused),
-    };
-    let listeners = vec![
-        ("the agents' port", Arc::clone(&front.accepting)),
-        ("the metrics port", Arc::clone(&scrapes.accepting)),
-    ];
-    let routes = front_routes(config, &driver, &live, &refused);
+    let starting = Starting::new(core.clone(), clock, live.clone());
+    let accepted = Accepted::new(config, listeners, &live, &metrics, &starting)?;
+    let recovering = journal::start(config, core, clock, &metrics, &starting, disk);
+    let (driver, operator) = starting.telling(recovering, manager).await?;
     let gauges = gauges::source(
         driver.clone(),
         metrics.clone(),
         config.firewall.status_file.clone(),
     );
-    let metrics_routes = http::metrics::routes(config.metrics.path.as_str(), gauges);
-    let mut serving = JoinSet::new();
-    let front = http::serve(websocket, named(routes), front, closing.clone());
-    serving.spawn(front);
-    let scrapes = http::serve(metrics_listener, named(metrics_routes), scrapes, closing);
-    serving.spawn(scrapes);
+    let routes = front_routes(config, &driver, &live, &accepted.refused);
+    accepted.front_door.open(routes);
+    let routes = http::metrics::routes(config.metrics.path.as_str(), gauges);
+    accepted.scrape_door.open(routes);
     let values = live.values();
     let fingerprint = values.tls.as_ref().map(|tls| tls.fingerprint.as_str());
     greeting::greet(config, fingerprint, &operator, elsewhere, out);
@@ -233,9 +201,9 @@ async fn start(
         driver,
         live,
         metrics,
-        accepting: listeners,
-        serving,
-        close,
+        accepting: accepted.accepting,
+        serving: accepted.serving,
+        close: accepted.close,
     })
 }
 
@@ -270,24 +238,11 @@ fn wire(fingerprint: ports::PortFingerprint) -> PortFingerprint {
     text.parse().expect("it displays as 16 hexadecimal digits")
 }
 
-/// How new connections shake hands, by what holds at the moment.
-fn handshake(live: &Live, front: bool) -> Arc<dyn Fn() -> Handshake + Send + Sync> {
-    let live = live.clone();
-    Arc::new(move || {
-        let values = live.values();
-        let tls = values.tls.as_ref().filter(|_| front);
-        Handshake {
-            timeout: values.handshake_timeout,
-            tls: tls.map(|tls| tls.acceptor.clone()),
-        }
-    })
-}
-
 fn front_routes(
     config: &Config,
     driver: &Driver,
     live: &Live,
-    refused: &Arc<dyn Fn(&'static str) + Send + Sync>,
+    refused: &access::Refused,
 ) -> Router {
     let (message_bytes_max, asked) = (config.websocket.message_bytes_max, live.clone());
     let options = Arc::new(move || SocketOptions {
@@ -301,7 +256,7 @@ fn front_routes(
         let identity = asked
             .values()
             .access
-            .check(headers)
+            .check_origin(headers)
             .and_then(|()| access::token(headers))
             .and_then(|token| admitting.authenticate(token).ok_or(Denied::BadToken));
         match identity {
@@ -325,11 +280,6 @@ fn front_routes(
         .merge(health)
 }
 
-/// Every answer says whose it is, a refusal too, so that a probe can tell us from a stranger.
-fn named(router: Router) -> Router {
-    router.layer(axum::middleware::map_response(http::access::name_product))
-}
-
 /// Lets the socket keep the connection's place among the listener's.
 async fn hold_place(mut request: axum::extract::Request) -> axum::extract::Request {
     if let Some(peer) = request.extensions().get::<http::Peer>().cloned() {
@@ -341,15 +291,29 @@ async fn hold_place(mut request: axum::extract::Request) -> axum::extract::Reque
 fn health_of(driver: &Driver, live: &Live) -> Health {
     let reading = supervise::reading(live);
     let failed = driver.failure().borrow().is_some();
-    driver.inspect(|core| Health {
-        status: match () {
-            () if failed => "failed",
-            () if core.is_draining() => "draining",
-            () if !core.is_reachable() => "journal_unreachable",
-            () if core.storage_full() => "storage_full",
-            () => "ready",
+    let now = driver.now();
+    driver.inspect(|core| health_of_core(core, driver, now, failed, &reading))
+}
+
+fn health_of_core(
+    core: &Core,
+    driver: &Driver,
+    now: Moment,
+    failed: bool,
+    reading: &wall_clock::Reading,
+) -> Health {
+    let readiness = core.readiness(now);
+    let (stage, waiting_for) = readiness.waiting_for.unzip();
+    Health {
+        status: if failed {
+            "failed"
+        } else {
+            readiness.condition.as_str()
         },
-        service: "cli-coordinator",
+        stage,
+        waiting_for,
+        retry_after_ms: readiness.retry_after_ms,
+        service: http::health::SERVICE,
         version: VERSION,
         node: core.config().node.to_string(),
         environment: core.config().environment.clone(),
@@ -362,8 +326,8 @@ fn health_of(driver: &Driver, live: &Live) -> Health {
         coordinators_port_mismatch: core.other_ports_nodes(),
         clock: reading.clock(),
         certificate: reading.certificate,
-        uptime_ms: core.uptime_ms(driver.now()),
-    })
+        uptime_ms: core.uptime_ms(now),
+    }
 }
 
 /// An error with its causes, on one line.

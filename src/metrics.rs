@@ -59,6 +59,7 @@ pub struct Metrics {
     pub clock_wrong: IntGauge,
     pub config_reloads: IntCounterVec,
     pub config_reload_ok: IntGauge,
+    pub ready: IntGauge,
     pub shared: SharedMetrics,
 }
 
@@ -254,6 +255,10 @@ impl Metrics {
                 &["outcome"],
             ),
             config_reload_ok,
+            ready: make.gauge(
+                "coord_ready",
+                "1 while new work is taken; /readyz says what is waited for otherwise.",
+            ),
             shared: SharedMetrics::new(&make),
             registry,
         }

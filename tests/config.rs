@@ -909,6 +909,10 @@ fn set_flag(flags: &mut Flags, spec: &Spec, text: &str) -> bool {
             flags.allowed_origins = vec![text.to_owned()];
             return true;
         }
+        Some("--metrics-allowed-hosts") => {
+            flags.metrics_allowed_hosts = vec![text.to_owned()];
+            return true;
+        }
         Some(other) => panic!("{other} has no place in Flags"),
     };
     *single = Some(text.to_owned());

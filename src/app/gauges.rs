@@ -7,6 +7,7 @@ use prometheus::IntGaugeVec;
 
 use super::firewall;
 use crate::driver::core::{Core, Moment};
+use crate::driver::line::Condition;
 use crate::driver::shell::Driver;
 use crate::engine::Engine;
 use crate::http::metrics::MetricsSource;
@@ -21,6 +22,8 @@ pub(super) fn source(driver: Driver, metrics: Metrics, firewall_file: PathBuf) -
         let now = driver.now();
         driver.inspect(|core| {
             refresh(core, &metrics);
+            let ready = core.readiness(now).condition == Condition::Ready;
+            metrics.ready.set(i64::from(ready));
             lines(core, now, &metrics);
         });
         metrics.render().map_err(|error| error.to_string())
@@ -36,6 +39,8 @@ fn refresh(core: &Core, metrics: &Metrics) {
     for (name, engine) in core.engines() {
         sessions += engine.state().sessions.len() as u64;
         project(name.as_str(), engine, metrics);
+        let gone = metrics.agents.with_label_values(&[name.as_str(), "gone"]);
+        gone.add(gauge(core.unseen_agents(name).count() as u64));
     }
     metrics.sessions.set(gauge(sessions));
     let other_ports = gauge(core.other_ports_nodes());

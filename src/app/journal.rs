@@ -5,17 +5,18 @@ use std::sync::Arc;
 
 use super::durability;
 use super::operator::{self, Operator};
-use super::state_dir::open_state_dir;
-use super::{AppError, RECORD_HEADROOM_BYTES, core_config};
+use super::starting::Starting;
+use super::{AppError, RECORD_HEADROOM_BYTES};
 use crate::clock::Clock;
 use crate::config::{Config, RedisConfig};
 use crate::driver::core::{Core, CoreConfig, SYSTEM_PROJECT};
 use crate::driver::line::Sharing;
-use crate::driver::recover::recover;
+use crate::driver::recover::{Recovered, recover_telling};
 use crate::driver::secret::Entropy;
 use crate::driver::shell::Driver;
 use crate::engine::ids::ProjectName;
 use crate::engine::limits::Limits;
+use crate::journal::disk::RealDisk;
 use crate::journal::redis::RedisConnector;
 use crate::journal::segments::{Recovery, SegmentJournal, SegmentOptions};
 use crate::journal::{Journal, JournalStatus, Space};
@@ -33,14 +34,19 @@ pub(super) fn kind(config: &Config) -> &'static str {
 /// operator's token.
 pub(super) async fn start(
     config: &Config,
+    core: CoreConfig,
     clock: Clock,
     metrics: &Metrics,
+    starting: &Starting,
+    disk: RealDisk,
 ) -> Result<(Driver, Operator), AppError> {
-    let core_config = core_config(config, Limits::default())?;
-    match &config.redis {
-        None => start_embedded(config, core_config, clock, metrics).await,
-        Some(redis) => start_shared(config, redis, core_config, clock, metrics).await,
-    }
+    let started = match &config.redis {
+        None => start_embedded(config, core, clock, metrics, starting, disk).await,
+        Some(redis) => start_shared(config, redis, core, clock, metrics, starting).await,
+    };
+    let (driver, operator) = started?;
+    driver.begin_serving();
+    Ok((driver, operator))
 }
 
 async fn start_embedded(
@@ -48,13 +54,17 @@ async fn start_embedded(
     core_config: CoreConfig,
     clock: Clock,
     metrics: &Metrics,
+    starting: &Starting,
+    disk: RealDisk,
 ) -> Result<(Driver, Operator), AppError> {
-    let (mut journal, recovery) = open_journal(config)?;
     let limits = core_config.engine.clone();
-    let recovered = recover(&mut journal, &limits).map_err(|source| AppError::Recover {
-        path: config.state_dir.display().to_string(),
-        source,
-    })?;
+    let (reading, telling) = (config.clone(), starting.clone());
+    // On a thread of its own: whoever asks meanwhile is answered.
+    let read = tokio::task::spawn_blocking(move || read_journal(&reading, disk, &limits, &telling));
+    let (journal, recovery, recovered) = match read.await {
+        Ok(read) => read?,
+        Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+    };
     tell_recovery(&recovery, recovered.records, metrics);
     let mut core = Core::new(
         core_config,
@@ -73,6 +83,23 @@ async fn start_embedded(
     Ok((driver, operator))
 }
 
+fn read_journal(
+    config: &Config,
+    disk: RealDisk,
+    limits: &Limits,
+    starting: &Starting,
+) -> Result<(SegmentJournal, Recovery, Recovered), AppError> {
+    let (mut journal, recovery) = open_journal(config, disk)?;
+    let recovered = recover_telling(&mut journal, limits, &mut |records| {
+        starting.replayed(records);
+    });
+    let recovered = recovered.map_err(|source| AppError::Recover {
+        path: config.state_dir.display().to_string(),
+        source,
+    })?;
+    Ok((journal, recovery, recovered))
+}
+
 /// Waits for the store as long as it takes: there is nothing to serve without it, and it may come up
 /// later than this box. What waiting cannot mend ends it.
 async fn start_shared(
@@ -81,8 +108,8 @@ async fn start_shared(
     mut core_config: CoreConfig,
     clock: Clock,
     metrics: &Metrics,
+    starting: &Starting,
 ) -> Result<(Driver, Operator), AppError> {
-    open_state_dir(&config.state_dir)?;
     core_config.sharing = Some(Sharing::default());
     let connector =
         RedisConnector::new(redis, config.profile).map_err(|source| AppError::Start {
@@ -108,12 +135,14 @@ async fn start_shared(
     let watched = durability::watch(connector.clone(), metrics.clone());
     let driver = Driver::start_shared(core, connector, backups, clock, metrics.clone());
     let driver = driver.map_err(not_started)?;
+    starting.driven_by(&driver);
     let system: ProjectName = SYSTEM_PROJECT.parse().expect("the name is valid");
     established(&driver, &system).await?;
     let operator = driver.inspect(|core| operator::prepare(config, core))?;
     driver.begin(operator.new_token.clone());
-    let mut projects = driver.inspect(Core::followed);
-    while let Some(project) = projects.pop_first() {
+    // What the start proposes may be the default project, whose line begins only then.
+    driver.settled().await;
+    for project in driver.inspect(Core::followed) {
         established(&driver, &project).await?;
     }
     driver.settled().await;
@@ -139,9 +168,8 @@ fn not_started(source: std::io::Error) -> AppError {
     }
 }
 
-fn open_journal(config: &Config) -> Result<(SegmentJournal, Recovery), AppError> {
+fn open_journal(config: &Config, disk: RealDisk) -> Result<(SegmentJournal, Recovery), AppError> {
     let path = || config.state_dir.display().to_string();
-    let disk = open_state_dir(&config.state_dir)?;
     SegmentJournal::open(Arc::new(disk), segment_options(config)).map_err(|source| {
         AppError::Journal {
             path: path(),

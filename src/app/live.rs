@@ -16,6 +16,8 @@ pub(super) struct Live(Arc<RwLock<Arc<Values>>>);
 #[derive(Debug)]
 pub(super) struct Values {
     pub(super) access: Access,
+    /// Of the metrics port.
+    pub(super) scrape_access: Access,
     pub(super) handshake_timeout: Duration,
     pub(super) ping_interval: Duration,
     pub(super) tls: Option<Tls>,
@@ -26,12 +28,20 @@ impl Values {
     pub(super) fn read(config: &Config) -> Result<Self, TlsError> {
         let load = |tls| tls::load(tls, &config.state_dir, &certificate_names(config));
         let tls = config.websocket.tls.as_ref().map(load).transpose()?;
-        let websocket = &config.websocket;
+        let (websocket, metrics) = (&config.websocket, &config.metrics);
         Ok(Self {
             access: Access::new(
                 &websocket.endpoint,
+                "websocket.allowed_hosts (COORD_ALLOWED_HOSTS)",
                 &websocket.allowed_hosts,
                 &websocket.allowed_origins,
+            ),
+            scrape_access: Access::new(
+                &metrics.endpoint,
+                "metrics.allowed_hosts (COORD_METRICS_ALLOWED_HOSTS)",
+                // Names of this coordinator for its agents are its names for a scraper too.
+                &[&metrics.allowed_hosts[..], &websocket.allowed_hosts].concat(),
+                &[],
             ),
             handshake_timeout: websocket.handshake_timeout,
             ping_interval: websocket.ping_interval,

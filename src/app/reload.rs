@@ -10,11 +10,12 @@ use crate::driver::shell::Driver;
 use crate::metrics::Metrics;
 
 /// The settings that hold from a reload on; for the others a restart is needed.
-const RELOADED: [&settings::Spec; 8] = [
+const RELOADED: [&settings::Spec; 9] = [
     &settings::TLS_CERTIFICATE_FILE,
     &settings::TLS_KEY_FILE,
     &settings::ALLOWED_HOSTS,
     &settings::ALLOWED_ORIGINS,
+    &settings::METRICS_ALLOWED_HOSTS,
     &settings::HANDSHAKE_TIMEOUT_MS,
     &settings::PING_INTERVAL_MS,
     &settings::OPERATOR_TOKEN,

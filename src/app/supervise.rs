@@ -8,6 +8,8 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::live::Live;
 use super::wall_clock::{self, Certificate};
+use crate::driver::core::Core;
+use crate::driver::line::Condition;
 use crate::driver::shell::Driver;
 use crate::http::Accepting;
 use crate::metrics::Metrics;
@@ -132,12 +134,22 @@ impl Supervisor {
     }
 
     fn status(&self, told: &Told) -> String {
-        let (connections, full) = self
-            .driver
-            .inspect(|core| (core.connection_count(), core.storage_full()));
+        let now = self.driver.now();
+        let look = |core: &Core| (core.connection_count(), core.readiness(now));
+        let (connections, readiness) = self.driver.inspect(look);
         let mut text = format!("{}, {connections} connections", self.serving);
-        if full {
-            text.push_str("; the disk is full: work can be finished, none begun");
+        match (readiness.condition, readiness.waiting_for) {
+            (Condition::StorageFull, _) => {
+                text.push_str("; the disk is full: work can be finished, none begun");
+            }
+            (Condition::JournalUnreachable, _) => {
+                text.push_str("; the shared journal is out of reach");
+            }
+            (_, Some((_, waits))) => {
+                text.push_str("; not ready: ");
+                text.push_str(&waits);
+            }
+            _ => {}
         }
         if told.clock.is_some_and(|clock| clock != "right") {
             text.push_str("; the clock or the certificate is wrong, see the log");

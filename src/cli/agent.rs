@@ -13,8 +13,8 @@ use crate::engine::ids::{
     AgentKind, AgentName, Capability, JournalTime, LabelKey, LabelValue, Note, Topic,
 };
 use crate::protocol::agent::{
-    AgentGetParams, AgentListParams, AgentListResult, AgentRemoveParams, AgentUpdateParams,
-    AgentView, PresenceView, StatusParam,
+    AgentGetParams, AgentListParams, AgentListResult, AgentRemoveParams, AgentRemoveResult,
+    AgentUpdateParams, AgentView, PresenceView, StatusParam,
 };
 use crate::protocol::operations::Operation;
 use crate::protocol::session::{Empty, PingResult};
@@ -108,8 +108,14 @@ pub(super) async fn run(command: AgentCommand, shell: &mut Shell<'_>) -> Result<
                 agent: agent.clone(),
                 request_id: None,
             };
-            let reply = shell.call::<Empty>(Operation::AgentRemove, &params).await?;
+            let reply: Reply<AgentRemoveResult> =
+                shell.call(Operation::AgentRemove, &params).await?;
             shell.out.done(&reply, format_args!("removed {agent}"))?;
+            if reply.value.still_known && !shell.out.style().json {
+                shell.out.note(format_args!(
+                    "{agent} is still known by a token: `coord token list` names it, `coord token revoke` ends it"
+                ));
+            }
         }
     }
     Ok(Exit::Ok)

@@ -101,6 +101,9 @@ pub struct ConfigFlags {
     /// Serve metrics off loopback
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub metrics_allow_plaintext: Option<String>,
+    /// More names by which Prometheus may address the metrics
+    #[arg(long, value_name = "HOST,…")]
+    pub metrics_allowed_hosts: Vec<String>,
     /// A file that holds the URL of Redis
     #[arg(long, value_name = "FILE")]
     pub redis_url_file: Option<String>,
@@ -286,6 +289,7 @@ impl From<ConfigFlags> for Flags {
             metrics_port: flags.metrics_port,
             metrics_path: flags.metrics_path,
             metrics_allow_plaintext: flags.metrics_allow_plaintext,
+            metrics_allowed_hosts: flags.metrics_allowed_hosts,
             redis_url_file: flags.redis_url_file,
             redis_host: flags.redis_host,
             redis_port: flags.redis_port,

@@ -12,13 +12,14 @@ use super::exit::Exit;
 use super::input;
 use super::output::{Output, Paint};
 use super::shell::Shell;
-use super::table::{Table, lines, one_line};
+use super::table::{Table, joined, lines, one_line};
 use crate::engine::ids::{AgentName, Capability, JournalTime, MessageId, Title, Topic};
+use crate::engine::outcome::MailboxLimit;
 use crate::engine::payload::Payload;
 use crate::protocol::message::{
-    DeliveryState, ImportanceParam, MessageAckParams, MessageAckResult, MessageInboxParams,
-    MessageInboxResult, MessageSendParams, MessageSendResult, MessageThreadParams,
-    MessageThreadResult, MessageView, RecipientParam,
+    DeliveryState, DeliveryView, ImportanceParam, MessageAckParams, MessageAckResult,
+    MessageInboxParams, MessageInboxResult, MessageSendParams, MessageSendResult,
+    MessageThreadParams, MessageThreadResult, MessageView, RecipientParam,
 };
 use crate::protocol::operations::Operation;
 
@@ -26,7 +27,8 @@ use crate::protocol::operations::Operation;
 pub(super) enum MessageCommand {
     /// Sends a message, and tells what happened to it at every recipient
     ///
-    /// Exits with 5 when no recipient could get it.
+    /// Exits with 5 when there is no such recipient, and with 8 when no recipient has room for it:
+    /// the table says which limit is reached. A message that reached some recipients exits with 0.
     Send(Box<SendArgs>),
     /// Reads your mailbox; what is read stays in it until `ack`
     Inbox {
@@ -44,9 +46,17 @@ pub(super) enum MessageCommand {
         max: Option<u64>,
     },
     /// Takes messages out of your mailbox
+    ///
+    /// Exits with 5 when a message that was named is not in it; the others are taken out all the same.
+    #[command(group(ArgGroup::new("which").required(true).args(["messages", "up_to", "all"])))]
     Ack {
-        #[arg(required = true)]
         messages: Vec<MessageId>,
+        /// All up to and including this one: what you have seen, whatever arrived since
+        #[arg(long, value_name = "ID")]
+        up_to: Option<MessageId>,
+        /// All that wait now, as `inbox` would show them, also those you have not read
+        #[arg(long)]
+        all: bool,
     },
     /// Shows a thread, as far as you took part in it
     Thread {
@@ -117,25 +127,32 @@ pub(super) async fn run(command: MessageCommand, shell: &mut Shell<'_>) -> Resul
                 count_max: max,
                 request_id: None,
             };
-            let reply = shell.call(Operation::MessageInbox, &params).await?;
+            let whole = params.after.is_none() && params.importance_min.is_none();
+            let reply: Reply<MessageInboxResult> =
+                shell.call(Operation::MessageInbox, &params).await?;
             shell.out.reply(&reply, show_inbox)?;
+            if let [_, .., last] = &*reply.value.messages
+                && whole
+                && !shell.out.style().json
+            {
+                let last = last.message;
+                shell.out.note(format_args!(
+                    "once you have read these: coord message ack --up-to {last}"
+                ));
+            }
         }
-        MessageCommand::Ack { messages } => {
+        MessageCommand::Ack {
+            messages,
+            up_to,
+            all,
+        } => {
             let params = MessageAckParams {
-                messages,
+                messages: (!messages.is_empty()).then_some(messages),
+                up_to,
+                all,
                 request_id: None,
             };
-            let reply = shell.call(Operation::MessageAck, &params).await?;
-            shell.out.reply(&reply, |out, result: &MessageAckResult| {
-                for message in &result.unknown {
-                    out.note(format_args!("message {message} is not in the mailbox"));
-                }
-                if out.style().quiet {
-                    Ok(())
-                } else {
-                    out.line(format_args!("acknowledged {}", result.acked.len()))
-                }
-            })?;
+            return ack(params, shell).await;
         }
         MessageCommand::Thread { message } => {
             let params = MessageThreadParams { message };
@@ -150,6 +167,26 @@ pub(super) async fn run(command: MessageCommand, shell: &mut Shell<'_>) -> Resul
     Ok(Exit::Ok)
 }
 
+async fn ack(params: MessageAckParams, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
+    let reply: Reply<MessageAckResult> = shell.call(Operation::MessageAck, &params).await?;
+    shell.out.reply(&reply, |out, result| {
+        for message in &result.unknown {
+            out.note(format_args!("message {message} is not in the mailbox"));
+        }
+        if out.style().quiet {
+            return Ok(());
+        }
+        // Coordinators of earlier versions send no count.
+        let count = result.count.max(result.acked.len() as u64);
+        out.line(format_args!("acknowledged {count}"))
+    })?;
+    if reply.value.unknown.is_empty() {
+        Ok(Exit::Ok)
+    } else {
+        Ok(Exit::NotFound)
+    }
+}
+
 async fn send(args: SendArgs, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
     let params = MessageSendParams {
         to: recipient(&args),
@@ -162,9 +199,16 @@ async fn send(args: SendArgs, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
     };
     let reply: Reply<MessageSendResult> = shell.call(Operation::MessageSend, &params).await?;
     shell.out.reply(&reply, show_sent)?;
-    match reply.value.message {
-        Some(_) => Ok(Exit::Ok),
-        None => Ok(Exit::NotFound),
+    Ok(sent_exit(&reply.value))
+}
+
+/// A message that nobody got was either for nobody who is there, or for agents without room for it.
+fn sent_exit(sent: &MessageSendResult) -> Exit {
+    let full = |recipient: &DeliveryView| matches!(recipient.delivery, DeliveryState::Full);
+    match sent.message {
+        Some(_) => Exit::Ok,
+        None if sent.recipients.iter().any(full) => Exit::Limit,
+        None => Exit::NotFound,
     }
 }
 
@@ -202,18 +246,42 @@ fn show_sent(out: &mut Output<'_>, sent: &MessageSendResult) -> io::Result<()> {
     }
     let mut table = Table::new(&["RECIPIENT", "WHAT HAPPENED"]);
     for recipient in &sent.recipients {
-        let happened = match recipient.delivery {
-            DeliveryState::Live => "in the mailbox, and connected",
-            DeliveryState::Queued => "in the mailbox, not connected now",
-            DeliveryState::Unknown => "no such agent",
-            DeliveryState::Full => "mailbox full: not delivered",
-        };
-        table.row(&[recipient.agent.to_string(), happened.to_owned()]);
+        table.row(&[recipient.agent.to_string(), happened(recipient)]);
     }
     if table.is_empty() {
         return Ok(());
     }
     out.table(&table, "")
+}
+
+fn happened(recipient: &DeliveryView) -> String {
+    match recipient.delivery {
+        DeliveryState::Live => "in the mailbox, and connected".to_owned(),
+        DeliveryState::Queued => "in the mailbox, not connected now".to_owned(),
+        DeliveryState::Unknown if recipient.similar.is_empty() => "no such agent".to_owned(),
+        DeliveryState::Unknown => {
+            let similar = joined(&recipient.similar);
+            format!("no such agent; did you mean {similar}?")
+        }
+        DeliveryState::Full => format!("not delivered: {}", no_room(recipient.limit.as_deref())),
+    }
+}
+
+/// Why there is no room at a recipient, with the name of the limit.
+fn no_room(limit: Option<&str>) -> String {
+    let Some(limit) = limit else {
+        return "its mailbox is full".to_owned();
+    };
+    let why = if limit == MailboxLimit::AgentsMax.as_str() {
+        "the project has as many agents as it may"
+    } else if limit.ends_with("_per_sender_max") {
+        "your share of its mailbox is used up until it acknowledges some"
+    } else if limit.ends_with("_reserved") {
+        "what is left of its mailbox is kept for direct messages of others"
+    } else {
+        "its mailbox is full"
+    };
+    format!("{why} ({})", one_line(limit))
 }
 
 fn show_inbox(out: &mut Output<'_>, inbox: &MessageInboxResult) -> io::Result<()> {

@@ -10,6 +10,7 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::output::{Output, Paint};
 use super::shell::Shell;
+use super::table::one_line;
 use crate::protocol::admin::{ServerBackupParams, ServerBackupResult, ServerStatusResult};
 use crate::protocol::operations::Operation;
 use crate::protocol::session::{Empty, PingResult};
@@ -43,6 +44,13 @@ fn show_status(out: &mut Output<'_>, status: &ServerStatusResult) -> io::Result<
     let good = out.paint(Paint::Good, "running");
     let uptime = Millis(status.uptime_ms);
     out.line(format_args!("{good} for {uptime}"))?;
+    // Coordinators of earlier versions do not say it.
+    if !status.status.is_empty() && status.status != "ready" {
+        out.field("status", one_line(&status.status.replace('_', " ")))?;
+    }
+    if let Some(waits) = &status.waiting_for {
+        out.field("waits for", one_line(waits))?;
+    }
     out.field("node", &status.node)?;
     out.field(
         "version",

@@ -68,6 +68,7 @@ pub enum TlsConfig {
 pub struct MetricsConfig {
     pub endpoint: Endpoint,
     pub path: MetricsPath,
+    pub allowed_hosts: Vec<AllowedHost>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,6 +126,7 @@ pub struct Flags {
     pub metrics_port: Option<String>,
     pub metrics_path: Option<String>,
     pub metrics_allow_plaintext: Option<String>,
+    pub metrics_allowed_hosts: Vec<String>,
     pub redis_url_file: Option<String>,
     pub redis_host: Option<String>,
     pub redis_port: Option<String>,
@@ -230,6 +232,10 @@ impl Flags {
         let lists = [
             (&settings::ALLOWED_HOSTS, &self.allowed_hosts),
             (&settings::ALLOWED_ORIGINS, &self.allowed_origins),
+            (
+                &settings::METRICS_ALLOWED_HOSTS,
+                &self.metrics_allowed_hosts,
+            ),
         ];
         let single = single.into_iter().filter_map(|(spec, value)| {
             let word = value.clone()?;
@@ -280,6 +286,12 @@ pub(super) fn metrics(reader: &mut Reader, profile: Profile) -> MetricsConfig {
             MetricsPath::default(),
             Source::Default,
             value::parsed,
+        ),
+        allowed_hosts: reader.or(
+            &settings::METRICS_ALLOWED_HOSTS,
+            Vec::new(),
+            Source::Default,
+            value::list,
         ),
     }
 }

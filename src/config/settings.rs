@@ -214,6 +214,10 @@ pub static METRICS_ALLOW_PLAINTEXT: Spec = Spec::new(
 .variables(&["COORD_METRICS_ALLOW_PLAINTEXT"])
 .flag("--metrics-allow-plaintext");
 
+pub static METRICS_ALLOWED_HOSTS: Spec = Spec::new("metrics.allowed_hosts", Kind::Hosts, "[\"gateway.example\", \"gateway.example:9093\"]", "More names by which Prometheus may address the metrics (their Host header), next to addresses, loopback, metrics.host and websocket.allowed_hosts.")
+    .variables(&["COORD_METRICS_ALLOWED_HOSTS"])
+    .flag("--metrics-allowed-hosts");
+
 pub static REDIS_URL: Spec = Spec::new("redis.url", Kind::Secret, "\"rediss://user:password@redis.example:6380/0\"", "Everything about Redis in one URL. What a setting below says, where it comes from an earlier source, goes before. Redis is used when this, host, port or sentinels is set; otherwise the journal on this machine.")
     .variables(&["REDIS_URL"])
     .flag("--redis-url-file")
@@ -430,7 +434,7 @@ pub static LOG_FORMAT: Spec = Spec::new(
 .flag("--log-format");
 
 /// What a coordinator reads, in the order in which it is shown.
-pub static SERVER: [&Spec; 56] = [
+pub static SERVER: [&Spec; 57] = [
     &PROFILE,
     &STATE_DIR,
     &OPERATOR_TOKEN,
@@ -451,6 +455,7 @@ pub static SERVER: [&Spec; 56] = [
     &METRICS_PORT,
     &METRICS_PATH,
     &METRICS_ALLOW_PLAINTEXT,
+    &METRICS_ALLOWED_HOSTS,
     &REDIS_URL,
     &REDIS_HOST,
     &REDIS_PORT,

@@ -144,7 +144,7 @@ impl Core {
                 // is answered once both are.
                 return self.propose_planned(now, origin, planned, by);
             }
-            return self.send_answer(now, &origin, answer, Extra::None);
+            return self.send_answer(now, &origin, answer, planned.extra);
         }
         // With earlier commands of this connection on their way, only the journal's order can tell.
         // Nor with the same request on its way from an earlier connection: its answer is due here too.
@@ -173,8 +173,9 @@ impl Core {
                 let order = self.next_order();
                 return self.park(&project, order, parked);
             }
-            (_, Some(refusal)) if alone => {
-                return self.send_answer(now, &origin, Err(refusal), Extra::None);
+            (action, Some(refusal)) if alone => {
+                let error = self.error_of(&planned.project, action, refusal);
+                return self.send_error(now, &origin, &error);
             }
             _ => {}
         }

@@ -221,7 +221,13 @@ impl Core {
             }
             return self.park(&proposed.project, order, *parked);
         }
-        self.send_answer(now, &origin, answer, pending.extra);
+        match answer {
+            Ok(outcome) => self.send_answer(now, &origin, Ok(outcome), pending.extra),
+            Err(refusal) => {
+                let error = self.error_of(&proposed.project, &proposed.command.action, refusal);
+                self.send_error(now, &origin, &error);
+            }
+        }
     }
 
     /// Ties a session to the connection that opened or resumed it; an older connection is let go.

@@ -126,6 +126,8 @@ pub struct Core {
     pub(super) status: JournalStatus,
     pub(super) snapshotting: bool,
     pub(super) draining: bool,
+    /// The coordinator has been ready once.
+    pub(super) serving: bool,
     pub(super) started: Moment,
     pub(super) waiting: u64,
     /// Claims and acquires on their way to the journal that may come to wait.
@@ -193,6 +195,7 @@ impl Core {
             status,
             snapshotting: false,
             draining: false,
+            serving: false,
             started: now,
             waiting: 0,
             claiming: 0,
@@ -332,7 +335,7 @@ impl Core {
             let engine = Engine::new(self.config.engine.clone());
             let mut project = Project::new(engine, Position::default(), now);
             if self.config.sharing.is_some() {
-                project.line = Some(Line::new(now));
+                project.line = Some(Line::new(now, self.serving));
                 self.outputs.push_back(Output::Follow(name.clone()));
             }
             self.projects.insert(name.clone(), project);

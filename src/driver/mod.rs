@@ -11,6 +11,7 @@ mod commit;
 mod connection;
 pub mod core;
 mod explain;
+mod known;
 pub mod limits;
 pub mod line;
 pub mod migrate;

@@ -8,11 +8,11 @@ use crate::engine::command::{
     self, Action, ProjectCreate, ProjectScope, SessionClose, SessionOpen, SessionResume,
     TokenCreate, TokenRevoke,
 };
-use crate::engine::ids::{ProjectName, RequestId, TokenId};
+use crate::engine::ids::{MessageId, ProjectName, RequestId, TokenId};
 use crate::engine::nodes::{COMMAND_FORMAT, STUCK_FORMAT};
 use crate::protocol::admin::TokenCreateParams;
 use crate::protocol::error::{ErrorKind, RpcError};
-use crate::protocol::message::MessageInboxParams;
+use crate::protocol::message::{MessageAckParams, MessageInboxParams};
 use crate::protocol::operations::Request;
 use crate::protocol::session::{Resume, SessionOpenParams};
 
@@ -79,6 +79,7 @@ impl Core {
             }
             Request::AgentRemove(p) => {
                 planned.request_id = p.request_id;
+                planned.extra = Extra::Removed(p.agent.clone());
                 planned.action = Action::AgentRemove(command::AgentRemove { agent: p.agent });
             }
             Request::TaskSubmit(mut p) => {
@@ -182,15 +183,9 @@ impl Core {
                 planned.request_id.clone_from(&p.request_id);
                 planned.action = take_messages(&p)?;
             }
-            Request::MessageAck(p) => {
-                let max = self.config.engine.messages_per_request_max;
-                if p.messages.len() as u64 > max {
-                    return Err(RpcError::limit("messages_per_request_max", max));
-                }
-                planned.request_id = p.request_id;
-                planned.action = Action::MessageAck(command::MessageAck {
-                    messages: p.messages,
-                });
+            Request::MessageAck(mut p) => {
+                planned.request_id = p.request_id.take();
+                planned.action = self.ack_messages(connection, p)?;
             }
             Request::ContextPut(p) => {
                 planned.request_id = p.request_id;
@@ -225,6 +220,7 @@ impl Core {
                 return Err(RpcError::new(ErrorKind::Internal, message));
             }
         }
+        self.introduce(&planned.project, &mut planned.action);
         Ok(planned)
     }
 
@@ -243,6 +239,38 @@ impl Core {
         engine.is_some_and(|engine| {
             !engine.state().tells_stuck && engine.command_format(own) >= STUCK_FORMAT
         })
+    }
+
+    fn ack_messages(
+        &self,
+        connection: ConnectionId,
+        params: MessageAckParams,
+    ) -> Result<Action, RpcError> {
+        let max = self.config.engine.messages_per_request_max;
+        let (messages, up_to) = match (params.messages, params.up_to, params.all) {
+            (Some(messages), None, false) if messages.len() as u64 > max => {
+                return Err(RpcError::limit("messages_per_request_max", max));
+            }
+            (Some(messages), None, false) => (messages, None),
+            (None, Some(up_to), false) => (Vec::new(), Some(up_to)),
+            // What arrives from now on was not there when the reader said so.
+            (None, None, true) => (Vec::new(), Some(self.newest_mail(connection))),
+            _ => {
+                let text = "give one of messages, up_to and all";
+                return Err(RpcError::new(ErrorKind::InvalidParams, text));
+            }
+        };
+        Ok(Action::MessageAck(command::MessageAck { messages, up_to }))
+    }
+
+    /// The newest message in the mailbox of a connection's agent; 0 when there is none.
+    fn newest_mail(&self, connection: ConnectionId) -> MessageId {
+        let known = self.connections.get(&connection);
+        let newest = known.and_then(|known| {
+            let project = self.projects.get(&known.project)?;
+            project.engine.newest_mail(&known.identity.agent)
+        });
+        newest.unwrap_or_default()
     }
 
     fn plan_session(

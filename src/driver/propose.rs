@@ -11,7 +11,7 @@ use super::project::Project;
 use super::secret::Secret;
 use crate::engine::Newest;
 use crate::engine::command::{Action, Actor, Command};
-use crate::engine::ids::{CommandId, JournalTime, ProjectName, RequestId, TaskId};
+use crate::engine::ids::{AgentName, CommandId, JournalTime, ProjectName, RequestId, TaskId};
 use crate::journal::Entry;
 use crate::journal::shared::{Batch, RECORD_COMMANDS_MAX};
 use crate::protocol::error::RpcError;
@@ -53,12 +53,15 @@ pub(super) struct RequestOrigin {
     pub(super) started: Moment,
 }
 
-/// What an answer needs beside the outcome: secrets that never reach the journal.
+/// What an answer needs beside the outcome: secrets that never reach the journal, and what the request
+/// was about.
 #[derive(Debug)]
 pub(super) enum Extra {
     None,
     Session(Secret),
     Token(Secret),
+    /// The agent that was removed.
+    Removed(AgentName),
     /// A query that was kept until this node had caught up.
     Query(Box<Request>),
 }

@@ -9,14 +9,14 @@ use super::secret::hex;
 use crate::engine::Engine;
 use crate::engine::agents::Presence;
 use crate::engine::command::{Importance, Role};
-use crate::engine::ids::{Cursor, ProjectName};
+use crate::engine::ids::{AgentName, Cursor, ProjectName};
 use crate::engine::outcome::LeaseConflicts;
 use crate::engine::tasks::{Task, TaskState};
 use crate::protocol::PROTOCOL_VERSION;
 use crate::protocol::admin::{
     ProjectListResult, ProjectStatus, ServerStatusResult, TokenListResult, TokenView,
 };
-use crate::protocol::agent::{AgentGetParams, AgentListParams, AgentListResult, AgentView};
+use crate::protocol::agent::AgentGetParams;
 use crate::protocol::context::{
     ContextGetParams, ContextListParams, ContextListResult, ContextView,
 };
@@ -54,14 +54,12 @@ impl Core {
                 self.send(now, origin, Ok(&PingResult { now_ms }));
             }
             Request::AgentList(p) => {
-                let result = agents(engine, &p);
+                let result = self.agents(&connection.project, engine, &p);
                 self.send(now, origin, Ok(&result));
             }
             Request::AgentGet(AgentGetParams { agent: named }) => {
                 let named = named.unwrap_or_else(|| agent.clone());
-                let found = engine.state().agents.get(&named);
-                let view = found.map(|agent| AgentView::of(engine, agent));
-                let result = view.ok_or_else(|| missing(&format!("agent {named}")));
+                let result = self.agent(&connection.project, engine, &named);
                 self.send(now, origin, result.as_ref());
             }
             Request::TaskGet(TaskGetParams { task }) => {
@@ -141,6 +139,10 @@ impl Core {
         project: &Project,
         hash: bool,
     ) -> ServerStatusResult {
+        let readiness = self.readiness(now);
+        let general = readiness.waiting_for.map(|(_, text)| text);
+        let mut status = project_status(name, &project.engine);
+        status.agents += self.unseen_agents(name).count() as u64;
         ServerStatusResult {
             version: self.config.version.to_owned(),
             protocol: PROTOCOL_VERSION.to_owned(),
@@ -148,9 +150,11 @@ impl Core {
             environment: self.config.environment.clone(),
             port_fingerprint: Some(self.config.port_fingerprint.clone()),
             journal: self.config.journal.to_owned(),
+            status: readiness.condition.as_str().to_owned(),
+            waiting_for: self.project_waits_for(now, name).or(general),
             uptime_ms: now.since_us(self.started) / 1_000,
             connections: self.connections.len() as u64,
-            project: project_status(name, &project.engine),
+            project: status,
             state_hash: hash.then(|| state_hash(&project.engine)),
         }
     }
@@ -198,12 +202,12 @@ fn project_status(name: &ProjectName, engine: &Engine) -> ProjectStatus {
     }
 }
 
-fn missing(what: &str) -> RpcError {
+pub(super) fn missing(what: &str) -> RpcError {
     RpcError::new(ErrorKind::NotFound, format!("{what} does not exist"))
 }
 
 /// Takes as many items as were asked for, and says whether there are more.
-fn page<T>(
+pub(super) fn page<T>(
     engine: &Engine,
     count_max: Option<u64>,
     items: impl Iterator<Item = T>,
@@ -216,31 +220,6 @@ fn page<T>(
     let more = items.len() > count;
     items.truncate(count);
     (items, more)
-}
-
-fn agents(engine: &Engine, params: &AgentListParams) -> AgentListResult {
-    let wanted = engine.state().agents.values().filter(|agent| {
-        let able = params.capability.as_ref();
-        able.is_none_or(|capability| agent.capabilities.contains(capability))
-            && (!params.present || agent.presence != Presence::Gone)
-            && params
-                .after
-                .as_ref()
-                .is_none_or(|after| agent.name > *after)
-    });
-    let (agents, more) = page(engine, params.count_max, wanted);
-    let next_after = agents
-        .last()
-        .filter(|_| more)
-        .map(|agent| agent.name.clone());
-    AgentListResult {
-        agents: agents
-            .iter()
-            .map(|agent| AgentView::of(engine, agent))
-            .collect(),
-        next_after,
-        now_ms: engine.now(),
-    }
 }
 
 fn tasks(engine: &Engine, params: &TaskListParams) -> TaskListResult {
@@ -300,7 +279,7 @@ fn leases(engine: &Engine, params: &LeaseListParams) -> LeaseListResult {
 
 fn check(
     engine: &Engine,
-    agent: Option<&crate::engine::ids::AgentName>,
+    agent: Option<&AgentName>,
     params: &LeaseCheckParams,
 ) -> Result<LeaseCheckResult, RpcError> {
     let invalid = |problem| Err(RpcError::new(ErrorKind::InvalidParams, problem));
@@ -326,11 +305,7 @@ fn check(
     })
 }
 
-fn inbox(
-    engine: &Engine,
-    agent: &crate::engine::ids::AgentName,
-    params: &MessageInboxParams,
-) -> MessageInboxResult {
+fn inbox(engine: &Engine, agent: &AgentName, params: &MessageInboxParams) -> MessageInboxResult {
     let importance_min = params.importance_min.map_or(Importance::Low, Into::into);
     let count_max = params.count_max.unwrap_or(COUNT_DEFAULT);
     let count_max = count_max.min(engine.limits().messages_per_request_max);
@@ -346,7 +321,7 @@ fn inbox(
 
 pub(super) fn inbox_result(
     engine: &Engine,
-    agent: &crate::engine::ids::AgentName,
+    agent: &AgentName,
     messages: Vec<MessageView>,
 ) -> MessageInboxResult {
     let known = engine.state().agents.get(agent);
@@ -360,7 +335,7 @@ pub(super) fn inbox_result(
 
 fn thread(
     engine: &Engine,
-    agent: &crate::engine::ids::AgentName,
+    agent: &AgentName,
     reads_all: bool,
     params: &MessageThreadParams,
 ) -> Result<MessageThreadResult, RpcError> {

@@ -44,6 +44,15 @@ pub enum RecoverError {
 
 /// Builds every project from its snapshot and the records after it.
 pub fn recover(journal: &mut dyn Journal, limits: &Limits) -> Result<Recovered, RecoverError> {
+    recover_telling(journal, limits, &mut |_| {})
+}
+
+/// The same; `told` hears after each record how many were applied.
+pub fn recover_telling(
+    journal: &mut dyn Journal,
+    limits: &Limits,
+    told: &mut dyn FnMut(u64),
+) -> Result<Recovered, RecoverError> {
     let mut engines = BTreeMap::new();
     for snapshot in journal.load_snapshots()? {
         let state: State =
@@ -63,7 +72,10 @@ pub fn recover(journal: &mut dyn Journal, limits: &Limits) -> Result<Recovered, 
     journal.read(
         Position(0),
         &mut |record| match recovered.apply(&record, limits) {
-            Ok(()) => ControlFlow::Continue(()),
+            Ok(()) => {
+                told(recovered.records);
+                ControlFlow::Continue(())
+            }
             Err(source) => {
                 failure = Some(RecoverError::Record {
                     project: record.project,

@@ -7,19 +7,20 @@ use super::connection::{ConnectionId, Outbox};
 use super::core::{Core, Moment, Output};
 use super::propose::{Extra, RequestOrigin};
 use super::queries::{cursor_of, inbox_result};
+use super::secret::Secret;
 use crate::engine::command::LostReason;
-use crate::engine::ids::MessageId;
+use crate::engine::ids::{AgentName, MessageId};
 use crate::engine::outcome::{Answer, Outcome, SessionOutcome};
 use crate::protocol::PROTOCOL_VERSION;
 use crate::protocol::admin::{ServerBackupResult, TokenCreateResult};
-use crate::protocol::agent::AgentView;
+use crate::protocol::agent::{AgentRemoveResult, AgentView};
 use crate::protocol::context::ContextPutResult;
 use crate::protocol::error::{ErrorKind, RpcError};
 use crate::protocol::events::SessionClosed;
 use crate::protocol::explain::StuckView;
 use crate::protocol::jsonrpc;
 use crate::protocol::lease::LeaseAcquireResult;
-use crate::protocol::message::{MessageAckResult, MessageSendResult, MessageView};
+use crate::protocol::message::{MessageAckResult, MessageView};
 use crate::protocol::operations::Operation;
 use crate::protocol::resource::ResourceText;
 use crate::protocol::session::{ConnectionLimits, Empty, SessionOpenResult};
@@ -200,10 +201,30 @@ impl Core {
                 };
                 self.send(now, origin, Ok(&result));
             }
-            Outcome::Sent(sent) => self.send(now, origin, Ok(&MessageSendResult::from(sent))),
+            Outcome::Sent(sent) => {
+                let Some(connection) = self.connections.get(&origin.connection) else {
+                    return;
+                };
+                let result = self.send_result(&connection.project, sent);
+                self.send(now, origin, Ok(&result));
+            }
             Outcome::Taken(messages) => self.send_taken(now, origin, &messages),
             Outcome::Acked { acked, unknown } => {
-                self.send(now, origin, Ok(&MessageAckResult { acked, unknown }));
+                let count = acked.len() as u64;
+                let result = MessageAckResult {
+                    acked,
+                    unknown,
+                    count,
+                };
+                self.send(now, origin, Ok(&result));
+            }
+            Outcome::AckedUpTo { count, unknown } => {
+                let result = MessageAckResult {
+                    acked: Vec::new(),
+                    unknown,
+                    count,
+                };
+                self.send(now, origin, Ok(&result));
             }
             Outcome::Context { revision } => {
                 self.send(now, origin, Ok(&ContextPutResult { revision }));
@@ -212,9 +233,24 @@ impl Core {
     }
 
     fn send_done(&mut self, now: Moment, origin: &RequestOrigin, extra: Extra) {
-        let Extra::Token(secret) = extra else {
-            return self.send(now, origin, Ok(&Empty {}));
+        match extra {
+            Extra::Token(secret) => self.send_token(now, origin, secret),
+            Extra::Removed(agent) => self.send_removed(now, origin, &agent),
+            _ => self.send(now, origin, Ok(&Empty {})),
+        }
+    }
+
+    fn send_removed(&mut self, now: Moment, origin: &RequestOrigin, agent: &AgentName) {
+        let Some(connection) = self.connections.get(&origin.connection) else {
+            return;
         };
+        let result = AgentRemoveResult {
+            still_known: self.token_knows(&connection.project, agent),
+        };
+        self.send(now, origin, Ok(&result));
+    }
+
+    fn send_token(&mut self, now: Moment, origin: &RequestOrigin, secret: Secret) {
         let hash = super::secret::secret_hash(&secret.0);
         let result = self
             .system_engine()
@@ -276,7 +312,7 @@ impl Core {
         };
         let resume_secret = match extra {
             Extra::Session(secret) => secret.0,
-            Extra::None | Extra::Token(_) | Extra::Query(_) => String::new(),
+            Extra::None | Extra::Token(_) | Extra::Removed(_) | Extra::Query(_) => String::new(),
         };
         let known = engine.state().sessions.get(&session.session);
         let driver = &self.config.driver;

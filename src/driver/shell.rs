@@ -196,6 +196,11 @@ impl Driver {
         self.with_core(None, |core, now| core.start(now, operator));
     }
 
+    /// The coordinator is ready for the first time.
+    pub fn begin_serving(&self) {
+        self.with_core(None, |core, _| core.begin_serving());
+    }
+
     /// Looks at the core; for health and metrics.
     pub fn inspect<T>(&self, look: impl FnOnce(&Core) -> T) -> T {
         look(&self.lock().core)

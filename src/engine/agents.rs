@@ -1,5 +1,7 @@
 //! Agents: who is there, what they can do, how they are.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::Engine;
@@ -20,7 +22,7 @@ pub struct Agent {
     #[serde(default)]
     pub labels: Labels,
     #[serde(default)]
-    pub topics: std::collections::BTreeSet<Topic>,
+    pub topics: BTreeSet<Topic>,
     #[serde(default)]
     pub status: Option<DeclaredStatus>,
     #[serde(default)]
@@ -113,10 +115,7 @@ impl Engine {
         self.check_new_agent(by.agent())?;
         let limits = &self.limits;
         check_description(limits, update.capabilities.as_ref(), update.labels.as_ref())?;
-        let topics = update
-            .topics
-            .as_ref()
-            .map_or(0, std::collections::BTreeSet::len);
+        let topics = update.topics.as_ref().map_or(0, BTreeSet::len);
         check_limit!(limits, topics_per_agent_max, topics)?;
         if update.load_percent.is_some_and(|load| load > 100) {
             return Err(Refusal::Invalid {
@@ -145,7 +144,7 @@ impl Engine {
                 kind: None,
                 capabilities: Capabilities::new(),
                 labels: Labels::new(),
-                topics: std::collections::BTreeSet::new(),
+                topics: BTreeSet::new(),
                 status: None,
                 load_percent: None,
                 note: None,
@@ -158,6 +157,29 @@ impl Engine {
             self.state.agents.insert(agent.clone(), new);
         }
         Ok(())
+    }
+
+    /// Whether the project knows an agent, or a command that a token introduces it with lets it know it.
+    pub(super) fn is_known_or(&self, introduces: &BTreeSet<AgentName>, agent: &AgentName) -> bool {
+        self.state.agents.contains_key(agent) || introduces.contains(agent)
+    }
+
+    /// Whether `by` and `agent` fit among the agents, where either may be new.
+    pub(super) fn check_new_pair(
+        &self,
+        by: &Actor,
+        agent: &AgentName,
+    ) -> Result<(), LimitExceeded> {
+        let pair = [
+            by.agent(),
+            Some(agent).filter(|agent| by.agent() != Some(agent)),
+        ];
+        let is_new = |agent: &&AgentName| !self.state.agents.contains_key(*agent);
+        let new = pair.into_iter().flatten().filter(is_new).count();
+        if new == 0 {
+            return Ok(());
+        }
+        check_limit!(self.limits, agents_max, self.state.agents.len() + new)
     }
 
     pub(super) fn agent_update(&mut self, by: &Actor, update: &AgentUpdate) {
@@ -305,7 +327,7 @@ pub(super) fn check_description(
     check_limit!(
         limits,
         capabilities_max,
-        capabilities.map_or(0, std::collections::BTreeSet::len)
+        capabilities.map_or(0, BTreeSet::len)
     )?;
     check_limit!(
         limits,

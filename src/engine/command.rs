@@ -174,6 +174,9 @@ impl Action {
     /// The format of commands that first had it: written only once every node understands it.
     pub fn format(&self) -> u32 {
         match self {
+            Self::TaskHandoff(handoff) if !handoff.introduces.is_empty() => 3,
+            Self::MessageSend(send) if send.shares || !send.introduces.is_empty() => 3,
+            Self::MessageAck(ack) if ack.up_to.is_some() => 3,
             Self::NodeAlive(_) | Self::EpochStart(_) => 2,
             Self::TaskSubmit(submit) if submit.tells_stuck => STUCK_FORMAT,
             Self::TaskCancel(cancel) if cancel.tells_stuck => STUCK_FORMAT,
@@ -461,6 +464,9 @@ pub struct TaskHandoff {
     pub note: Option<Note>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub context: Option<Payload>,
+    /// As in [`MessageSend::introduces`].
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub introduces: BTreeSet<AgentName>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -555,6 +561,14 @@ pub struct MessageSend {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reply_to: Option<MessageId>,
     pub ttl_ms: u64,
+    /// Agents that a valid token makes known and that this project has not heard of yet. Tokens
+    /// are state of the system project, so the proposer has to carry them here.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub introduces: BTreeSet<AgentName>,
+    /// Each sender has a share of a mailbox, and direct messages have a reserve. Commands of
+    /// earlier versions lack it: for them a mailbox only has a size.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub shares: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -568,7 +582,11 @@ pub struct MessageTake {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MessageAck {
+    #[serde(default)]
     pub messages: Vec<MessageId>,
+    /// Also everything in the mailbox up to and including this message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub up_to: Option<MessageId>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -9,13 +9,14 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::agents::{Session, SessionState};
-use super::command::Capabilities;
+use super::command::{Capabilities, Role};
 use super::deadlines::Deadline;
 use super::ids::{
     AgentName, Capability, ConcurrencyKey, IdempotencyKey, JournalTime, LeaseId, MessageId, NodeId,
     SessionId, TaskId, TokenId,
 };
 use super::leases::{Lease, LeaseState};
+use super::mailbox::{Mailbox, Waiting};
 use super::messages::Message;
 use super::nodes::Node;
 use super::state::State;
@@ -30,12 +31,6 @@ pub(super) type ReadyKey = (Reverse<i32>, TaskId);
 pub(super) struct ReadyGroup {
     pub(super) requires: Capabilities,
     pub(super) concurrency: Option<ConcurrencyKey>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Mailbox {
-    pub(super) messages: BTreeSet<MessageId>,
-    pub(super) bytes: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -68,9 +63,13 @@ pub(super) struct Index {
     pub(super) tasks_finished: Finished,
     /// Files that leases hold, those of lapsed ones included.
     pub(super) files: u64,
+    /// The tokens that make an agent known.
+    pub(super) tokens_of_agent: BTreeMap<AgentName, BTreeSet<TokenId>>,
     pub(super) tasks_open: u64,
     pub(super) tasks_bytes: u64,
     pub(super) messages_bytes: u64,
+    /// Of those messages, the ones that some recipient has not acknowledged.
+    pub(super) messages_waiting: Waiting,
     pub(super) context_bytes: u64,
 }
 
@@ -225,6 +224,9 @@ impl Index {
             self.add_mail(agent, message);
         }
         self.messages_bytes += message.bytes();
+        if !message.pending.is_empty() {
+            self.messages_waiting.add(message);
+        }
     }
 
     pub(super) fn remove_message(&mut self, message: &Message) {
@@ -236,12 +238,16 @@ impl Index {
             self.remove_mail(agent, message);
         }
         self.messages_bytes -= message.bytes();
+        if !message.pending.is_empty() {
+            self.messages_waiting.remove(message);
+        }
     }
 
     fn add_mail(&mut self, agent: &AgentName, message: &Message) {
-        let mailbox = self.mailboxes.entry(agent.clone()).or_default();
-        mailbox.messages.insert(message.id);
-        mailbox.bytes += message.body.bytes();
+        self.mailboxes
+            .entry(agent.clone())
+            .or_default()
+            .add(message);
     }
 
     /// Takes one recipient's entry out; the message may still wait for others.
@@ -249,15 +255,15 @@ impl Index {
         let Some(mailbox) = self.mailboxes.get_mut(agent) else {
             return;
         };
-        if mailbox.messages.remove(&message.id) {
-            mailbox.bytes -= message.body.bytes();
-        }
+        mailbox.remove(message);
         if mailbox.messages.is_empty() {
             self.mailboxes.remove(agent);
         }
     }
 
-    pub(super) fn remove_message_deadline(&mut self, message: &Message) {
+    /// The last recipient's entry was taken out.
+    pub(super) fn message_finished(&mut self, message: &Message) {
+        self.messages_waiting.remove(message);
         self.deadlines
             .remove(&(message.expires_at, Deadline::MessageExpiry(message.id)));
     }
@@ -266,6 +272,9 @@ impl Index {
         self.deadlines.extend(token_deadline(token));
         self.token_by_hash
             .insert(token.secret_hash.clone(), token.id.clone());
+        if token.role >= Role::Agent {
+            insert(&mut self.tokens_of_agent, &token.agent, token.id.clone());
+        }
     }
 
     pub(super) fn add_node(&mut self, id: &NodeId, node: &Node) {
@@ -283,6 +292,7 @@ impl Index {
             self.deadlines.remove(&deadline);
         }
         self.token_by_hash.remove(&token.secret_hash);
+        remove(&mut self.tokens_of_agent, &token.agent, &token.id);
     }
 }
 

@@ -100,10 +100,31 @@ limits! {
     lock_delay_ms: 5_000,
     /// Messages that one mailbox holds.
     mailbox_messages_max: 1_000,
+    /// Messages of one sender that one mailbox holds.
+    mailbox_messages_per_sender_max: 200,
+    /// The last messages of a mailbox, which only direct messages may use, of senders that have few
+    /// in it.
+    mailbox_messages_reserved: 200,
+    /// Messages of one sender in a mailbox with which it may still use the reserve.
+    mailbox_messages_reserved_per_sender_max: 4,
     /// Bytes of message bodies that one mailbox holds.
     mailbox_bytes_max: 4_194_304,
+    /// Bytes of message bodies of one sender that one mailbox holds.
+    mailbox_bytes_per_sender_max: 1_048_576,
+    /// The last bytes of a mailbox, which only direct messages may use, of senders that have few in
+    /// it.
+    mailbox_bytes_reserved: 1_048_576,
+    /// Bytes of one sender in a mailbox with which it may still use the reserve.
+    mailbox_bytes_reserved_per_sender_max: 65_536,
     /// Bytes of all message bodies of a project.
     messages_bytes_max: 33_554_432,
+    /// Bytes of one sender's messages that wait for their recipients, each recipient's entry counted.
+    messages_bytes_per_sender_max: 8_388_608,
+    /// The last bytes of waiting messages, which only direct messages may use, of senders of whom few
+    /// wait.
+    messages_bytes_reserved: 4_194_304,
+    /// Waiting bytes of one sender with which it may still use the reserve.
+    messages_bytes_reserved_per_sender_max: 131_072,
     /// Acknowledged messages that threads still show; the oldest is forgotten first.
     messages_finished_max: 1_024,
     /// The longest time a message waits for its recipients.

@@ -1,15 +1,16 @@
 //! Messages: durable in every recipient's mailbox until acknowledged or lapsed.
 
+mod send;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use super::Engine;
-use super::command::{Actor, Importance, MessageAck, MessageSend, MessageTake, Recipient};
+use super::command::{Actor, Importance, MessageAck, MessageTake, Recipient};
 use super::event::{Change, ChangeKind, Subject};
 use super::ids::{AgentName, JournalTime, MessageId, Title};
-use super::limits::check_limit;
-use super::outcome::{Delivery, Outcome, Refusal, SendOutcome};
+use super::outcome::Outcome;
 use super::payload::Payload;
 
 /// What one recipient's entry counts for.
@@ -54,153 +55,6 @@ fn message_bytes(body: &Payload, recipients: usize) -> u64 {
 }
 
 impl Engine {
-    pub(super) fn check_message_send(&self, by: &Actor, send: &MessageSend) -> Result<(), Refusal> {
-        self.check_new_agent(by.agent())?;
-        let limits = &self.limits;
-        check_limit!(limits, payload_bytes_max, send.body.bytes())?;
-        check_limit!(limits, message_ttl_ms_max, send.ttl_ms)?;
-        let recipients = match (&send.to, by.agent()) {
-            (Recipient::Agent(_), _) | (_, None) => 1,
-            (to, Some(from)) => self.recipients(from, to).len(),
-        };
-        let bytes = self.index.messages_bytes + message_bytes(&send.body, recipients);
-        let over = bytes.saturating_sub(limits.messages_bytes_max);
-        // What everyone acknowledged makes room: it must never keep new messages out.
-        let finished = self.state.messages_finished.iter();
-        let mut freed = 0;
-        for message in finished.filter_map(|id| self.state.messages.get(id)) {
-            if freed >= over {
-                break;
-            }
-            freed += message.bytes();
-        }
-        check_limit!(limits, messages_bytes_max, bytes - freed.min(over))?;
-        if send.ttl_ms == 0 {
-            return Err(Refusal::Invalid {
-                path: "ttl_ms".to_owned(),
-                problem: "a message needs some time to be read".to_owned(),
-            });
-        }
-        let Some(reply_to) = send.reply_to else {
-            return Ok(());
-        };
-        let original = self.state.messages.get(&reply_to);
-        match original {
-            Some(message) if by.agent().is_some_and(|a| message.is_visible_to(a)) => Ok(()),
-            _ => Err(Refusal::NotFound(format!("message {reply_to} to reply to"))),
-        }
-    }
-
-    pub(super) fn message_send(&mut self, by: &Actor, send: &MessageSend) -> Outcome {
-        let nobody = |recipients| {
-            Outcome::Sent(SendOutcome {
-                message: None,
-                thread: None,
-                recipients,
-            })
-        };
-        let Some(from) = by.agent() else {
-            return nobody(Vec::new());
-        };
-        let named = self.recipients(from, &send.to);
-        let deliveries: Vec<(AgentName, Delivery)> = named
-            .into_iter()
-            .map(|agent| {
-                let delivery = self.delivery(&agent, send.body.bytes());
-                (agent, delivery)
-            })
-            .collect();
-        let accepted: BTreeSet<AgentName> = deliveries
-            .iter()
-            .filter(|(_, d)| matches!(d, Delivery::Live | Delivery::Queued))
-            .map(|(agent, _)| agent.clone())
-            .collect();
-        if accepted.is_empty() {
-            return nobody(deliveries);
-        }
-        let (id, thread) = self.insert_message(from, send, accepted);
-        Outcome::Sent(SendOutcome {
-            message: Some(id),
-            thread: Some(thread),
-            recipients: deliveries,
-        })
-    }
-
-    /// Whom a message goes to; the sender never gets its own broadcast.
-    fn recipients(&self, from: &AgentName, to: &Recipient) -> Vec<AgentName> {
-        let others = self.state.agents.values().filter(|a| a.name != *from);
-        match to {
-            Recipient::Agent(agent) => vec![agent.clone()],
-            Recipient::All => others.map(|a| a.name.clone()).collect(),
-            Recipient::Capability(capability) => others
-                .filter(|a| a.capabilities.contains(capability))
-                .map(|a| a.name.clone())
-                .collect(),
-            Recipient::Topic(topic) => others
-                .filter(|a| a.topics.contains(topic))
-                .map(|a| a.name.clone())
-                .collect(),
-        }
-    }
-
-    fn delivery(&self, agent: &AgentName, bytes: u64) -> Delivery {
-        if !self.state.agents.contains_key(agent) {
-            return Delivery::Unknown;
-        }
-        let mailbox = self.index.mailboxes.get(agent);
-        let (messages, held) = mailbox.map_or((0, 0), |m| (m.messages.len() as u64, m.bytes));
-        let limits = &self.limits;
-        if messages >= limits.mailbox_messages_max || held + bytes > limits.mailbox_bytes_max {
-            return Delivery::Full;
-        }
-        if self.is_live(agent) {
-            Delivery::Live
-        } else {
-            Delivery::Queued
-        }
-    }
-
-    fn insert_message(
-        &mut self,
-        from: &AgentName,
-        send: &MessageSend,
-        recipients: BTreeSet<AgentName>,
-    ) -> (MessageId, MessageId) {
-        let id = self.state.last.message();
-        let original = send.reply_to.and_then(|id| self.state.messages.get(&id));
-        let thread = original.map_or(id, |message| message.thread);
-        let message = Message {
-            id,
-            from: from.clone(),
-            to: send.to.clone(),
-            thread,
-            reply_to: send.reply_to,
-            subject: send.subject.clone(),
-            body: send.body.clone(),
-            importance: send.importance,
-            sent_at: self.state.now,
-            expires_at: self.state.now.after_ms(send.ttl_ms),
-            pending: recipients
-                .iter()
-                .map(|agent| (agent.clone(), None))
-                .collect(),
-            recipients,
-        };
-        let topic = match &send.to {
-            Recipient::Topic(topic) => Some(Box::new(topic.clone())),
-            _ => None,
-        };
-        let mut change = Change::new(ChangeKind::MessageSent)
-            .agent(from)
-            .about(Subject::Message { message: id, topic });
-        change.to = message.recipients.iter().cloned().collect();
-        self.index.add_message(&message);
-        self.state.messages.insert(id, message);
-        self.change(change);
-        self.forget_messages();
-        (id, thread)
-    }
-
     /// What waits in a mailbox and may be read now, oldest first.
     pub fn inbox<'a>(
         &'a self,
@@ -214,6 +68,11 @@ impl Engine {
             let taken_until = message.pending.get(agent).copied().flatten();
             (message.importance >= importance_min).then_some((message, taken_until))
         })
+    }
+
+    /// The newest message that waits in a mailbox.
+    pub fn newest_mail(&self, agent: &AgentName) -> Option<MessageId> {
+        self.index.mailboxes.get(agent)?.messages.last().copied()
     }
 
     /// How many messages wait in a mailbox.
@@ -264,25 +123,42 @@ impl Engine {
             return Outcome::Acked { acked, unknown };
         };
         for id in &ack.messages {
-            if self.message_leaves(agent, *id) {
-                let subject = Subject::Message {
-                    message: *id,
-                    topic: None,
-                };
-                self.change(
-                    Change::new(ChangeKind::MessageAcked)
-                        .agent(agent)
-                        .about(subject),
-                );
+            if self.message_acked(agent, *id) {
                 acked.push(*id);
             } else {
                 unknown.push(*id);
             }
         }
+        let mailbox = self.index.mailboxes.get(agent);
+        let rest: Vec<MessageId> = match (ack.up_to, mailbox) {
+            (Some(up_to), Some(mailbox)) => mailbox.messages.range(..=up_to).copied().collect(),
+            _ => Vec::new(),
+        };
+        for id in &rest {
+            self.message_acked(agent, *id);
+        }
         if let Some(agent) = self.state.agents.get_mut(agent) {
             agent.messages_expired = 0;
         }
+        if ack.up_to.is_some() {
+            let count = (acked.len() + rest.len()) as u64;
+            return Outcome::AckedUpTo { count, unknown };
+        }
         Outcome::Acked { acked, unknown }
+    }
+
+    /// Takes a message out of one mailbox because its reader says so; says whether it was there.
+    fn message_acked(&mut self, agent: &AgentName, id: MessageId) -> bool {
+        let left = self.message_leaves(agent, id);
+        if left {
+            let subject = Subject::Message {
+                message: id,
+                topic: None,
+            };
+            let change = Change::new(ChangeKind::MessageAcked);
+            self.change(change.agent(agent).about(subject));
+        }
+        left
     }
 
     /// Takes a message out of one mailbox; says whether it was there.
@@ -295,7 +171,7 @@ impl Engine {
         }
         self.index.remove_mail(agent, message);
         if message.pending.is_empty() {
-            self.index.remove_message_deadline(message);
+            self.index.message_finished(message);
             self.message_finished(id);
         }
         true

@@ -21,6 +21,7 @@ pub mod ids;
 mod index;
 pub mod leases;
 pub mod limits;
+mod mailbox;
 pub mod messages;
 pub mod nodes;
 pub mod outcome;
@@ -250,7 +251,7 @@ impl Engine {
             Action::TaskComplete(complete) => return Ok(self.task_complete(by, complete)),
             Action::TaskFail(fail) => return Ok(self.task_fail(fail)),
             Action::TaskRelease(release) => self.task_release(release),
-            Action::TaskHandoff(handoff) => return Ok(self.task_handoff(handoff)),
+            Action::TaskHandoff(handoff) => return self.task_handoff(handoff),
             Action::TaskCancel(cancel) => self.task_cancel(by, cancel),
             Action::TaskRetry(retry) => return Ok(self.task_retry(retry)),
             Action::LeaseAcquire(acquire) => return self.lease_acquire(by, acquire),

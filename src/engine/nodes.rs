@@ -18,8 +18,8 @@ use super::outcome::Refusal;
 /// The highest format of commands that this program understands and writes.
 ///
 /// 1: everything an embedded journal has. 2: several coordinators (`node.alive`, `epoch.start`).
-/// 3: the state tells of stuck tasks (`tells_stuck`); files, and globs that cover what is below
-/// (`file:` and `glob:` in `lease.acquire`).
+/// 3: the state tells of stuck tasks (`tells_stuck`); files, and globs that cover what is below (`file:` and
+/// `glob:` in `lease.acquire`); known forms with new fields (see `Action::format`).
 pub const COMMAND_FORMAT: u32 = 3;
 /// The format from which on nodes tell of tasks that are stuck.
 pub const STUCK_FORMAT: u32 = 3;

@@ -41,6 +41,11 @@ pub enum Outcome {
         acked: Vec<MessageId>,
         unknown: Vec<MessageId>,
     },
+    /// Everything up to a message, and those named beside it; `unknown` are of those.
+    AckedUpTo {
+        count: u64,
+        unknown: Vec<MessageId>,
+    },
     Context {
         revision: Revision,
     },
@@ -138,8 +143,44 @@ pub enum Delivery {
     Queued,
     /// No agent of that name has been here.
     Unknown,
-    /// The mailbox is full: not delivered.
+    /// The mailbox is full: not delivered. Told by commands without shares.
     Full,
+    /// Not delivered, for this limit.
+    Over(MailboxLimit),
+}
+
+macro_rules! mailbox_limits {
+    ($($(#[doc = $doc:literal])* $variant:ident = $name:literal,)*) => {
+        /// Why a mailbox does not take a message.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+        pub enum MailboxLimit {
+            $($(#[doc = $doc])* #[serde(rename = $name)] $variant,)*
+        }
+
+        impl MailboxLimit {
+            /// The name of the limit.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+        }
+    };
+}
+
+mailbox_limits! {
+    /// The sender has as many messages there as one may.
+    MailboxMessagesPerSenderMax = "mailbox_messages_per_sender_max",
+    /// The sender has as many bytes there as one may.
+    MailboxBytesPerSenderMax = "mailbox_bytes_per_sender_max",
+    /// What is left is kept for direct messages of senders with few messages there.
+    MailboxMessagesReserved = "mailbox_messages_reserved",
+    /// What is left is kept for direct messages of senders with few bytes there.
+    MailboxBytesReserved = "mailbox_bytes_reserved",
+    /// The mailbox is full.
+    MailboxMessagesMax = "mailbox_messages_max",
+    /// The mailbox holds as many bytes as it may.
+    MailboxBytesMax = "mailbox_bytes_max",
+    /// A token makes the agent known, but the project has as many agents as it may.
+    AgentsMax = "agents_max",
 }
 
 /// Why a command was not carried out. It changed nothing.

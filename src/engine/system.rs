@@ -1,11 +1,13 @@
 //! The system project: tokens and the list of projects. Every deployment has exactly one.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::Engine;
 use super::command::{Actor, ProjectCreate, ProjectScope, Role, TokenCreate, TokenRevoke};
 use super::event::{Change, ChangeKind, Subject};
-use super::ids::{AgentName, JournalTime, TokenId};
+use super::ids::{AgentName, JournalTime, ProjectName, TokenId};
 use super::limits::check_limit;
 use super::outcome::Refusal;
 
@@ -32,6 +34,29 @@ impl Engine {
     pub fn token_by_hash(&self, secret_hash: &str) -> Option<&Token> {
         let id = self.index.token_by_hash.get(secret_hash)?;
         self.state.tokens.get(id)
+    }
+
+    /// Whether a valid token makes an agent known in a project. Tokens that only read do not: nobody
+    /// could read a mailbox or do a task with them.
+    pub fn token_knows(&self, agent: &AgentName, project: &ProjectName) -> bool {
+        let tokens = self.index.tokens_of_agent.get(agent);
+        tokens.is_some_and(|ids| self.any_opens(ids, project))
+    }
+
+    /// The agents that valid tokens make known in a project, in the order of their names.
+    pub fn agents_with_token<'a>(
+        &'a self,
+        project: &'a ProjectName,
+    ) -> impl Iterator<Item = &'a AgentName> {
+        let agents = self.index.tokens_of_agent.iter();
+        agents
+            .filter(|(_, ids)| self.any_opens(ids, project))
+            .map(|(agent, _)| agent)
+    }
+
+    fn any_opens(&self, ids: &BTreeSet<TokenId>, project: &ProjectName) -> bool {
+        let mut tokens = ids.iter().filter_map(|id| self.state.tokens.get(id));
+        tokens.any(|token| token.projects.allows(project))
     }
 
     pub(super) fn check_token_create(

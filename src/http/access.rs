@@ -2,9 +2,18 @@
 //!
 //! A page in a browser of the same network can make that browser connect to the gateway. Checking
 //! Host keeps out names that were rebound to our address, checking Origin keeps out other pages.
+//! Host is checked for every answer of every listener: a rebound name could read pages too.
 
-use axum::http::header::{AUTHORIZATION, HOST, ORIGIN, SEC_WEBSOCKET_PROTOCOL, SERVER};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::http::header::{
+    AUTHORIZATION, HOST, ORIGIN, RETRY_AFTER, SEC_WEBSOCKET_PROTOCOL, SERVER,
+};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Version};
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
@@ -17,6 +26,8 @@ const BEARER_PROTOCOL: &str = "bearer.";
 /// What Host and Origin may say.
 #[derive(Debug, Clone)]
 pub struct Access {
+    /// The setting that takes more hosts.
+    setting: &'static str,
     own: Host,
     hosts: Vec<AllowedHost>,
     origins: Vec<WebOrigin>,
@@ -25,30 +36,51 @@ pub struct Access {
 /// Why a request is turned away. Nothing in it comes from a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Denied {
-    Host,
+    /// With the setting that takes more hosts.
+    Host(&'static str),
     Origin,
     NoToken,
     BadToken,
 }
 
 impl Access {
-    pub fn new(endpoint: &Endpoint, hosts: &[AllowedHost], origins: &[WebOrigin]) -> Self {
+    /// `setting` names `hosts` for people.
+    pub fn new(
+        endpoint: &Endpoint,
+        setting: &'static str,
+        hosts: &[AllowedHost],
+        origins: &[WebOrigin],
+    ) -> Self {
         Self {
+            setting,
             own: endpoint.host.clone(),
             hosts: hosts.to_vec(),
             origins: origins.to_vec(),
         }
     }
 
-    /// Checks Host and Origin.
-    pub fn check(&self, headers: &HeaderMap) -> Result<(), Denied> {
-        let host = headers.get(HOST).and_then(|value| value.to_str().ok());
-        let host: AllowedHost = host
-            .and_then(|text| text.parse().ok())
-            .ok_or(Denied::Host)?;
-        if !self.allows_host(&host) {
-            return Err(Denied::Host);
+    /// Checks by which name a request addresses us: one Host, and the same for a target that names a host.
+    pub fn check_host(
+        &self,
+        version: Version,
+        target: Option<&Authority>,
+        headers: &HeaderMap,
+    ) -> Result<(), Denied> {
+        let named: Vec<&HeaderValue> = headers.get_all(HOST).iter().collect();
+        let allowed = match &*named {
+            // Old health checkers send none. No browser is among them, and only browsers are rebound.
+            [] => version == Version::HTTP_10,
+            [host] => host.to_str().is_ok_and(|host| self.allows(host)),
+            _ => false,
+        };
+        if allowed && target.is_none_or(|target| self.allows(target.as_str())) {
+            return Ok(());
         }
+        Err(Denied::Host(self.setting))
+    }
+
+    /// Checks Origin, where a browser sent one.
+    pub fn check_origin(&self, headers: &HeaderMap) -> Result<(), Denied> {
         let Some(origin) = headers.get(ORIGIN) else {
             return Ok(());
         };
@@ -65,6 +97,10 @@ impl Access {
             Some(origin) if self.origins.contains(&origin) || same(&origin) => Ok(()),
             _ => Err(Denied::Origin),
         }
+    }
+
+    fn allows(&self, host: &str) -> bool {
+        host.parse().is_ok_and(|host| self.allows_host(&host))
     }
 
     /// An address cannot be rebound as a name can, so any address will do.
@@ -110,7 +146,7 @@ fn offered(headers: &HeaderMap) -> impl Iterator<Item = &str> {
 impl Denied {
     pub fn reason(self) -> &'static str {
         match self {
-            Self::Host => "host",
+            Self::Host(_) => "host",
             Self::Origin => "origin",
             Self::NoToken => "no_token",
             Self::BadToken => "bad_token",
@@ -121,29 +157,53 @@ impl Denied {
 impl IntoResponse for Denied {
     fn into_response(self) -> Response {
         let (status, kind, message) = match self {
-            Self::Host => (
+            Self::Host(setting) => (
                 StatusCode::FORBIDDEN,
                 "forbidden",
-                "this Host is not served here: add it to websocket.allowed_hosts",
+                format!("this Host is not served here: add it to {setting}"),
             ),
             Self::Origin => (
                 StatusCode::FORBIDDEN,
                 "forbidden",
-                "pages of this Origin may not connect: add it to websocket.allowed_origins",
+                "pages of this Origin may not connect: add it to websocket.allowed_origins"
+                    .to_owned(),
             ),
             Self::NoToken => (
                 StatusCode::UNAUTHORIZED,
                 "unauthenticated",
-                "a token is needed: Authorization: Bearer TOKEN",
+                "a token is needed: Authorization: Bearer TOKEN".to_owned(),
             ),
             Self::BadToken => (
                 StatusCode::UNAUTHORIZED,
                 "unauthenticated",
-                "the token is unknown, revoked or has run out",
+                "the token is unknown, revoked or has run out".to_owned(),
             ),
         };
-        refusal(status, kind, message)
+        refusal(status, kind, &message)
     }
+}
+
+/// What Host may say, asked anew for each request.
+pub type AccessSource = Arc<dyn Fn() -> Access + Send + Sync>;
+
+/// Told the reason when a request is turned away.
+pub type Refused = Arc<dyn Fn(&'static str) + Send + Sync>;
+
+/// Checks Host before anything of a listener answers, what it does not know included.
+pub fn guarded(router: Router, access: AccessSource, refused: Refused) -> Router {
+    router.layer(from_fn(move |request: Request, next: Next| {
+        let target = request.uri().authority();
+        let checked = access().check_host(request.version(), target, request.headers());
+        if let Err(denied) = checked {
+            refused(denied.reason());
+        }
+        async move {
+            match checked {
+                Ok(()) => next.run(request).await,
+                Err(denied) => denied.into_response(),
+            }
+        }
+    }))
 }
 
 /// The `Server` header of every answer.
@@ -166,4 +226,25 @@ pub fn refusal(status: StatusCode, kind: &str, message: &str) -> Response {
         headers.insert(axum::http::header::WWW_AUTHENTICATE, challenge);
     }
     response
+}
+
+/// A refusal because the coordinator does not serve yet, in the form of the WebSocket errors.
+pub fn not_yet(why: &str, retry_after_ms: u64) -> Response {
+    let error = json!({
+        "kind": "unavailable",
+        "message": why,
+        "retry_after_ms": retry_after_ms,
+    });
+    let body = axum::Json(json!({ "error": error }));
+    let mut response = (StatusCode::SERVICE_UNAVAILABLE, body).into_response();
+    set_retry_after(&mut response, retry_after_ms);
+    response
+}
+
+/// The header counts in seconds.
+pub(super) fn set_retry_after(response: &mut Response, retry_after_ms: u64) {
+    let seconds = retry_after_ms.div_ceil(1_000).max(1);
+    response
+        .headers_mut()
+        .insert(RETRY_AFTER, HeaderValue::from(seconds));
 }

@@ -8,11 +8,25 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde::Serialize;
 
+use super::access::set_retry_after;
+
+/// What the pages call the program.
+pub const SERVICE: &str = "cli-coordinator";
+
 /// What both pages say.
 #[derive(Debug, Clone, Serialize)]
 pub struct Health {
-    /// `ready`, `draining`, `storage_full`, `journal_unreachable` or `failed`.
+    /// `ready`, `starting`, `recovering`, `draining`, `storage_full`, `journal_unreachable` or `failed`.
     pub status: &'static str,
+    /// While it is starting or recovering, which ends by itself: the stage that it is in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stage: Option<&'static str>,
+    /// The same for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting_for: Option<String>,
+    /// When it makes sense to ask again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_after_ms: Option<u64>,
     pub service: &'static str,
     pub version: &'static str,
     pub node: String,
@@ -65,5 +79,9 @@ fn page(health: &Health, alive: bool) -> Response {
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
-    (status, axum::Json(health)).into_response()
+    let mut response = (status, axum::Json(health)).into_response();
+    if let Some(retry_after_ms) = health.retry_after_ms.filter(|_| !well) {
+        set_retry_after(&mut response, retry_after_ms);
+    }
+    response
 }

@@ -5,6 +5,7 @@
 
 mod accepting;
 pub mod access;
+mod door;
 pub mod health;
 pub mod metrics;
 pub mod tls;
@@ -26,6 +27,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 pub use accepting::Accepting;
+pub use door::{Door, WaitingRoom};
 pub use validity::Validity;
 
 /// Bytes of a request's head.

@@ -29,10 +29,22 @@ impl Answer {
         is_ours(&self.server)
     }
 
+    /// The message of a refusal.
+    pub(super) fn why(&self) -> String {
+        why(&self.body)
+    }
+
     /// For a detail: the status, and who says so.
     pub(super) fn shown(&self) -> String {
         shown(self.status, &self.server)
     }
+}
+
+/// The message in a refusal's body, short and harmless.
+pub(super) fn why(body: &[u8]) -> String {
+    let body: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+    let why = body.pointer("/error/message");
+    said(why.and_then(|text| text.as_str()).unwrap_or_default())
 }
 
 pub(super) fn is_ours(server: &str) -> bool {

@@ -1,11 +1,12 @@
 //! The metrics port: the page must parse, and carry our build info.
 
+use axum::http::StatusCode;
 use tokio::time::Instant;
 
 use super::exposition::{self, Sample};
 use super::http::{self, Answer};
 use super::link::Stream;
-use super::{Expected, Failure, Said, State, other_environment, said};
+use super::{Expected, Failure, Said, State, other_environment, said, websocket};
 
 /// The metric that every coordinator has and nobody else.
 const BUILD_INFO: &str = "coord_build_info";
@@ -38,6 +39,13 @@ pub(super) async fn speak(
 }
 
 fn build_info(answer: &Answer, path: &str) -> Result<Sample, Failure> {
+    if answer.is_ours() && answer.status == StatusCode::FORBIDDEN {
+        return Err(websocket::other_name(answer));
+    }
+    if answer.is_ours() && answer.status == StatusCode::SERVICE_UNAVAILABLE {
+        let detail = format!("{}: {}", answer.shown(), answer.why());
+        return Err(Failure::new(State::NotReady, detail).next("wait: it serves no metrics yet"));
+    }
     if !answer.status.is_success() {
         let failure = Failure::wrong(format!("{} at {path}", answer.shown()));
         return Err(if answer.is_ours() {

@@ -1,5 +1,7 @@
 //! The agents' port: who does its page say is there, and does it take a WebSocket?
 
+use std::time::Duration;
+
 use futures_util::{SinkExt, StreamExt};
 use serde::Deserialize;
 use serde_json::json;
@@ -24,6 +26,8 @@ const HEALTH_PATH: &str = "/readyz";
 const WEBSOCKET_PATH: &str = "/ws";
 /// What its health page calls the program.
 const SERVICE: &str = "cli-coordinator";
+/// What its page says of a coordinator that does not serve yet.
+const STARTING: &str = "starting";
 /// The largest reply to the one question that is asked.
 const REPLY_BYTES_MAX: usize = 64 * 1024;
 /// Frames that may come before the reply; nothing was subscribed to.
@@ -39,6 +43,9 @@ struct Page {
     environment: String,
     #[serde(default)]
     port_fingerprint: Option<String>,
+    /// What it waits for while it starts or recovers.
+    #[serde(default)]
+    waiting_for: Option<String>,
     #[serde(default)]
     connections_port_mismatch: u64,
     #[serde(default)]
@@ -62,7 +69,12 @@ pub(super) async fn speak(
     credentials: &Credentials,
     expected: &Expected,
 ) -> Result<Said, Failure> {
+    let asked = Instant::now();
     let page = page(stream, target).await?;
+    if page.status == STARTING {
+        // It would keep us waiting at the door, and there is nothing more to learn.
+        return Ok(on_its_way(&page, asked.elapsed(), expected));
+    }
     // What agents would wait: the page before it is our own question.
     let begun = Instant::now();
     let entry = enter(link::open(target).await?, target, credentials).await?;
@@ -88,7 +100,7 @@ pub(super) async fn speak(
     let ports = ports(&identity, &page, expected);
     let clock = clock(&page);
     let status = match state {
-        State::NotReady => format!(", {}", said(&page.status)),
+        State::NotReady => status_of(&page),
         _ => String::new(),
     };
     Ok(Said {
@@ -98,6 +110,32 @@ pub(super) async fn speak(
         next,
         identity: Some(identity),
     })
+}
+
+/// A coordinator that does not serve yet.
+fn on_its_way(page: &Page, latency: Duration, expected: &Expected) -> Said {
+    let identity = identity_of(page);
+    let (mut state, mut next) = readiness(page);
+    if let Some((other, what)) = other_environment(&identity.environment, expected) {
+        (state, next) = (other, Some(what));
+    }
+    let (status, clock) = (status_of(page), clock(page));
+    Said {
+        state,
+        latency,
+        detail: format!("{identity}{status}{clock}"),
+        next,
+        identity: Some(identity),
+    }
+}
+
+/// The status, and what is waited for.
+fn status_of(page: &Page) -> String {
+    let status = said(&page.status);
+    match &page.waiting_for {
+        Some(waits) => format!(", {status}: {}", said(waits)),
+        None => format!(", {status}"),
+    }
 }
 
 /// Who the health page says is there.
@@ -111,12 +149,21 @@ async fn page(stream: Stream, target: &Target) -> Result<Page, Failure> {
         let text = format!("{}: not the health page of a coordinator", answer.shown());
         Failure::wrong(text)
     };
+    if answer.is_ours() && answer.status == StatusCode::FORBIDDEN {
+        return Err(other_name(&answer));
+    }
     let page: Page = serde_json::from_slice(&answer.body).map_err(|_| stranger())?;
     if page.service == SERVICE {
         Ok(page)
     } else {
         Err(stranger())
     }
+}
+
+/// It is a coordinator, which does not go by the name that it was asked by.
+pub(super) fn other_name(answer: &http::Answer) -> Failure {
+    let next = format!("{}, or ask for it by its address", answer.why());
+    Failure::new(State::Unauthorised, answer.shown()).next(next)
 }
 
 fn identity_of(page: &Page) -> Identity {
@@ -131,6 +178,11 @@ fn identity_of(page: &Page) -> Identity {
 fn readiness(page: &Page) -> (State, Option<String>) {
     let next = match page.status.as_str() {
         "ready" => return (State::Running, None),
+        STARTING => "wait: it is starting, and says above what it waits for",
+        "recovering" => "wait: it takes its journal up again, and says above what it waits for",
+        "journal_unreachable" => {
+            "see whether its Redis runs and can be reached: its log says why not; it goes on by itself then, a restart does not help"
+        }
         "draining" => "it is stopping: wait for its next start",
         "storage_full" => "free some space on its disk; work can be finished meanwhile",
         _ => "see its log; a restart recovers the journal",
@@ -189,12 +241,7 @@ fn refused(response: &Response<Option<Vec<u8>>>, had_token: bool) -> Result<Entr
     if !http::is_ours(server) {
         return Err(Failure::wrong(http::shown(status, server)));
     }
-    let body = response.body().as_deref().unwrap_or_default();
-    let body: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
-    let why = body
-        .pointer("/error/message")
-        .and_then(|text| text.as_str());
-    let why = said(why.unwrap_or_default());
+    let why = http::why(response.body().as_deref().unwrap_or_default());
     Ok(match status {
         StatusCode::UNAUTHORIZED if had_token => Entry::Denied("it refuses the token".to_owned()),
         StatusCode::UNAUTHORIZED => Entry::Denied("there is no token to enter with".to_owned()),
@@ -301,10 +348,17 @@ mod tests {
             connections_port_mismatch: 0,
             coordinators_port_mismatch: 0,
             clock: None,
+            waiting_for: None,
         };
         assert_eq!(readiness(&page("ready")), (State::Running, None));
+        for waits in ["starting", "recovering"] {
+            let (state, next) = readiness(&page(waits));
+            assert_eq!(state, State::NotReady, "{waits}");
+            assert!(next.is_some_and(|next| next.starts_with("wait")), "{waits}");
+        }
         for status in [
             "draining",
+            "journal_unreachable",
             "storage_full",
             "failed",
             "a status of later versions",

@@ -104,6 +104,12 @@ pub struct ServerStatusResult {
     pub port_fingerprint: Option<PortFingerprint>,
     /// `embedded` or `redis`.
     pub journal: String,
+    /// As `/readyz` says it: `ready`, `recovering`, `draining`, `storage_full` or `journal_unreachable`.
+    #[serde(default)]
+    pub status: String,
+    /// What the coordinator waits for, or the project of the connection does, where that ends by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting_for: Option<String>,
     pub uptime_ms: u64,
     pub connections: u64,
     /// The connection's project.

@@ -140,7 +140,33 @@ pub struct AgentRemoveParams {
     pub request_id: Option<RequestId>,
 }
 
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct AgentRemoveResult {
+    /// A valid token still makes the agent known: it is listed as gone, and messages reach it.
+    #[serde(default)]
+    pub still_known: bool,
+}
+
 impl AgentView {
+    /// An agent that a token makes known and that has changed nothing in the project so far.
+    pub fn unseen(name: &AgentName) -> Self {
+        Self {
+            name: name.clone(),
+            kind: None,
+            presence: PresenceView::Gone,
+            since_ms: JournalTime::default(),
+            reason: "no session yet".to_owned(),
+            capabilities: Capabilities::new(),
+            labels: Labels::new(),
+            topics: BTreeSet::new(),
+            load_percent: None,
+            note: None,
+            sessions: Vec::new(),
+            tasks: Vec::new(),
+            mailbox: 0,
+        }
+    }
+
     pub fn of(engine: &Engine, agent: &Agent) -> Self {
         Self {
             name: agent.name.clone(),

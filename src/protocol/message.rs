@@ -1,5 +1,7 @@
 //! Wire types of the message operations.
 
+use std::collections::BTreeSet;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -66,6 +68,13 @@ pub struct MessageSendResult {
 pub struct DeliveryView {
     pub agent: AgentName,
     pub delivery: DeliveryState,
+    /// With `full`: the limit that is reached. `mailbox_…_per_sender_max`: the sender's own share
+    /// of the mailbox; `mailbox_…_reserved`: what is left is kept for direct messages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<String>,
+    /// With `unknown`: agents whose names are much like it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub similar: Vec<AgentName>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -75,9 +84,9 @@ pub enum DeliveryState {
     Live,
     /// In the mailbox of an agent that is not.
     Queued,
-    /// No agent of that name has been here.
+    /// No agent of that name has been here, and no valid token is for one.
     Unknown,
-    /// The mailbox is full: not delivered.
+    /// There is no room for it: not delivered. `limit` says which limit is reached.
     Full,
 }
 
@@ -129,19 +138,34 @@ pub struct MessageView {
     pub taken_until_ms: Option<JournalTime>,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+/// Takes messages out of one's own mailbox: exactly one of the three ways to say which.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MessageAckParams {
-    pub messages: Vec<MessageId>,
+    /// These.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub messages: Option<Vec<MessageId>>,
+    /// All in the mailbox up to and including this one: those that the reader has seen, whatever
+    /// has arrived since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub up_to: Option<MessageId>,
+    /// All that wait when the request arrives, those that another reader has taken included. What
+    /// arrives later is not acknowledged.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub all: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<RequestId>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct MessageAckResult {
+    /// Of the messages that were named, those that were acknowledged.
     pub acked: Vec<MessageId>,
     /// Not in the mailbox: acknowledged before, lapsed, or never there.
     pub unknown: Vec<MessageId>,
+    /// How many messages were acknowledged in all.
+    #[serde(default)]
+    pub count: u64,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -176,6 +200,9 @@ impl TryFrom<MessageSendParams> for command::MessageSend {
             importance: params.importance.into(),
             reply_to: params.reply_to,
             ttl_ms: params.ttl_ms.unwrap_or(TTL_MS_DEFAULT),
+            // Filled in by the driver, which knows the tokens and who shares the journal.
+            introduces: BTreeSet::new(),
+            shares: false,
         })
     }
 }
@@ -213,11 +240,22 @@ impl From<SendOutcome> for MessageSendResult {
                         Delivery::Live => DeliveryState::Live,
                         Delivery::Queued => DeliveryState::Queued,
                         Delivery::Unknown => DeliveryState::Unknown,
-                        Delivery::Full => DeliveryState::Full,
+                        Delivery::Full | Delivery::Over(_) => DeliveryState::Full,
                     },
+                    limit: match delivery {
+                        Delivery::Over(limit) => Some(limit.as_str().to_owned()),
+                        _ => None,
+                    },
+                    similar: Vec::new(),
                 })
                 .collect(),
         }
+    }
+}
+
+impl DeliveryView {
+    pub fn is_unknown(&self) -> bool {
+        matches!(self.delivery, DeliveryState::Unknown)
     }
 }
 

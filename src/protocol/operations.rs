@@ -9,8 +9,8 @@ use super::admin::{
     ServerStatusResult, TokenCreateParams, TokenCreateResult, TokenListResult, TokenRevokeParams,
 };
 use super::agent::{
-    AgentGetParams, AgentListParams, AgentListResult, AgentRemoveParams, AgentUpdateParams,
-    AgentView,
+    AgentGetParams, AgentListParams, AgentListResult, AgentRemoveParams, AgentRemoveResult,
+    AgentUpdateParams, AgentView,
 };
 use super::context::{
     ContextDeleteParams, ContextGetParams, ContextListParams, ContextListResult, ContextPutParams,
@@ -118,7 +118,7 @@ operations! {
     /// Says something of oneself: status, capabilities, topics, load, note.
     "agent.update" => AgentUpdate(AgentUpdateParams) -> AgentView, Agent;
     /// Forgets an agent that has no session, and frees all it held.
-    "agent.remove" => AgentRemove(AgentRemoveParams) -> Empty, Agent;
+    "agent.remove" => AgentRemove(AgentRemoveParams) -> AgentRemoveResult, Agent;
     /// Submits a task.
     "task.submit" => TaskSubmit(TaskSubmitParams) -> TaskSubmitResult, Agent;
     /// Submits several tasks that may wait for each other, all or none.

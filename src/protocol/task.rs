@@ -526,6 +526,8 @@ impl TryFrom<TaskHandoffParams> for command::TaskHandoff {
             offer_ms: params.offer_ms.unwrap_or(HANDOFF_OFFER_MS_DEFAULT),
             note: params.note,
             context: params.context,
+            // Filled in by the driver, which knows the tokens.
+            introduces: BTreeSet::new(),
         })
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{heading, push, quote};
-use crate::config::{Config, Endpoint};
+use crate::config::{AllowedHost, Config, Endpoint, Host};
 
 /// The name of the job; dashboards and alerts refer to it.
 const JOB: &str = "coord";
@@ -16,6 +16,12 @@ pub fn prometheus(config: &Config, targets: &[Endpoint]) -> String {
     if targets.is_empty() && config.metrics.endpoint.host.is_loopback() {
         text.push_str(
             "# The metrics are on loopback, so only a Prometheus of this machine reaches them.\n",
+        );
+    }
+    if targets.iter().any(|target| !is_served(config, target)) {
+        text.push_str(
+            "# Each coordinator must know the names it is scraped by: set metrics.allowed_hosts\n\
+             # (COORD_METRICS_ALLOWED_HOSTS) there, or scrape it by its address.\n",
         );
     }
     push(
@@ -57,6 +63,21 @@ pub fn file_sd(config: &Config, targets: &[Endpoint]) -> Value {
             })
         });
     Value::Array(groups.collect())
+}
+
+/// Whether a coordinator of this configuration answers to the name of a target.
+fn is_served(config: &Config, target: &Endpoint) -> bool {
+    let Host::Name(_) = &target.host else {
+        return true;
+    };
+    let metrics = &config.metrics;
+    let allowed = metrics.allowed_hosts.iter();
+    let mut allowed = allowed.chain(&config.websocket.allowed_hosts);
+    let named = |allowed: &AllowedHost| {
+        let port = allowed.port.is_none_or(|port| port == target.port);
+        allowed.host == target.host && port
+    };
+    target.host.is_loopback() || target.host == metrics.endpoint.host || allowed.any(named)
 }
 
 /// Each target and its node's name. Of a target that was named only its host is known.

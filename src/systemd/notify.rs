@@ -92,6 +92,11 @@ impl Manager {
         self.insist(&format!("STOPPING=1\n{}", status_line(status)));
     }
 
+    /// It is still starting, and needs up to so much more time from now on.
+    pub fn extend_timeout(&self, time: Duration) {
+        self.tell(&format!("EXTEND_TIMEOUT_USEC={}", time.as_micros()));
+    }
+
     /// What `systemctl status` shows. It may get lost where nobody reads.
     pub fn status(&self, status: &str) {
         self.tell(&status_line(status));
@@ -207,6 +212,8 @@ mod tests {
         assert!(cut.ends_with("x…"), "{cut}");
         manager.alive();
         assert_eq!(received(&server), "WATCHDOG=1");
+        manager.extend_timeout(Duration::from_mins(1));
+        assert_eq!(received(&server), "EXTEND_TIMEOUT_USEC=60000000");
         manager.stopping("bye");
         assert_eq!(received(&server), "STOPPING=1\nSTATUS=bye");
     }

@@ -106,6 +106,102 @@ async fn with_a_wrong_host_or_origin() {
         .unwrap();
 }
 
+/// Asks for a page under a name; with `None`, without any Host.
+async fn page(port: u16, line: &str, host: Option<&str>) -> http::Reply {
+    let host = host.map_or_else(String::new, |host| format!("Host: {host}\r\n"));
+    let request = format!("{line}\r\n{host}Connection: close\r\n\r\n");
+    http::exchange(port, &request).await.unwrap()
+}
+
+/// DNS rebinding: a page of another site must not read anything of either listener, whatever it asks for.
+#[tokio::test]
+async fn no_page_of_either_port_is_served_under_a_name_that_is_not_ours() {
+    let start = Start::new()
+        .variable("COORD_ALLOWED_HOSTS", "gateway.example")
+        .variable(
+            "COORD_METRICS_ALLOWED_HOSTS",
+            "scrape.example:9,box.example",
+        );
+    let coordinator = start.run().await;
+    let (front, metrics) = (coordinator.port(), coordinator.metrics_port());
+    let pages = [
+        (front, "GET /readyz HTTP/1.1", 200),
+        (front, "GET /healthz HTTP/1.1", 200),
+        (front, "HEAD /readyz HTTP/1.1", 200),
+        (front, "GET /readyz HTTP/1.0", 200),
+        (front, "GET / HTTP/1.1", 426),
+        (front, "GET /ws HTTP/1.1", 426),
+        (front, "GET /nowhere HTTP/1.1", 404),
+        (front, "POST /readyz HTTP/1.1", 405),
+        (front, "OPTIONS * HTTP/1.1", 404),
+        (metrics, "GET /metrics HTTP/1.1", 200),
+        (metrics, "GET / HTTP/1.1", 404),
+        (metrics, "POST /metrics HTTP/1.1", 405),
+    ];
+    for (port, line, status) in pages {
+        let setting = if port == front {
+            "websocket.allowed_hosts"
+        } else {
+            "metrics.allowed_hosts"
+        };
+        for wrong in [
+            "evil.example",
+            "127.0.0.1.evil.example",
+            "localhost.evil.example:80",
+            "a b",
+            "",
+        ] {
+            let reply = page(port, line, Some(wrong)).await;
+            assert_eq!(reply.status, 403, "{line} {wrong:?}: {reply:?}");
+            let told = line.starts_with("HEAD") || reply.rest.contains(setting);
+            assert!(
+                told && !reply.rest.contains("coord_build_info"),
+                "{reply:?}"
+            );
+        }
+        let own = format!("127.0.0.1:{port}");
+        for right in [
+            &*own,
+            "localhost",
+            "[::1]:1",
+            "192.0.2.1",
+            "gateway.example",
+        ] {
+            let reply = page(port, line, Some(right)).await;
+            assert_eq!(reply.status, status, "{line} {right}: {reply:?}");
+        }
+        let two = page(port, line, Some("localhost\r\nHost: evil.example")).await;
+        assert!([400, 403].contains(&two.status), "{line}: {two:?}");
+    }
+    // A target that names a host counts as much as Host does; without Host only old checkers get in.
+    let line = "GET http://evil.example/readyz HTTP/1.1";
+    assert_eq!(page(front, line, Some("localhost")).await.status, 403);
+    assert_eq!(page(front, "GET /readyz HTTP/1.1", None).await.status, 403);
+    assert_eq!(page(front, "GET /readyz HTTP/1.0", None).await.status, 200);
+    // Names for the scraper are its own, with the port where one was given.
+    let scrape = "GET /metrics HTTP/1.1";
+    assert_eq!(
+        page(metrics, scrape, Some("box.example:7")).await.status,
+        200
+    );
+    assert_eq!(
+        page(metrics, scrape, Some("scrape.example:9")).await.status,
+        200
+    );
+    assert_eq!(
+        page(metrics, scrape, Some("scrape.example")).await.status,
+        403
+    );
+    assert_eq!(
+        page(front, "GET /readyz HTTP/1.1", Some("box.example"))
+            .await
+            .status,
+        403
+    );
+    let refused = http::metric(metrics, "coord_connections_refused_total{reason=\"host\"}").await;
+    assert!(refused > 60.0, "{refused}");
+}
+
 #[tokio::test]
 async fn what_is_no_upgrade() {
     let coordinator = Coordinator::start().await;

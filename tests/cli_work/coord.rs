@@ -43,6 +43,14 @@ impl Cli {
         }
     }
 
+    /// One with a token that exists.
+    pub(crate) fn with_token(coordinator: &Coordinator, token: String) -> Self {
+        Self {
+            port: coordinator.port(),
+            token,
+        }
+    }
+
     /// A program with this agent's environment, which works in `folder`.
     pub(crate) fn program(&self, program: &str, folder: &Path) -> Command {
         let mut command = Command::new(program);

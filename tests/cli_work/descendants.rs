@@ -175,7 +175,7 @@ async fn a_worker_whose_command_only_fails_ends_before_the_queue_is_empty() {
         .check(1)
         .says("5 failures in a row");
     // A success in between begins the count anew.
-    let script = r#"[ $((COORD_TASK_ID % 2)) = 1 ]"#;
+    let script = "[ $((COORD_TASK_ID % 2)) = 1 ]";
     let words = [
         "task",
         "work",

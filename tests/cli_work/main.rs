@@ -1,5 +1,5 @@
-//! `coord task`, `coord lease run` and `coord lease acquire`, as processes, against a real coordinator: what a
-//! shell script that uses them relies on.
+//! `coord task`, `coord lease` and `coord message`, as processes, against a real coordinator: what a shell script
+//! that uses them relies on.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -8,6 +8,7 @@ mod coord;
 mod descendants;
 mod lease_run;
 mod leases;
+mod messages;
 mod standing_still;
 mod stuck;
 mod task_work;

@@ -229,7 +229,9 @@ impl Freezer {
     /// A process and all below it. What is started meanwhile is where its parent is by the second look.
     fn take_all(&self, root: Pid) {
         for _ in 0..2 {
-            tree(root).into_iter().for_each(|pid| self.take(pid));
+            for pid in tree(root) {
+                self.take(pid);
+            }
         }
     }
 
@@ -254,7 +256,7 @@ impl Drop for Freezer {
 fn is_root() -> bool {
     let root = nix::unistd::geteuid().is_root();
     if !root {
-        println!("not root: nothing can be frozen here");
+        eprintln!("not root: nothing can be frozen here");
     }
     root
 }

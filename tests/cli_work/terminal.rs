@@ -215,7 +215,7 @@ async fn what_was_lost_while_it_was_stopped_does_not_run_again_with_fg() {
 #[tokio::test]
 async fn a_command_reads_from_the_terminal_also_in_a_pipeline_and_from_the_background() {
     let mut scene = Scene::new().await;
-    let read = r#"$coord lease run name:x -- sh -c 'echo asks; read x </dev/tty; echo got=$x'"#;
+    let read = "$coord lease run name:x -- sh -c 'echo asks; read x </dev/tty; echo got=$x'";
     for line in [read.to_owned(), format!("{read} | cat")] {
         scene.terminal.types(&format!("{line}\n")).await;
         scene.terminal.shows("asks\r\n").await;

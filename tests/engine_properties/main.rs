@@ -3,6 +3,7 @@
 mod bench;
 mod cursors;
 mod graphs;
+mod mailboxes;
 #[path = "../support/stuck.rs"]
 mod naive_stuck;
 mod ordering;

@@ -160,7 +160,7 @@ proptest! {
                 Step::Handoff(from, to) => {
                     if let Some((task, fence)) = held(&bench, NAMES[from]) {
                         let to = HandoffTarget::Agent(NAMES[to].parse().expect("an agent"));
-                        let handoff = TaskHandoff { task, fence, to, offer_ms: 20, note: None, context: None };
+                        let handoff = TaskHandoff { task, fence, to, offer_ms: 20, note: None, context: None, introduces: std::collections::BTreeSet::new() };
                         bench.ask(&agent(NAMES[from]), Action::TaskHandoff(Box::new(handoff))).expect("it holds it");
                     }
                 }

@@ -2,7 +2,7 @@
 
 use cli_coordinator::engine::command::*;
 use cli_coordinator::engine::ids::{
-    FencingToken, LeaseId, MessageId, RequestId, Revision, SessionId, TaskId,
+    AgentName, FencingToken, LeaseId, MessageId, RequestId, Revision, SessionId, TaskId,
 };
 use cli_coordinator::engine::payload::Payload;
 use cli_coordinator::engine::resource::ResourceRequest;
@@ -41,6 +41,11 @@ fn payload() -> impl Strategy<Value = Payload> {
         let text = format!("\"{}\"", "x".repeat(length));
         Payload::new(serde_json::value::RawValue::from_string(text).expect("a string is JSON"))
     })
+}
+
+/// Also names that nobody else uses, and more than a project with tight limits takes.
+fn introduces() -> impl Strategy<Value = std::collections::BTreeSet<AgentName>> {
+    btree_set(name(&["ant", "bee", "cat", "dog", "nobody"]), 0..4)
 }
 
 fn capabilities() -> impl Strategy<Value = Capabilities> {
@@ -131,13 +136,13 @@ fn on_tasks() -> impl Strategy<Value = Action> {
             Action::TaskFail(TaskFail { task, fence, error: Clone::clone(&note), retry })
         }),
         1 => attempt().prop_map(|(task, fence)| Action::TaskRelease(TaskRelease { task, fence })),
-        1 => (attempt(), ms(), of(payload()), any::<bool>()).prop_map(|((task, fence), offer_ms, context, named)| {
+        1 => (attempt(), ms(), of(payload()), any::<bool>(), introduces()).prop_map(|((task, fence), offer_ms, context, named, introduces)| {
             let to = if named {
                 HandoffTarget::Agent("bee".parse().expect("an agent"))
             } else {
                 HandoffTarget::Capability("rust".parse().expect("a capability"))
             };
-            Action::TaskHandoff(Box::new(TaskHandoff { task, fence, to, offer_ms, note: None, context }))
+            Action::TaskHandoff(Box::new(TaskHandoff { task, fence, to, offer_ms, note: None, context, introduces }))
         }),
         1 => (number(), any::<bool>()).prop_map(|(task, tells_stuck)| Action::TaskCancel(TaskCancel { task: TaskId(task), reason: None, tells_stuck })),
         1 => number().prop_map(|task| Action::TaskRetry(TaskRetry { task: TaskId(task) })),
@@ -181,17 +186,27 @@ fn on_messages() -> impl Strategy<Value = Action> {
         Just(Recipient::All),
     ];
     prop_oneof![
-        (to, payload(), of(number()), ms()).prop_map(|(to, body, reply_to, ttl_ms)| {
-            let reply_to = reply_to.map(MessageId);
-            Action::MessageSend(Box::new(MessageSend {
-                to,
-                subject: None,
-                body,
-                importance: Importance::Normal,
-                reply_to,
-                ttl_ms,
-            }))
-        }),
+        (
+            to,
+            payload(),
+            of(number()),
+            ms(),
+            introduces(),
+            any::<bool>()
+        )
+            .prop_map(|(to, body, reply_to, ttl_ms, introduces, shares)| {
+                let reply_to = reply_to.map(MessageId);
+                Action::MessageSend(Box::new(MessageSend {
+                    to,
+                    subject: None,
+                    body,
+                    importance: Importance::Normal,
+                    reply_to,
+                    ttl_ms,
+                    introduces,
+                    shares,
+                }))
+            }),
         (any::<u32>(), ms()).prop_map(|(count_max, take_ms)| {
             Action::MessageTake(MessageTake {
                 count_max,
@@ -199,8 +214,11 @@ fn on_messages() -> impl Strategy<Value = Action> {
                 importance_min: Importance::Low,
             })
         }),
-        vec(number().prop_map(MessageId), 0..4)
-            .prop_map(|messages| Action::MessageAck(MessageAck { messages })),
+        (
+            vec(number().prop_map(MessageId), 0..4),
+            of(number().prop_map(MessageId))
+        )
+            .prop_map(|(messages, up_to)| Action::MessageAck(MessageAck { messages, up_to })),
     ]
 }
 

@@ -508,6 +508,7 @@ fn handoff_to(capability: &str, task: TaskId) -> Action {
         offer_ms: 0,
         note: None,
         context: None,
+        introduces: std::collections::BTreeSet::new(),
     }))
 }
 

@@ -10,5 +10,6 @@ mod command;
 mod coordinator;
 mod peers;
 mod redis;
+mod starting;
 mod stranger;
 mod watching;

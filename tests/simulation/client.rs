@@ -345,8 +345,12 @@ impl Client {
     }
 
     fn mail(&self, chance: &mut Chance) -> (&'static str, Value) {
-        match chance.below(3) {
+        match chance.below(4) {
             0 => ("message.inbox", json!({})),
+            2 => match self.messages.last().filter(|_| chance.one_in(2)) {
+                Some(seen) => ("message.ack", json!({ "up_to": seen })),
+                None => ("message.ack", json!({ "all": true })),
+            },
             1 => (
                 "message.inbox",
                 json!({ "take_ms": chance.one_of(&[0, 2_000]), "count_max": 2 }),
@@ -420,7 +424,7 @@ impl Client {
             2 => ("server.backup", json!({})),
             3 => ("session.close", json!({ "session": chance.number(8) })),
             _ => {
-                let mut token = json!({ "agent": chance.one_of(&["bee", "cat"]) });
+                let mut token = json!({ "agent": chance.one_of(&["bee", "cat", "nobody"]) });
                 if chance.one_in(2) {
                     token["ttl_ms"] = json!(5_000);
                 }

@@ -80,8 +80,17 @@ fn shrink(limits: &mut Limits) {
     limits.sessions_max = 6;
     limits.sessions_per_agent_max = 2;
     limits.mailbox_messages_max = 3;
+    limits.mailbox_messages_per_sender_max = 2;
+    limits.mailbox_messages_reserved = 1;
+    limits.mailbox_messages_reserved_per_sender_max = 1;
     limits.mailbox_bytes_max = 900;
+    limits.mailbox_bytes_per_sender_max = 700;
+    limits.mailbox_bytes_reserved = 300;
+    limits.mailbox_bytes_reserved_per_sender_max = 300;
     limits.messages_bytes_max = 3_000;
+    limits.messages_bytes_per_sender_max = 2_000;
+    limits.messages_bytes_reserved = 700;
+    limits.messages_bytes_reserved_per_sender_max = 700;
     limits.messages_finished_max = 3;
     limits.context_entries_max = 3;
     limits.context_bytes_max = 700;

@@ -139,11 +139,16 @@ impl Start {
     }
 
     pub async fn run(self) -> Coordinator {
-        let this = self.with_journal();
-        let child = this.spawn();
-        let mut coordinator = Coordinator { start: this, child };
+        let mut coordinator = self.launch();
         coordinator.ready().await;
         coordinator
+    }
+
+    /// Starts one that nobody waits for.
+    pub fn launch(self) -> Coordinator {
+        let this = self.with_journal();
+        let child = this.spawn();
+        Coordinator { start: this, child }
     }
 
     /// Starts one that is expected to end by itself.

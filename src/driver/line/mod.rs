@@ -12,6 +12,7 @@
 //! ```
 
 mod arrivals;
+mod progress;
 mod reach;
 mod rebuilt;
 mod sharing;
@@ -29,6 +30,8 @@ use crate::engine::ids::{CommandId, Cursor, Epoch, Position, ProjectName};
 use crate::engine::{Engine, Newest};
 use crate::journal::Entry;
 use crate::journal::shared::StreamRecord;
+use progress::Progress;
+pub use progress::{Condition, Loss, Readiness};
 pub use sharing::Sharing;
 use snapshots::Snapshots;
 
@@ -61,6 +64,7 @@ pub(in crate::driver) struct Line {
     beating: bool,
     /// Epochs that were met since the start.
     epochs: u64,
+    progress: Progress,
 }
 
 /// A store that takes nothing for want of room: since when, and when it said so last.
@@ -127,7 +131,8 @@ pub enum LineError {
 }
 
 impl Line {
-    pub(in crate::driver) fn new(now: Moment) -> Self {
+    /// `late`: the project came up while the coordinator served others already.
+    pub(in crate::driver) fn new(now: Moment, late: bool) -> Self {
         Self {
             reach: Reach::Down { since: now },
             went_down: Newest::default(),
@@ -144,6 +149,7 @@ impl Line {
             refused_since: None,
             beating: false,
             epochs: 0,
+            progress: Progress::new(now, late),
         }
     }
 

@@ -43,6 +43,7 @@ impl Core {
             line.reach = Reach::Up { answered: now };
             line.epochs += 1;
         }
+        self.line_is_up(project);
         self.refuse_overtaken(now, project);
         if *project == self.system {
             self.follow_all_projects(now);
@@ -151,7 +152,7 @@ impl Core {
             return Ok(());
         };
         if line.gives_up_at(sharing).is_some_and(|at| at <= now) {
-            return Err(self.unavailable("the shared journal is out of reach; nothing was changed"));
+            return Err(self.line_unavailable(now, line, project));
         }
         if line.is_full() && action.begins_work() {
             return Err(storage_full());
@@ -174,7 +175,10 @@ impl Core {
         let names: Vec<ProjectName> = self.projects.keys().cloned().collect();
         for name in names {
             self.beat(now, &name);
-            let gone = self.unavailable("the shared journal is out of reach; nothing was changed");
+            let Some(line) = self.line(&name) else {
+                continue;
+            };
+            let gone = self.line_unavailable(now, line, &name);
             let Some(line) = self.line_mut(&name) else {
                 continue;
             };

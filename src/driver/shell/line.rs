@@ -10,12 +10,12 @@ use tokio::sync::mpsc::{self, Receiver};
 
 use super::{Driver, Host};
 use crate::driver::core::{Core, Moment};
-use crate::driver::line::{AppendFailure, LineError};
+use crate::driver::line::{AppendFailure, LineError, Loss};
 use crate::engine::ids::{Cursor, Epoch, NodeId, Position, ProjectName};
 use crate::journal::Entry;
 use crate::journal::shared::{
-    Batch, Connector, Established, Holder, Start, Store, StoreError, StreamRecord, StreamSnapshot,
-    establish,
+    Batch, Connector, Established, Holder, Stage, Start, Store, StoreError, StreamRecord,
+    StreamSnapshot, establish,
 };
 
 /// Jobs of one line at once: an append, a snapshot, and room.
@@ -88,6 +88,15 @@ impl From<LineError> for End {
     }
 }
 
+/// What the end of a connection means to those who wait; `None`: it is taken up again at once.
+fn lost(end: &End) -> Option<Loss> {
+    match end {
+        End::Store(error) if error.is_loading() => Some(Loss::Loading),
+        End::Line(_) | End::Store(StoreError::EpochEnded | StoreError::StreamGone) => None,
+        End::Store(_) | End::Stopped => Some(Loss::OutOfReach),
+    }
+}
+
 struct LineTask<H> {
     host: H,
     project: ProjectName,
@@ -125,6 +134,9 @@ impl<H: Host> LineTask<H> {
             if was_up && lasted_ms >= PAUSE_MS_MAX {
                 pause_ms = PAUSE_MS_MIN;
             }
+            let lost = lost(&end);
+            self.host
+                .with_core(|core, _| core.line_lost(&self.project, lost));
             match end {
                 End::Stopped => return,
                 End::Store(StoreError::Unfit(why) | StoreError::Corrupt(why)) => {
@@ -218,6 +230,7 @@ impl<H: Host> LineTask<H> {
             self.host
                 .with_core(|core, _| core.rebuild(&self.project, snapshot.as_ref()))?;
         }
+        self.reached(Stage::CatchingUp);
         self.catch_up(&store, tail).await?;
         self.host
             .with_core(|core, now| core.line_up(now, &self.project));
@@ -437,6 +450,11 @@ impl<H: Host> Holder for LineTask<H> {
     fn snapshot(&self) -> Option<StreamSnapshot> {
         self.host
             .inspect(|core| core.stream_snapshot(&self.project))
+    }
+
+    fn reached(&self, stage: Stage) {
+        self.host
+            .with_core(|core, now| core.line_reached(now, &self.project, stage));
     }
 
     fn marker(&self, epoch: Epoch) -> Entry {

@@ -9,7 +9,7 @@ use super::super::command::{
 use super::super::event::{Change, ChangeKind};
 use super::super::ids::{FencingToken, JournalTime, TaskId};
 use super::super::limits::check_limit;
-use super::super::outcome::{FailOutcome, Outcome, Refusal};
+use super::super::outcome::{Answer, FailOutcome, Outcome, Refusal};
 use super::super::payload::bytes_of;
 use super::{Attempt, CAPABILITY_BYTES, Handoff, Offer, Progress, TaskState, about};
 
@@ -225,10 +225,12 @@ impl Engine {
         check_limit!(limits, payload_bytes_max, bytes)?;
         self.check_tasks_bytes(bytes + CAPABILITY_BYTES as u64, &BTreeSet::new())?;
         match &handoff.to {
-            HandoffTarget::Agent(agent) if !self.state.agents.contains_key(agent) => Err(
-                Refusal::NotFound(format!("agent {agent} to hand the task to")),
-            ),
-            HandoffTarget::Agent(_) => Ok(()),
+            HandoffTarget::Agent(agent) if self.is_known_or(&handoff.introduces, agent) => {
+                Ok(self.check_new_pair(by, agent)?)
+            }
+            HandoffTarget::Agent(agent) => Err(Refusal::NotFound(format!(
+                "agent {agent} to hand the task to"
+            ))),
             HandoffTarget::Capability(_) => {
                 let required = self.task(handoff.task)?.requires.len();
                 Ok(check_limit!(limits, capabilities_max, required + 1)?)
@@ -236,12 +238,16 @@ impl Engine {
         }
     }
 
-    pub(in super::super) fn task_handoff(&mut self, handoff: &TaskHandoff) -> Outcome {
+    pub(in super::super) fn task_handoff(&mut self, handoff: &TaskHandoff) -> Answer {
         let now = self.state.now;
         let id = handoff.task;
         let Some(attempt) = self.state.tasks.get(&id).and_then(|t| t.attempt().cloned()) else {
-            return Outcome::Done;
+            return Ok(Outcome::Done);
         };
+        if let HandoffTarget::Agent(agent) = &handoff.to {
+            // The check found room for it.
+            self.ensure_agent(agent)?;
+        }
         let mut change = of_attempt(ChangeKind::TaskHandedOff, id, &attempt);
         self.with_task(id, |task| {
             task.handoff = Some(Handoff {
@@ -272,7 +278,7 @@ impl Engine {
         self.settle(id);
         self.forget_finished();
         self.refresh_presence(&attempt.agent, "handed its task off");
-        self.queued(id)
+        Ok(self.queued(id))
     }
 }
 

@@ -46,8 +46,28 @@ pub trait Holder: Sync {
     fn marker(&self, epoch: Epoch) -> Entry;
     /// A number of chance.
     fn dice(&self) -> u64;
+    /// Told how far it has come, for those who ask what is waited for.
+    fn reached(&self, _stage: Stage) {}
     /// Waits. A store may be shut meanwhile.
     fn pause_ms(&self, milliseconds: u64) -> impl Future<Output = ()> + Send;
+}
+
+/// What a coordinator does on its way to a line that it can append to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    Connecting,
+    /// It looks at what the store holds, and opens an epoch where one is due.
+    Looking,
+    /// The store is empty. Coordinators that hold more have this long to come, then this one fills it.
+    AwaitingOthers {
+        milliseconds: u64,
+    },
+    /// The store is empty, and another coordinator that holds more has this long to fill it.
+    AwaitingSeeder {
+        milliseconds: u64,
+    },
+    /// It reads what the store holds beyond what it knows.
+    CatchingUp,
 }
 
 /// Where a coordinator stands after it has connected.
@@ -79,6 +99,7 @@ pub async fn establish<S: Store, H: Holder>(
     holder: &H,
 ) -> Result<Established, StoreError> {
     let (mut opened, mut seeded) = (false, false);
+    holder.reached(Stage::Looking);
     for _ in 0..LOOKS_MAX {
         let look = store.look().await?;
         let known = holder.known();
@@ -181,8 +202,21 @@ async fn seed<S: Store, H: Holder>(store: &S, holder: &H) -> Result<bool, StoreE
                 .seed(&look.incarnation, snapshot.as_ref(), at, &marker)
                 .await;
         }
+        holder.reached(awaited(round));
         holder.pause_ms(SEED_ROUND_MS).await;
     }
     let text = "it is empty, and the coordinator that holds most of it does not fill it".to_owned();
     Err(StoreError::Refused(text))
+}
+
+/// What is waited for after a round in which this coordinator did not fill the store.
+fn awaited(round: u32) -> Stage {
+    let left = |rounds: u32| u64::from(rounds.saturating_sub(round)) * SEED_ROUND_MS;
+    if round < SEED_ROUNDS_MIN {
+        let milliseconds = left(SEED_ROUNDS_MIN);
+        Stage::AwaitingOthers { milliseconds }
+    } else {
+        let milliseconds = left(SEED_ROUNDS_MAX);
+        Stage::AwaitingSeeder { milliseconds }
+    }
 }

@@ -21,7 +21,7 @@ use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
-pub use establish::{Established, Holder, Start, establish};
+pub use establish::{Established, Holder, Stage, Start, establish};
 pub use record::{
     Batch, NoBatch, RECORD_COMMANDS_MAX, StreamCommand, StreamRecord, end_of, next_end, number_of,
     positions, record_end,
@@ -97,6 +97,16 @@ pub enum StoreError {
     /// It holds something that this program did not write there.
     #[error("the store holds what is no journal: {0}")]
     Corrupt(String),
+}
+
+/// What Redis' refusals begin with while it reads its data.
+const LOADING: &str = "LOADING";
+
+impl StoreError {
+    /// Whether the store has just started and still reads its data, which ends by itself.
+    pub fn is_loading(&self) -> bool {
+        matches!(self, Self::Refused(text) if text.starts_with(LOADING))
+    }
 }
 
 /// What a store does with one project. Every call is bounded in time; after an error other than

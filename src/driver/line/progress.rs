@@ -1,0 +1,236 @@
+//! What a line that is not up is waiting for, and what that makes of the coordinator: a state of
+//! passage, which ends by itself, is not to be taken for a failure.
+
+use super::Line;
+use crate::driver::core::{Core, Moment};
+use crate::engine::ids::ProjectName;
+use crate::journal::shared::Stage;
+use crate::protocol::error::{ErrorKind, RpcError};
+
+/// How far a line has come, while it is not up.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Progress {
+    step: Step,
+    since: Moment,
+    /// It was up before.
+    was_up: bool,
+    /// The project came up while the coordinator served others already: they do not wait for it.
+    late: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    At(Stage),
+    Lost(Loss),
+}
+
+/// Why a line has no store to talk to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loss {
+    /// The store has just started and reads its data.
+    Loading,
+    /// It cannot be reached, or does not serve this coordinator.
+    OutOfReach,
+}
+
+/// How the coordinator is, as far as it takes work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Condition {
+    Ready,
+    /// It has not served since its start, and is on its way.
+    Starting,
+    /// It served, lost its journal, and takes it up again.
+    Recovering,
+    JournalUnreachable,
+    StorageFull,
+    Draining,
+}
+
+/// How the coordinator is, and what it waits for. Names no project: anybody may read it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Readiness {
+    pub condition: Condition,
+    /// Of a state of passage: its stage, and the same as a text.
+    pub waiting_for: Option<(&'static str, String)>,
+    /// When it makes sense to ask again, where it is known.
+    pub retry_after_ms: Option<u64>,
+}
+
+impl Progress {
+    pub(super) fn new(now: Moment, late: bool) -> Self {
+        Self {
+            step: Step::At(Stage::Connecting),
+            since: now,
+            was_up: false,
+            late,
+        }
+    }
+
+    fn is_lost(self) -> bool {
+        self.step == Step::Lost(Loss::OutOfReach)
+    }
+
+    /// Whether the coordinator as a whole is waited for.
+    fn holds_up(self) -> bool {
+        !self.late || self.was_up || self.is_lost()
+    }
+
+    fn left_ms(self, now: Moment) -> Option<u64> {
+        let Step::At(
+            Stage::AwaitingOthers { milliseconds } | Stage::AwaitingSeeder { milliseconds },
+        ) = self.step
+        else {
+            return None;
+        };
+        Some(milliseconds.saturating_sub(now.since_us(self.since) / 1_000))
+    }
+
+    /// A word for programs.
+    fn stage(self) -> &'static str {
+        match self.step {
+            Step::At(Stage::Connecting) => "connecting",
+            Step::At(Stage::Looking) => "establishing",
+            Step::At(Stage::AwaitingOthers { .. }) => "awaiting_others",
+            Step::At(Stage::AwaitingSeeder { .. }) => "awaiting_seeder",
+            Step::At(Stage::CatchingUp) => "catching_up",
+            Step::Lost(Loss::Loading) => "store_loading",
+            Step::Lost(Loss::OutOfReach) => "out_of_reach",
+        }
+    }
+
+    /// The same for people; `journal` is what they call it.
+    fn text(self, now: Moment, journal: &str) -> String {
+        let seconds = self.left_ms(now).unwrap_or(0).div_ceil(1_000);
+        match self.step {
+            Step::At(Stage::Connecting) => format!("connecting to {journal}"),
+            Step::At(Stage::Looking) => format!("establishing {journal}"),
+            Step::At(Stage::AwaitingOthers { .. }) => format!(
+                "establishing {journal}: the store is empty, waiting {seconds} s for coordinators that hold more"
+            ),
+            Step::At(Stage::AwaitingSeeder { .. }) => format!(
+                "establishing {journal}: the store is empty, waiting at most {seconds} s for the coordinator that holds most to fill it"
+            ),
+            Step::At(Stage::CatchingUp) => format!("reading {journal}"),
+            Step::Lost(Loss::Loading) => {
+                format!("waiting for the store of {journal} to load its data")
+            }
+            Step::Lost(Loss::OutOfReach) => format!("{journal} is out of reach"),
+        }
+    }
+}
+
+impl Core {
+    /// A line that is not up has come this far.
+    pub fn line_reached(&mut self, now: Moment, project: &ProjectName, stage: Stage) {
+        if let Some(line) = self.line_mut(project) {
+            line.progress.step = Step::At(stage);
+            line.progress.since = now;
+        }
+    }
+
+    /// A line's connection ended; `None`: another one is tried at once, and nothing is known to be
+    /// wrong with the store.
+    pub fn line_lost(&mut self, project: &ProjectName, loss: Option<Loss>) {
+        if let Some(line) = self.line_mut(project) {
+            line.progress.step = loss.map_or(Step::At(Stage::Looking), Step::Lost);
+        }
+    }
+
+    pub(super) fn line_is_up(&mut self, project: &ProjectName) {
+        if let Some(line) = self.line_mut(project) {
+            line.progress.was_up = true;
+        }
+    }
+
+    /// The coordinator serves from now on: what comes up later holds nobody else up.
+    pub fn begin_serving(&mut self) {
+        self.serving = true;
+    }
+
+    /// How the coordinator is, and what it waits for.
+    pub fn readiness(&self, now: Moment) -> Readiness {
+        let lines = self.projects.values().filter_map(|p| p.line.as_ref());
+        let down = lines.filter(|line| !line.is_up() && line.progress.holds_up());
+        // What cannot be waited out goes before what can.
+        let worst = down
+            .map(|line| line.progress)
+            .max_by_key(|progress| (progress.is_lost(), progress.was_up, progress.left_ms(now)));
+        let condition = match worst {
+            _ if self.draining => Condition::Draining,
+            Some(progress) if progress.is_lost() => Condition::JournalUnreachable,
+            Some(_) if self.serving => Condition::Recovering,
+            Some(_) => Condition::Starting,
+            None if self.storage_full() => Condition::StorageFull,
+            None if self.config.sharing.is_some() && !self.serving => Condition::Starting,
+            None => Condition::Ready,
+        };
+        let passes = matches!(condition, Condition::Starting | Condition::Recovering);
+        let progress = worst.filter(|_| passes);
+        let waiting_for = match progress {
+            Some(progress) => Some((progress.stage(), progress.text(now, "the shared journal"))),
+            // All lines are up; what a start proposes is on its way.
+            None if passes => Some(("finishing", "finishing the start".to_owned())),
+            None => None,
+        };
+        let retry_after_ms = progress.map(|it| self.retry_after_ms(it, now));
+        Readiness {
+            condition,
+            waiting_for,
+            retry_after_ms: retry_after_ms.filter(|_| passes),
+        }
+    }
+
+    /// What a project waits for while its line is not up and that ends by itself.
+    pub(in crate::driver) fn project_waits_for(
+        &self,
+        now: Moment,
+        project: &ProjectName,
+    ) -> Option<String> {
+        let line = self.line(project).filter(|line| !line.is_up())?;
+        let progress = Some(line.progress).filter(|progress| !progress.is_lost())?;
+        Some(progress.text(now, &format!("the journal of project {project}")))
+    }
+
+    fn retry_after_ms(&self, progress: Progress, now: Moment) -> u64 {
+        let least = self.config.driver.retry_after_ms;
+        progress.left_ms(now).unwrap_or(0).max(least)
+    }
+
+    /// Why a project takes no work while its line is not up. Nothing was changed.
+    pub(in crate::driver) fn line_unavailable(
+        &self,
+        now: Moment,
+        line: &Line,
+        project: &ProjectName,
+    ) -> RpcError {
+        let progress = line.progress;
+        let text = if progress.is_lost() {
+            "the shared journal is out of reach; nothing was changed".to_owned()
+        } else {
+            let journal = format!("the journal of project {project}");
+            let waits = progress.text(now, &journal);
+            let what = if self.serving {
+                "not ready yet"
+            } else {
+                "starting"
+            };
+            format!("the coordinator is {what}: {waits}; nothing was changed")
+        };
+        let retry_after_ms = self.retry_after_ms(progress, now);
+        RpcError::retry(ErrorKind::Unavailable, text, retry_after_ms)
+    }
+}
+
+impl Condition {
+    /// The word that health pages say.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Starting => "starting",
+            Self::Recovering => "recovering",
+            Self::JournalUnreachable => "journal_unreachable",
+            Self::StorageFull => "storage_full",
+            Self::Draining => "draining",
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! How much of a mailbox, and of all mailboxes of a project together, one sender may fill.
+//!
+//! A sender has a share, so one agent's broadcasts cannot keep the others' messages out. Several
+//! senders together could still fill everything: the last part is a reserve that only direct
+//! messages may use, and only of senders that have little waiting there.
+//!
+//! ```text
+//!  0 ──────── open to everybody, each up to its share ────────┤── reserve: direct, few each ──┤ max
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::ids::{AgentName, MessageId};
+use super::limits::Limits;
+use super::messages::Message;
+use super::outcome::MailboxLimit;
+
+/// What waits somewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Held {
+    pub(super) messages: u64,
+    pub(super) bytes: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Mailbox {
+    pub(super) messages: BTreeSet<MessageId>,
+    pub(super) bytes: u64,
+    by_sender: BTreeMap<AgentName, Held>,
+}
+
+impl Mailbox {
+    pub(super) fn add(&mut self, message: &Message) {
+        if self.messages.insert(message.id) {
+            let bytes = message.body.bytes();
+            self.bytes += bytes;
+            let held = self.by_sender.entry(message.from.clone()).or_default();
+            held.messages += 1;
+            held.bytes += bytes;
+        }
+    }
+
+    pub(super) fn remove(&mut self, message: &Message) {
+        if !self.messages.remove(&message.id) {
+            return;
+        }
+        let bytes = message.body.bytes();
+        self.bytes -= bytes;
+        if let Some(held) = self.by_sender.get_mut(&message.from) {
+            held.messages -= 1;
+            held.bytes -= bytes;
+            if held.messages == 0 {
+                self.by_sender.remove(&message.from);
+            }
+        }
+    }
+
+    /// Whether one more message of `from` may enter.
+    pub(super) fn takes(
+        &self,
+        limits: &Limits,
+        from: &AgentName,
+        bytes: u64,
+        direct: bool,
+    ) -> Result<(), MailboxLimit> {
+        let own = self.by_sender.get(from).copied().unwrap_or_default();
+        let messages = Room {
+            max: limits.mailbox_messages_max,
+            per_sender_max: limits.mailbox_messages_per_sender_max,
+            reserved: limits.mailbox_messages_reserved,
+            reserved_per_sender_max: limits.mailbox_messages_reserved_per_sender_max,
+        };
+        messages
+            .takes(self.messages.len() as u64, own.messages, 1, direct)
+            .map_err(|short| match short {
+                Short::Sender => MailboxLimit::MailboxMessagesPerSenderMax,
+                Short::Reserved => MailboxLimit::MailboxMessagesReserved,
+                Short::All => MailboxLimit::MailboxMessagesMax,
+            })?;
+        let room = Room {
+            max: limits.mailbox_bytes_max,
+            per_sender_max: limits.mailbox_bytes_per_sender_max,
+            reserved: limits.mailbox_bytes_reserved,
+            reserved_per_sender_max: limits.mailbox_bytes_reserved_per_sender_max,
+        };
+        room.takes(self.bytes, own.bytes, bytes, direct)
+            .map_err(|short| match short {
+                Short::Sender => MailboxLimit::MailboxBytesPerSenderMax,
+                Short::Reserved => MailboxLimit::MailboxBytesReserved,
+                Short::All => MailboxLimit::MailboxBytesMax,
+            })
+    }
+}
+
+/// What waits in all mailboxes of a project, in bytes with each recipient's entry counted, by sender.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Waiting {
+    pub(super) bytes: u64,
+    by_sender: BTreeMap<AgentName, u64>,
+}
+
+impl Waiting {
+    pub(super) fn add(&mut self, message: &Message) {
+        self.bytes += message.bytes();
+        *self.by_sender.entry(message.from.clone()).or_default() += message.bytes();
+    }
+
+    pub(super) fn remove(&mut self, message: &Message) {
+        self.bytes -= message.bytes();
+        if let Some(bytes) = self.by_sender.get_mut(&message.from) {
+            *bytes -= message.bytes();
+            if *bytes == 0 {
+                self.by_sender.remove(&message.from);
+            }
+        }
+    }
+
+    /// Whether `bytes` more of `from` may wait. The error is the name of the limit and its value.
+    pub(super) fn takes(
+        &self,
+        limits: &Limits,
+        from: &AgentName,
+        bytes: u64,
+        direct: bool,
+    ) -> Result<(), (&'static str, u64)> {
+        let own = self.by_sender.get(from).copied().unwrap_or_default();
+        let room = Room {
+            max: limits.messages_bytes_max,
+            per_sender_max: limits.messages_bytes_per_sender_max,
+            reserved: limits.messages_bytes_reserved,
+            reserved_per_sender_max: limits.messages_bytes_reserved_per_sender_max,
+        };
+        room.takes(self.bytes, own, bytes, direct)
+            .map_err(|short| match short {
+                Short::Sender => ("messages_bytes_per_sender_max", room.per_sender_max),
+                Short::Reserved => ("messages_bytes_reserved", room.reserved),
+                Short::All => ("messages_bytes_max", room.max),
+            })
+    }
+}
+
+/// The bounds of one kind of room: messages or bytes.
+struct Room {
+    max: u64,
+    per_sender_max: u64,
+    reserved: u64,
+    reserved_per_sender_max: u64,
+}
+
+/// What is too small.
+enum Short {
+    Sender,
+    /// There is room, but it is kept for others.
+    Reserved,
+    All,
+}
+
+impl Room {
+    fn takes(&self, all: u64, own: u64, more: u64, direct: bool) -> Result<(), Short> {
+        let (all, own) = (all.saturating_add(more), own.saturating_add(more));
+        if own > self.per_sender_max {
+            return Err(Short::Sender);
+        }
+        if all > self.max {
+            return Err(Short::All);
+        }
+        let few = direct && own <= self.reserved_per_sender_max;
+        if few || all <= self.max.saturating_sub(self.reserved) {
+            Ok(())
+        } else {
+            Err(Short::Reserved)
+        }
+    }
+}
