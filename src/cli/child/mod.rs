@@ -9,8 +9,9 @@
 //! - When the wrapper ends, is killed or has lost what it held, all below the guard is ended.
 //! - The command leads a process group of its own. At a terminal that group is the foreground group.
 //!
-//! What the guard does is in [`guard`]; this side decides.
+//! What the guard does is in [`guard`]; what the wrapper decides is in [`company`].
 
+mod company;
 pub(super) mod guard;
 mod running;
 mod signals;
@@ -25,19 +26,15 @@ use std::process::ExitStatus;
 
 use nix::sys::signal::Signal;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::sleep_until;
 
 use super::error::CliError;
 use super::exit::Exit;
 use super::output::Output;
-use super::table::{joined, one_line};
-use crate::clock::boot_ms;
-use running::PERMIT_MS;
+use company::Company;
 pub(super) use running::{Running, Spec, Streams};
+use signals::Asked;
 pub(super) use signals::Signals;
-use signals::{Asked, suspend};
-use terminal::{Mates, Terminal, interrupt_mates};
-use words::{Deaf, Leftovers, Report};
 
 /// How long a command has to end after TERM, before KILL; as long as the resources of a holder that
 /// was lost stay closed to others.
@@ -151,288 +148,6 @@ async fn answered(
     match question {
         Some(answer) => answer.await,
         None => future::pending().await,
-    }
-}
-
-/// Where the command stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stand {
-    /// It runs, or is to run.
-    Runs,
-    /// It was told to stand still; this process stops as soon as it does.
-    Suspending,
-    /// It stands still, or has not been started, until it is known that what is held still holds.
-    Still,
-}
-
-/// The wrapper and its command.
-struct Company<'a, 'b> {
-    spec: &'a Spec<'a>,
-    running: &'a mut Running,
-    ask: Option<mpsc::Sender<Question>>,
-    out: &'a Output<'b>,
-    terminal: Option<Terminal>,
-    /// The terminal is the command's while it runs.
-    has_terminal: bool,
-    stand: Stand,
-    /// Continue also what the terminal stopped.
-    wake_all: bool,
-    question: Option<oneshot::Receiver<()>>,
-    renew_at: Instant,
-    lost: Option<CliError>,
-    status: Option<ExitStatus>,
-    /// What came before there was a command to pass it on to.
-    interrupted: Option<Signal>,
-    leftovers: Option<Leftovers>,
-    /// The guard is gone, or does not listen.
-    unguarded: bool,
-}
-
-impl<'a, 'b> Company<'a, 'b> {
-    fn new(
-        spec: &'a Spec<'a>,
-        running: &'a mut Running,
-        ask: Option<mpsc::Sender<Question>>,
-        out: &'a Output<'b>,
-    ) -> Self {
-        let inherited = spec.streams == Streams::Inherited;
-        let terminal = inherited.then(Terminal::of_this_process).flatten();
-        // In a pipeline the others may read from the terminal too: the command gets it when it asks.
-        let has_terminal =
-            terminal.as_ref().is_some_and(Terminal::is_ours) && Mates::now().wait_for_us;
-        Self {
-            spec,
-            running,
-            ask,
-            out,
-            terminal,
-            has_terminal,
-            stand: Stand::Still,
-            wake_all: false,
-            question: None,
-            renew_at: Running::renewal(),
-            lost: None,
-            status: None,
-            interrupted: None,
-            leftovers: None,
-            unguarded: false,
-        }
-    }
-
-    /// What was granted a moment ago still holds; of what was waited for that has to be asked, since this
-    /// process may have stood still before it heard of it.
-    fn begin(&mut self, asked_at_ms: u64) {
-        if self.ask.is_none() || boot_ms() < asked_at_ms.saturating_add(PERMIT_MS) {
-            return self.go_on();
-        }
-        self.ask();
-    }
-
-    fn is_over(&self) -> bool {
-        self.leftovers.is_some() || self.unguarded
-    }
-
-    fn said(&mut self, said: Result<(), Deaf>) {
-        self.unguarded |= said.is_err();
-    }
-
-    fn go_on(&mut self) {
-        self.stand = Stand::Runs;
-        let foreground = self.has_terminal && self.terminal.as_ref().is_some_and(Terminal::is_ours);
-        let wake_all = std::mem::take(&mut self.wake_all);
-        self.renew_at = Running::renewal();
-        let said = self.running.go_on(wake_all, foreground);
-        self.said(said);
-    }
-
-    fn renew(&mut self) {
-        self.renew_at = Running::renewal();
-        match self.stand {
-            Stand::Runs if self.running.is_late() => self.overslept(),
-            Stand::Runs => self.go_on(),
-            Stand::Suspending | Stand::Still => {}
-        }
-    }
-
-    /// This process stood still for so long that what it held may be somebody else's by now.
-    fn overslept(&mut self) {
-        if self.status.is_some() || self.lost.is_some() {
-            return;
-        }
-        if self.ask.is_some() {
-            self.out.note(
-                "this process stood still, and its command with it: asking whether it still holds what \
-                 the command needs",
-            );
-        }
-        self.ask();
-    }
-
-    fn ask(&mut self) {
-        self.stand = Stand::Still;
-        let Some(ask) = &self.ask else {
-            return self.go_on();
-        };
-        let (question, answer) = oneshot::channel();
-        // Whoever does not take it has found it lost, and says so.
-        if ask.try_send(question).is_ok() {
-            self.question = Some(answer);
-        }
-    }
-
-    /// It still holds; when it does not, that is told elsewhere.
-    fn answered(&mut self, holds: bool) {
-        self.question = None;
-        if holds && self.stand == Stand::Still {
-            self.go_on();
-        }
-    }
-
-    fn lose(&mut self, why: CliError) {
-        self.out
-            .note(format_args!("{}; stopping the command", why.summary()));
-        self.lost = Some(why);
-        self.end();
-    }
-
-    /// What stands still must not run once more: somebody else may hold by now what it held.
-    fn end(&mut self) {
-        let was_still = self.stand != Stand::Runs || self.running.is_late();
-        self.stand = Stand::Runs;
-        self.wake_all = false;
-        let said = if was_still {
-            self.running.kill()
-        } else {
-            self.running.end()
-        };
-        self.said(said);
-    }
-
-    fn pass_on(&mut self, signal: Signal, reaction: Reaction) {
-        if self.running.pid.is_none() {
-            self.interrupted = Some(signal);
-        }
-        if reaction == Reaction::End || self.interrupted.is_some() {
-            return self.end();
-        }
-        let said = self.running.pass_on(signal);
-        self.said(said);
-    }
-
-    fn stand_still(&mut self) {
-        self.stand = Stand::Suspending;
-        let said = self.running.stand_still();
-        self.said(said);
-    }
-
-    fn hear(&mut self, report: Option<Report>, signals: &mut Signals) -> Result<(), CliError> {
-        match report {
-            Some(Report::NotStarted { errno }) => {
-                return Err(self.spec.failed(io::Error::from_raw_os_error(errno)));
-            }
-            Some(Report::StandsStill) if self.stand == Stand::Suspending => self.sleep(signals),
-            Some(Report::StandsStill) if self.stand == Stand::Runs => self.overslept(),
-            // Told of already, or expected.
-            Some(Report::Started { .. } | Report::StandsStill) => {}
-            Some(Report::Halted { signal }) => self.halted(signal, signals),
-            Some(Report::Ended { status }) => self.status = Some(ExitStatus::from_raw(status)),
-            Some(Report::Finished(leftovers)) => self.leftovers = Some(leftovers),
-            None => self.unguarded = true,
-        }
-        Ok(())
-    }
-
-    /// Stops this process as Ctrl-Z would have, and goes on when a shell continues it.
-    fn sleep(&mut self, signals: &mut Signals) {
-        self.take_terminal();
-        // A script may have been stopped at once, and continued by its shell with this process already.
-        if !signals.was_continued() {
-            suspend();
-        }
-        self.wake_all = true;
-        self.ask();
-    }
-
-    /// Takes the terminal back from the command; says whether the command had it.
-    fn take_terminal(&self) -> bool {
-        let both = self.terminal.as_ref().zip(self.running.pid);
-        both.is_some_and(|(terminal, command)| terminal.take_back_from(command))
-    }
-
-    /// The command was stopped: by the terminal, because it wants the terminal, or by somebody.
-    fn halted(&mut self, signal: i32, signals: &mut Signals) {
-        let Ok(signal) = Signal::try_from(signal) else {
-            return;
-        };
-        let wants_terminal = matches!(signal, Signal::SIGTTIN | Signal::SIGTTOU);
-        let in_front = self.terminal.as_ref().is_some_and(Terminal::is_ours);
-        if wants_terminal && in_front {
-            self.has_terminal = true;
-            self.wake_all = true;
-            return self.go_on();
-        }
-        let is_job = self.terminal.is_some() && Mates::now().has_shell;
-        if is_job && (self.has_terminal || wants_terminal) {
-            self.has_terminal = true;
-            signals.was_continued();
-            return self.stand_still();
-        }
-        if self.has_terminal {
-            // No shell is there to continue it, so Ctrl-Z does nothing.
-            self.wake_all = true;
-            return self.go_on();
-        }
-        let pid = self.running.pid.map_or(0, nix::unistd::Pid::as_raw);
-        self.out.note(format_args!(
-            "the command was stopped by {signal}, and what it needs is kept: `kill -CONT {pid}` continues it"
-        ));
-    }
-
-    async fn finish(mut self) -> Result<Ended, CliError> {
-        let guarded = self.leftovers.take();
-        let unguarded = guarded.is_none();
-        let leftovers = match guarded {
-            Some(leftovers) => leftovers,
-            None => Leftovers {
-                ended: Vec::new(),
-                remain: self.running.take_over().await?,
-            },
-        };
-        self.running.finish().await;
-        let had_terminal = self.take_terminal();
-        self.tell(&leftovers);
-        match (self.lost, self.interrupted, self.status) {
-            (Some(why), ..) => Ok(Ended::Lost(why)),
-            (None, Some(signal), None) => Ok(Ended::NotStarted(signal)),
-            (None, _, Some(status)) if !unguarded => {
-                let interrupted = status.signal() == Some(Signal::SIGINT as i32);
-                if interrupted && had_terminal && Mates::now().some {
-                    interrupt_mates();
-                }
-                Ok(Ended::Exited(status))
-            }
-            (None, ..) => {
-                let source = io::Error::other("its guard was killed, so the command was ended");
-                Err(self.spec.failed(source))
-            }
-        }
-    }
-
-    fn tell(&self, leftovers: &Leftovers) {
-        let Leftovers { ended, remain } = leftovers;
-        let ended: Vec<&String> = ended.iter().filter(|name| !remain.contains(name)).collect();
-        if !ended.is_empty() && self.lost.is_none() {
-            self.out.note(format_args!(
-                "the command left something running, which was ended with it: {}",
-                one_line(&joined(ended))
-            ));
-        }
-        if !remain.is_empty() {
-            super::output::note(format_args!(
-                "warning: could not end {}: it may work on beside the next holder; end it by hand",
-                one_line(&joined(remain))
-            ));
-        }
     }
 }
 
