@@ -124,7 +124,7 @@ mod tests {
             "--help",
         );
         check(&["task", "get"], "not provided: <TASK>", "--help");
-        check(&["lease", "acquire", "path:["], "path:[", "--help");
+        check(&["lease", "acquire", "path:"], "'path:'", "--help");
         check(&["task", "claim", "--wait", "soon"], "'soon'", "--help");
         check(&["lease", "run", "name:x"], "<COMMAND>...", "--help");
         assert!(
@@ -136,7 +136,7 @@ mod tests {
 
     #[test]
     fn nothing_that_was_typed_acts_on_the_terminal() {
-        let error = said(&["lease", "acquire", "path:\u{202e}\u{9b}["]);
+        let error = said(&["task", "list", "--state", "\u{202e}\u{9b}["]);
         assert!(
             error["message"]
                 .as_str()
