@@ -55,14 +55,15 @@ fn root_sees_and_stops_another_users_holder() {
 #[test]
 fn an_ordinary_user_is_told_whose_roots_holder_is_and_cannot_stop_it() {
     let namespace = namespace();
-    let mut holder = namespace.python("AF_INET", "127.0.0.1", 9091);
-    let output = coord_as_nobody(&namespace, &["--json", "ports", "who", "9091"]);
+    // No port of another test's stand-in, whose arguments everybody can read.
+    let mut holder = namespace.python("AF_INET", "127.0.0.1", 9095);
+    let output = coord_as_nobody(&namespace, &["--json", "ports", "who", "9095"]);
     let found: Value = serde_json::from_str(&check(&output, 0, &["as root"])).unwrap();
     assert_eq!(found[0]["user"], "root", "{found}");
     assert_eq!(found[0]["processes"], Value::Array(Vec::new()), "{found}");
     for more in [&[][..], &["--any-user"]] {
-        let words = [&["ports", "stop", "9091", "--yes"], more].concat();
-        let said = ["127.0.0.1:9091", "user root", "only that user and root"];
+        let words = [&["ports", "stop", "9095", "--yes"], more].concat();
+        let said = ["127.0.0.1:9095", "user root", "only that user and root"];
         check(&coord_as_nobody(&namespace, &words), 4, &said);
     }
     assert_eq!(holder.0.try_wait().unwrap(), None);
