@@ -427,15 +427,10 @@ fn finish(world: &mut World) -> Checked {
     {
         world.restart(true)?;
     }
-    // Longer than anything waits, holds or rests; in steps that all count.
-    for _ in 0..10 {
-        settle(world)?;
-        world.pass_us(5_000_000);
-        world.tick();
-    }
-    settle(world)?;
+    rest(world)?;
     keep_busy(world)?;
-    settle(world)?;
+    // A fault may still have come, and what the restart after it lost falls due too.
+    rest(world)?;
     for wire in world.wires.values() {
         ensure(wire.asked.is_empty(), Invariant::Answered, || {
             format!("unanswered: {:?}", wire.asked)
@@ -459,6 +454,16 @@ fn finish(world: &mut World) -> Checked {
         "the disk has room, but new work is refused".to_owned()
     })?;
     world.restart(true)
+}
+
+/// Longer than anything waits, holds or rests; in steps that all count.
+fn rest(world: &mut World) -> Checked {
+    for _ in 0..10 {
+        settle(world)?;
+        world.pass_us(5_000_000);
+        world.tick();
+    }
+    settle(world)
 }
 
 /// Journal time goes on however busy the journal is: it falls behind the uptime by what one record
