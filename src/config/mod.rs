@@ -14,7 +14,7 @@
 //!
 //! An empty environment variable counts as not set, so that `${REDIS_PASSWORD:-}` in a compose file
 //! does what it looks like. One that says who to be is the exception: a client that would act as the operator
-//! in its place refuses ([`variables`]).
+//! in its place refuses (`variables`).
 
 mod changes;
 mod checks;

@@ -1,6 +1,6 @@
 //! Why a task does not run: every reason that the state knows, down the chain of what it waits for.
 //!
-//! It only looks. What it visits is bounded: tasks by [`TASKS_MAX`] and one walk down to the root; agents
+//! It only looks. What it visits is bounded: tasks by `TASKS_MAX` and one walk down to the root; agents
 //! and claimed tasks are gone through once for each requirement and each concurrency key among those.
 
 use std::collections::{BTreeMap, BTreeSet};
