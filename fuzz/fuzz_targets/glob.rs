@@ -7,15 +7,31 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: (&str, &str, &str, bool, bool)| {
     let (one, other, path, first, second) = input;
-    let coverage = |covers| if covers { Coverage::Covering } else { Coverage::Exact };
-    let made = (Glob::new(one, coverage(first)), Glob::new(other, coverage(second)));
+    let coverage = |covers| {
+        if covers {
+            Coverage::Covering
+        } else {
+            Coverage::Exact
+        }
+    };
+    let made = (
+        Glob::new(one, coverage(first)),
+        Glob::new(other, coverage(second)),
+    );
     let (Ok(one), Ok(other)) = made else {
         return;
     };
     if let Ok(file) = FilePath::new(path) {
         let witness = file.witness(&one);
-        assert_eq!(file.overlaps_glob(&one), witness.is_some(), "{file} and {one}");
-        assert!(witness.is_none_or(|path| one.matches(&path)), "{file} and {one}");
+        assert_eq!(
+            file.overlaps_glob(&one),
+            witness.is_some(),
+            "{file} and {one}"
+        );
+        assert!(
+            witness.is_none_or(|path| one.matches(&path)),
+            "{file} and {one}"
+        );
     }
     let overlaps = one.overlaps(&other);
     assert_eq!(overlaps, other.overlaps(&one), "not symmetric");
