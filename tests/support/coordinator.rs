@@ -235,6 +235,11 @@ impl Coordinator {
         self.start.folder.path()
     }
 
+    /// Whether its journal is on its own disk, as it is unless the run asks for Redis.
+    pub fn has_embedded_journal(&self) -> bool {
+        self.start.redis.is_none()
+    }
+
     /// All it has said so far, over all its runs.
     pub fn said(&self) -> String {
         fs::read_to_string(self.start.log()).unwrap()

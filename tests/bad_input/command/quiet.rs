@@ -94,9 +94,18 @@ async fn every_command_is_quiet() {
         (&ann, &["context", "list"], 0, Nothing),
         (
             &ann,
-            &["events", "follow", "--from", "0:0", "--max", "1"],
+            &[
+                "events",
+                "follow",
+                "--from",
+                "0:0",
+                "--kind",
+                "task.done",
+                "--max",
+                "1",
+            ],
             0,
-            Has("0:"),
+            Has("  task.done "),
         ),
         (
             &ann,

@@ -43,9 +43,12 @@ async fn followers_end_with_their_reader() {
     ] {
         assert_eq!(left(&ann, words, 1).await.code(), Some(0), "{words:?}");
     }
-    let state = coordinator.state_dir().display().to_string();
-    let dump = ["journal", "dump", "--state-dir", &state];
-    assert_eq!(left(&ann, &dump, 1).await.code(), Some(0));
+    // A journal in Redis cannot be dumped from a state directory.
+    if coordinator.has_embedded_journal() {
+        let state = coordinator.state_dir().display().to_string();
+        let dump = ["journal", "dump", "--state-dir", &state];
+        assert_eq!(left(&ann, &dump, 1).await.code(), Some(0));
+    }
 }
 
 /// Without its coordinator a follower tries to reach it again; its reader need not wait for that.
