@@ -321,7 +321,7 @@ fn health_of_core(
         journal: core.config().journal,
         draining: core.is_draining(),
         storage_full: core.storage_full(),
-        durability_warnings: driver.metrics().shared.durability_warnings.get(),
+        durability_warnings: driver.metrics().shared.durability.warnings.get(),
         connections_port_mismatch: core.port_mismatches(),
         coordinators_port_mismatch: core.other_ports_nodes(),
         clock: reading.clock(),

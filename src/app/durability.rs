@@ -25,14 +25,14 @@ pub(super) async fn watch(connector: RedisConnector, metrics: Metrics) {
 }
 
 fn tell(found: &Durability, metrics: &Metrics, told: &mut Vec<String>) {
-    let shared = &metrics.shared;
+    let metrics = &metrics.shared.durability;
     let always = found.appendonly == Some(true) && found.appendfsync.as_deref() == Some("always");
-    shared.fsync_always.set(i64::from(always));
+    metrics.fsync_always.set(i64::from(always));
     let replicas = i64::try_from(found.replicas).unwrap_or(i64::MAX);
-    shared.replicas.set(replicas);
+    metrics.replicas.set(replicas);
     let now = found.warnings();
     let count = i64::try_from(now.len()).unwrap_or(i64::MAX);
-    shared.durability_warnings.set(count);
+    metrics.warnings.set(count);
     if *told != now {
         for warning in &now {
             tracing::warn!("{warning}");

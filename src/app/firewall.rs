@@ -9,20 +9,20 @@ use crate::nft::{Board, Reboot, State, read_board};
 /// no box whose firewall is down.
 pub(super) fn refresh(file: &Path, metrics: &Metrics) {
     let gauges = [
-        &metrics.firewall_state,
-        &metrics.firewall_drift,
-        &metrics.firewall_unconfirmed,
-        &metrics.firewall_configuration_unconfirmed,
-        &metrics.firewall_configuration_wrong,
-        &metrics.firewall_age_seconds,
+        &metrics.firewall.state,
+        &metrics.firewall.drift,
+        &metrics.firewall.unconfirmed,
+        &metrics.firewall.configuration_unconfirmed,
+        &metrics.firewall.configuration_wrong,
+        &metrics.firewall.age_seconds,
     ];
     for gauge in gauges {
         gauge.reset();
     }
-    metrics.firewall_packets.reset();
-    metrics.firewall_bytes.reset();
+    metrics.firewall.packets.reset();
+    metrics.firewall.bytes.reset();
     let read = read_board(file);
-    metrics.firewall_unreadable.set(i64::from(read.is_err()));
+    metrics.firewall.unreadable.set(i64::from(read.is_err()));
     match read {
         Ok(Some(board)) => show(&board, metrics),
         Ok(None) => {}
@@ -36,29 +36,31 @@ pub(super) fn refresh(file: &Path, metrics: &Metrics) {
 fn show(board: &Board, metrics: &Metrics) {
     for state in State::ALL {
         let holds = i64::from(state == board.state);
-        let gauge = metrics.firewall_state.with_label_values(&[state.name()]);
+        let gauge = metrics.firewall.state.with_label_values(&[state.name()]);
         gauge.set(holds);
     }
     let none: &[&str] = &[];
     let single = |gauge: &prometheus::IntGaugeVec, value| gauge.with_label_values(none).set(value);
-    single(&metrics.firewall_drift, i64::from(board.state.is_drift()));
-    single(&metrics.firewall_unconfirmed, i64::from(board.pending));
+    single(&metrics.firewall.drift, i64::from(board.state.is_drift()));
+    single(&metrics.firewall.unconfirmed, i64::from(board.pending));
     let other = i64::from(board.reboot != Reboot::Configured);
-    single(&metrics.firewall_configuration_unconfirmed, other);
+    single(&metrics.firewall.configuration_unconfirmed, other);
     let wrong = i64::from(board.configuration_wrong);
-    single(&metrics.firewall_configuration_wrong, wrong);
+    single(&metrics.firewall.configuration_wrong, wrong);
     if let Ok(age_ms) = board.age_ms() {
         let seconds = i64::try_from(age_ms / 1_000).unwrap_or(i64::MAX);
-        single(&metrics.firewall_age_seconds, seconds);
+        single(&metrics.firewall.age_seconds, seconds);
     }
     for counter in &board.counters {
         let name = &[counter.name.as_str()];
         metrics
-            .firewall_packets
+            .firewall
+            .packets
             .with_label_values(name)
             .inc_by(counter.packets);
         metrics
-            .firewall_bytes
+            .firewall
+            .bytes
             .with_label_values(name)
             .inc_by(counter.bytes);
     }

@@ -32,14 +32,17 @@ pub(super) fn source(driver: Driver, metrics: Metrics, firewall_file: PathBuf) -
 
 fn refresh(core: &Core, metrics: &Metrics) {
     let status = core.journal_status();
-    metrics.journal_disk_bytes.set(gauge(status.disk_bytes));
-    metrics.journal_live_bytes.set(gauge(status.live_bytes));
-    metrics.journal_reserve.set(i64::from(core.storage_full()));
+    metrics.journal.disk_bytes.set(gauge(status.disk_bytes));
+    metrics.journal.live_bytes.set(gauge(status.live_bytes));
+    metrics.journal.reserve.set(i64::from(core.storage_full()));
     let mut sessions = 0;
     for (name, engine) in core.engines() {
         sessions += engine.state().sessions.len() as u64;
         project(name.as_str(), engine, metrics);
-        let gone = metrics.agents.with_label_values(&[name.as_str(), "gone"]);
+        let gone = metrics
+            .projects
+            .agents
+            .with_label_values(&[name.as_str(), "gone"]);
         gone.add(gauge(core.unseen_agents(name).count() as u64));
     }
     metrics.sessions.set(gauge(sessions));
@@ -62,7 +65,7 @@ fn project(name: &str, engine: &Engine, metrics: &Metrics) {
     let state = engine.state();
     for wanted in STATES {
         let count = state.tasks.values().filter(|t| t.state.as_str() == wanted);
-        let metric = metrics.tasks.with_label_values(&[name, wanted]);
+        let metric = metrics.projects.tasks.with_label_values(&[name, wanted]);
         metric.set(gauge(count.count() as u64));
     }
     for wanted in PRESENCES {
@@ -70,7 +73,7 @@ fn project(name: &str, engine: &Engine, metrics: &Metrics) {
             .agents
             .values()
             .filter(|a| a.presence.as_str() == wanted);
-        let metric = metrics.agents.with_label_values(&[name, wanted]);
+        let metric = metrics.projects.agents.with_label_values(&[name, wanted]);
         metric.set(gauge(count.count() as u64));
     }
     let held = state
@@ -80,21 +83,27 @@ fn project(name: &str, engine: &Engine, metrics: &Metrics) {
         .count();
     let lapsed = state.leases.len() - held;
     metrics
+        .projects
         .leases
         .with_label_values(&[name, "held"])
         .set(gauge(held as u64));
     metrics
+        .projects
         .leases
         .with_label_values(&[name, "lapsed"])
         .set(gauge(lapsed as u64));
     let waiting = || state.messages.values().filter(|m| !m.pending.is_empty());
-    let metric = metrics.messages_waiting.with_label_values(&[name]);
+    let metric = metrics.projects.messages_waiting.with_label_values(&[name]);
     metric.set(gauge(waiting().count() as u64));
     let oldest = waiting().map(|m| m.sent_at).min();
     let age_ms = oldest.map_or(0, |sent_at| state.now.since_ms(sent_at));
-    let metric = metrics.messages_oldest_seconds.with_label_values(&[name]);
+    let metric = metrics
+        .projects
+        .messages_oldest_seconds
+        .with_label_values(&[name]);
     metric.set(gauge(age_ms / 1_000));
     metrics
+        .projects
         .clock_reading_ms
         .with_label_values(&[name])
         .set(gauge(state.now.0));
@@ -108,6 +117,7 @@ fn project(name: &str, engine: &Engine, metrics: &Metrics) {
         ("messages_expired", totals.messages_expired),
     ] {
         metrics
+            .projects
             .totals
             .with_label_values(&[name, what])
             .set(gauge(value));

@@ -194,6 +194,7 @@ pub(super) fn record_bytes_max(config: &Config) -> usize {
 
 fn tell_recovery(recovery: &Recovery, records: u64, metrics: &Metrics) {
     metrics
+        .journal
         .recovered_torn_bytes
         .set(i64::try_from(recovery.torn_bytes).unwrap_or(i64::MAX));
     if recovery.torn_bytes > 0 {

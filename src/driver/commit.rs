@@ -96,12 +96,13 @@ impl Core {
     fn note_status(&mut self, status: JournalStatus) {
         let metrics = &self.metrics;
         metrics
-            .journal_syncs
+            .journal
+            .syncs
             .inc_by(status.syncs.saturating_sub(self.status.syncs));
         let written = status
             .written_bytes
             .saturating_sub(self.status.written_bytes);
-        metrics.journal_written_bytes.inc_by(written);
+        metrics.journal.written_bytes.inc_by(written);
         self.status = status;
     }
 

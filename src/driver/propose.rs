@@ -124,23 +124,7 @@ impl Core {
             Some(project) => (project.reading(now), project.engine.newest()),
             None => Default::default(),
         };
-        if let Some(request) = &pending.request {
-            let claims = u64::from(pending.parked.is_some());
-            self.claiming += claims;
-            if let (Some(agent), Some(id)) = (command.by.agent(), &command.request_id) {
-                let key = (agent.clone(), id.clone());
-                *self.repeatable.entry(key).or_default() += 1;
-            }
-            if let Some(connection) = self.connections.get_mut(&request.connection) {
-                let opens = matches!(
-                    command.action,
-                    Action::SessionOpen(_) | Action::SessionResume(_)
-                );
-                connection.opening |= opens;
-                connection.in_flight += 1;
-                connection.claiming += claims;
-            }
-        }
+        self.launched(&pending, &command);
         self.pending.insert(sequence, pending);
         let proposed = Proposed {
             sequence,
@@ -155,6 +139,28 @@ impl Core {
             None => self.batch.push_back(proposed),
         }
         self.metrics.in_flight.inc();
+    }
+
+    /// Counts a command as under way; `landed` counts it out again.
+    fn launched(&mut self, pending: &Pending, command: &Command) {
+        let Some(origin) = &pending.request else {
+            return;
+        };
+        if let (Some(agent), Some(id)) = (command.by.agent(), &command.request_id) {
+            let key = (agent.clone(), id.clone());
+            *self.repeatable.entry(key).or_default() += 1;
+        }
+        let claims = u64::from(pending.parked.is_some());
+        self.claiming += claims;
+        if let Some(connection) = self.connections.get_mut(&origin.connection) {
+            let opens = matches!(
+                command.action,
+                Action::SessionOpen(_) | Action::SessionResume(_)
+            );
+            connection.opening |= opens;
+            connection.in_flight += 1;
+            connection.claiming += claims;
+        }
     }
 
     /// How many commands wait to be appended to a shared journal; `None` once they should not wait for

@@ -478,8 +478,8 @@ impl Driver {
         let metrics = &self.shared.metrics;
         #[allow(clippy::cast_precision_loss, reason = "both are far below 2^52")]
         {
-            metrics.journal_batch_commands.observe(commands as f64);
-            metrics.journal_sync_seconds.observe(micros as f64 / 1e6);
+            metrics.journal.batch_commands.observe(commands as f64);
+            metrics.journal.sync_seconds.observe(micros as f64 / 1e6);
         }
     }
 

@@ -36,6 +36,7 @@ impl Core {
         self.snapshotting = true;
         let bytes: usize = snapshots.iter().map(|s| s.state.len()).sum();
         self.metrics
+            .journal
             .snapshot_bytes
             .set(i64::try_from(bytes).unwrap_or(i64::MAX));
         let floor = Position(last.0 + 1);
@@ -54,7 +55,7 @@ impl Core {
         for (name, position) in saved {
             if let Some(project) = self.projects.get_mut(name) {
                 project.snapshot_at = *position;
-                self.metrics.snapshots.inc();
+                self.metrics.journal.snapshots.inc();
             }
         }
     }

@@ -14,6 +14,7 @@ pub(super) fn find(config: &FirewallConfig, policy: &Policy) -> Vec<Contradictio
     trusted_in_vain(policy, &mut found);
     shared_ports(config, &mut found);
     opened_twice(config, policy, &mut found);
+    open_to_no_purpose(config, policy, &mut found);
     found
 }
 
@@ -122,18 +123,6 @@ fn opened_twice(config: &FirewallConfig, policy: &Policy, found: &mut Vec<Contra
     let Some(closed) = &policy.closed else {
         return;
     };
-    let udp_ssh = config
-        .ssh_ports
-        .iter()
-        .find(|port| port.transport == Transport::Udp);
-    if let Some(port) = udp_ssh {
-        let what = format!("{port} is not TCP, as SSH is");
-        found.push(contradiction(
-            settings::FIREWALL_SSH_PORTS.key,
-            what,
-            "name its TCP ports",
-        ));
-    }
     let (ssh, open) = (closed.ssh_ports.as_slice(), closed.open_tcp.as_slice());
     let leased: Vec<PortRange> = config.lease_ports.into_iter().collect();
     let governed: Vec<PortRange> = policy
@@ -174,7 +163,23 @@ fn opened_twice(config: &FirewallConfig, policy: &Policy, found: &mut Vec<Contra
             found.push(contradiction(spec.key, what, "name other ports"));
         }
     }
-    if !leased.is_empty() && config.websocket.from.is_empty() {
+}
+
+/// On a closed box: settings that open nothing, or less than they seem to.
+fn open_to_no_purpose(config: &FirewallConfig, policy: &Policy, found: &mut Vec<Contradiction>) {
+    let Some(closed) = &policy.closed else {
+        return;
+    };
+    let mut ssh_ports = config.ssh_ports.iter();
+    if let Some(port) = ssh_ports.find(|port| port.transport == Transport::Udp) {
+        let what = format!("{port} is not TCP, as SSH is");
+        found.push(contradiction(
+            settings::FIREWALL_SSH_PORTS.key,
+            what,
+            "name its TCP ports",
+        ));
+    }
+    if config.lease_ports.is_some() && config.websocket.from.is_empty() {
         let what = "leases would open ports to nobody";
         let right = "name the agents' networks in firewall.websocket_from";
         found.push(contradiction(
@@ -183,7 +188,8 @@ fn opened_twice(config: &FirewallConfig, policy: &Policy, found: &mut Vec<Contra
             right,
         ));
     }
-    let narrowed = common(open, ssh).filter(|_| !config.ssh_from.is_empty());
+    let narrowed =
+        common(&closed.open_tcp, &closed.ssh_ports).filter(|_| !config.ssh_from.is_empty());
     if let Some(ports) = narrowed {
         let what = format!("port {ports} is SSH's, which firewall.ssh_from keeps to some");
         found.push(contradiction(

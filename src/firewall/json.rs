@@ -134,16 +134,8 @@ fn of_statement(statement: &Statement) -> Vec<Value> {
         Statement::State(states) => {
             matched("in", &json!({ "ct": { "key": "state" } }), &json!(states))
         }
-        Statement::Translated => {
-            return vec![
-                matched("in", &json!({ "ct": { "key": "status" } }), &json!("dnat")),
-                equal(&json!({ "ct": { "key": "direction" } }), &json!("original")),
-            ];
-        }
-        Statement::Opening => {
-            let flags = json!({ "&": [payload("tcp", "flags"), ["fin", "syn", "rst", "ack"]] });
-            equal(&flags, &json!("syn"))
-        }
+        Statement::Translated => return translated().into(),
+        Statement::Opening => opening(),
         Statement::Carries(transport) => equal(
             &json!({ "meta": { "key": "l4proto" } }),
             // For a name nft would ask /etc/protocols, which small systems do not have.
@@ -163,13 +155,7 @@ fn of_statement(statement: &Statement) -> Vec<Value> {
                 equal(&payload("udp", "dport"), &json!(destination)),
             ];
         }
-        Statement::Dispatch { field, chains } => {
-            let chains: Vec<Value> = chains
-                .iter()
-                .map(|(ports, chain)| json!([of_ports(*ports), { "jump": { "target": chain } }]))
-                .collect();
-            json!({ "vmap": { "key": port(*field), "data": { "set": chains } } })
-        }
+        Statement::Dispatch { field, chains } => dispatch(*field, chains),
         Statement::Icmp { family, kinds } => {
             equal(&payload(icmp(*family), "type"), &json!({ "set": kinds }))
         }
@@ -193,6 +179,27 @@ fn of_statement(statement: &Statement) -> Vec<Value> {
         Statement::Drop => json!({ "drop": null }),
         Statement::Goto(chain) => json!({ "goto": { "target": chain } }),
     }]
+}
+
+/// nft lists the two sides of `ct status dnat ct direction original` as two matches.
+fn translated() -> [Value; 2] {
+    [
+        matched("in", &json!({ "ct": { "key": "status" } }), &json!("dnat")),
+        equal(&json!({ "ct": { "key": "direction" } }), &json!("original")),
+    ]
+}
+
+fn opening() -> Value {
+    let flags = json!({ "&": [payload("tcp", "flags"), ["fin", "syn", "rst", "ack"]] });
+    equal(&flags, &json!("syn"))
+}
+
+fn dispatch(field: PortField, chains: &[(PortRange, String)]) -> Value {
+    let chains: Vec<Value> = chains
+        .iter()
+        .map(|(ports, chain)| json!([of_ports(*ports), { "jump": { "target": chain } }]))
+        .collect();
+    json!({ "vmap": { "key": port(field), "data": { "set": chains } } })
 }
 
 fn of_limit(limit: SourceLimit) -> Value {

@@ -19,9 +19,7 @@ pub struct SharedMetrics {
     pub tails_lost: IntCounter,
     pub records_trimmed: IntCounter,
     pub appends_failed: IntCounter,
-    pub replicas: IntGauge,
-    pub fsync_always: IntGauge,
-    pub durability_warnings: IntGauge,
+    pub durability: DurabilityMetrics,
     pub coordinators_port_mismatch: IntGauge,
 }
 
@@ -82,6 +80,27 @@ impl SharedMetrics {
                 "coord_shared_appends_failed_total",
                 "Appends that were refused or not answered.",
             ),
+            durability: DurabilityMetrics::new(make),
+            coordinators_port_mismatch: make.gauge(
+                "coord_shared_coordinators_port_mismatch",
+                "Coordinators of this journal that serve sessions and have other ports; the log names \
+                 them.",
+            ),
+        }
+    }
+}
+
+/// How safe Redis says that it keeps what it acknowledged.
+#[derive(Debug, Clone)]
+pub struct DurabilityMetrics {
+    pub replicas: IntGauge,
+    pub fsync_always: IntGauge,
+    pub warnings: IntGauge,
+}
+
+impl DurabilityMetrics {
+    fn new(make: &Maker<'_>) -> Self {
+        Self {
             replicas: make.gauge(
                 "coord_shared_replicas",
                 "Replicas that Redis had when it was last asked.",
@@ -90,14 +109,9 @@ impl SharedMetrics {
                 "coord_shared_fsync_always",
                 "1 if Redis syncs every write before it answers.",
             ),
-            durability_warnings: make.gauge(
+            warnings: make.gauge(
                 "coord_shared_durability_warnings",
                 "Ways in which acknowledged writes could be lost; the log names them.",
-            ),
-            coordinators_port_mismatch: make.gauge(
-                "coord_shared_coordinators_port_mismatch",
-                "Coordinators of this journal that serve sessions and have other ports; the log names \
-                 them.",
             ),
         }
     }

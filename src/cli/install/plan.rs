@@ -251,32 +251,37 @@ fn commands(args: &InstallArgs, plan: &Plan) -> Vec<Vec<String>> {
         commands.push(start);
     }
     if args.now {
-        // A socket cannot be opened anew while its service runs.
-        let sockets = ["coord.socket", "coord-metrics.socket"];
-        let mut sockets = sockets.to_vec();
-        sockets.retain(|unit| !is_masked(args, unit));
-        if sockets.iter().any(|unit| plan.outdates(unit, ".socket")) {
-            let mut stop = systemctl(args, &["stop"]);
-            stop.extend(
-                ["coord.service", "coord.socket", "coord-metrics.socket"].map(str::to_owned),
-            );
-            commands.push(stop);
-        }
-        let verb = if plan.outdates("coord.service", "/") {
-            "restart"
-        } else {
-            "start"
-        };
-        if has_failed("coord.service") {
-            // One that failed too often would not be started for half an hour.
-            commands.push(systemctl(args, &["reset-failed", "coord.service"]));
-        }
-        if !sockets.is_empty() {
-            sockets.insert(0, "start");
-            commands.push(systemctl(args, &sockets));
-        }
-        commands.push(systemctl(args, &[verb, "coord.service"]));
+        commands.extend(starting(args, plan));
     }
+    commands
+}
+
+/// Starts the sockets and the service, or restarts what runs with older files.
+fn starting(args: &InstallArgs, plan: &Plan) -> Vec<Vec<String>> {
+    let mut commands = Vec::new();
+    // A socket cannot be opened anew while its service runs.
+    let sockets = ["coord.socket", "coord-metrics.socket"];
+    let mut sockets = sockets.to_vec();
+    sockets.retain(|unit| !is_masked(args, unit));
+    if sockets.iter().any(|unit| plan.outdates(unit, ".socket")) {
+        let mut stop = systemctl(args, &["stop"]);
+        stop.extend(["coord.service", "coord.socket", "coord-metrics.socket"].map(str::to_owned));
+        commands.push(stop);
+    }
+    let verb = if plan.outdates("coord.service", "/") {
+        "restart"
+    } else {
+        "start"
+    };
+    if has_failed("coord.service") {
+        // One that failed too often would not be started for half an hour.
+        commands.push(systemctl(args, &["reset-failed", "coord.service"]));
+    }
+    if !sockets.is_empty() {
+        sockets.insert(0, "start");
+        commands.push(systemctl(args, &sockets));
+    }
+    commands.push(systemctl(args, &[verb, "coord.service"]));
     commands
 }
 

@@ -138,7 +138,7 @@ impl Core {
         let keep_from = engine.cursor_at(end_of(covered.saturating_sub(records_kept) + 1));
         let state_bytes = snapshot.state.len() as u64;
         let bytes = i64::try_from(state_bytes).unwrap_or(i64::MAX);
-        self.metrics.snapshot_bytes.set(bytes);
+        self.metrics.journal.snapshot_bytes.set(bytes);
         if let Some(line) = &mut known.line {
             line.snapshots.begin(records_kept, state_bytes);
         }
@@ -177,7 +177,7 @@ impl Core {
             line.snapshots.saved(now);
         }
         if kept {
-            self.metrics.snapshots.inc();
+            self.metrics.journal.snapshots.inc();
         }
     }
 

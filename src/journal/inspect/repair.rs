@@ -96,18 +96,11 @@ pub fn repair(disk: &Arc<dyn Disk>, mode: RepairMode) -> Result<Repaired, Journa
     };
     rebuild.all(mode)?;
     if inventory.damage.is_some() {
-        // Nobody knows any more where the journal began; the snapshots say what was safe to drop.
-        let unread = if done.snapshots_lost.is_empty() {
-            None
-        } else {
-            Some(0)
-        };
-        let covered = snapshots
-            .iter()
-            .map(|snapshot| snapshot.position.0)
-            .chain(unread)
-            .min();
-        let (from, to) = (covered.unwrap_or(0) + 1, inventory.floor.position);
+        // Where the journal began is unknown now; the snapshots say what was safe to drop.
+        let unread = (!done.snapshots_lost.is_empty()).then_some(0);
+        let covered = snapshots.iter().map(|snapshot| snapshot.position.0);
+        let from = covered.chain(unread).min().unwrap_or(0) + 1;
+        let to = inventory.floor.position;
         done.lost.extend((from < to).then(|| (from, to - 1)));
     }
     if inventory.damage.is_some() || !inventory.floor_exists {

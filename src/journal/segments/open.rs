@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use super::format::{Frame, Kind};
 use super::ledger::{Ledger, NameCache};
-use super::medium::Medium;
+use super::medium::{Medium, Named};
 use super::names::{self, Floor, Inventory};
 use super::pool::Pool;
+use super::walk::Segment;
 use super::{Planted, Recovery, SegmentJournal, SegmentOptions};
 use super::{append, scan, snapshots};
 use crate::engine::ids::{Position, ProjectName};
@@ -78,20 +79,11 @@ impl SegmentJournal {
             let zeros = vec![0; usize::try_from(found.torn_bytes).expect("it is within the file")];
             medium.write(&active, &zeros, last.end)?;
         }
-        // If the run before ended with a failed sync, what was just read may be in the kernel's
-        // cache alone, which takes it for written. From now on it counts, so it is written again:
-        // the last write, the names of files, and the floor. All else was synced before the next.
-        if last.next > last.first {
-            let mut bytes = Vec::new();
-            medium.load(&last.name, last.end, &mut bytes)?;
-            let from = usize::try_from(books.last_write_at).expect("it is within the file");
-            medium.write(&active, &bytes[from..], books.last_write_at)?;
-        }
-        medium.sync(&active)?;
-        medium.sync_dir("")?;
+        confirm_last_write(&mut medium, &active, last, books.last_write_at)?;
         if options.planted(Planted::ReuseSequence) {
             last.next = last.next.saturating_sub(1).max(last.first);
         }
+        let torn_at = (found.torn_bytes > 0).then(|| (medium.disk.path(&last.name), last.end));
         let mut floor = inventory.floor;
         floor.id = found.id;
         if inventory.floor_exists {
@@ -104,14 +96,7 @@ impl SegmentJournal {
             records: found.records,
             last: Position(found.next.saturating_sub(1)),
             torn_bytes: found.torn_bytes,
-            torn_at: (found.torn_bytes > 0)
-                .then(|| {
-                    found
-                        .segments
-                        .last()
-                        .map(|last| (medium.disk.path(&last.name), last.end))
-                })
-                .flatten(),
+            torn_at,
         };
         let journal = Self {
             medium,
@@ -182,6 +167,26 @@ impl SegmentJournal {
         };
         Ok((journal, recovery))
     }
+}
+
+/// Writes the last write, the names of files and the floor's folder again, and syncs them.
+///
+/// If the run before ended with a failed sync, what was just read may be in the kernel's cache alone, which takes it
+/// for written. From now on it counts, so it must be durable. Everything before the last write was synced before it.
+fn confirm_last_write(
+    medium: &mut Medium,
+    active: &Named,
+    last: &Segment,
+    last_write_at: u64,
+) -> Result<(), JournalError> {
+    if last.next > last.first {
+        let mut bytes = Vec::new();
+        medium.load(&last.name, last.end, &mut bytes)?;
+        let from = usize::try_from(last_write_at).expect("it is within the file");
+        medium.write(active, &bytes[from..], last_write_at)?;
+    }
+    medium.sync(active)?;
+    medium.sync_dir("")
 }
 
 /// What recovery learns besides the frames: who covers what.
