@@ -252,249 +252,46 @@ fn write_if_asked() {
 }
 
 /// A day's work of two agents and an operator, with every kind of command in it.
+/// A step a line: project, milliseconds after the one before, actor, action.
+const SCRIPT: &str = include_str!("golden/format-1-script.txt");
+
 fn script() -> String {
-    let node = || Actor::Node("box-00000001".parse().expect("a node id"));
     let agent = |name: &str, session: Option<u64>, role| Actor::Agent {
         name: name.parse().expect("an agent"),
         session: session.map(cli_coordinator::engine::ids::SessionId),
         role,
     };
-    let ant = || agent("ant", Some(1), Role::Agent);
-    let bee = || agent("bee", Some(2), Role::Agent);
-    let op = || agent("op", None, Role::Operator);
-    let open = |hash: &str| json!({ "session_open": { "node": "box-00000001", "kind": "codex", "capabilities": ["rust"], "labels": { "team": "a" }, "resume_hash": hash, "grace_ms": 5000 } });
-    let steps: Vec<(&str, u64, Actor, Value)> = vec![
-        (
-            "_system",
-            0,
-            node(),
-            json!({ "project_create": { "project": "default" } }),
-        ),
-        (
-            "_system",
-            5,
-            op(),
-            json!({ "token_create": { "token": "t-1", "secret_hash": "ab", "agent": "ant", "role": "agent", "projects": { "only": ["default"] }, "ttl_ms": 1000 } }),
-        ),
-        (
-            "_system",
-            5,
-            op(),
-            json!({ "token_create": { "token": "t-2", "secret_hash": "cd", "agent": "bee", "role": "agent", "projects": "all" } }),
-        ),
-        (
-            "_system",
-            5,
-            op(),
-            json!({ "token_revoke": { "token": "t-2" } }),
-        ),
-        ("_system", 2000, node(), json!("tick")),
-        ("default", 0, agent("ant", None, Role::Agent), open("h1")),
-        ("default", 10, agent("bee", None, Role::Agent), open("h2")),
-        (
-            "default",
-            10,
-            ant(),
-            json!({ "agent_update": { "status": "busy", "topics": ["news"], "load_percent": 40, "note": "at work" } }),
-        ),
-        (
-            "default",
-            10,
-            ant(),
-            json!({ "task_submit": { "tasks": [
-            { "title": "build", "payload": { "cmd": ["make", "-j2"] }, "priority": 5, "requires": ["rust"], "labels": { "kind": "ci" }, "idempotency_key": "build-1", "attempts_max": 3, "backoff_ms": 100, "attempt_timeout_ms": 60000, "concurrency": { "key": "cpu", "max": 1 } },
-            { "title": "test", "after": [{ "index": 0 }], "attempts_max": 2 },
-            { "title": "later", "delay_ms": 50, "attempts_max": 1 },
-            { "title": "never", "attempts_max": 1 }
-        ] } }),
-        ),
-        (
-            "default",
-            10,
-            bee(),
-            json!({ "task_claim": { "hold": "session" } }),
-        ),
-        (
-            "default",
-            10,
-            bee(),
-            json!({ "task_progress": { "task": 1, "fence": 1, "percent": 30, "note": "a third" } }),
-        ),
-        (
-            "default",
-            10,
-            bee(),
-            json!({ "task_handoff": { "task": 1, "fence": 1, "to": { "agent": "ant" }, "offer_ms": 1000, "note": "yours", "context": { "done": 30 } } }),
-        ),
-        (
-            "default",
-            10,
-            ant(),
-            json!({ "task_claim": { "hold": { "ttl_ms": 5000 }, "filter": { "task": 1, "priority_min": 1 } } }),
-        ),
-        (
-            "default",
-            10,
-            ant(),
-            json!({ "task_complete": { "task": 1, "fence": 2, "result": "ok", "next": { "hold": "session" } } }),
-        ),
-        (
-            "default",
-            10,
-            ant(),
-            json!({ "task_fail": { "task": 2, "fence": 3, "error": "flaky", "retry": true } }),
-        ),
-        (
-            "default",
-            100,
-            bee(),
-            json!({ "task_claim": { "hold": "session", "filter": { "task": 3 } } }),
-        ),
-        (
-            "default",
-            10,
-            bee(),
-            json!({ "task_release": { "task": 3, "fence": 4 } }),
-        ),
-        (
-            "default",
-            10,
-            ant(),
-            json!({ "task_cancel": { "task": 4, "reason": "not needed" } }),
-        ),
-        ("default", 10, op(), json!({ "task_retry": { "task": 4 } })),
-        (
-            "default",
-            10,
-            ant(),
-            json!({ "lease_acquire": { "resources": ["path:src/**/*.rs", "name:merge", "port:box:8000-8010"], "mode": "exclusive", "hold": { "ttl_ms": 3000 }, "note": "refactoring" } }),
-        ),
-        (
-            "default",
-            10,
-            bee(),
-            json!({ "lease_acquire": { "resources": ["path:src/main.rs"], "hold": "session" } }),
-        ),
-        (
-            "default",
-            10,
-            ant(),
-            json!({ "lease_renew": { "lease": 1, "fence": 5, "ttl_ms": 4000 } }),
-        ),
-        (
-            "default",
-            10,
-            bee(),
-            json!({ "lease_acquire": { "resources": ["path:docs/*"], "mode": "shared", "hold": "session" } }),
-        ),
-        (
-            "default",
-            10,
-            bee(),
-            json!({ "lease_release": { "lease": 2, "fence": 6 } }),
-        ),
-        (
-            "default",
-            10,
-            bee(),
-            json!({ "lease_acquire": { "resources": ["name:slot"], "hold": "session" } }),
-        ),
-        (
-            "default",
-            10,
-            op(),
-            json!({ "lease_revoke": { "lease": 3, "reason": "needed" } }),
-        ),
-        (
-            "default",
-            10,
-            bee(),
-            json!({ "message_send": { "to": { "topic": "news" }, "subject": "hello", "body": { "text": "hi" }, "importance": "high", "ttl_ms": 60000 } }),
-        ),
-        (
-            "default",
-            10,
-            ant(),
-            json!({ "message_send": { "to": { "agent": "bee" }, "body": [1, 2.50, null], "reply_to": 1, "ttl_ms": 900 } }),
-        ),
-        (
-            "default",
-            10,
-            ant(),
-            json!({ "message_take": { "count_max": 5, "take_ms": 1000 } }),
-        ),
-        (
-            "default",
-            10,
-            ant(),
-            json!({ "message_ack": { "messages": [1, 9] } }),
-        ),
-        (
-            "default",
-            10,
-            ant(),
-            json!({ "context_put": { "key": "plan/a", "value": { "step": 1 } } }),
-        ),
-        (
-            "default",
-            10,
-            bee(),
-            json!({ "context_put": { "key": "plan/b", "value": "x", "if_revision": 0 } }),
-        ),
-        (
-            "default",
-            10,
-            bee(),
-            json!({ "context_delete": { "key": "plan/a", "if_revision": 1 } }),
-        ),
-        (
-            "default",
-            10,
-            node(),
-            json!({ "session_lost": { "session": 1, "connection": 1, "reason": "connection_lost" } }),
-        ),
-        (
-            "default",
-            10,
-            agent("ant", None, Role::Agent),
-            json!({ "session_resume": { "session": 1, "node": "box-00000001", "resume_hash": "h1" } }),
-        ),
-        (
-            "default",
-            10,
-            bee(),
-            json!({ "session_close": { "session": 2 } }),
-        ),
-        (
-            "default",
-            10,
-            node(),
-            json!({ "node_start": { "node": "box-00000002", "sole": true } }),
-        ),
-        ("default", 50_000, node(), json!("tick")),
-        (
-            "default",
-            10,
-            op(),
-            json!({ "agent_remove": { "agent": "bee" } }),
-        ),
-    ];
+    let actor = |name: &str| match name {
+        "node" => Actor::Node("box-00000001".parse().expect("a node id")),
+        "ant" => agent("ant", Some(1), Role::Agent),
+        "bee" => agent("bee", Some(2), Role::Agent),
+        // Before its session, or without one.
+        "ant-before" => agent("ant", None, Role::Agent),
+        "bee-before" => agent("bee", None, Role::Agent),
+        "op" => agent("op", None, Role::Operator),
+        other => panic!("{other} acts in the script"),
+    };
     let mut now: BTreeMap<&str, u64> = BTreeMap::new();
     let mut lines = String::new();
-    for (index, (project, later_ms, by, action)) in steps.into_iter().enumerate() {
+    for (index, step) in SCRIPT.lines().enumerate() {
+        let words: Vec<&str> = step.splitn(4, ' ').collect();
+        let [project, later_ms, by, action] = words[..] else {
+            panic!("a step has a project, milliseconds, an actor and an action: {step}");
+        };
+        let action: Value = serde_json::from_str(action).expect("an action is JSON");
         let action: Action = serde_json::from_str(&action.to_string())
             .expect("the script has the journal's own form");
         let command = Command {
             id: format!("box-00000001-{index}")
                 .parse()
                 .expect("a command id"),
-            by,
+            by: actor(by),
             request_id: (index % 5 == 0)
                 .then(|| format!("r{index}").parse().expect("a request id")),
             action,
         };
         let at = now.entry(project).or_default();
-        *at += later_ms;
+        *at += later_ms.parse::<u64>().expect("milliseconds");
         let line = Line {
             project: project.parse().expect("a project"),
             position: Position(index as u64 + 1),
