@@ -92,12 +92,12 @@ fn markdown_is_the_seeds_table() {
 }
 
 #[test]
-fn the_readme_has_the_table() {
-    let readme = include_str!("../README.md");
+fn the_page_has_the_table() {
+    let page = include_str!("../docs/ports.md");
     let table = table_markdown();
     assert!(
-        readme.contains(&table),
-        "README.md lacks what `coord ports table --markdown` prints:\n{table}"
+        page.contains(&table),
+        "docs/ports.md lacks what `coord ports table --markdown` prints:\n{table}"
     );
 }
 

@@ -14,7 +14,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 VERSION = "0.2.5"
 TARGETS = ("aarch64-unknown-linux-musl", "armv7-unknown-linux-musleabihf", "x86_64-unknown-linux-musl")
 PASSED_ON = ("COORD_BAKED_PROFILE", "COORD_COMMIT", "RUSTFLAGS", "SOURCE_DATE_EPOCH")
-# The two ways of the README: the file that is there, and what the environment says of it.
+# The two ways of docs/image.md: the file that is there, and what the environment says of it.
 WAYS = (("Cross.toml", {}), ("cross.toml", {"CROSS_CONFIG": "cross.toml"}))
 TOOLCHAIN = "stable-x86_64-unknown-linux-gnu"
 SECONDS_MAX = 300

@@ -141,13 +141,13 @@ fn a_configuration_of_ones_own() {
 }
 
 #[test]
-fn the_readme_shows_the_exports() {
-    let readme = fs::read_to_string(tool::checkout().join("README.md")).unwrap();
+fn the_page_shows_the_exports() {
+    let page = fs::read_to_string(tool::checkout().join("docs/render.md")).unwrap();
     let exports = render::env(
         &config(&[("COORD_PROFILE", "production")]),
         Path::new(FOLDER),
     );
-    assert!(readme.contains(&exports), "README.md lacks:\n{exports}");
+    assert!(page.contains(&exports), "docs/render.md lacks:\n{exports}");
 }
 
 #[test]

@@ -20,7 +20,7 @@ fn check(line: &[&str], variables: &[(&str, &str)]) {
             .arg(&file),
     );
     assert!(said.contains("SUCCESS"), "{said}");
-    // The targets alone, referred to as the README shows.
+    // The targets alone, referred to as docs/render.md shows.
     let line = [line.as_slice(), &["--file-sd"]].concat();
     tool::render(folder.path(), "coord.json", &line, variables);
     let main = "scrape_configs:\n- job_name: coord\n  file_sd_configs:\n  - files: [coord.json]\n";

@@ -35,7 +35,7 @@ pub fn into_a_fresh_system(machine: &Machine) {
         "{status}"
     );
 
-    // As README says that root speaks to it.
+    // As docs/service.md says that root speaks to it.
     let says = "export COORD_PROFILE=production COORD_STATE_DIR=/var/lib/coord; cd /root; \
                 PATH=/usr/local/bin:$PATH; coord token create readme --out readme.token; \
                 COORD_TOKEN_FILE=readme.token coord ping; rm readme.token";
