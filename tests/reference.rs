@@ -176,21 +176,90 @@ fn files_below(folder: &Path, into: &mut Vec<PathBuf>) {
     }
 }
 
+/// The pages that people read: README, ARCHITECTURE, the benchmarks, and all of `docs`.
+fn written_pages() -> Vec<PathBuf> {
+    let root = Path::new(ROOT);
+    let mut pages = vec![
+        root.join("README.md"),
+        root.join("ARCHITECTURE.md"),
+        root.join("benches/README.md"),
+    ];
+    files_below(&root.join("docs"), &mut pages);
+    pages
+}
+
+/// Where a heading of a page can be linked to, as GitHub makes it.
+fn anchors(page: &str) -> BTreeSet<String> {
+    let headings = page.lines().filter(|line| line.starts_with('#'));
+    let kept = |c: &char| c.is_alphanumeric() || matches!(c, '_' | '-' | ' ');
+    headings
+        .map(|line| line.trim_start_matches('#').trim().to_lowercase())
+        .map(|heading| heading.chars().filter(kept).collect::<String>())
+        .map(|heading| heading.replace(' ', "-"))
+        .collect()
+}
+
+#[test]
+fn links_between_the_pages_lead_somewhere() {
+    let mut count = 0;
+    for page in written_pages() {
+        let text = fs::read_to_string(&page).expect("a page is text");
+        let folder = page.parent().expect("a page is in a folder");
+        for link in text.split("](").skip(1) {
+            let link = link.split(')').next().unwrap_or_default();
+            if link.contains("://") {
+                continue;
+            }
+            let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let target = if file.is_empty() {
+                page.clone()
+            } else {
+                folder.join(file)
+            };
+            assert!(target.exists(), "{}: {link}", page.display());
+            if !anchor.is_empty() {
+                let text = fs::read_to_string(&target).expect("a page is text");
+                let known = anchors(&text);
+                assert!(known.contains(anchor), "{}: {link}", page.display());
+            }
+            count += 1;
+        }
+    }
+    assert!(count > 20, "{count} links were followed");
+}
+
+#[test]
+fn the_readme_is_short_and_names_every_page() {
+    let root = Path::new(ROOT);
+    let readme = fs::read_to_string(root.join("README.md")).expect("README.md is text");
+    let lines = readme.lines().count();
+    assert!(
+        lines <= 250,
+        "README.md has {lines} lines: move some to a page of docs/"
+    );
+    let mut pages = Vec::new();
+    files_below(&root.join("docs"), &mut pages);
+    for page in pages {
+        let name = page.strip_prefix(root).expect("it is below the root");
+        let link = format!("]({})", name.display());
+        assert!(readme.contains(&link), "README.md does not link {link}");
+    }
+}
+
 #[test]
 fn variables_in_the_pages_exist() {
     let root = Path::new(ROOT);
-    let (mut sources, mut pages) = (vec![root.join("build.rs")], vec![root.join("README.md")]);
+    let mut sources = vec![root.join("build.rs")];
     for folder in ["src", "image"] {
         files_below(&root.join(folder), &mut sources);
     }
-    files_below(&root.join("docs"), &mut pages);
     let texts: Vec<String> = sources
         .iter()
         .filter_map(|path| fs::read_to_string(path).ok())
         .collect();
     let known: BTreeSet<&str> = texts.iter().flat_map(|text| variables(text)).collect();
     let mut count = 0;
-    for page in pages {
+    for page in written_pages() {
         let text = fs::read_to_string(&page).expect("a page is text");
         for name in variables(&text) {
             assert!(known.contains(name), "{}: {name}", page.display());
