@@ -1,5 +1,5 @@
-//! The file that the firewall's privileged helper leaves for the coordinator: whatever is in it, no more is
-//! believed than the helper can have written, and what is believed is understood once more as it was.
+//! Parses any bytes as the file that the firewall's privileged helper writes for the coordinator. The parser
+//! accepts only what the helper can have written, and a board that it accepts is parsed again to the same board.
 #![no_main]
 
 use cli_coordinator::nft::{Board, BoardError};

@@ -1,4 +1,5 @@
-//! Two patterns and a path, and the path as the name of a file: whatever is typed is answered, and the answers agree with each other.
+//! Takes two patterns, and a path that is also used as the name of a file. Every input gets an answer, and the
+//! answers agree with each other.
 #![no_main]
 
 use cli_coordinator::engine::file_path::FilePath;

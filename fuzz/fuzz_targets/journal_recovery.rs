@@ -1,5 +1,5 @@
-//! Any bytes as the files of a journal: opening, verifying and repairing never panic, loop, or take
-//! memory without bound; what a repair leaves always opens.
+//! Uses any bytes as the files of a journal. Opening, verifying and repairing never panic, never loop, and
+//! never use unbounded memory. A repaired journal always opens.
 
 #![no_main]
 

@@ -1,5 +1,5 @@
-//! Any frames, on two connections, into the driver's core with a journal in memory: it never panics,
-//! answers each request at most once and in valid JSON-RPC, and its engines stay consistent.
+//! Sends any frames, on two connections, to the driver's core with a journal in memory. The core never panics,
+//! answers each request at most once and in valid JSON-RPC, and keeps its engines consistent.
 
 #![no_main]
 
