@@ -1,4 +1,11 @@
-//! Claims and acquires that wait. They live with the connection's node, never in the journal.
+//! Parked requests: claims and acquires that wait. They live in the node of their connection, never in the journal.
+//!
+//! ```text
+//!  admission ──park──► parked ──wake_one──► proposed ──granted──► answered
+//!                        ▲                     │
+//!                        └─ nothing granted ───┘      at the same place in line
+//!  parked ──► answered (time over, refused, draining) or dropped (its connection ended)
+//! ```
 
 use serde_json::value::RawValue;
 
@@ -18,14 +25,14 @@ pub(super) struct Parked {
     pub(super) id: Option<Box<RawValue>>,
     pub(super) operation: Operation,
     pub(super) started: Moment,
-    /// `None`: only until the claims that were ahead of it are decided.
+    /// When its time is over. `None`: it waits only until the claims ahead of it are decided.
     pub(super) until: Option<Moment>,
     pub(super) request_id: Option<RequestId>,
     pub(super) action: Action,
 }
 
 impl Project {
-    /// The places in line that belong to a connection.
+    /// The places in line of a connection's parked requests.
     pub(super) fn parked_of(&self, connection: ConnectionId) -> Vec<u64> {
         let own = self
             .parked
@@ -34,7 +41,7 @@ impl Project {
         own.map(|(order, _)| *order).collect()
     }
 
-    /// The task a claim would get that no other claim on its way is expected to get.
+    /// The task that a claim would get, without tasks that are reserved for claims under way.
     pub(super) fn candidate(&self, by: &Actor, action: &Action) -> Option<TaskId> {
         let (Some(agent), Action::TaskClaim(claim)) = (by.agent(), action) else {
             return None;
@@ -43,7 +50,7 @@ impl Project {
         self.engine.claim_candidate(agent, &claim.filter, &reserved)
     }
 
-    /// Whether there is any task for a claim, were no other claim on its way.
+    /// Whether there is any task for a claim, including tasks that are reserved for claims under way.
     fn has_candidate(&self, by: &Actor, action: &Action) -> bool {
         match (by.agent(), action) {
             (Some(agent), Action::TaskClaim(claim)) => {
@@ -85,7 +92,7 @@ impl Core {
         Some(parked)
     }
 
-    /// A connection ends: what it waits for is let go.
+    /// A connection ends: its parked requests are dropped.
     pub(super) fn unpark_all_of(&mut self, id: ConnectionId) {
         let Some(connection) = self.connections.get(&id) else {
             return;
@@ -98,7 +105,7 @@ impl Core {
         }
     }
 
-    /// Looks at everyone who waits in a project, in the order they came.
+    /// Looks at all parked requests of a project, in the order they came.
     pub(super) fn wake_parked(
         &mut self,
         now: Moment,
@@ -113,7 +120,9 @@ impl Core {
         let Some(known) = self.projects.get(project) else {
             return;
         };
-        // Once the line is up, it is known whether their agents went elsewhere, and all are woken.
+        // While the line is down, this node does not know whether an agent repeated its request at another
+        // coordinator. Proposed now, such a request could take effect twice. `line_up` refuses those and then wakes
+        // all others.
         if known.line.as_ref().is_some_and(|line| !line.is_up()) {
             return;
         }
@@ -121,6 +130,7 @@ impl Core {
             Action::TaskClaim(_) => claims,
             _ => acquires,
         };
+        // The places are collected first: waking one removes it, and may propose or answer.
         let orders: Vec<u64> = known
             .parked
             .iter()
@@ -143,7 +153,11 @@ impl Core {
             return;
         };
         let by = connection.actor();
+        // The remembered answer comes before everything else: the request had its effect under the same request_id,
+        // and a second grant would be a second effect.
         if let Some(answer) = remembered(known, &by, parked) {
+            // In a shared journal, the record with that answer may be less durable yet than answers promise. A
+            // record of our own comes back behind it, and is answered when both are durable.
             if known.line.is_some() {
                 return self.propose_parked(now, project, order, by, None);
             }
@@ -153,7 +167,11 @@ impl Core {
             return;
         }
         if matches!(parked.action, Action::TaskClaim(_)) {
+            // Only a claim with a task of its own goes to the journal. Without reservations, all parked claims would
+            // be proposed for the same task, and all but one of those writes would be wasted.
             let candidate = known.candidate(&by, &parked.action);
+            // A claim without a time waited only for the claims ahead of it. While one of them may still get the
+            // task, it stays; once there is no task at all, it is answered.
             let hopeless = parked.until.is_none() && !known.has_candidate(&by, &parked.action);
             if candidate.is_some() {
                 self.propose_parked(now, project, order, by, candidate);
@@ -162,9 +180,13 @@ impl Core {
             }
             return;
         }
+        // An acquire needs no reservation: the engine's check says whether anything is in its way. Another acquire
+        // under way may still win; then this one returns to its place in line.
         match known.engine.check(&by, &parked.action) {
             Ok(()) => self.propose_parked(now, project, order, by, None),
+            // Still held: keep waiting.
             Err(Refusal::LeaseConflict(_)) => {}
+            // Refused for another reason than a conflict: the client must know it, and does not wait for that.
             Err(refusal) => {
                 if let Some(parked) = self.unpark(project, order) {
                     self.answer_parked(now, parked, Err(refusal));
@@ -187,7 +209,7 @@ impl Core {
         self.propose_waiting(now, project, order, by, parked, reserved);
     }
 
-    /// Proposes a claim or acquire that goes back to its place in line if it gets nothing.
+    /// Proposes a claim or acquire. If it gets nothing, it returns to its place in line, `order`.
     pub(super) fn propose_waiting(
         &mut self,
         now: Moment,
@@ -197,6 +219,7 @@ impl Core {
         parked: Parked,
         reserved: Option<TaskId>,
     ) {
+        // Reserved before the proposal, so that the next parked claim of the same pass looks for another task.
         if let (Some(task), Some(known)) = (reserved, self.projects.get_mut(project)) {
             known.reserved.insert(task);
         }
@@ -215,7 +238,7 @@ impl Core {
         self.propose(now, project, by, request_id, action, pending);
     }
 
-    /// Answers those whose time is over.
+    /// Answers parked requests whose time is over.
     pub(super) fn expire_parked(&mut self, now: Moment) {
         while let Some((until, order, project)) = self.expiries.first().cloned() {
             if until > now {
@@ -223,12 +246,13 @@ impl Core {
             }
             match self.unpark(&project, order) {
                 Some(parked) => self.answer_unserved(now, &project, parked),
+                // Its request is gone. Left in place, the entry would make this loop endless.
                 None => drop(self.expiries.pop_first()),
             }
         }
     }
 
-    /// What a request gets that waited in vain: nothing to claim, or who stands in its way.
+    /// Answers a request whose time is over without a grant: nothing to claim, or the leases in its way.
     pub(super) fn answer_unserved(&mut self, now: Moment, project: &ProjectName, parked: Parked) {
         let (Some(connection), Some(known)) = (
             self.connections.get(&parked.connection),
@@ -237,6 +261,7 @@ impl Core {
             return;
         };
         let by = connection.actor();
+        // "Nothing to claim" would be a statement about a state that this node cannot see now.
         if known.line.as_ref().is_some_and(|line| !line.is_up()) {
             let message =
                 "the shared journal is out of reach: whether there is anything is not known";
@@ -245,7 +270,7 @@ impl Core {
         }
         let answered = remembered(known, &by, &parked);
         if answered.is_some() && known.line.is_some() {
-            // Not before that record is as durable as answers promise.
+            // As in `wake_one`: a record behind that one is answered only when both are as durable as promised.
             let order = self.next_order();
             return self.propose_waiting(now, project, order, by, parked, None);
         }
@@ -305,8 +330,8 @@ fn origin_of(parked: Parked) -> RequestOrigin {
     }
 }
 
-/// The answer to an earlier sending of the same request, which was still on its way when this one
-/// came to wait: a client that lost its connection in between repeats itself.
+/// The answer to an earlier sending of the same request. It was under way when this one was parked: a client that
+/// lost its connection in between has repeated the request.
 fn remembered(project: &Project, by: &Actor, parked: &Parked) -> Option<Result<Outcome, Refusal>> {
     let id = parked.request_id.as_ref()?;
     project.engine.remembered(by, id, &parked.action)

@@ -1,13 +1,13 @@
-//! What turns the driver's core into a running thing: a thread for the journal, a clock, wakers.
+//! The shell runs the driver's core: a thread for the journal, a clock, wakers.
 //!
-//! Connections call the core directly, under a lock that is held for microseconds and never across
-//! an await or a write. What they propose is sent off by a task of its own, which runs once every
-//! connection that has something to say has said it: a batch is whatever is there, without a timer.
-//! While one batch is being synced, commands gather for the next; the next is sent off before the
-//! results of the last are applied, so that the medium and the processor work at the same time.
+//! Connections call the core directly, under a lock that is held for microseconds and never across an await or
+//! a write. A separate task sends what they propose. It runs after every connection that has a frame has
+//! handed it over, so a batch is whatever is there, without a timer. While one batch is being synced, commands
+//! gather for the next. The next batch is sent before the results of the last one are applied, so that disk
+//! and processor work at the same time.
 //!
-//! A batch of one command on a fast medium is synced by that task itself: handing it to another
-//! thread and back can take as long as the sync.
+//! On a fast disk, that task syncs a batch of one command itself: handing it to another thread and back can
+//! take as long as the sync.
 
 mod host;
 pub mod line;
@@ -40,8 +40,8 @@ use crate::metrics::Metrics;
 use crate::protocol::error::RpcError;
 use crate::protocol::session::PeerConfig;
 
-/// Jobs that wait for the journal's thread: one append, one set of snapshots, one backup, one check,
-/// and room.
+/// Jobs that may wait for the journal's thread: one append, one set of snapshots, one backup, one check, and
+/// some spare places.
 const JOURNAL_JOBS_MAX: usize = 8;
 
 /// The running driver; cheap to clone.
@@ -56,10 +56,10 @@ impl std::fmt::Debug for Driver {
     }
 }
 
-/// A lone command is synced in place while syncs have taken no longer than this of late: so long
-/// all connections may stand still without anybody noticing.
+/// A lone command is synced in place while recent syncs took no longer than this. All connections stand still
+/// for that time, which is too short to notice.
 const SYNC_IN_PLACE_US_MAX: u64 = 1_000;
-/// Turns of the connections that a batch for a shared journal waits for at the most.
+/// How many turns of the connections a batch for a shared journal waits at most.
 const GATHER_TURNS_MAX: usize = 32;
 
 struct Shared {
@@ -67,14 +67,14 @@ struct Shared {
     journal: Arc<Mutex<Box<dyn Journal>>>,
     /// How long syncs take: a moving average.
     sync_us: AtomicU64,
-    /// Commands wait to be sent off.
+    /// Commands wait to be sent.
     flush: Notify,
     metrics: Metrics,
     clock: Clock,
     jobs: SyncSender<Job>,
-    /// Starts the line of a project of a shared journal.
+    /// Starts a project's line, if the journal is shared.
     lines: Option<LineStarter>,
-    /// The time to wake up at may have changed.
+    /// The next wake-up may have changed.
     rearm: Notify,
     failure: watch::Sender<Option<String>>,
     settled: Notify,
@@ -82,10 +82,10 @@ struct Shared {
 
 struct State {
     core: Core,
-    /// A batch of one, to be synced in place.
+    /// A batch of one command, to be synced in place.
     lone: Option<Vec<Entry>>,
     wakers: HashMap<ConnectionId, Arc<Notify>>,
-    /// When the clock's task wakes up, as far as it knows.
+    /// When the clock's task will wake up.
     wakeup: Option<Moment>,
     lines: BTreeMap<ProjectName, mpsc::Sender<LineJob>>,
 }
@@ -104,7 +104,7 @@ impl Driver {
         Self::start_with(core, journal, None, backup, clock, metrics)
     }
 
-    /// Starts a driver whose journal is shared: every project of the core gets a line of its own.
+    /// Starts a driver with a shared journal: every project of the core gets its own line.
     /// Must be called in a runtime.
     pub fn start_shared<C: Connector>(
         core: Core,
@@ -114,7 +114,7 @@ impl Driver {
         metrics: Metrics,
     ) -> std::io::Result<Self> {
         let start = move |driver, project| line::spawn(driver, connector.clone(), project);
-        // Backups are written from snapshots of the engines; there is nothing else on this box.
+        // Backups are written from snapshots of the engines, so the local journal stays empty.
         let journal = Box::new(MemoryJournal::new());
         Self::start_with(core, journal, Some(Box::new(start)), backup, clock, metrics)
     }
@@ -161,13 +161,13 @@ impl Driver {
         Ok(driver)
     }
 
-    /// Who a secret belongs to; `None` when it is unknown, revoked or has run out.
+    /// The identity that a secret belongs to; `None` if it is unknown, revoked or expired.
     pub fn authenticate(&self, secret: &str) -> Option<Identity> {
         self.lock().core.authenticate(secret)
     }
 
-    /// Takes in a connection of an identity, to the project it names or means, unless it is meant for
-    /// another environment.
+    /// Accepts a connection of an identity, to the project that it names or that its token implies. Refuses it if
+    /// it is meant for another environment.
     pub fn connect(
         &self,
         identity: Identity,
@@ -191,7 +191,7 @@ impl Driver {
         })
     }
 
-    /// Proposes what a start needs, once the core has read what there is.
+    /// Proposes the commands of a start, after the core has read the journal.
     pub fn begin(&self, operator: Option<TokenCreate>) {
         self.with_core(None, |core, now| core.start(now, operator));
     }
@@ -201,7 +201,7 @@ impl Driver {
         self.with_core(None, |core, _| core.begin_serving());
     }
 
-    /// Looks at the core; for health and metrics.
+    /// Reads the core, for health and metrics.
     pub fn inspect<T>(&self, look: impl FnOnce(&Core) -> T) -> T {
         look(&self.lock().core)
     }
@@ -219,7 +219,7 @@ impl Driver {
         self.until(Core::is_settled).await;
     }
 
-    /// Waits until the line of a project is within reach and read to its end.
+    /// Waits until the line of a project is up.
     pub async fn established(&self, project: &ProjectName) {
         self.until(|core| core.is_established(project)).await;
     }
@@ -232,7 +232,7 @@ impl Driver {
     async fn until(&self, reached: impl Fn(&Core) -> bool) {
         loop {
             let mut notified = std::pin::pin!(self.shared.settled.notified());
-            // From here on nothing is missed, whatever happens between the look and the wait.
+            // Enabled before the look: a notification between the look and the wait would be missed otherwise.
             notified.as_mut().enable();
             if reached(&self.lock().core) {
                 return;
@@ -241,17 +241,17 @@ impl Driver {
         }
     }
 
-    /// Waits until the journal's thread has shown that it can sync, without writing anything. Does
-    /// not come back when the journal fails: [`Driver::failure`] tells that.
+    /// Waits until the journal's thread has shown that it can sync, without writing anything. Never returns if the
+    /// journal fails: [`Driver::failure`] reports that.
     pub async fn check_sync(&self) {
         let (asked, answered) = oneshot::channel();
-        // A full queue, or a thread that has ended, is a journal that does not answer.
+        // If the queue is full or the thread has ended, the journal does not answer.
         if self.shared.jobs.try_send(Job::CheckSync(asked)).is_err() || answered.await.is_err() {
             std::future::pending::<()>().await;
         }
     }
 
-    /// Makes a token, in the place of an earlier one of the same id.
+    /// Creates a token, and replaces an earlier one with the same id.
     pub fn replace_token(&self, token: TokenCreate) {
         self.with_core(None, |core, now| core.replace_token(now, token));
     }
@@ -261,27 +261,27 @@ impl Driver {
         self.with_core(None, Core::drain);
     }
 
-    /// Tells every connection that it ends; each does once its peer is quiet.
+    /// Tells every connection that it ends. Each one ends once its peer sends nothing more.
     pub fn end_all(&self, reason: &str) {
         self.with_core(None, |core, _| core.end_all(reason));
     }
 
-    /// Becomes a text when the journal has failed: nothing more can be made durable, so the
-    /// process must end and recover.
+    /// Becomes a text when the journal has failed. Nothing more can be made durable then, so the process must end
+    /// and recover.
     pub fn failure(&self) -> watch::Receiver<Option<String>> {
         self.shared.failure.subscribe()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // A panic under the lock aborts a release build; in a test the state is still consistent,
-        // since the core applies whole records.
+        // A panic under the lock aborts a release build. In a test the state is still consistent, because the core
+        // applies whole records.
         self.shared
             .state
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Calls the core and carries out its effects. `caller` takes its own frames afterwards.
+    /// Calls the core and carries out its effects. `caller` takes its own frames afterwards, so it is not woken.
     fn with_core<T>(
         &self,
         caller: Option<ConnectionId>,
@@ -290,6 +290,7 @@ impl Driver {
         let now = self.shared.clock.now();
         let mut state = self.lock();
         let result = call(&mut state.core, now);
+        // Under the same lock as the call: appends must reach the journal's queue in the order of the core.
         self.carry_out(&mut state, caller);
         if state.core.wants_flush() {
             self.shared.flush.notify_one();
@@ -353,27 +354,27 @@ impl Driver {
                     snapshots,
                 },
             };
-            // The queue has room for every job the core can have out at once, so this never
-            // waits; it fails only once the journal's thread has ended with a failure.
+            // The queue holds every job that the core can have under way at once, so it is never full. Sending fails
+            // only after the journal's thread has ended with a failure, which ends the process.
             let _ = self.shared.jobs.try_send(job);
         }
     }
 
-    /// A line has room for every job that the core can have out at once; it is gone only once it has
-    /// failed for good, and the process with it.
+    /// The queue of a line holds every job that the core can have under way at once. The line is gone only after it
+    /// has failed permanently, which ends the process.
     fn to_line(state: &State, project: &ProjectName, job: LineJob) {
         if let Some(line) = state.lines.get(project) {
             let _ = line.try_send(job);
         }
     }
 
-    /// Sends batches off whenever there is something to send and nothing on its way.
+    /// Sends a batch whenever commands wait and no batch is under way.
     async fn send_off(self) {
         loop {
             self.shared.flush.notified().await;
             self.gather().await;
             self.with_core(None, |core, _| core.flush());
-            // A lone command that was synced in place may have let others go on.
+            // Taken out before the sync, so that the lock is free while the disk works.
             let lone = self.lock().lone.take();
             if let Some(entries) = lone
                 && !self.sync_in_place(entries)
@@ -383,10 +384,10 @@ impl Driver {
         }
     }
 
-    /// An append to a shared journal takes far longer than a turn of the connections: as long as each
-    /// turn brings more, and until the line has its share, it is worth waiting for the next. Else those
-    /// who were just answered would miss the batch of the others, and appends would carry less than they
-    /// could.
+    /// Lets the connections add commands to a batch for a shared journal. An append takes far longer than a turn of
+    /// the connections. So it pays to wait for another turn as long as each one brings more commands, and until the
+    /// line has its share. Otherwise clients that were just answered would miss this batch, and appends would carry
+    /// less than they could.
     async fn gather(&self) {
         let mut known = 0;
         for _ in 0..GATHER_TURNS_MAX {
@@ -398,10 +399,10 @@ impl Driver {
         }
     }
 
-    /// Syncs a lone command on this thread. Says whether the journal is still good.
+    /// Syncs a lone command on this thread. Returns false if the journal has failed.
     fn sync_in_place(&self, entries: Vec<Entry>) -> bool {
         let Ok(mut journal) = self.shared.journal.try_lock() else {
-            // The journal's thread is busy with a snapshot or a backup; it takes this one next.
+            // The journal's thread is busy with a snapshot or a backup. It takes this batch next.
             let _ = self.shared.jobs.try_send(Job::Append(entries));
             return true;
         };
@@ -418,7 +419,7 @@ impl Driver {
         }
     }
 
-    /// Deals with what the journal did. Says whether it is still good.
+    /// Handles a finished job of the journal. Returns false if the journal has failed.
     fn finish(&self, done: Done) -> bool {
         match done {
             Done::Appended {
@@ -461,7 +462,7 @@ impl Driver {
                     self.fail(&error);
                     return false;
                 }
-                // Whoever asked may have given up meanwhile.
+                // The asker may have given up meanwhile.
                 let _ = asked.send(());
             }
         }
@@ -483,14 +484,14 @@ impl Driver {
         }
     }
 
-    /// Whether one command is better synced in place than by the journal's thread.
+    /// Whether to sync this batch in place instead of on the journal's thread.
     fn syncs_in_place(&self, entries: &[Entry]) -> bool {
         let fast = self.shared.sync_us.load(Ordering::Relaxed) <= SYNC_IN_PLACE_US_MAX;
         entries.len() == 1 && fast
     }
 
     fn appended(&self, positions: &[Position], status: JournalStatus) {
-        // First the next batch goes off, then the results of this one are applied.
+        // Two calls: the first sends the next batch, so that the disk works while the second applies this one.
         self.with_core(None, |core, _| core.synced(positions, status));
         self.with_core(None, Core::apply_synced);
     }
@@ -527,7 +528,7 @@ impl Driver {
     }
 }
 
-/// An error with all its causes, on one line.
+/// An error with all its causes, in one line.
 fn describe(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

@@ -1,4 +1,4 @@
-//! Records on their way into the state: from the stream, and from this node's own appends.
+//! Arrivals: records from the stream and from this node's own appends, until they are applied to the state.
 
 use super::rebuilt::{hole, read_command};
 use super::{AppendFailure, Arrival, Company, Line, LineError};
@@ -16,7 +16,7 @@ use crate::planted::{Bug, is_on as planted};
 use crate::protocol::error::RpcError;
 
 impl Line {
-    /// The end of the unbroken row that is here behind `applied`.
+    /// The end of the records that have arrived without a hole behind `applied`.
     fn held_up_to(&self, applied: Position) -> Position {
         let mut reached = applied;
         while self.arrivals.contains_key(&next_end(reached)) {
@@ -27,7 +27,7 @@ impl Line {
 }
 
 impl Core {
-    /// Records of the stream, in its order. They may overlap with what is applied.
+    /// Takes records that the stream showed, in its order. They may overlap with what is applied.
     pub fn delivered(
         &mut self,
         now: Moment,
@@ -42,6 +42,8 @@ impl Core {
         let Some(line) = known.line.as_mut() else {
             return Ok(());
         };
+        // While a state is being rebuilt, the records continue that state and not the present one. Applied here,
+        // they would be compared with records of a line that may be lost.
         if line.rebuilding.is_some() {
             return self.rebuild_on(project, &records);
         }
@@ -49,16 +51,19 @@ impl Core {
         let mut reached = applied;
         for record in records {
             let at = record.at.position;
+            // This check comes before records are skipped. A record of another line at an applied position is the
+            // only sign that the store lost its tail; skipped, it would leave this node with a state of its own.
             if at <= applied && !known.engine.holds(record.at) {
                 let (project, found) = (project.clone(), record.at);
                 return Err(LineError::Replaced { project, found });
             }
+            // The stream may repeat what is here already: applied records, and this node's own appends.
             reached = line.held_up_to(reached);
             if at <= reached {
                 continue;
             }
-            // Within one answer there is no hole; before its first, only a trimmed stream has one, and
-            // what this node appended behind it does not fill it.
+            // A hole before this record means that the stream was trimmed: one answer has no hole in itself. This
+            // node's own appends behind the hole do not fill it.
             #[cfg(feature = "planted-bugs")]
             if planted(Bug::HoleSkipped) {
                 reached = end_of(number_of(at) - 1);
@@ -67,18 +72,21 @@ impl Core {
                 return Err(hole(project, reached, at));
             }
             reached = at;
+            // The record is not our append under way, so another coordinator may have written it. Halves pay only
+            // when no other coordinator writes (see `Line::share`).
             if !is_under_way(&node, &record, &line.appending) {
                 line.company = Company::Coordinators;
             }
             line.snapshots.live_bytes += record.batch.as_bytes().len() as u64;
+            // An own append that was answered stays as it is: it still knows which requests to answer.
             line.arrivals.entry(at).or_insert(Arrival::Read(record));
         }
         self.apply_arrivals(now, project)
     }
 
-    /// The last append became the record that ends at `at`. What waits by now goes off before that is
-    /// applied by [`Core::apply_arrivals`], if the line is alone; else it goes off with [`Core::flush`],
-    /// so that those who are answered now can be in it.
+    /// The last append became the record that ends at `at`. If the line is alone, the waiting commands are sent
+    /// before [`Core::apply_arrivals`] applies that record. Otherwise [`Core::flush`] sends them later, so that
+    /// clients that are answered now can join the batch.
     pub fn stream_appended(
         &mut self,
         now: Moment,
@@ -91,7 +99,8 @@ impl Core {
         #[cfg(feature = "planted-bugs")]
         let given_again = given_again && !planted(Bug::OwnAnswerForgotten);
         if given_again {
-            // The store lost its end and gives those positions anew: it is no longer the line that is known.
+            // The store lost its tail and gives applied positions a second time: this is no longer the line that was
+            // applied. The append is in a line that this node does not know, so its outcome counts as unknown.
             self.append_failed(now, project, AppendFailure::Unknown);
             let (project, found) = (
                 project.clone(),
@@ -106,6 +115,7 @@ impl Core {
         let Some(line) = self.line_mut(project) else {
             return Ok(());
         };
+        // The store has just written: it is neither full nor refusing.
         (line.full_until, line.full) = (None, None);
         line.refused_since = None;
         let appended = std::mem::take(&mut line.appending);
@@ -113,10 +123,13 @@ impl Core {
         line.under_way = appended.len() + line.batch.len();
         line.appended = at;
         let bytes: usize = appended.iter().map(|proposed| proposed.body.len()).sum();
+        // The own batch replaces a record that the stream showed first: only the batch knows whom to answer. The
+        // record was counted when it was read, so its bytes are not counted twice.
         let own = Arrival::Own(appended);
         if line.arrivals.insert(at, own).is_none() {
             line.snapshots.live_bytes += bytes as u64;
         }
+        // Another coordinator wrote if records came between our last two appends, or behind this one.
         let last = line.arrivals.last_key_value();
         let followed = last.is_some_and(|(last, _)| *last > at);
         line.company = if !unbroken || followed {
@@ -126,13 +139,14 @@ impl Core {
         } else {
             Company::Nobody
         };
+        // Send the other half before this half is applied: the store works on one while we answer the other.
         if line.company == Company::Nobody {
             self.flush();
         }
         Ok(())
     }
 
-    /// Where the stream is to be read on: what was appended here is known without being read.
+    /// Where to read the stream from: records that this node appended need not be read back.
     pub fn follow_from(&self, project: &ProjectName, epoch: Epoch) -> Cursor {
         let applied = self.read_up_to(project);
         let Some(line) = self.line(project) else {
@@ -142,7 +156,8 @@ impl Core {
         if position == applied.position {
             return applied;
         }
-        // Of this epoch or a later one: with too small an epoch, some are read twice.
+        // The record belongs to this epoch or a later one. If the epoch is too small, some records are read twice,
+        // which does no harm; if it were too large, records would be missed.
         Cursor { epoch, position }
     }
 
@@ -152,7 +167,7 @@ impl Core {
         lines.any(|line| !line.batch.is_empty() || !line.appending.is_empty())
     }
 
-    /// The last append came to nothing, or it is not known what it came to.
+    /// The last append failed, or its outcome is unknown.
     pub fn append_failed(&mut self, now: Moment, project: &ProjectName, how: AppendFailure) {
         let full_pause_ms = self.config.sharing.as_ref().map_or(0, |s| s.full_pause_ms);
         let unknown = self.outcome_unknown();
@@ -167,8 +182,11 @@ impl Core {
         };
         match how {
             AppendFailure::NotWritten => {
+                // Kept from the first refusal on: a store that can be read but not written to comes up again and
+                // again, and requests must not start to wait from zero each time.
                 line.refused_since.get_or_insert(now);
-                // They go first when the line is up again, or are answered when that takes too long.
+                // They are sent first when the line is up again, so that commands keep the order in which they were
+                // proposed. If that takes too long, they are answered.
                 for proposed in appending.into_iter().rev() {
                     line.batch.push_front(proposed);
                 }
@@ -176,6 +194,7 @@ impl Core {
             AppendFailure::Full => {
                 line.full_until = Some(now.after_ms(full_pause_ms));
                 line.found_full(now);
+                // All lines share one store: a snapshot of any project can free space for this one.
                 let others = self
                     .projects
                     .iter_mut()
@@ -187,18 +206,22 @@ impl Core {
                     self.fail_proposed(now, proposed, &storage_full());
                 }
             }
+            // Not sent again: if the store has the record after all, the commands would be applied twice. The
+            // stream shows whether it is there; the client learns it by repeating its request_id.
             AppendFailure::Unknown => {
                 for proposed in appending {
                     self.fail_proposed(now, proposed, &unknown);
                 }
             }
         }
-        // The stream may have shown some of them already.
+        // The stream may have shown this append while it was under way. Its record waited for the answer; now that
+        // there is none to wait for, it is applied like that of another coordinator. An unreadable record is
+        // reported when it is read again.
         let _ = self.apply_arrivals(now, project);
         self.flush();
     }
 
-    /// Applies what has arrived, as far as it is complete.
+    /// Applies what has arrived, up to the first hole or the append under way.
     pub fn apply_arrivals(&mut self, now: Moment, project: &ProjectName) -> Result<(), LineError> {
         let mut signals = Signals::default();
         let result = loop {
@@ -214,14 +237,16 @@ impl Core {
                 Err(error) => break Err(error),
             }
         };
+        // Woken once, after all that has arrived: woken after each record, parked requests could be proposed for
+        // tasks and leases that a later record of the same batch takes.
         self.wake_parked(now, project, signals.claimable, signals.leasable);
         self.maybe_stream_snapshot(now, project);
         self.beat(now, project);
         result
     }
 
-    /// The commands that are next in the line, if they are there and their append was answered, and where
-    /// the last of them stands.
+    /// The next commands in the line and the position of the last one. `None` if they have not arrived, or if
+    /// they are the append under way.
     fn next_arrival(
         &mut self,
         project: &ProjectName,
@@ -237,13 +262,17 @@ impl Core {
         #[cfg(feature = "planted-bugs")]
         let next = planted_next(line, next);
         while let Some(entry) = line.arrivals.first_entry() {
+            // A hole: the stream has yet to show what is before this record.
             if *entry.key() > next {
                 return Ok(None);
             }
+            // Applied already, for instance with a rebuilt state.
             if *entry.key() < next {
                 entry.remove();
                 continue;
             }
+            // The stream showed our append before its answer came. Wait for the answer: it may say that fewer
+            // replicas have the record than were asked for, and then its requests must not be told success.
             if let Arrival::Read(record) = entry.get()
                 && is_under_way(&node, record, &line.appending)
             {
@@ -264,17 +293,21 @@ impl Core {
 
     fn apply_arrival(&mut self, now: Moment, proposed: &Proposed, position: Position) -> Signals {
         let project = &proposed.project;
+        // Compared before it is applied: applying replaces what the state knew of that node.
         if let Action::NodeAlive(alive) = &proposed.command.action {
             self.compare_node(project, alive);
         }
         let signals = self.apply_one(now, proposed, position);
         let ours = proposed.command.by == Actor::Node(self.config.node.clone());
         match &proposed.command.action {
+            // Only one heartbeat is under way at a time; from here on the next one may be proposed.
             Action::NodeAlive(_) if ours => {
                 if let Some(line) = self.line_mut(project) {
                     line.beating = false;
                 }
             }
+            // The session may have no connection here: its opening was written although the append was not answered.
+            // Nothing else would end it while this node lives.
             Action::SessionOpen(open) if open.node == self.config.node => {
                 self.reconcile_sessions(now, project);
             }
@@ -299,7 +332,8 @@ impl Core {
     }
 }
 
-/// Whether a record is the append that is under way: there is one at a time, and its commands stay together.
+/// Whether a record is the append under way. There is one at a time and its commands stay together, so the
+/// first command tells.
 fn is_under_way(node: &NodeId, record: &StreamRecord, appending: &[Proposed]) -> bool {
     let Some(first) = appending.first() else {
         return false;
@@ -308,7 +342,7 @@ fn is_under_way(node: &NodeId, record: &StreamRecord, appending: &[Proposed]) ->
     read.and_then(|(_, body)| own_sequence(node, body)) == Some(first.sequence)
 }
 
-/// The commands of a record.
+/// The commands of a record from the stream, in the form of proposed ones.
 fn read_batch(
     node: &NodeId,
     project: &ProjectName,
@@ -327,7 +361,8 @@ fn read_batch(
     proposed.collect()
 }
 
-/// Which of this node's commands this is, told from its first bytes: a command begins with its id.
+/// The sequence number of a command, if it is one of this node's. The id is the first field of a command, so
+/// its first bytes are enough and the command need not be parsed.
 fn own_sequence(node: &NodeId, body: &[u8]) -> Option<u64> {
     let rest = body.strip_prefix(br#"{"id":""#)?;
     let rest = rest.strip_prefix(node.as_str().as_bytes())?;
@@ -336,7 +371,7 @@ fn own_sequence(node: &NodeId, body: &[u8]) -> Option<u64> {
     std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
-/// The planted bugs that apply what is ahead of its turn: over a hole, or because it is this node's own.
+/// The planted bugs that apply a record before its turn: across a hole, or because it is this node's own.
 #[cfg(feature = "planted-bugs")]
 fn planted_next(line: &Line, next: Position) -> Position {
     let first = line.arrivals.first_key_value();
@@ -347,7 +382,7 @@ fn planted_next(line: &Line, next: Position) -> Position {
     }
 }
 
-/// The planted bug that takes a record of this node's own for another's: nobody is answered.
+/// The planted bug that treats a record of this node as one of another node: no request is answered.
 #[cfg(feature = "planted-bugs")]
 fn planted_strangers(
     arrival: Arrival,

@@ -1,14 +1,14 @@
-//! One project's line of a shared journal, as the core sees it: what it proposes, what arrives, and
-//! whether the store is within reach.
+//! One project's line of a shared journal, as the core sees it: what the node proposes, what arrives, and
+//! whether the store is reachable.
 //!
-//! Records come from two sides, in any order: the answers to what this node appended, and the stream
-//! itself. Their numbers are dense, so the next one to apply is known, and whatever is ahead of it waits.
-//! A record of this node that the stream shows before its append was answered waits too: the
-//! answer may still say that it is less durable than was asked for.
+//! Records arrive from two sides, in any order: as answers to this node's appends, and from the stream. Their
+//! numbers are dense, so the line knows the next record to apply. Records ahead of it wait. A record of this
+//! node that the stream shows before its append is answered waits too: the answer may still say that the
+//! record is less durable than was asked for.
 //!
 //! ```text
-//!  Down ──line_up──► Up ──line_down──► Down      while Down, a batch waits for `unavailable_after_ms`,
-//!   └── rebuild, delivered … ──► line_up         then it is answered, and so is what comes later
+//!  Down ──line_up──► Up ──line_down──► Down      while Down, a batch waits for `unavailable_after_ms`;
+//!   └── rebuild, delivered … ──► line_up         then it is answered, and later requests at once
 //! ```
 
 mod arrivals;
@@ -39,35 +39,35 @@ use snapshots::Snapshots;
 #[derive(Debug)]
 pub(in crate::driver) struct Line {
     reach: Reach,
-    /// The newest record when it went out of reach last.
+    /// The newest record when the store last became unreachable.
     went_down: Newest,
-    /// Commands that go out with the next append.
+    /// Commands that wait for the next append.
     pub(in crate::driver) batch: VecDeque<Proposed>,
     /// Commands that are being appended.
     pub(in crate::driver) appending: Vec<Proposed>,
     /// Where the record of the last append ended.
     appended: Position,
-    /// How many commands were under way when it was answered: its own, and those that waited.
+    /// How many commands were under way when that append was answered: its own, and those in `batch`.
     under_way: usize,
     company: Company,
-    /// What is not applied yet, by the position of its last command.
+    /// Records that are not applied yet, by the position of their last command.
     arrivals: BTreeMap<Position, Arrival>,
-    /// The state that takes the place of the present one once it is complete.
+    /// The state that replaces the present one once it is complete.
     rebuilding: Option<Box<Engine>>,
     snapshots: Snapshots,
-    /// Until when a full store is left alone.
+    /// Until when a full store is not asked again.
     full_until: Option<Moment>,
     full: Option<Full>,
-    /// Since when no append was written, while the store said that it does not write.
+    /// Since when the store has refused every append without being full.
     refused_since: Option<Moment>,
-    /// A sign of life is on its way.
+    /// A heartbeat is under way.
     beating: bool,
-    /// Epochs that were met since the start.
+    /// Epochs seen since the start.
     epochs: u64,
     progress: Progress,
 }
 
-/// A store that takes nothing for want of room: since when, and when it said so last.
+/// A full store: since when, and when it last said so.
 #[derive(Debug, Clone, Copy)]
 struct Full {
     since: Moment,
@@ -79,13 +79,13 @@ enum Reach {
     Down {
         since: Moment,
     },
-    /// The store answered last at this moment.
+    /// When the store last answered.
     Up {
         answered: Moment,
     },
 }
 
-/// Who else is at work, as of the last append that was answered.
+/// Who else was writing when the last append was answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Company {
     /// Other coordinators appended since the append before it, or may have.
@@ -101,12 +101,12 @@ enum Arrival {
     Read(StreamRecord),
 }
 
-/// Why an append came to nothing, as far as is known.
+/// Why an append failed, as far as is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AppendFailure {
     /// Nothing was written, and the same may be tried again.
     NotWritten,
-    /// The store has no room. Nothing was written.
+    /// The store is full. Nothing was written.
     Full,
     /// It may have been written.
     Unknown,
@@ -115,23 +115,23 @@ pub enum AppendFailure {
 /// Why records that were read cannot be applied.
 #[derive(Debug, thiserror::Error)]
 pub enum LineError {
-    /// Records between were trimmed: the snapshot has them.
+    /// The records between were trimmed; the snapshot covers them.
     #[error("record {found} of project {project} came after {known}: those between are gone")]
     Hole {
         project: ProjectName,
         known: Position,
         found: Position,
     },
-    /// The store holds another line than the one that was applied.
+    /// The store holds another line than the one that this node applied.
     #[error("record {found} of project {project} is not the one that was applied at its position")]
     Replaced { project: ProjectName, found: Cursor },
-    /// Of no use to this program: another one wrote it.
+    /// This program cannot read the record: another program wrote it.
     #[error(transparent)]
     Unreadable(#[from] RecoverError),
 }
 
 impl Line {
-    /// `late`: the project came up while the coordinator served others already.
+    /// `late`: the project was added while the coordinator was already serving others.
     pub(in crate::driver) fn new(now: Moment, late: bool) -> Self {
         Self {
             reach: Reach::Down { since: now },
@@ -165,10 +165,10 @@ impl Line {
         self.is_up() && self.appending.is_empty() && !self.batch.is_empty()
     }
 
-    /// How many commands the next append carries at most. A line that is alone keeps back half of those
-    /// that are under way: the store has one half while those of the other are answered and ask anew,
-    /// where all in one, either would wait for the other. Several nodes, and several lines, take turns
-    /// anyway, and every append is work for each of them.
+    /// How many commands the next append carries at most. When no other coordinator or line is writing, it is half
+    /// of the outstanding commands: while the store writes one half, this node answers the other, whose clients
+    /// ask again. With all in one append, the store and this node would wait for each other. Several nodes or
+    /// lines take turns anyway, and every append is work for each of them, so there an append carries all.
     pub(in crate::driver) fn share(&self) -> usize {
         if self.company != Company::Nobody {
             return usize::MAX;
@@ -176,7 +176,7 @@ impl Line {
         self.under_way.max(self.batch.len()).div_ceil(2)
     }
 
-    /// Whether there is nothing to gain from waiting for more commands to go with the next append.
+    /// Whether the next append has as many commands as it may carry, so that waiting for more gains nothing.
     pub(in crate::driver) fn has_its_share(&self) -> bool {
         self.wants_flush() && self.batch.len() >= self.share()
     }
@@ -185,19 +185,20 @@ impl Line {
         self.batch.is_empty() && self.appending.is_empty() && self.arrivals.is_empty()
     }
 
-    /// When requests are no longer kept waiting for the store. One that can be read and refuses to write
-    /// is up again and again: they do not wait anew each time.
+    /// When requests stop waiting for the store and are answered with an error.
     fn gives_up_at(&self, sharing: &Sharing) -> Option<Moment> {
         let Reach::Down { since } = self.reach else {
             return None;
         };
+        // A store that can be read but refuses to write makes the line come up again and again. Counted from the
+        // last time down, the wait would begin from zero each time and requests would never be answered.
         let since = self
             .refused_since
             .map_or(since, |refused| refused.min(since));
         Some(since.after_ms(sharing.unavailable_after_ms))
     }
 
-    /// For how long nothing was heard from the store, if that is too long.
+    /// For how long the store has not answered, if that is too long.
     pub(in crate::driver) fn stale_ms(&self, now: Moment, sharing: &Sharing) -> Option<u64> {
         let (since, least) = match self.reach {
             Reach::Down { since } => (since, 0),
@@ -208,17 +209,17 @@ impl Line {
     }
 }
 
-/// What the shell and health want to know of a line.
+/// The state of a line, for the shell and for health.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LineStatus {
     pub up: bool,
     pub full: bool,
-    /// Milliseconds without a word from the store; `None` while all is well.
+    /// Milliseconds since the store last answered; `None` while it answers in time.
     pub stale_ms: Option<u64>,
-    /// Records that arrived and are not applied: they wait for those before them, or for their turn.
+    /// Records that arrived and are not applied yet: they wait for records before them, or for their turn.
     pub waiting: u64,
     pub live_bytes: u64,
-    /// Epochs met since the start.
+    /// Epochs seen since the start.
     pub epochs: u64,
 }
 
@@ -272,12 +273,12 @@ impl Core {
         }
     }
 
-    /// Whether the project's line is within reach and read to its end.
+    /// Whether the project's line is up: connected, and read to its end.
     pub fn is_established(&self, project: &ProjectName) -> bool {
         self.line(project).is_some_and(Line::is_up)
     }
 
-    /// Whether every project's line is within reach; an embedded journal always is.
+    /// Whether every project's line is up; an embedded journal always is.
     pub fn is_reachable(&self) -> bool {
         let mut lines = self.projects.values().filter_map(|p| p.line.as_ref());
         lines.all(Line::is_up)

@@ -1,5 +1,5 @@
-//! What a line that is not up is waiting for, and what that makes of the coordinator: a state of
-//! passage, which ends by itself, is not to be taken for a failure.
+//! What a line that is not up waits for, and what that means for the coordinator. A transitional state, which
+//! ends by itself, must not be reported as a failure.
 
 use super::Line;
 use crate::driver::core::{Core, Moment};
@@ -7,14 +7,14 @@ use crate::engine::ids::ProjectName;
 use crate::journal::shared::Stage;
 use crate::protocol::error::{ErrorKind, RpcError};
 
-/// How far a line has come, while it is not up.
+/// How far a line that is not up has come.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Progress {
     step: Step,
     since: Moment,
     /// It was up before.
     was_up: bool,
-    /// The project came up while the coordinator served others already: they do not wait for it.
+    /// The project was added while the coordinator was already serving others, which do not wait for it.
     late: bool,
 }
 
@@ -24,35 +24,35 @@ enum Step {
     Lost(Loss),
 }
 
-/// Why a line has no store to talk to.
+/// Why a line has no usable store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Loss {
-    /// The store has just started and reads its data.
+    /// The store has just started and is loading its data.
     Loading,
-    /// It cannot be reached, or does not serve this coordinator.
+    /// The store cannot be reached, or does not serve this coordinator.
     OutOfReach,
 }
 
-/// How the coordinator is, as far as it takes work.
+/// Whether the coordinator takes work, and if not, why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Condition {
     Ready,
-    /// It has not served since its start, and is on its way.
+    /// It has not served since its start and is still starting.
     Starting,
-    /// It served, lost its journal, and takes it up again.
+    /// It served, lost its journal, and is reconnecting to it.
     Recovering,
     JournalUnreachable,
     StorageFull,
     Draining,
 }
 
-/// How the coordinator is, and what it waits for. Names no project: anybody may read it.
+/// The condition of the coordinator, and what it waits for. It names no project, because it is public.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Readiness {
     pub condition: Condition,
-    /// Of a state of passage: its stage, and the same as a text.
+    /// In a transitional state: its stage, and the same as a text.
     pub waiting_for: Option<(&'static str, String)>,
-    /// When it makes sense to ask again, where it is known.
+    /// When to ask again, if that is known.
     pub retry_after_ms: Option<u64>,
 }
 
@@ -70,7 +70,7 @@ impl Progress {
         self.step == Step::Lost(Loss::OutOfReach)
     }
 
-    /// Whether the coordinator as a whole is waited for.
+    /// Whether the coordinator as a whole waits for this line.
     fn holds_up(self) -> bool {
         !self.late || self.was_up || self.is_lost()
     }
@@ -85,7 +85,7 @@ impl Progress {
         Some(milliseconds.saturating_sub(now.since_us(self.since) / 1_000))
     }
 
-    /// A word for programs.
+    /// The stage as a word for programs.
     fn stage(self) -> &'static str {
         match self.step {
             Step::At(Stage::Connecting) => "connecting",
@@ -98,7 +98,7 @@ impl Progress {
         }
     }
 
-    /// The same for people; `journal` is what they call it.
+    /// The stage as a text for people; `journal` is the name of the journal in it.
     fn text(self, now: Moment, journal: &str) -> String {
         let seconds = self.left_ms(now).unwrap_or(0).div_ceil(1_000);
         match self.step {
@@ -120,7 +120,7 @@ impl Progress {
 }
 
 impl Core {
-    /// A line that is not up has come this far.
+    /// A line that is not up has reached this stage.
     pub fn line_reached(&mut self, now: Moment, project: &ProjectName, stage: Stage) {
         if let Some(line) = self.line_mut(project) {
             line.progress.step = Step::At(stage);
@@ -128,8 +128,8 @@ impl Core {
         }
     }
 
-    /// A line's connection ended; `None`: another one is tried at once, and nothing is known to be
-    /// wrong with the store.
+    /// A line's connection ended. `None`: the line reconnects at once, and nothing is known to be wrong with the
+    /// store.
     pub fn line_lost(&mut self, project: &ProjectName, loss: Option<Loss>) {
         if let Some(line) = self.line_mut(project) {
             line.progress.step = loss.map_or(Step::At(Stage::Looking), Step::Lost);
@@ -142,16 +142,16 @@ impl Core {
         }
     }
 
-    /// The coordinator serves from now on: what comes up later holds nobody else up.
+    /// The coordinator serves from now on. Projects that are added later delay no other project.
     pub fn begin_serving(&mut self) {
         self.serving = true;
     }
 
-    /// How the coordinator is, and what it waits for.
+    /// The condition of the coordinator, and what it waits for.
     pub fn readiness(&self, now: Moment) -> Readiness {
         let lines = self.projects.values().filter_map(|p| p.line.as_ref());
         let down = lines.filter(|line| !line.is_up() && line.progress.holds_up());
-        // What cannot be waited out goes before what can.
+        // An unreachable store may need the operator, so it is reported before states that end by themselves.
         let worst = down
             .map(|line| line.progress)
             .max_by_key(|progress| (progress.is_lost(), progress.was_up, progress.left_ms(now)));
@@ -168,7 +168,7 @@ impl Core {
         let progress = worst.filter(|_| passes);
         let waiting_for = match progress {
             Some(progress) => Some((progress.stage(), progress.text(now, "the shared journal"))),
-            // All lines are up; what a start proposes is on its way.
+            // All lines are up; the commands of the start are still under way.
             None if passes => Some(("finishing", "finishing the start".to_owned())),
             None => None,
         };
@@ -180,7 +180,7 @@ impl Core {
         }
     }
 
-    /// What a project waits for while its line is not up and that ends by itself.
+    /// What a project waits for, if its line is in a transitional state.
     pub(in crate::driver) fn project_waits_for(
         &self,
         now: Moment,
@@ -196,7 +196,7 @@ impl Core {
         progress.left_ms(now).unwrap_or(0).max(least)
     }
 
-    /// Why a project takes no work while its line is not up. Nothing was changed.
+    /// The error for a request to a project whose line is not up. Nothing was changed.
     pub(in crate::driver) fn line_unavailable(
         &self,
         now: Moment,
@@ -222,7 +222,7 @@ impl Core {
 }
 
 impl Condition {
-    /// The word that health pages say.
+    /// The word on the health pages.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Ready => "ready",

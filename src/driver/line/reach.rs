@@ -1,4 +1,4 @@
-//! Whether the store is within reach, and what that means for those who ask and wait.
+//! Whether the store is reachable, and what that means for requests that arrive or wait.
 
 use super::{Arrival, Company, Reach};
 use crate::driver::admit::storage_full;
@@ -13,13 +13,16 @@ use crate::planted::{Bug, is_on as planted};
 use crate::protocol::error::{ErrorKind, RpcError};
 
 impl Core {
-    /// The line is established and read up to where it ended then.
+    /// The line is established and was read up to the tail that establishing found.
     pub fn line_up(&mut self, now: Moment, project: &ProjectName) {
+        // First of all: everything below must look at the rebuilt state. Refusing, reconciling and waking by the old
+        // one would answer from records that the store lost.
         self.take_rebuilt(now, project);
         let Some(known) = self.projects.get_mut(project) else {
             return;
         };
-        // The time without the store does not count: nobody could renew or complete anything.
+        // The time without the store does not count in journal time. No agent could renew or complete anything
+        // then, so counting it would let their leases expire.
         #[cfg(feature = "planted-bugs")]
         let stands = !planted(Bug::OutageCounts);
         #[cfg(not(feature = "planted-bugs"))]
@@ -29,14 +32,16 @@ impl Core {
         }
         let reading = known.engine.now();
         if let Some(line) = known.line.as_mut() {
-            // Whatever the stream showed was answered by its record, though its append was said to be refused.
+            // Commands whose append was refused are in the batch again. If the stream showed one after all, its record
+            // has answered it. Sent again, it would take effect twice.
             let waits = |proposed: &Proposed| self.pending.contains_key(&proposed.sequence);
             line.batch.retain(waits);
             if line.batch.is_empty() {
                 line.refused_since = None;
             }
-            // Nor does it for what was proposed meanwhile, or before, and goes off only now: it bears
-            // the time of what was known then, which tells when it was asked for as well.
+            // The waiting commands get the time of the newest record that was known when they were proposed. A
+            // reading that counted the outage would advance journal time by it. The same time also says how old a
+            // request is.
             for proposed in line.batch.iter_mut().filter(|_| stands) {
                 proposed.at_ms = proposed.behind.at_ms.min(reading).after_ms(1);
             }
@@ -44,17 +49,23 @@ impl Core {
             line.epochs += 1;
         }
         self.line_is_up(project);
+        // Before anything is woken or sent: an overtaken request that goes to the store could take effect twice.
         self.refuse_overtaken(now, project);
+        // The system project may have gained projects meanwhile; each needs a line of its own.
         if *project == self.system {
             self.follow_all_projects(now);
         }
         self.reconcile_sessions(now, project);
+        // No parked request was woken while the line was down, whatever was freed then, so all are looked at now.
         self.wake_parked(now, project, true, true);
+        // Deadlines and heartbeats that were due meanwhile. Ticking also sends the batch.
         self.tick(now);
     }
 
-    /// Refuses what waited for the store so long that its agent may have asked again elsewhere, and heard
-    /// the answer. Those that were sent off know how late they are; in journal time, an outage is short.
+    /// Refuses requests that waited for the store so long that their agent may have repeated them at another
+    /// coordinator, and that coordinator's answer may be forgotten already. A record that was sent carries its
+    /// time, so the engine can tell how late it is. For a request that waited here it cannot: in journal time an
+    /// outage is short.
     fn refuse_overtaken(&mut self, now: Moment, project: &ProjectName) {
         let Some(known) = self.projects.get_mut(project) else {
             return;
@@ -86,9 +97,10 @@ impl Core {
         }
     }
 
-    /// The store is out of reach. What is on its way is answered by [`Core::append_failed`].
+    /// The store became unreachable. [`Core::append_failed`] answers the append under way.
     pub fn line_down(&mut self, now: Moment, project: &ProjectName) {
-        // What makes a record unreadable is told when it is read again.
+        // Apply what is complete before the rest is dropped: it is durable, and its requests get their real answers.
+        // An unreadable record is reported when it is read again.
         let _ = self.apply_arrivals(now, project);
         let Some(known) = self.projects.get_mut(project) else {
             return;
@@ -97,16 +109,19 @@ impl Core {
         let Some(line) = known.line.as_mut() else {
             return;
         };
-        // Whether a snapshot that was on its way is kept, nobody will hear.
+        // No answer will say whether a snapshot under way was kept, so it counts as failed.
         line.snapshots.failed(now);
         line.full = None;
+        // Who writes is not known again before the next append is answered. Assume that other coordinators do.
         line.company = Company::Coordinators;
+        // Only the first time: while the line is down, failed connections must not restart the wait of requests.
         if line.is_up() {
             line.reach = Reach::Down { since: now };
             line.went_down = newest;
         }
         line.rebuilding = None;
-        // Those that wait for records before them: the stream shows again what it has of them.
+        // These records wait behind a hole. The stream shows them again if it has them. Until then their outcome is
+        // unknown, so their requests are answered so.
         let waiting = std::mem::take(&mut line.arrivals);
         let unknown = self.outcome_unknown();
         for arrival in waiting.into_values() {
@@ -128,7 +143,7 @@ impl Core {
         }
     }
 
-    /// The store answered, whatever it said.
+    /// The store answered, with success or with a refusal.
     pub fn answered(&mut self, now: Moment, project: &ProjectName) {
         if let Some(line) = self.line_mut(project)
             && let Reach::Up { answered } = &mut line.reach
@@ -137,7 +152,7 @@ impl Core {
         }
     }
 
-    /// Refuses what the store could not take now, and what other nodes would not understand.
+    /// Refuses commands that the store could not take now, and commands that other nodes could not read.
     pub(in crate::driver) fn line_takes(
         &self,
         now: Moment,
@@ -167,7 +182,7 @@ impl Core {
         Ok(())
     }
 
-    /// Lets time pass for the lines: those who wait too long are answered, signs of life are given.
+    /// Time has passed: appends heartbeats that are due, and answers commands that waited too long for the store.
     pub(in crate::driver) fn tick_lines(&mut self, now: Moment) {
         let Some(sharing) = self.config.sharing.clone() else {
             return;
@@ -193,7 +208,7 @@ impl Core {
         }
     }
 
-    /// When `tick_lines` has something to do next.
+    /// When `tick_lines` next has something to do.
     pub(in crate::driver) fn next_line_wakeup(&self) -> Option<Moment> {
         let sharing = self.config.sharing.as_ref()?;
         let due = self.projects.iter().filter_map(|(name, project)| {

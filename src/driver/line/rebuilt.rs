@@ -1,5 +1,6 @@
-//! A state that was rebuilt from the shared journal takes the place of the one before it: this node
-//! lagged too far behind, or the store lost what it had applied. Whoever is concerned is told.
+//! Rebuilding: a state that is read from the store replaces the state of a project. This happens when this node
+//! was too far behind, or when the store lost records that this node had applied. Clients that are affected
+//! are told.
 
 use super::LineError;
 use crate::driver::connection::{Attached, ConnectionId};
@@ -17,8 +18,8 @@ use crate::protocol::events::{EpochChanged, EventsClosed};
 use crate::protocol::jsonrpc;
 
 impl Core {
-    /// The records that are read from now on follow on a snapshot, or on nothing, and not on the
-    /// present state, which stands until they are complete.
+    /// From now on, records that are read continue this snapshot, or an empty state. The present state stays in
+    /// place, and answers reads, until the new one is complete.
     pub fn rebuild(
         &mut self,
         project: &ProjectName,
@@ -39,6 +40,7 @@ impl Core {
             }
         };
         if let Some(line) = self.line_mut(project) {
+            // Arrivals continue the present state. Their positions may belong to other records in the new one.
             line.arrivals.clear();
             line.rebuilding = Some(Box::new(engine));
             line.snapshots.live_bytes = 0;
@@ -74,7 +76,7 @@ impl Core {
         Ok(())
     }
 
-    /// The newest record that is applied, or will be once the state is rebuilt.
+    /// The newest record that is applied, to the state that is being rebuilt if there is one.
     pub fn read_up_to(&self, project: &ProjectName) -> Cursor {
         let known = self.projects.get(project);
         let rebuilding = known.and_then(|p| p.line.as_ref()?.rebuilding.as_deref());
@@ -86,7 +88,7 @@ impl Core {
         self.line_mut(project)?.rebuilding.take()
     }
 
-    /// Puts the rebuilt state in place, if there is one.
+    /// Replaces the state with the rebuilt one, if there is one.
     pub(super) fn take_rebuilt(&mut self, now: Moment, project: &ProjectName) {
         let Some(rebuilt) = self.take_rebuilding(project) else {
             return;
@@ -96,7 +98,9 @@ impl Core {
         };
         let before = cursor_of(&known.engine);
         self.metrics.shared.rebuilt.inc();
+        // A node that was only behind finds its newest record in the rebuilt state. Otherwise the store lost it.
         let lost = !rebuilt.holds(before);
+        // Before the state is replaced: the errors go to requests of the old line.
         if lost {
             self.drop_proposed(now, project);
         }
@@ -106,6 +110,7 @@ impl Core {
         #[cfg(feature = "planted-bugs")]
         let lost = lost && !crate::planted::is_on(crate::planted::Bug::LossNotTold);
         let old = std::mem::replace(&mut known.engine, *rebuilt);
+        // They name tasks of the old state, and the new state may have other tasks under those numbers.
         known.reserved.clear();
         known.stand_at(now);
         let here = cursor_of(&known.engine);
@@ -114,6 +119,7 @@ impl Core {
             self.metrics.shared.tails_lost.inc();
             self.tell_epoch(project, before, here);
         }
+        // After clients were told of the epoch, so that they know why a subscription or a session ends.
         self.resubscribe(project, here);
         self.close_stray_sessions(project, &old);
         if *project == self.system {
@@ -121,8 +127,9 @@ impl Core {
         }
     }
 
-    /// What was proposed and not written speaks of sessions, tasks and leases of the line that was lost,
-    /// whose numbers may be given to others now. What the node itself has to say, it finds out anew.
+    /// Drops commands that were proposed and not written. They name sessions, tasks and leases of the lost line,
+    /// whose numbers may now belong to others. The node's own commands are dropped too: the node proposes them
+    /// again from the new state.
     fn drop_proposed(&mut self, now: Moment, project: &ProjectName) {
         let error = self.unavailable("the shared journal lost records; nothing was changed");
         let waiting = self
@@ -156,7 +163,7 @@ impl Core {
         theirs.map(|(id, _)| *id).collect()
     }
 
-    /// Subscriptions that stand on what is left go on from the history; the others end.
+    /// Subscriptions whose cursor is in the new state continue from the history. The others end.
     fn resubscribe(&mut self, project: &ProjectName, here: Cursor) {
         let Some(known) = self.projects.get(project) else {
             return;
@@ -188,7 +195,8 @@ impl Core {
             .is_some_and(|(told, engine)| engine.holds(told))
     }
 
-    /// Connections whose session the state does not know any more as theirs have to begin anew.
+    /// Closes connections whose session the new state does not have, or has for another connection. Their agents
+    /// must open a new session.
     fn close_stray_sessions(&mut self, project: &ProjectName, old: &Engine) {
         let node = self.config.node.clone();
         let Some(known) = self.projects.get_mut(project) else {
@@ -230,7 +238,7 @@ fn serves(engine: &Engine, node: &NodeId, session: SessionId, attached: Option<A
     })
 }
 
-/// After a tail was lost, the same number may have been given to a session of somebody else.
+/// After a tail was lost, the same number may belong to another agent's session. The resume secret tells.
 fn is_same(old: &Engine, new: &Engine, session: SessionId) -> bool {
     let secret = |engine: &Engine| Some(engine.state().sessions.get(&session)?.resume_hash.clone());
     secret(old).is_some() && secret(old) == secret(new)

@@ -1,25 +1,26 @@
-//! What a coordinator is told of its part in a shared journal.
+//! The settings of a coordinator for a shared journal.
 
 use crate::engine::nodes::COMMAND_FORMAT;
 
-/// What tells this coordinator's part in a shared journal.
+/// The settings of this coordinator for a shared journal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sharing {
-    /// How long this node counts as alive without a sign of life.
+    /// How long this node counts as alive after its last heartbeat.
     pub node_ttl_ms: u64,
-    /// The highest format of commands that it announces.
+    /// The highest format of commands that this node announces.
     pub command_format: u32,
-    /// How long requests wait for a store that is out of reach before they are answered.
+    /// How long requests wait for an unreachable store before they are answered with an error.
     pub unavailable_after_ms: u64,
-    /// After how long without an answer of the store reads are marked as stale.
+    /// Reads are marked as stale when the store has not answered for this long.
     pub stale_after_ms: u64,
-    /// How long a full store is left alone before it is asked again.
+    /// How long to wait before a full store is asked again.
     pub full_pause_ms: u64,
-    /// By how much later than the node before it a node lets a deadline fall due, so that one record does.
+    /// How much later than the node before it a node proposes a tick for a deadline. Usually the record of the first
+    /// node is enough, and the others need not write one.
     pub tick_rank_ms: u64,
-    /// Bytes of records that may gather in a project's stream before a snapshot lets them go.
+    /// Bytes of records that may accumulate in a project's stream before a snapshot lets it be trimmed.
     pub live_bytes_max: u64,
-    /// Records that it covers and a snapshot leaves in the stream, for nodes that lag a little.
+    /// Covered records that a snapshot leaves in the stream, for nodes that are a little behind.
     pub records_kept: u64,
 }
 

@@ -1,4 +1,4 @@
-//! This node's signs of life, its sessions as the state knows them, and its rank among the nodes.
+//! This node's heartbeats, its sessions as the state knows them, and its rank among the nodes.
 
 use crate::driver::core::{Core, Moment};
 use crate::engine::agents::SessionState;
@@ -6,7 +6,7 @@ use crate::engine::command::{Action, LostReason, NodeAlive, SessionLost};
 use crate::engine::ids::{JournalTime, ProjectName};
 
 impl Core {
-    /// Gives a sign of life where this node serves sessions, in time before the last one runs out.
+    /// Appends a heartbeat if this node serves sessions and the last heartbeat expires soon.
     pub(in crate::driver) fn beat(&mut self, now: Moment, project: &ProjectName) {
         if self.beat_due(project).is_none_or(|due| due > now) {
             return;
@@ -27,6 +27,7 @@ impl Core {
         let Some(line) = self.line_mut(project) else {
             return;
         };
+        // One at a time: a second one under way would say nothing new.
         if !line.beating {
             line.beating = true;
             self.propose_own(now, project, Action::NodeAlive(alive));
@@ -39,7 +40,8 @@ impl Core {
         }
     }
 
-    /// Whether sessions of this node would be held against it as a node that nobody knows.
+    /// Whether the project's state does not know this node, so that its death could not be noticed and its sessions
+    /// would never be released.
     pub(in crate::driver) fn is_unknown_node(&self, project: &ProjectName) -> bool {
         let Some(known) = self.projects.get(project) else {
             return false;
@@ -49,7 +51,7 @@ impl Core {
             && !nodes.contains_key(&self.config.node)
     }
 
-    /// When the next sign of life is due; `None` where this node serves nobody.
+    /// When the next heartbeat is due; `None` if this node serves no session of the project.
     pub(in crate::driver) fn beat_due(&self, project: &ProjectName) -> Option<Moment> {
         let sharing = self.config.sharing.as_ref()?;
         let known = self.projects.get(project)?;
@@ -59,17 +61,18 @@ impl Core {
         }
         let due = match known.engine.state().nodes.get(&self.config.node) {
             Some(node) => {
+                // At a third of the time to live, so that one that fails can be repeated in time.
                 let ahead_ms = sharing.node_ttl_ms / 3 * 2;
                 let due = JournalTime(node.until.0.saturating_sub(ahead_ms));
                 known.clock.moment_of(due)
             }
             None => Moment::default(),
         };
-        // A full store would only refuse it again.
+        // A full store would refuse it again, so wait until it is asked again.
         Some(line.full_until.map_or(due, |until| due.max(until)))
     }
 
-    /// By how much this node is behind others in letting a deadline fall due.
+    /// How much later than the first node this node proposes a tick for a deadline.
     pub(in crate::driver) fn tick_delay_ms(&self, project: &ProjectName) -> u64 {
         let Some(sharing) = &self.config.sharing else {
             return 0;
@@ -77,7 +80,7 @@ impl Core {
         sharing.tick_rank_ms * self.rank(project)
     }
 
-    /// How many of the nodes that are alive come before this one.
+    /// How many live nodes come before this one, in the order of their names.
     pub(super) fn rank(&self, project: &ProjectName) -> u64 {
         let known = self.projects.get(project);
         let nodes = known.map(|known| known.engine.state().nodes.keys());
@@ -86,8 +89,8 @@ impl Core {
         before.count() as u64
     }
 
-    /// Sessions that the state says this node serves and that have no connection here: their opening
-    /// was written although nobody was told, or their connection ended while the store was away.
+    /// Ends sessions that this node serves by the state but that have no connection here. Either their opening was
+    /// written although no client was told, or their connection ended while the store was unreachable.
     pub(super) fn reconcile_sessions(&mut self, now: Moment, project: &ProjectName) {
         let Some(known) = self.projects.get(project) else {
             return;

@@ -1,4 +1,5 @@
-//! Snapshots of a shared journal: they let a stream be trimmed, fill an empty store, and move a deployment.
+//! Snapshots of a shared journal. With them a stream is trimmed, an empty store is filled, and a deployment is
+//! moved.
 
 use super::{Full, Line};
 use crate::driver::core::{Core, Moment, Output};
@@ -8,37 +9,39 @@ use crate::engine::ids::{Cursor, ProjectName};
 use crate::journal::Snapshot;
 use crate::journal::shared::{StreamSnapshot, end_of, number_of};
 
-/// Where there is no room, this part of the bytes that may gather is enough for a snapshot.
+/// When the store is full, a snapshot is taken as soon as this part of `live_bytes_max` has accumulated.
 const FULL_LIVE_SHARE: u64 = 16;
-/// By how much later than the node before it a node takes one there: none is needed once there is room.
+/// When the store is full, each node waits this much longer than the node before it. Once one snapshot has freed
+/// space, the others need none.
 const FULL_RANK_MS: u64 = 3_000;
-/// The first and the longest pause after a snapshot that could not be saved: each is the whole state.
+/// The first and the longest pause after a snapshot that could not be saved. Every try sends the whole state.
 const FAILED_PAUSE_MS_MIN: u64 = 30_000;
 const FAILED_PAUSE_MS_MAX: u64 = 300_000;
-/// How long after the last refusal a store counts as full: whoever asks for nothing is not told otherwise.
+/// How long after the last refusal a store counts as full. A node that appends nothing is not told that there is
+/// space again.
 const FULL_MS: u64 = 30_000;
-/// The shortest time between two snapshots that are taken to make room.
+/// The shortest time between two snapshots that are taken to free space.
 const FULL_PAUSE_MS: u64 = 5_000;
-/// One that lets go of less than this part of its own size gains little.
+/// A snapshot that frees less than this part of its own size gains little.
 const GAIN_SHARE: u64 = 16;
 
-/// The snapshots of a line, as far as this node knows.
+/// What this node knows of the snapshots of a line.
 #[derive(Debug, Default)]
 pub(super) struct Snapshots {
-    /// Bytes of records that came since the last one.
+    /// Bytes of records since the last snapshot.
     pub(super) live_bytes: u64,
     saving: Option<Saving>,
-    /// The last one let go of every record that it covers.
+    /// The last snapshot let go of every record that it covers.
     all_let_go: bool,
-    /// Until when none is taken, since the last one was not saved.
+    /// Until when no snapshot is taken, because the last one was not saved.
     rests_until: Option<Moment>,
     pause_ms: u64,
     saved_at: Option<Moment>,
-    /// How long after that none is taken to make room.
+    /// How long after `saved_at` no snapshot is taken to free space.
     room_pause_ms: u64,
 }
 
-/// A snapshot on its way.
+/// A snapshot under way.
 #[derive(Debug)]
 struct Saving {
     live_bytes: u64,
@@ -47,7 +50,7 @@ struct Saving {
 }
 
 impl Snapshots {
-    /// Whether one is under way, or should not be taken so soon after the last.
+    /// Whether a snapshot is under way, or the pause after a failed one has not ended.
     fn are_held(&self, now: Moment) -> bool {
         self.saving.is_some() || self.rests_until.is_some_and(|until| now < until)
     }
@@ -64,7 +67,7 @@ impl Snapshots {
         (self.rests_until, self.pause_ms) = (None, 0);
         if let Some(saving) = self.saving.take() {
             self.all_let_go = saving.records_kept == 0;
-            // Where much is sent to gain little, ever more rarely.
+            // If much is sent to gain little, the next pause is twice as long.
             let gains = saving.live_bytes > saving.state_bytes / GAIN_SHARE;
             let longer_ms = if gains { 0 } else { self.room_pause_ms * 2 };
             self.room_pause_ms = longer_ms.clamp(FULL_PAUSE_MS, FAILED_PAUSE_MS_MAX);
@@ -72,15 +75,15 @@ impl Snapshots {
         self.saved_at = Some(now);
     }
 
-    /// The store has become full: whatever gathered since the last snapshot is worth another one, without a
-    /// long pause for one that failed before.
+    /// The store has become full. What accumulated since the last snapshot is worth another one, and the pause after
+    /// an earlier failure is shortened.
     fn wanted(&mut self, now: Moment) {
         self.all_let_go &= self.live_bytes == 0;
         let latest = now.after_ms(FAILED_PAUSE_MS_MIN);
         self.rests_until = self.rests_until.map(|until| until.min(latest));
     }
 
-    /// The one under way, if any, was not saved, as far as anybody knows.
+    /// The snapshot under way, if any, was not saved as far as is known.
     pub(super) fn failed(&mut self, now: Moment) {
         let Some(saving) = self.saving.take() else {
             return;
@@ -92,7 +95,7 @@ impl Snapshots {
 }
 
 impl Line {
-    /// The store refused an append for want of room.
+    /// The store refused an append because it is full.
     pub(super) fn found_full(&mut self, now: Moment) {
         let since = self.full_since(now);
         if since.is_none() {
@@ -104,7 +107,7 @@ impl Line {
         });
     }
 
-    /// Another line of this store was refused: what is in this one could make room for it.
+    /// The store refused an append of another line. A snapshot of this line could free space for it.
     pub(super) fn shares_full(&mut self, now: Moment) {
         let since = self.full_since(now).unwrap_or(now);
         self.full = Some(Full { since, last: now });
@@ -117,7 +120,7 @@ impl Line {
 }
 
 impl Core {
-    /// The whole project as of `known`, to fill an empty store with.
+    /// The whole project as of `known`, to fill an empty store.
     pub fn stream_snapshot(&self, project: &ProjectName) -> Option<StreamSnapshot> {
         let at = self.known(project)?;
         let engine = &self.projects.get(project)?.engine;
@@ -149,9 +152,9 @@ impl Core {
         });
     }
 
-    /// How many of the records that it covers a snapshot that is due now is to leave. The first of the nodes that are alive takes
-    /// it: the others would only do the same work again. Where the store is full it is early, and lets go of
-    /// all that it can; if that was not enough, the next node tries.
+    /// If a snapshot is due now: how many of the records that it covers it leaves in the stream. The first live node
+    /// takes it; the others would only repeat the work. When the store is full, it is taken early and leaves no
+    /// record. If that frees too little, the next node tries.
     fn snapshot_due(&self, now: Moment, project: &ProjectName) -> Option<u64> {
         let sharing = self.config.sharing.as_ref()?;
         let line = self.line(project).filter(|line| line.is_up())?;
@@ -171,7 +174,7 @@ impl Core {
         (rank == 0 && live_bytes > sharing.live_bytes_max).then_some(sharing.records_kept)
     }
 
-    /// The store has a snapshot that covers as much; `kept` says whether it is this one.
+    /// The store has a snapshot that covers at least as much; `kept` says whether it is this one.
     pub fn stream_snapshot_saved(&mut self, now: Moment, project: &ProjectName, kept: bool) {
         if let Some(line) = self.line_mut(project) {
             line.snapshots.saved(now);
@@ -181,7 +184,7 @@ impl Core {
         }
     }
 
-    /// The snapshot under way was not saved: another one is taken after a pause.
+    /// The snapshot under way was not saved. Another one is taken after a pause.
     pub fn stream_snapshot_failed(&mut self, now: Moment, project: &ProjectName) {
         if let Some(line) = self.line_mut(project) {
             line.snapshots.failed(now);

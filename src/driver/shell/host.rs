@@ -1,4 +1,4 @@
-//! What surrounds a line: the driver, or the simulation in its place.
+//! The host of a line: the driver, or the simulation instead.
 
 use std::future::Future;
 use std::time::Duration;
@@ -7,19 +7,19 @@ use super::Driver;
 use crate::driver::core::{Core, Moment};
 use crate::metrics::Metrics;
 
-/// What surrounds a line: the core behind its lock, time, and whom to tell. In the simulation that is
-/// not the driver, and this is the very code that ships.
+/// What a line needs around it: the core behind its lock, time, and ways to report. The simulation implements it
+/// too, so that it runs the shipped code of the line.
 pub trait Host: Send + Sync + 'static {
     /// Calls the core and carries out its effects.
     fn with_core<T>(&self, call: impl FnOnce(&mut Core, Moment) -> T) -> T;
     fn inspect<T>(&self, look: impl FnOnce(&Core) -> T) -> T;
     fn now(&self) -> Moment;
     fn metrics(&self) -> &Metrics;
-    /// Notes an append of so many commands, and how long it took.
+    /// Records how many commands an append had, and how long it took.
     fn observe_append(&self, commands: usize, micros: u64);
-    /// Something was reached that somebody may wait for.
+    /// The core may have reached a state that a task waits for.
     fn settled(&self);
-    /// The journal is of no use, and trying again does not help.
+    /// The journal has failed permanently; a retry does not help.
     fn fail(&self, why: String);
     fn pause(&self, time: Duration) -> impl Future<Output = ()> + Send;
 }

@@ -1,5 +1,11 @@
-//! One project's line of a shared journal: connects, establishes, appends and follows, and begins
-//! anew whenever the store is lost.
+//! The task of one project's line of a shared journal. It connects, establishes, appends and follows, and starts
+//! again whenever the connection to the store ends.
+//!
+//! ```text
+//!  connect ──► establish ──► catch up ──► line_up ──► write and follow, until either ends
+//!     ▲                                                              │
+//!     └── pause, refuse jobs ◄── line_down ◄── append unanswered ────┘
+//! ```
 
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,18 +24,18 @@ use crate::journal::shared::{
     StreamSnapshot, establish,
 };
 
-/// Jobs of one line at once: an append, a snapshot, and room.
+/// Jobs of one line at once: an append, a snapshot, and some spare places.
 pub(super) const LINE_JOBS_MAX: usize = 4;
-/// Records asked for at once; a store gives fewer if they could be too many bytes.
+/// Records to ask for at once; a store returns fewer if they could be too many bytes.
 const READ_RECORDS_MAX: usize = 1_024;
-/// How long a follower waits for the next record before it asks again: as often it hears that the
-/// store is there.
+/// How long a follower waits for the next record before it asks again. Each answer, even an empty one, shows that
+/// the store is reachable.
 const FOLLOW_WAIT: Duration = Duration::from_secs(1);
-/// The first and the longest pause before the store is tried again.
+/// The first and the longest pause before a retry.
 const PAUSE_MS_MIN: u64 = 50;
 const PAUSE_MS_MAX: u64 = 2_000;
 
-/// What a line has to do beside following.
+/// What a line does besides following.
 #[derive(Debug)]
 pub enum LineJob {
     Append(Batch),
@@ -39,7 +45,7 @@ pub enum LineJob {
     },
 }
 
-/// Starts the task of a line; returns where its jobs go.
+/// Starts the task of a line. Returns the sender for its jobs.
 pub(super) fn spawn<C: Connector>(
     driver: Driver,
     connector: C,
@@ -50,7 +56,7 @@ pub(super) fn spawn<C: Connector>(
     sender
 }
 
-/// The task of a line, and where its jobs go. It ends when nothing can send it any more.
+/// The task of a line, and the sender for its jobs. The task ends when all senders are dropped.
 pub fn task<H: Host, C: Connector>(
     host: H,
     connector: C,
@@ -66,11 +72,11 @@ pub fn task<H: Host, C: Connector>(
     (sender, line.run(connector, jobs))
 }
 
-/// Why a connection is not used any longer.
+/// Why a connection is no longer used.
 enum End {
-    /// It is gone, or of no use now.
+    /// The store failed or refused.
     Store(StoreError),
-    /// What was read does not fit what is known.
+    /// What was read does not continue what was applied.
     Line(LineError),
     /// The driver is gone.
     Stopped,
@@ -88,7 +94,7 @@ impl From<LineError> for End {
     }
 }
 
-/// What the end of a connection means to those who wait; `None`: it is taken up again at once.
+/// What the end of a connection means for health. `None`: the line reconnects at once.
 fn lost(end: &End) -> Option<Loss> {
     match end {
         End::Store(error) if error.is_loading() => Some(Loss::Loading),
@@ -100,15 +106,15 @@ fn lost(end: &End) -> Option<Loss> {
 struct LineTask<H> {
     host: H,
     project: ProjectName,
-    /// An append was sent and not answered.
+    /// An append was sent and is not answered yet.
     appending: AtomicBool,
     delay: Mutex<Delay>,
 }
 
-/// From the answer to an append until the stream shows its record.
+/// Measures the time from the answer to an append until the stream shows its record.
 #[derive(Default)]
 struct Delay {
-    /// What was appended and is to be shown, and when that was answered.
+    /// The record to wait for, and when its append was answered.
     appended: Option<(Position, Moment)>,
     shown: Position,
 }
@@ -122,15 +128,18 @@ impl<H: Host> LineTask<H> {
             let end = self.connected(&connector, &mut jobs, &mut told).await;
             let was_up = told.is_none();
             let lasted_ms = self.host.now().since_us(begun) / 1_000;
+            // The connection ended with an append unanswered. This comes before `line_down`, so that the records of
+            // that append which the stream has shown can still be applied there.
             if self.appending.swap(false, Ordering::Relaxed) {
                 self.failed(AppendFailure::Unknown);
             }
-            // A tail may be lost, and positions are given anew.
+            // A tail may be lost, and then other records get the same positions.
             *self.delay() = Delay::default();
             self.host
                 .with_core(|core, now| core.line_down(now, &self.project));
             self.host.settled();
-            // A store that can be read and not written to is up for a moment each time.
+            // Only a connection that lasted resets the pause: a store that can be read but not written to is up for a
+            // moment each time, and must not be tried without growing pauses.
             if was_up && lasted_ms >= PAUSE_MS_MAX {
                 pause_ms = PAUSE_MS_MIN;
             }
@@ -159,7 +168,7 @@ impl<H: Host> LineTask<H> {
         }
     }
 
-    /// Says once for each reason why the store is not used.
+    /// Logs why the store is not used, once for each reason.
     fn tell(&self, told: &mut Option<String>, why: String) {
         if told.as_ref() != Some(&why) {
             tracing::warn!(project = %self.project, %why, "the shared journal is out of reach");
@@ -167,7 +176,8 @@ impl<H: Host> LineTask<H> {
         }
     }
 
-    /// Waits before the next try, with some chance in it, so that coordinators do not all come at once.
+    /// Waits before the next try, for a random time, so that coordinators do not all come at once. Jobs that arrive
+    /// meanwhile are refused, because the core waits for an answer to each of them.
     async fn rest(&self, pause_ms: u64, jobs: &mut Receiver<LineJob>) -> Option<()> {
         let pause_ms = pause_ms / 2 + self.dice() % pause_ms;
         let pause = self.host.pause(Duration::from_millis(pause_ms));
@@ -188,7 +198,7 @@ impl<H: Host> LineTask<H> {
         }
     }
 
-    /// From one connection to its end.
+    /// Uses one connection until it ends.
     async fn connected<C: Connector>(
         &self,
         connector: &C,
@@ -200,7 +210,7 @@ impl<H: Host> LineTask<H> {
                 if told.take().is_some() {
                     tracing::info!(project = %self.project, "the shared journal is within reach");
                 }
-                // Either one ends both, so neither can starve the other.
+                // The end of either ends both: what was established holds for this pair of connections only.
                 tokio::select! {
                     biased;
                     end = self.write(&store, epoch, jobs) => end,
@@ -226,11 +236,14 @@ impl<H: Host> LineTask<H> {
         let metrics = &self.host.metrics().shared;
         metrics.epochs_opened.inc_by(u64::from(opened));
         metrics.seeded.inc_by(u64::from(seeded));
+        // Before any record is delivered: what follows continues the snapshot, not the present state.
         if let Start::Rebuild(snapshot) = &start {
             self.host
                 .with_core(|core, _| core.rebuild(&self.project, snapshot.as_ref()))?;
         }
         self.reached(Stage::CatchingUp);
+        // Caught up before the line is up: `line_up` refuses, reconciles and wakes by the state, so the state must
+        // have every record up to the tail.
         self.catch_up(&store, tail).await?;
         self.host
             .with_core(|core, now| core.line_up(now, &self.project));
@@ -238,7 +251,7 @@ impl<H: Host> LineTask<H> {
         Ok((store, epoch))
     }
 
-    /// Reads up to where the stream ended when it was looked at.
+    /// Reads up to the tail that establishing found.
     async fn catch_up<S: Store>(&self, store: &S, tail: Cursor) -> Result<(), End> {
         loop {
             let read = self.host.inspect(|core| core.read_up_to(&self.project));
@@ -246,6 +259,7 @@ impl<H: Host> LineTask<H> {
                 return Ok(());
             }
             let records = store.read(read, READ_RECORDS_MAX).await?;
+            // The tail was there a moment ago. Asking again would loop for ever on a store that lost it.
             if records.is_empty() {
                 let why = format!("its stream ended at {tail} and now has nothing after {read}");
                 return Err(End::Store(StoreError::Refused(why)));
@@ -269,7 +283,7 @@ impl<H: Host> LineTask<H> {
                 Ok(job) => job,
                 Err(end) => return end,
             };
-            // What the append before it wrote is applied while the store is at work.
+            // While the store works on this job, the records of the append before it are applied.
             let (done, applied) =
                 tokio::join!(self.carry_out(store, epoch, job), self.apply_later());
             if let Err(end) = done.and(applied) {
@@ -278,7 +292,7 @@ impl<H: Host> LineTask<H> {
         }
     }
 
-    /// The next job. Unless it is there already, whatever was written by now is applied first.
+    /// The next job. If none is waiting, what was appended by now is applied first.
     async fn next_job(&self, jobs: &mut Receiver<LineJob>) -> Result<LineJob, End> {
         if let Ok(job) = jobs.try_recv() {
             return Ok(job);
@@ -294,7 +308,7 @@ impl<H: Host> LineTask<H> {
         Ok(())
     }
 
-    /// Lets whoever sends the next append off go first.
+    /// Applies after one turn of the other tasks, so that the job beside it reaches the store first.
     async fn apply_later(&self) -> Result<(), End> {
         tokio::task::yield_now().await;
         self.apply()
@@ -329,6 +343,7 @@ impl<H: Host> LineTask<H> {
                 self.failed(AppendFailure::Full);
                 Ok(())
             }
+            // No answer: the record may be there. All other errors say that nothing was written.
             Err(error @ StoreError::Unreachable(_)) => {
                 self.failed(AppendFailure::Unknown);
                 Err(error.into())
@@ -394,7 +409,8 @@ impl<H: Host> LineTask<H> {
                 read = last.at;
                 self.observe_shown(last.at.position);
             }
-            // An append that was answered at the same time is dealt with first, and the next one sent off.
+            // If an append was answered at the same time, its answer is handled first and the next append is sent.
+            // Delivered first, its record would only wait for that answer.
             tokio::task::yield_now().await;
             if let Err(error) = self.deliver(records) {
                 return error.into();
@@ -416,7 +432,7 @@ impl<H: Host> LineTask<H> {
         self.delay.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is not read back is never shown.
+    /// Records that are not read back are never shown, so their delay is not measured.
     fn pass_over(&self, up_to: Position) {
         let mut delay = self.delay();
         delay.appended.take_if(|(at, _)| *at <= up_to);

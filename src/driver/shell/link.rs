@@ -31,8 +31,8 @@ impl Link {
             .with_core(Some(self.id), |core, _| core.refuse_frame(self.id, why));
     }
 
-    /// Takes frames to write, oldest first. Says whether the connection goes on once they are written;
-    /// `None`: there are more. [`Link::ready`] tells of those that come later.
+    /// Takes frames to write, oldest first. Returns whether the connection continues once they are written, or
+    /// `None` if there are more. [`Link::ready`] announces later ones.
     pub fn take_frames(&self, frames_max: usize, into: &mut Vec<Bytes>) -> Option<Prospect> {
         let mut state = self.driver.lock();
         state.core.take_frames(self.id, frames_max, into);
@@ -44,7 +44,7 @@ impl Link {
         self.notify.notified().await;
     }
 
-    /// Says why the connection is about to be dropped.
+    /// Sets the reason why the connection is about to be dropped.
     pub fn lost(&mut self, reason: LostReason) {
         self.reason = reason;
     }

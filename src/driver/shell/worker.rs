@@ -11,7 +11,7 @@ use crate::journal::memory::MemoryJournal;
 use crate::journal::{Entry, Journal, JournalError, JournalStatus, Snapshot};
 use crate::protocol::admin::ServerBackupResult;
 
-/// Writes a backup under a name; given by whoever knows where backups go.
+/// Writes a backup under a name. The composition root supplies it, because it knows where backups go.
 pub type BackupWriter =
     Box<dyn FnMut(&mut dyn Journal, Option<String>) -> Result<ServerBackupResult, String> + Send>;
 
@@ -24,7 +24,7 @@ pub(super) enum Job {
     Backup {
         request: u64,
         name: Option<String>,
-        /// What to write in place of the journal.
+        /// Written instead of the journal's content, if there are any.
         snapshots: Option<Vec<Snapshot>>,
     },
     CheckSync(oneshot::Sender<()>),
@@ -60,7 +60,7 @@ pub(super) fn journal_thread(
     clock: Clock,
 ) {
     while let Ok(job) = jobs.recv() {
-        // A panic while it was held has ended a release build; a test goes on with what is there.
+        // A panic under the lock ends a release build; a test continues with what is there.
         let mut journal = journal.lock().unwrap_or_else(PoisonError::into_inner);
         let result = match job {
             Job::Append(entries) => append(&mut **journal, &entries, &clock),
@@ -113,7 +113,7 @@ pub(super) fn save(journal: &mut dyn Journal, snapshots: &[Snapshot], floor: Pos
             Err(error) => failure = Some(error),
         }
     }
-    // Only once every snapshot is safe may the records go that they stand for.
+    // Records may be trimmed only after every snapshot that covers them is durable.
     if failure.is_none() {
         failure = journal.trim(floor).err();
     }

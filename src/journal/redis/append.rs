@@ -11,7 +11,7 @@ use crate::config::ReplicaWait;
 use crate::engine::ids::{Epoch, Position};
 use crate::journal::shared::{Batch, StoreError};
 
-/// The arguments of an XADD, its name among them, and room for those that are always short.
+/// How many arguments an XADD has, with its name, and bytes for those that are always short.
 const APPEND_ARGUMENTS: usize = 6;
 const APPEND_BYTES: usize = 96;
 
@@ -28,6 +28,7 @@ impl RedisStore {
             commands.cmd("WAIT").arg(wait.replicas).arg(wait.wait_ms);
             max += Duration::from_millis(wait.wait_ms);
         }
+        // XADD and WAIT go out together: WAIT counts replicas that have all writes of its own connection so far.
         let mut answers = self.writer.ask_all(&commands, max).await?.into_iter();
         let appended = reply::checked(answers.next().unwrap_or_default())?;
         let at = reply::cursor(appended, "the id of a new record")?;
@@ -35,7 +36,7 @@ impl RedisStore {
         if let Some(wait) = self.replicas {
             confirmed_by(wait, answers.next().unwrap_or_default())?;
         }
-        // An epoch's marker has a number of at least one, so a record behind it has more.
+        // An epoch's marker has at least number 1, so a record behind it has a larger one.
         if at.epoch != epoch || at.position.0 == 0 {
             let text = format!("a new record became {at}, not one of epoch {epoch}");
             return Err(StoreError::Corrupt(text));
@@ -57,9 +58,9 @@ impl RedisStore {
     }
 }
 
-/// Judges the answer to WAIT. A write that too few confirmed was done here, but a failover may undo it:
-/// its outcome counts as unknown until it is read. So it does when WAIT is refused: a master that is made
-/// a replica lets go of those who wait.
+/// Interprets the answer to WAIT. If too few replicas confirmed a write, the master has it, but a failover may undo
+/// it. So its outcome counts as unknown until it is read from the stream. The same holds if WAIT is refused: a
+/// master that becomes a replica refuses the clients that wait.
 fn confirmed_by(wait: ReplicaWait, answer: Value) -> Result<(), StoreError> {
     let unknown = |error: StoreError| StoreError::Unreachable(format!("written, but {error}"));
     let Value::Int(confirmed) = reply::checked(answer).map_err(unknown)? else {

@@ -1,10 +1,10 @@
-//! The journal of a whole deployment in Redis, for whoever blocks: tools that look at it or move it.
+//! The journal of a whole deployment in Redis as a blocking [`Journal`], for tools that inspect or move it.
 //!
-//! Positions are those of each project by itself, with gaps between the commands that were appended at once
-//! and the next ones, and say nothing about those of another project. Records are visited project by project.
+//! Each project has its own positions, with gaps between records. Positions of different projects cannot be
+//! compared. Records are visited project by project.
 //!
-//! It appends to epochs of its own, which belong to no incarnation, so that the first coordinator that
-//! comes opens its own. It must not append while coordinators run: it takes their epoch away.
+//! It appends to epochs of its own, which belong to no incarnation, so that the first coordinator that connects
+//! opens its own epoch. It must not append while coordinators run, because it would end their epoch.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -21,10 +21,10 @@ use crate::journal::shared::{
 };
 use crate::journal::{Entry, Journal, JournalError, JournalStatus, Record, Snapshot, Space};
 
-/// What an epoch's incarnation is when no coordinator opened it.
+/// The incarnation of an epoch that no coordinator opened.
 pub(super) const OFFLINE: &str = "offline";
 
-/// A [`Journal`] in Redis. Must not be used from within an asynchronous task, which it would block.
+/// A [`Journal`] in Redis. It blocks, so an asynchronous task must not use it.
 #[derive(Debug)]
 pub struct RedisJournal {
     runtime: Runtime,
@@ -35,12 +35,12 @@ pub struct RedisJournal {
 #[derive(Debug)]
 struct Opened {
     store: RedisStore,
-    /// The epoch that was opened here.
+    /// The epoch that this journal opened.
     own: Option<Epoch>,
 }
 
 impl RedisJournal {
-    /// Connects to every project that has a journal there.
+    /// Connects to every project that has a journal in Redis.
     pub fn open(connector: RedisConnector) -> Result<Self, JournalError> {
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| failed("reach", error))?;
@@ -56,13 +56,13 @@ impl RedisJournal {
         Ok(journal)
     }
 
-    /// How many projects have a journal there.
+    /// How many projects have a journal in Redis.
     pub fn project_count(&self) -> usize {
         self.projects.len()
     }
 
-    /// Puts a project that is not there yet into the store: its snapshot, and the marker of an epoch
-    /// behind it, which belongs to no incarnation.
+    /// Writes a new project into the store: its snapshot, and behind it the marker of an epoch that belongs to no
+    /// incarnation.
     pub fn seed(
         &mut self,
         at: Cursor,
@@ -92,7 +92,7 @@ impl RedisJournal {
         Ok(())
     }
 
-    /// Entries of one project, one behind the other.
+    /// Appends consecutive entries of one project.
     fn append_run(&mut self, run: &[Entry]) -> Result<Vec<Position>, JournalError> {
         let project = &run[0].project;
         self.opened(project)?;
@@ -110,7 +110,7 @@ impl RedisJournal {
         Ok(positions(end, run.len()).collect())
     }
 
-    /// Visits the records of one project after a position; says whether the visit was broken off.
+    /// Visits the records of one project after a position. Returns whether the visitor stopped early.
     fn visit(
         &self,
         project: &ProjectName,
@@ -144,7 +144,7 @@ impl RedisJournal {
         }
     }
 
-    /// Bytes of the records of one project that its snapshot does not cover.
+    /// The bytes of one project's records that its snapshot does not cover.
     fn live_bytes(&self, project: &ProjectName, opened: &Opened) -> Result<u64, JournalError> {
         let look = self.runtime.block_on(opened.store.look());
         let covered = look.map_err(|error| unread(&error))?.snapshot;
@@ -159,7 +159,7 @@ impl RedisJournal {
 }
 
 impl Opened {
-    /// Appends a record; returns where it ends.
+    /// Appends a record; returns its last position.
     async fn append(&mut self, batch: &Batch) -> Result<Position, StoreError> {
         if let Some(epoch) = self.own {
             return self.store.append(epoch, batch).await;
@@ -171,7 +171,7 @@ impl Opened {
             epoch: Epoch(opened.max(last.epoch).0 + 1),
             position: next_end(last.position),
         };
-        // The first record stands where the marker of a coordinator would.
+        // The first record has the place of a coordinator's marker.
         if !self.store.open_offline(look.last, at, batch).await? {
             return Err(StoreError::EpochEnded);
         }
@@ -179,7 +179,7 @@ impl Opened {
         Ok(at.position)
     }
 
-    /// The cursor of a position. Of one that was trimmed, no epoch is known.
+    /// The cursor of a position. The epoch of a trimmed record is unknown.
     async fn cursor_of(&self, position: Position) -> Result<Cursor, StoreError> {
         let mut before = Cursor::default();
         loop {
@@ -214,7 +214,7 @@ impl Opened {
             at: self.cursor_of(snapshot.position).await?,
             state: snapshot.state.clone(),
         };
-        // Letting go of records is `trim`'s.
+        // Saves only; `trim` trims.
         let keep_from = Cursor::default();
         self.store
             .save_snapshot(epoch, &snapshot, keep_from)
@@ -279,7 +279,7 @@ impl Journal for RedisJournal {
         Ok(snapshots)
     }
 
-    /// Lets go of no record that no snapshot covers, whatever the floor.
+    /// Trims only records that a snapshot covers, whatever the floor.
     fn trim(&mut self, floor: Position) -> Result<(), JournalError> {
         for opened in self.projects.values() {
             let trimmed = self.runtime.block_on(opened.trim(floor));
@@ -288,7 +288,7 @@ impl Journal for RedisJournal {
         Ok(())
     }
 
-    /// Counted by reading. What cannot be read counts as nothing; whoever reads it is told why.
+    /// Counts the live bytes by reading. What cannot be read counts as 0; reading it reports why.
     fn status(&self) -> JournalStatus {
         let live = self.projects.iter();
         let live = live.map(|(project, opened)| self.live_bytes(project, opened).unwrap_or(0));
@@ -303,7 +303,7 @@ impl Journal for RedisJournal {
 }
 
 impl RedisStore {
-    /// Opens an epoch for records of a time without coordinators.
+    /// Opens an epoch while no coordinator runs.
     async fn open_offline(
         &self,
         expected: Option<Cursor>,
@@ -314,7 +314,7 @@ impl RedisStore {
         self.open(&nobody, true, expected, at, first).await
     }
 
-    /// Fills an empty store in a time without coordinators.
+    /// Fills an empty store while no coordinator runs.
     async fn seed_offline(
         &self,
         snapshot: &StreamSnapshot,
@@ -357,7 +357,7 @@ fn stored(error: &StoreError, action: &'static str) -> JournalError {
     }
 }
 
-/// What stands for a path in errors.
+/// The path in errors.
 const PLACE: &str = "the journal in Redis";
 
 fn failed(action: &'static str, source: io::Error) -> JournalError {

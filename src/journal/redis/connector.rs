@@ -1,4 +1,4 @@
-//! From a configuration to connected stores.
+//! Makes connected stores from a configuration.
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -19,7 +19,7 @@ use crate::journal::shared::{Connector, Store, StoreError};
 use crate::link;
 use crate::ports::Profile;
 
-/// Connects stores of one deployment. Cheap to clone.
+/// Connects the stores of one deployment. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct RedisConnector {
     settings: Arc<Settings>,
@@ -35,7 +35,7 @@ struct Settings {
 }
 
 impl RedisConnector {
-    /// For the coordinators of `environment`. Fails when the certificates to trust cannot be read.
+    /// A connector for the coordinators of `environment`. Fails if the certificates to trust cannot be read.
     pub fn new(config: &RedisConfig, environment: Profile) -> io::Result<Self> {
         let login = Login {
             user: config.user.clone(),
@@ -59,29 +59,29 @@ impl RedisConnector {
         })
     }
 
-    /// Where the stamp of the environment is now: the configured server, the master that a Sentinel
+    /// The server that has the stamp of the environment now: the configured server, the master that a Sentinel
     /// names, or a node of the Cluster.
     pub async fn locate(&self) -> Result<Endpoint, StoreError> {
         self.find(REDIS_ENVIRONMENT_KEY).await
     }
 
-    /// What the server that has this project does with acknowledged writes.
+    /// How durable acknowledged writes are on the server that has this project.
     pub async fn durability(&self, project: &ProjectName) -> Result<Durability, StoreError> {
         self.connect(project).await?.durability().await
     }
 
-    /// Notes that the project has a journal here.
+    /// Records that the project has a journal here.
     pub(super) async fn register(&self, project: &ProjectName) -> Result<(), StoreError> {
         let mut command = cmd("SADD");
         command.arg(PROJECTS_KEY).arg(project.as_str());
         match self.ask(PROJECTS_KEY, &command).await {
-            // Where there is no room, not even a name that it has is taken.
+            // A full Redis refuses even a name that the set already has.
             Err(StoreError::Full(_)) if self.projects().await?.contains(project) => Ok(()),
             said => said.map(drop),
         }
     }
 
-    /// Stamps a Redis that nobody has stamped with our environment, and refuses another one's.
+    /// Stamps a new Redis with our environment, and refuses a Redis of another environment.
     async fn claim(&self) -> Result<(), StoreError> {
         let own = self.settings.environment.name();
         let wire = self.open(REDIS_ENVIRONMENT_KEY).await?;
@@ -93,6 +93,8 @@ impl RedisConnector {
             stamp.arg(REDIS_ENVIRONMENT_KEY).arg(own).arg("NX");
             wire.ask(&stamp, CALL_MAX).await?;
         }
+        // Read again after the write: another coordinator may have been faster (NX), perhaps one of another
+        // environment.
         let stamp = wire.ask(&read, CALL_MAX).await?;
         if stamp == Value::Nil {
             let text = "the stamp of its environment was deleted as soon as it was written";
@@ -113,7 +115,7 @@ impl RedisConnector {
         self.open(key).await?.ask(command, CALL_MAX).await
     }
 
-    /// A connection to the server that has this key.
+    /// Connects to the server that has this key.
     async fn open(&self, key: &str) -> Result<Wire, StoreError> {
         self.open_at(&self.find(key).await?).await
     }
@@ -134,7 +136,7 @@ impl RedisConnector {
 impl Connector for RedisConnector {
     type Store = RedisStore;
 
-    /// Connects to where the project is kept, after having made sure that it is a Redis for us.
+    /// Connects to the server that has the project, after checking that this Redis is for our environment.
     async fn connect(&self, project: &ProjectName) -> Result<RedisStore, StoreError> {
         self.claim().await?;
         let keys = Keys::of(project);
@@ -142,6 +144,8 @@ impl Connector for RedisConnector {
         let writer = self.open_at(&endpoint).await?;
         let follower = self.open_at(&endpoint).await?;
         let server = Server::at(&writer).await?;
+        // Two connections may lead to two servers, for instance during a failover. What one of them shows would then
+        // say nothing about what the other writes.
         if Server::at(&follower).await? != server {
             let text = "two connections led to two servers, or to one that restarted in between";
             return Err(StoreError::Refused(text.to_owned()));
@@ -156,12 +160,12 @@ impl Connector for RedisConnector {
             replicas: self.settings.replicas,
             connector: self.clone(),
         };
-        // What is there must be of a format that we know.
+        // Fails here already if the journal has a format that this program does not know.
         store.look().await?;
         Ok(store)
     }
 
-    /// Every project that has a journal here, in the order of their names.
+    /// The projects that have a journal here, ordered by name.
     async fn projects(&self) -> Result<Vec<ProjectName>, StoreError> {
         let mut command = cmd("SMEMBERS");
         command.arg(PROJECTS_KEY);

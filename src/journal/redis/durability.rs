@@ -1,4 +1,4 @@
-//! What the operator's Redis does with acknowledged writes, as far as it tells.
+//! How durable acknowledged writes are on the operator's Redis, as far as it says so.
 
 use redis::{Value, cmd};
 use serde::Serialize;
@@ -9,16 +9,16 @@ use super::server::field;
 use super::wire::CALL_MAX;
 use crate::journal::shared::StoreError;
 
-/// How durable a write is when it is acknowledged. `None`: the server does not say.
+/// How durable an acknowledged write is. `None`: the server does not say.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Durability {
     /// Whether writes go to an append-only file.
     pub appendonly: Option<bool>,
-    /// How often that is synced: `always`, `everysec` or `no`.
+    /// How often that file is synced: `always`, `everysec` or `no`.
     pub appendfsync: Option<String>,
-    /// Whether snapshots are made on a schedule.
+    /// Whether Redis saves snapshots on a schedule.
     pub saves: Option<bool>,
-    /// Whether the last write to the append-only file and the last snapshot went well.
+    /// Whether the last write to the append-only file and the last snapshot succeeded.
     pub last_writes_ok: bool,
     pub replicas: u64,
     /// How many of them must confirm a write before it is answered.
@@ -29,7 +29,7 @@ pub struct Durability {
 }
 
 impl RedisStore {
-    /// Asks the server; what it may not tell (CONFIG is often forbidden) is left open.
+    /// Asks the server. What it refuses to say stays `None`; CONFIG is often forbidden.
     pub async fn durability(&self) -> Result<Durability, StoreError> {
         let mut command = cmd("INFO");
         command.arg("persistence").arg("replication").arg("memory");
@@ -63,7 +63,7 @@ impl RedisStore {
 }
 
 impl Durability {
-    /// What an operator should know, each a sentence with what to do.
+    /// What an operator should know: each warning is a sentence with what to do.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
         let mut warn = |text: &str| warnings.push(text.to_owned());

@@ -1,4 +1,4 @@
-//! The keys of the product in a Redis, and the ids of its records.
+//! The keys of coord in a Redis, and the ids of its records.
 
 use crate::engine::ids::{Cursor, ProjectName};
 use crate::journal::shared::{end_of, number_of};
@@ -15,7 +15,7 @@ pub(super) struct Keys {
     pub(super) snapshot: String,
     /// A hash: `epoch`, `incarnation` and `format`.
     pub(super) meta: String,
-    /// A hash of those who could fill an empty Redis: node to what it knows and the end of its standing.
+    /// A hash of the candidates for filling an empty Redis: for each node, what it knows and until when it is valid.
     pub(super) seeding: String,
 }
 
@@ -31,7 +31,7 @@ impl Keys {
     }
 }
 
-/// The id of the record that a cursor is of.
+/// The id of the record that a cursor belongs to.
 pub(super) fn id_of(cursor: Cursor) -> String {
     format!("{}-{}", cursor.epoch, number_of(cursor.position))
 }
@@ -44,6 +44,6 @@ pub(super) fn cursor_of(id: &str) -> Option<Cursor> {
         epoch: epoch.parse().ok()?,
         position: end_of(number),
     };
-    // A number of which there are no positions was not given here.
+    // A number so large that it has no positions was not assigned by coord.
     (number_of(at.position) == number).then_some(at)
 }

@@ -1,21 +1,20 @@
 //! A store for a shared journal in Redis, or Valkey.
 //!
-//! A project has four keys under one hash tag: a stream, a snapshot, what is known of its epoch, and who
-//! could seed it anew; `coord:projects` lists the projects and `coord:environment` says whose Redis this
-//! is. Ids of the stream are `epoch-number`. A coordinator appends with `XADD … NOMKSTREAM epoch-*`:
-//! Redis itself counts the records on, refuses an epoch that is over, and does not make up a stream
-//! that was lost. What must look and write in one step is a short script; none of them knows what a
-//! command means.
+//! A project has four keys under one hash tag: a stream, a snapshot, its epoch, and the candidates for seeding.
+//! `coord:projects` lists the projects, and `coord:environment` names the environment of this Redis. Ids of the
+//! stream are `epoch-number`. A coordinator appends with `XADD … NOMKSTREAM epoch-*`. So Redis itself numbers
+//! the records, refuses an epoch that has ended, and does not create a stream that was lost. Where reading and
+//! writing must be one step, there is a short script. No script knows what a command means.
 //!
-//! A store is two connections to one run of one server, one that writes and one that waits for records.
-//! Neither is ever made anew behind the store's back: a reconnect could lead to another server, or to
-//! the same one after it forgot something, and what was found out about the old one would count for the
-//! new one. So there is no connection manager. When a connection breaks, or a call takes longer than
-//! its time, the store is dropped and a new one connected, which begins with a look.
+//! A store is two connections to one run of one server: one writes, the other waits for records. Neither ever
+//! reconnects on its own. A reconnect could lead to another server, or to the same one after it lost data, and
+//! what was found out about the old one would count for the new one. So there is no connection manager. If a
+//! connection breaks, or a call takes too long, the caller drops the store and connects a new one, which begins
+//! with a look.
 //!
-//! A master that is made a replica and a master again while a connection stands has forgotten what it
-//! had not told the others, too. It ends a connection that waits for records at that moment; that, and
-//! the closing of connections that Sentinel orders, is how it shows.
+//! A master may become a replica and then a master again while a connection is open. It has then lost what it had
+//! not replicated. It ends connections that wait for records at that moment. That, and the closing of
+//! connections that Sentinel orders, is how a coordinator notices.
 
 mod append;
 mod blocking;
@@ -48,13 +47,13 @@ use scripts::Beginning;
 use server::Server;
 use wire::{CALL_MAX, SNAPSHOT_CALL_MAX, Wire};
 
-/// The form in which a project is kept here.
+/// The format of a project in Redis.
 pub const FORMAT: u32 = 2;
 
-/// The records that one answer brings at most: of full batches, 4 MiB of commands.
+/// The most records in one answer: with full batches, 4 MiB of commands.
 pub const READ_RECORDS_MAX: usize = 32;
 
-/// How long a candidate for seeding stands.
+/// How long a candidate for seeding is valid without registering again.
 pub const CANDIDATE_MS: u64 = 5_000;
 
 /// The largest snapshot. Redis takes no argument of more than 512 MiB.
@@ -68,7 +67,7 @@ pub struct RedisStore {
     server: Server,
     writer: Wire,
     follower: Wire,
-    /// Until when the follower's connection may be taken by a call that nobody waits for any more.
+    /// Until when the follower's connection may be busy with a call that was dropped.
     follower_taken_until: Mutex<Option<Instant>>,
     replicas: Option<ReplicaWait>,
     connector: RedisConnector,
@@ -79,13 +78,14 @@ impl RedisStore {
         self.server.incarnation()
     }
 
-    /// Begins an epoch, which is to belong to `incarnation`, if the server is still the one that this
-    /// is connected to, and if that is what is `meant`.
+    /// Begins an epoch of `incarnation`, if the server is still the one that this store connected to, and if that
+    /// server is the one that was `meant`.
     async fn begin(&self, beginning: Beginning<'_>) -> Result<bool, StoreError> {
         if !beginning.meant {
             return Err(another_incarnation());
         }
-        // Known before it is there: a project that nobody knows of would not be found again.
+        // Registered before its stream exists: after a crash in between, no coordinator would find a stream that the
+        // set does not name.
         self.connector.register(&self.project).await?;
         let command = scripts::begin_epoch(&self.keys, &self.server, &beginning);
         let said = self.writer.ask(&command, SNAPSHOT_CALL_MAX).await?;
@@ -116,7 +116,7 @@ impl RedisStore {
         .await
     }
 
-    /// Lets go of what the snapshot that is there covers.
+    /// Trims what the present snapshot covers.
     async fn trim(
         &self,
         epoch: Epoch,
@@ -132,7 +132,7 @@ impl RedisStore {
         change(&mut taken.unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Whether there is a stream, asked where records are waited for.
+    /// Checks that the stream exists, over the connection that waits for records.
     async fn check_stream(&self) -> Result<(), StoreError> {
         let mut command = cmd("EXISTS");
         command.arg(&self.keys.stream);

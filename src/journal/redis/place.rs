@@ -1,8 +1,8 @@
-//! Which server has a key: the one that is configured, the master that a Sentinel names, or the node of
-//! a Cluster that serves its slot. Asked anew for each connection, so that a failover is followed.
+//! Which server has a key: the configured one, the master that a Sentinel names, or the node of a Cluster that
+//! serves its slot. It is looked up for each connection, so that a failover is followed.
 //!
-//! With TLS, Sentinels and nodes are talked to in TLS as well; the certificates must name them as they
-//! name each other.
+//! With TLS, Sentinels and nodes use TLS too. Their certificates must have the names by which they call each
+//! other.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -17,10 +17,10 @@ use crate::config::{Endpoint, RedisConfig, RedisTopology, SentinelConfig};
 use crate::journal::shared::StoreError;
 use crate::ports::Port;
 
-/// The longest that one Sentinel or node is waited for before the next is asked.
+/// How long to wait for one Sentinel or node before asking the next.
 pub const LOOKUP_MS_MAX: u64 = 1_500;
 
-/// Nodes of a Cluster that are remembered, to be asked when the configured one is gone.
+/// How many nodes of a Cluster are remembered, to be asked if the configured one is gone.
 const KNOWN_NODES_MAX: usize = 32;
 
 type Tls<'a> = Option<&'a Arc<ClientConfig>>;
@@ -35,12 +35,12 @@ pub(super) enum Place {
     },
     Cluster {
         seed: Endpoint,
-        /// Masters that were there when last asked.
+        /// The masters, as of the last answer.
         known: Mutex<Vec<Endpoint>>,
     },
 }
 
-/// The slots from the first to the last, and which node serves them.
+/// A range of slots, and the node that serves them.
 struct Slots {
     first: i64,
     last: i64,
@@ -72,7 +72,7 @@ impl Place {
         }
     }
 
-    /// Where the key is now.
+    /// The server that has the key now.
     pub(super) async fn find(
         &self,
         key: &str,
@@ -91,7 +91,8 @@ impl Place {
         let max = Duration::from_millis(LOOKUP_MS_MAX);
         let (mut failures, mut refused) = (Vec::new(), false);
         for endpoint in &asked {
-            // The first that knows is believed: whom it names must say itself that it is a master.
+            // The first answer is used without asking the others: the server that it names is asked later whether it
+            // is a master.
             let asking = self.find_by(endpoint, key, tls, login);
             let error = match timeout(max, asking).await {
                 Ok(Ok(found)) => return Ok(found),
@@ -124,7 +125,7 @@ impl Place {
             Self::Sentinel { master, login, .. } => master_named(master, asked, tls, login).await,
             Self::Cluster { known, .. } => {
                 let (slot, slots) = slots_at(asked, key, tls, login).await?;
-                // A node that was taken out of the Cluster knows no others; those that were known stay.
+                // A node that was removed from the Cluster knows no others. Then keep the nodes known so far.
                 if !slots.is_empty() {
                     let masters = slots.iter().map(|slots| slots.master.clone());
                     *locked(known) = masters.take(KNOWN_NODES_MAX).collect();
@@ -156,7 +157,7 @@ async fn master_named(
     endpoint_of(host, port).ok_or_else(|| odd("SENTINEL"))
 }
 
-/// The key's slot, and who serves which.
+/// The key's slot, and which node serves which slots.
 async fn slots_at(
     node: &Endpoint,
     key: &str,
@@ -176,8 +177,8 @@ async fn slots_at(
     Ok((slot, ranges.collect()))
 }
 
-/// `[first, last, [host, port, …], …]`, the master before its replicas. A range whose master is not known
-/// is nobody's. A node that does not know its own address leaves it out.
+/// Parses `[first, last, [host, port, …], …]`, where the master comes before its replicas. A range whose master is
+/// unknown is left out. A node that does not know its own address leaves the host out.
 fn slots_of(range: Value, asked: &Endpoint) -> Option<Slots> {
     let mut parts = array(range, "CLUSTER SLOTS").ok()?.into_iter();
     let (Value::Int(first), Value::Int(last)) = (parts.next()?, parts.next()?) else {

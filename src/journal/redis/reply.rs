@@ -1,4 +1,4 @@
-//! What Redis answers, taken apart: values, records, and errors in the store's terms.
+//! Parses the answers of Redis: values, records, and errors in the store's terms.
 
 use redis::{ErrorKind, RedisError, ServerError, Value};
 
@@ -6,10 +6,10 @@ use super::keys::cursor_of;
 use crate::engine::ids::Cursor;
 use crate::journal::shared::{Batch, NoBatch, StoreError, StreamRecord};
 
-/// How much of Redis' own words an error repeats.
+/// How many characters of Redis' own text an error repeats.
 const SAID_CHARS_MAX: usize = 200;
 
-/// What a refusal means for a journal.
+/// The store's error for a refusal of Redis.
 pub(super) fn refusal(error: &ServerError) -> StoreError {
     let detail = error.details().unwrap_or_default();
     let text = said(&format!("{} {detail}", error.code()));
@@ -21,7 +21,7 @@ pub(super) fn refusal(error: &ServerError) -> StoreError {
     }
 }
 
-/// What it means that a request brought no answer. A login is judged here, too.
+/// The store's error for a request without an answer. A failed login comes here too.
 pub(super) fn failure(error: &RedisError) -> StoreError {
     let text = match (error.code(), error.detail()) {
         (Some(code), Some(detail)) => format!("{code} {detail}"),
@@ -41,7 +41,8 @@ pub(super) fn failure(error: &RedisError) -> StoreError {
     }
 }
 
-/// Redis repeats the arguments of a command it does not know; of a login, that is the password.
+/// Text of Redis, safe to show. Redis repeats the arguments of a command that it does not know, and the argument of a
+/// login is the password.
 pub(super) fn said(text: &str) -> String {
     let told = text.split(", with args beginning with").next();
     let told = told.unwrap_or_default().trim();
@@ -49,7 +50,7 @@ pub(super) fn said(text: &str) -> String {
     printable.take(SAID_CHARS_MAX).collect()
 }
 
-/// The answer is of another kind than that command gives.
+/// The answer has a type that this command never returns.
 pub(super) fn odd(what: &str) -> StoreError {
     StoreError::Corrupt(format!("the answer to {what} is not that of Redis"))
 }
@@ -79,12 +80,12 @@ pub(super) fn bytes(value: Value) -> Option<Vec<u8>> {
     }
 }
 
-/// `None` for what is no text, nil among it.
+/// `None` if the value is not text, for instance nil.
 pub(super) fn text(value: Value) -> Option<String> {
     String::from_utf8(bytes(value)?).ok()
 }
 
-/// A text that a key of ours must hold in our form, if it is there.
+/// A value of one of our keys, parsed. `None` if it is not there; an error if it does not have our format.
 pub(super) fn parsed<T>(
     value: Value,
     what: &str,
@@ -131,7 +132,7 @@ fn record(value: Value) -> Result<StreamRecord, StoreError> {
     let at = cursor(id, "the id of a record")?.ok_or_else(|| odd("XRANGE"))?;
     let mut fields = array(fields, "XRANGE")?.into_iter();
     let mut batch = None;
-    // Fields of a later version are passed over.
+    // Fields of a later version are skipped.
     while let (Some(name), Some(value)) = (fields.next(), fields.next()) {
         if bytes(name).as_deref() == Some(b"b") {
             batch = bytes(value);

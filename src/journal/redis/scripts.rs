@@ -1,4 +1,4 @@
-//! The scripts: what must look and write in one step. They guard; the rules are the engine's.
+//! The scripts: where reading and writing must be one step. They only guard; the rules are in the engine.
 
 use redis::{Cmd, Value, cmd};
 
@@ -16,16 +16,16 @@ const BEGIN_EPOCH: &str = include_str!("lua/begin_epoch.lua");
 const SAVE_SNAPSHOT: &str = include_str!("lua/save_snapshot.lua");
 const STAND: &str = include_str!("lua/stand.lua");
 
-/// What `begin_epoch` is to expect for a store that is to be filled.
+/// The `expected` of a store that is to be seeded.
 pub(super) const EMPTY: &str = "empty";
 
 /// The beginning of an epoch.
 #[derive(Debug)]
 pub(super) struct Beginning<'a> {
     pub(super) incarnation: &'a Incarnation,
-    /// Whether the server that this is connected to is the one that was meant.
+    /// Whether the store is connected to the server that was meant.
     pub(super) meant: bool,
-    /// The id of the newest record, nothing for no stream, or [`EMPTY`].
+    /// The id of the newest record, an empty text for no stream, or [`EMPTY`].
     pub(super) expected: String,
     pub(super) at: Cursor,
     pub(super) marker: &'a Batch,
@@ -36,7 +36,7 @@ pub(super) fn look(keys: &Keys) -> Cmd {
     script(LOOK, &[&keys.stream, &keys.snapshot, &keys.meta])
 }
 
-/// Who answered, and what it holds.
+/// The server that answered, and what it holds.
 pub(super) fn seen(answer: Value) -> Result<(Server, Look), StoreError> {
     let mut parts = array(answer, "EVAL")?.into_iter();
     let mut next = || parts.next().unwrap_or_default();
@@ -76,7 +76,8 @@ fn known(format: Option<u32>) -> Result<(), StoreError> {
 }
 
 pub(super) fn begin_epoch(keys: &Keys, server: &Server, beginning: &Beginning<'_>) -> Cmd {
-    // Without the marker nobody could let go of records where there is no room. A snapshot must fit.
+    // The marker is written even to a full Redis: without it, no coordinator could trim records, and the Redis would
+    // stay full. With a snapshot the script must stay within the limit.
     let flags = match beginning.snapshot {
         None => "#!lua flags=allow-oom",
         Some(_) => "#!lua",
@@ -109,7 +110,7 @@ pub(super) fn stand(keys: &Keys, own: &Candidate, stands_ms: u64) -> Cmd {
     command
 }
 
-/// Everyone who stands, the least advanced first.
+/// All candidates, the least advanced first.
 pub(super) fn standing(answer: Value) -> Result<Vec<Candidate>, StoreError> {
     let answers = array(answer, "EVAL")?;
     let mut found = Vec::with_capacity(answers.len() / 2);
@@ -126,7 +127,7 @@ pub(super) fn standing(answer: Value) -> Result<Vec<Candidate>, StoreError> {
     Ok(found)
 }
 
-/// Without a state, it lets go of what is covered already.
+/// Saves a snapshot and trims. Without a state, it only trims what the present snapshot covers.
 pub(super) fn save_snapshot(
     keys: &Keys,
     epoch: Epoch,

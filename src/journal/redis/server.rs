@@ -1,4 +1,4 @@
-//! Which server answers: its run, its role, its version.
+//! The server at the other end of a connection: its run, its role, its version.
 
 use redis::{Value, cmd};
 
@@ -6,7 +6,7 @@ use super::reply;
 use super::wire::{CALL_MAX, Wire};
 use crate::journal::shared::{Incarnation, StoreError};
 
-/// The oldest servers that complete an id like `5-*`.
+/// The oldest versions that complete an id like `5-*`.
 const REDIS_VERSION_MIN: (u64, u64) = (7, 0);
 const VALKEY_VERSION_MIN: (u64, u64) = (7, 2);
 
@@ -14,19 +14,19 @@ const VALKEY_VERSION_MIN: (u64, u64) = (7, 2);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Server {
     pub(super) run_id: String,
-    /// Changes whenever a replica is made a master.
+    /// Changes whenever a replica becomes a master.
     pub(super) replication_id: String,
 }
 
 impl Server {
-    /// Asks who is at the other end of a connection.
+    /// Asks which server is at the other end of a connection.
     pub(super) async fn at(wire: &Wire) -> Result<Self, StoreError> {
         let mut info = cmd("INFO");
         info.arg("server").arg("replication");
         Self::of(wire.ask(&info, CALL_MAX).await?)
     }
 
-    /// From the answer to INFO. Only a master will do, and only one that is not too old.
+    /// Parses the answer to INFO. Accepts only a master that is not too old.
     pub(super) fn of(info: Value) -> Result<Self, StoreError> {
         let info = reply::text(info).ok_or_else(|| reply::odd("INFO"))?;
         let field = |name: &str| field(&info, name).map(str::to_owned);
@@ -50,7 +50,7 @@ impl Server {
     }
 }
 
-/// The value of `name:value` on a line of its own.
+/// The value of the line `name:value`.
 pub(super) fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
     info.lines()
         .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))

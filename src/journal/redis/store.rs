@@ -1,4 +1,4 @@
-//! The calls of a shared journal, one by one.
+//! The calls of the `Store` trait, in Redis.
 
 use std::time::Duration;
 
@@ -23,6 +23,7 @@ impl Store for RedisStore {
             .ask(&scripts::look(&self.keys), CALL_MAX)
             .await?;
         let (server, look) = scripts::seen(seen)?;
+        // The server may have become a replica and a master again while the connection stayed open.
         if server != self.server {
             return Err(another_incarnation());
         }
@@ -40,14 +41,14 @@ impl Store for RedisStore {
         reply::records(self.writer.ask(&command, CALL_MAX).await?)
     }
 
-    /// May be dropped at any time: the next call waits until the connection is free again.
+    /// The future may be dropped at any time: the next call waits until the connection is free again.
     async fn follow(
         &self,
         after: Cursor,
         count_max: usize,
         wait: Duration,
     ) -> Result<Vec<StreamRecord>, StoreError> {
-        // Nought would mean to wait for ever.
+        // 0 would mean to wait for ever.
         let wait = wait.max(Duration::from_millis(1));
         let mut command = cmd("XREAD");
         command
@@ -58,6 +59,8 @@ impl Store for RedisStore {
             .arg("STREAMS")
             .arg(&self.keys.stream)
             .arg(id_of(after));
+        // Redis cannot cancel a blocking read. If an earlier call was dropped, its read still occupies the connection,
+        // so this call gets that time on top. Otherwise it would time out although the store is reachable.
         let now = Instant::now();
         let free = self.taken_until(|taken| {
             let free = taken.map_or(now, |until| until.max(now));
@@ -69,7 +72,7 @@ impl Store for RedisStore {
         self.taken_until(|taken| *taken = None);
         let records = reply::followed(found?)?;
         if records.is_empty() {
-            // Whoever waits at a stream is not told that it was deleted.
+            // A read that waits is not told that its stream was deleted.
             self.check_stream().await?;
         }
         Ok(records)

@@ -1,4 +1,4 @@
-//! One connection to one Redis server: bounded in time, and never silently another one.
+//! One connection to one Redis server. Its calls are bounded in time, and it never reconnects.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,19 +17,19 @@ use crate::config::{Endpoint, Secret};
 use crate::journal::shared::StoreError;
 use crate::link;
 
-/// The longest until a connection is there and its login done.
+/// The longest that connecting and logging in may take.
 pub const CONNECT_MS_MAX: u64 = 3_000;
-/// The longest that an ordinary answer takes.
+/// The longest that an ordinary call may take.
 pub const CALL_MS_MAX: u64 = 3_000;
-/// The longest that a snapshot takes on its way, tens of megabytes as it may be.
+/// The longest that a call with a snapshot may take; it can have tens of megabytes.
 pub const SNAPSHOT_CALL_MS_MAX: u64 = 60_000;
-/// After which silence of the other side the system gives a connection up.
+/// After how long without any answer of the other side the system closes a connection.
 const SILENCE_MS_MAX: u64 = 10_000;
 
 pub(super) const CALL_MAX: Duration = Duration::from_millis(CALL_MS_MAX);
 pub(super) const SNAPSHOT_CALL_MAX: Duration = Duration::from_millis(SNAPSHOT_CALL_MS_MAX);
 
-/// As whom to enter, and which database.
+/// The user, the password and the database.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Login {
     pub(super) user: Option<String>,
@@ -37,7 +37,7 @@ pub(super) struct Login {
     pub(super) database: u16,
 }
 
-/// A connection. It ends when this is dropped, whatever is still asked on it.
+/// A connection. It is closed when this is dropped, even if calls are still under way.
 pub(super) struct Wire {
     connection: MultiplexedConnection,
     driver: AbortHandle,
@@ -73,7 +73,7 @@ impl Wire {
         let silence_max = Duration::from_millis(SILENCE_MS_MAX);
         let stream = link::open(endpoint, tls, Some(silence_max)).await;
         let stream = stream.map_err(|error| StoreError::Unreachable(error.to_string()))?;
-        // Each call has a limit of its own.
+        // Each call has its own time limit.
         let limits = AsyncConnectionConfig::new().set_response_timeout(None);
         let connected = MultiplexedConnection::new_with_config(&login.info(), stream, limits).await;
         let (connection, driver) = connected.map_err(|error| reply::failure(&error))?;
@@ -83,7 +83,7 @@ impl Wire {
         })
     }
 
-    /// Asks one thing; a refusal is an error.
+    /// Sends one command; a refusal is an error.
     pub(super) async fn ask(&self, command: &Cmd, max: Duration) -> Result<Value, StoreError> {
         // Clones share the connection.
         let mut connection = self.connection.clone();
@@ -91,7 +91,7 @@ impl Wire {
         reply::checked(answered(timeout(max, asked).await, max)?)
     }
 
-    /// Asks several things in one go; refusals stand among the answers.
+    /// Sends several commands at once; refusals are among the answers.
     pub(super) async fn ask_all(
         &self,
         commands: &Pipeline,

@@ -1,6 +1,6 @@
-//! What a coordinator does before it appends anything over a new connection: find out whether the
-//! store still has the line it knows, open an epoch if this is another incarnation, fill a store
-//! that came back empty, and say from where to go on.
+//! Establishing: what a coordinator does over a new connection before it appends anything. It finds out whether
+//! the store still has the line that it knows, opens an epoch if this is another incarnation, fills a store
+//! that came back empty, and decides from where to continue.
 //!
 //! ```text
 //!            ┌── no stream, no snapshot ──► stand for seeding, wait ──► the most advanced one seeds ─┐
@@ -20,45 +20,46 @@ use crate::journal::Entry;
 #[cfg(feature = "planted-bugs")]
 use crate::planted::{Bug, is_on as planted};
 
-/// Looks at most before giving up for this connection: each one more is an epoch that another
-/// coordinator opened in between.
+/// The most looks before this connection is given up. Each further look means that another coordinator opened an
+/// epoch in between.
 const LOOKS_MAX: u32 = 32;
-/// How long a coordinator waits for more advanced ones before it fills an empty store.
+/// How long one round of candidates takes, and how many rounds a coordinator waits for more advanced ones before
+/// it fills an empty store.
 const SEED_ROUND_MS: u64 = 250;
 const SEED_ROUNDS_MIN: u32 = 8;
-/// How long it waits for another one to do so.
+/// How many rounds it waits for another coordinator to fill the store.
 const SEED_ROUNDS_MAX: u32 = 80;
-/// Epochs are numbered with gaps of chance: two that are opened without knowledge of each other,
-/// each on a server that lost the other, must not have the same number.
+/// Epoch numbers have random gaps. Two epochs may be opened without knowledge of each other, each on a server that
+/// lost the other, and must not get the same number.
 const EPOCH_GAP_MAX: u64 = 1 << 20;
-/// The gap before an epoch that fills a store anew. Whoever did not notice that the store was emptied
-/// and knows of a few epochs more still appends to an earlier one, and is refused.
+/// The gap before the epoch of a seeded store. A coordinator that did not notice that the store was emptied may
+/// know of a few more epochs. With this gap it still appends to an earlier epoch, and the store refuses it.
 const SEED_GAP: u64 = 1 << 32;
 
-/// The coordinator, as far as establishing needs it.
+/// What establishing needs from the coordinator.
 pub trait Holder: Sync {
     fn node(&self) -> NodeId;
     /// The newest record that it applied; `None` when it holds nothing of the project.
     fn known(&self) -> Option<Cursor>;
-    /// All it holds, as of `known`.
+    /// The whole project as of `known`.
     fn snapshot(&self) -> Option<StreamSnapshot>;
     /// The record that opens an epoch.
     fn marker(&self, epoch: Epoch) -> Entry;
-    /// A number of chance.
+    /// A random number.
     fn dice(&self) -> u64;
-    /// Told how far it has come, for those who ask what is waited for.
+    /// Called when a stage is reached, so that health can say what the line waits for.
     fn reached(&self, _stage: Stage) {}
-    /// Waits. A store may be shut meanwhile.
+    /// Waits. A store may be shut down meanwhile.
     fn pause_ms(&self, milliseconds: u64) -> impl Future<Output = ()> + Send;
 }
 
-/// What a coordinator does on its way to a line that it can append to.
+/// The stages on the way to a line that the coordinator can append to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
     Connecting,
-    /// It looks at what the store holds, and opens an epoch where one is due.
+    /// It looks at what the store holds, and opens an epoch if one is due.
     Looking,
-    /// The store is empty. Coordinators that hold more have this long to come, then this one fills it.
+    /// The store is empty. Coordinators that hold more have this long to register; then this one fills the store.
     AwaitingOthers {
         milliseconds: u64,
     },
@@ -66,16 +67,16 @@ pub enum Stage {
     AwaitingSeeder {
         milliseconds: u64,
     },
-    /// It reads what the store holds beyond what it knows.
+    /// It reads the records that it does not have yet.
     CatchingUp,
 }
 
-/// Where a coordinator stands after it has connected.
+/// The result of establishing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Established {
     /// The epoch to append to.
     pub epoch: Epoch,
-    /// The newest record when the store was looked at: up to there, the coordinator lags.
+    /// The newest record when the store was looked at. The coordinator must read up to it before the line is up.
     pub tail: Cursor,
     pub start: Start,
     /// This coordinator opened the epoch.
@@ -84,12 +85,13 @@ pub struct Established {
     pub seeded: bool,
 }
 
-/// From where it goes on.
+/// From where the coordinator continues.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Start {
-    /// After the record that it knows.
+    /// After the newest record that it knows.
     Continue,
-    /// It lacks records, or has some that the store lost: from the snapshot, or from nothing.
+    /// It lacks trimmed records, or has records that the store lost. It continues from the snapshot, or from an empty
+    /// state.
     Rebuild(Option<StreamSnapshot>),
 }
 
@@ -100,13 +102,19 @@ pub async fn establish<S: Store, H: Holder>(
 ) -> Result<Established, StoreError> {
     let (mut opened, mut seeded) = (false, false);
     holder.reached(Stage::Looking);
+    // Each attempt to change the store may lose against another coordinator. So every turn begins with a look, and
+    // only a look decides: what this coordinator tried says nothing about what the store holds now.
     for _ in 0..LOOKS_MAX {
         let look = store.look().await?;
         let known = holder.known();
+        // Neither stream nor snapshot: the store is empty. An epoch opened here without seeding would begin a new,
+        // empty line, and every coordinator would drop what it holds.
         let Some(tail) = look.last.max(look.snapshot) else {
             seeded |= seed(store, holder).await?;
             continue;
         };
+        // The epoch comes first: the start is chosen only by a tail behind which nothing of an earlier incarnation
+        // can be appended any more.
         if let Some(epoch) = current(&look, tail, known) {
             let start = start(store, tail, known).await?;
             return Ok(Established {
@@ -117,6 +125,8 @@ pub async fn establish<S: Store, H: Holder>(
                 seeded,
             });
         }
+        // Another incarnation, or a stream that was cut: open the next epoch behind the tail. The store refuses if the
+        // tail has moved since the look. Then another coordinator was faster, and the next look finds its epoch.
         let epoch = next_epoch(&look, tail, known, holder.dice());
         let at = behind(tail, epoch);
         let marker = holder.marker(epoch);
@@ -128,18 +138,21 @@ pub async fn establish<S: Store, H: Holder>(
     Err(StoreError::Refused(text))
 }
 
-/// The epoch that may be appended to, if it is of this incarnation and of the line that is known.
+/// The epoch to append to, if it belongs to this incarnation and the stream reaches what is known.
 fn current(look: &Look, tail: Cursor, known: Option<Cursor>) -> Option<Epoch> {
     let (epoch, incarnation) = look.epoch.as_ref()?;
     let same = *incarnation == look.incarnation && look.last.is_some();
     #[cfg(feature = "planted-bugs")]
     let same = same || (planted(Bug::EpochNotOpened) && look.last.is_some());
-    // A stream that ends before what is known was cut by hand: its positions would be given anew.
+    // A stream that ends before what is known was cut by hand. Appended to, it would give known positions to other
+    // records.
     let whole = known.is_none_or(|known| known <= tail);
     (same && whole).then_some(*epoch)
 }
 
 fn next_epoch(look: &Look, tail: Cursor, known: Option<Cursor>, dice: u64) -> Epoch {
+    // Larger than every epoch that the store or this coordinator knows: ids only grow, so otherwise the store would
+    // refuse the marker, or accept records of a coordinator that is still in one of those epochs.
     let noted = look.epoch.as_ref().map(|(epoch, _)| *epoch);
     let newest = noted.max(Some(tail.epoch)).max(known.map(|k| k.epoch));
     Epoch(newest.unwrap_or_default().0 + 1 + dice % EPOCH_GAP_MAX)
@@ -152,8 +165,8 @@ fn behind(tail: Cursor, epoch: Epoch) -> Cursor {
     }
 }
 
-/// The line is the same if the record that is known is still in it. Where that was trimmed, only the
-/// snapshot can tell: the position after it may have been given again since.
+/// Decides from where to continue. The line is the same if the newest known record is still in the stream. If that
+/// record was trimmed, only the snapshot can be trusted: other records may have its position now.
 async fn start<S: Store>(
     store: &S,
     tail: Cursor,
@@ -163,6 +176,7 @@ async fn start<S: Store>(
         if known == tail {
             return Ok(Start::Continue);
         }
+        // Read the one record after the one before it: it must be the known one, by epoch and position.
         let number = number_of(known.position);
         let before = Cursor {
             position: end_of(number.saturating_sub(1)),
@@ -176,23 +190,27 @@ async fn start<S: Store>(
     Ok(Start::Rebuild(store.snapshot().await?))
 }
 
-/// Waits until the store is filled, by this coordinator if it holds the most. Says whether it was.
+/// Waits until the store is filled, by this coordinator if it holds the most. Returns whether this one filled it.
 async fn seed<S: Store, H: Holder>(store: &S, holder: &H) -> Result<bool, StoreError> {
     for round in 0..SEED_ROUNDS_MAX {
         let known = holder.known();
         let own = Candidate {
-            // A state that was brought here from an embedded journal may stand within a record.
+            // A state that was moved here from an embedded journal may end in the middle of a record.
             known: record_end(known.unwrap_or_default()),
             node: holder.node(),
         };
+        // Registered again in each round, because the store keeps a candidate only for some seconds.
         let candidates = store.stand_for_seeding(&own).await?;
         let look = store.look().await?;
         if look.last.max(look.snapshot).is_some() {
             return Ok(false);
         }
+        // The order of candidates decides, so all of them agree on the one, without talking to each other.
         let most = candidates.iter().max() == Some(&own);
         #[cfg(feature = "planted-bugs")]
         let most = most || planted(Bug::AnySeeds);
+        // Not in the first rounds: a coordinator with more records may still be connecting, and what only it holds
+        // would be lost.
         if round >= SEED_ROUNDS_MIN && most {
             let from = known.unwrap_or_default();
             let epoch = Epoch(next_epoch(&look, from, known, holder.dice()).0 + SEED_GAP);
@@ -209,7 +227,7 @@ async fn seed<S: Store, H: Holder>(store: &S, holder: &H) -> Result<bool, StoreE
     Err(StoreError::Refused(text))
 }
 
-/// What is waited for after a round in which this coordinator did not fill the store.
+/// The stage after a round in which this coordinator did not fill the store.
 fn awaited(round: u32) -> Stage {
     let left = |rounds: u32| u64::from(rounds.saturating_sub(round)) * SEED_ROUND_MS;
     if round < SEED_ROUNDS_MIN {

@@ -1,17 +1,18 @@
 //! A journal that several coordinators share: one stream a project, in a store that outlives them.
 //!
-//! A record of the stream is a batch of commands, all of which are there or none. Its id is `epoch-number`,
-//! and numbers are dense: each record comes one after the one before it, across epochs. A position is that
-//! of a command; the number of its record can be told from it. An epoch is opened by a record of its own,
-//! its marker, and everything appended later bears its number. So three things need no lock and no
-//! leader: a coordinator that still appends to an earlier epoch is refused by the order of ids alone;
-//! an answer whose number follows on what was applied needs no reading back; and a hole, a lost tail or a
-//! stream that begins anew shows in the first id that is read.
+//! A record of the stream is a batch of commands; all of them are there, or none. Its id is `epoch-number`, and
+//! numbers are dense: they grow by one from record to record, across epochs. A position belongs to a command,
+//! and the number of its record follows from it. A record of its own, the marker, opens an epoch. Everything
+//! appended later carries that epoch's number. So three things need no lock and no leader:
 //!
-//! An epoch belongs to one *incarnation* of the store, one run of one server as the master.
-//! Whoever finds another incarnation than the epoch's opens the next epoch before it appends
-//! anything. What a failover lost therefore always lies beyond the end of an epoch, and every cursor
-//! can be told to be of the surviving line or not, without asking anybody.
+//! - The order of ids alone refuses a coordinator that still appends to an earlier epoch.
+//! - If the number in an answer follows what was applied, nothing need be read back.
+//! - A hole, a lost tail or a new stream shows in the first id that is read.
+//!
+//! An epoch belongs to one *incarnation* of the store: one run of one server as the master. A coordinator that
+//! finds another incarnation than the epoch's opens the next epoch before it appends anything. So what a
+//! failover lost always lies beyond the end of an epoch, and a coordinator can decide for every cursor whether
+//! it belongs to the surviving line, without asking another one.
 
 mod establish;
 mod record;
@@ -30,7 +31,7 @@ pub use record::{
 use super::Entry;
 use crate::engine::ids::{Cursor, Epoch, NodeId, Position, ProjectName};
 
-/// Names one run of one server as the master: no two runs, and no two masters, have the same one.
+/// The name of one run of one server as the master. No two runs and no two masters have the same name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Incarnation(pub String);
 
@@ -40,10 +41,10 @@ impl fmt::Display for Incarnation {
     }
 }
 
-/// What the store holds of a project, all of it read at one moment.
+/// What the store holds of a project, read in one step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Look {
-    /// Of the server that answered.
+    /// The incarnation of the server that answered.
     pub incarnation: Incarnation,
     /// The epoch that was opened last, and the incarnation it belongs to.
     pub epoch: Option<(Epoch, Incarnation)>,
@@ -61,11 +62,11 @@ pub struct StreamSnapshot {
     pub state: Vec<u8>,
 }
 
-/// A coordinator that could fill an empty store, and how much of the project it holds. The order is
-/// that of cursors: of two that know different epochs, the one of the earlier may have more records,
-/// but those that it has alone were lost when the later epoch was opened. That is so unless the store lost
-/// an epoch, another was opened by coordinators that had not seen it, and then the store was emptied: of
-/// those two lines the one with the larger epoch is taken, by chance.
+/// A coordinator that could fill an empty store, and how much of the project it holds. Candidates are ordered by
+/// cursor, so the epoch counts first. The candidate of an earlier epoch may have more records, but those that it
+/// alone has were lost when the later epoch was opened. There is one exception: the store lost an epoch,
+/// coordinators that had not seen it opened another, and then the store was emptied. Of those two lines, the one
+/// that happens to have the larger epoch is taken.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Candidate {
     pub known: Cursor,
@@ -75,57 +76,57 @@ pub struct Candidate {
 /// Why the store did not do what was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
-    /// No answer, or the connection broke. Whether a write took place is not known.
+    /// No answer, or the connection broke. It is unknown whether a write took place.
     #[error("the store is out of reach: {0}")]
     Unreachable(String),
-    /// It answered that it cannot serve now (it loads, is a replica, lacks rights). Nothing was written.
+    /// The store answered that it cannot serve now: it is loading, is a replica, or lacks rights. Nothing was written.
     #[error("the store refuses: {0}")]
     Refused(String),
     /// Another coordinator opened a newer epoch. Nothing was written.
     #[error("a newer epoch was opened")]
     EpochEnded,
-    /// The stream is not there any more. Nothing was written.
+    /// The stream no longer exists. Nothing was written.
     #[error("the stream is gone")]
     StreamGone,
     /// The store has no memory left for new data. Nothing was written.
     #[error("the store is full: {0}")]
     Full(String),
-    /// It is not a store for this coordinator: another environment's, another format's, too old a
-    /// server. Trying again does not help.
+    /// The store does not fit this coordinator: it is of another environment or format, or the server is too old. A
+    /// retry does not help.
     #[error("{0}")]
     Unfit(String),
-    /// It holds something that this program did not write there.
+    /// The store holds data that this program did not write.
     #[error("the store holds what is no journal: {0}")]
     Corrupt(String),
 }
 
-/// What Redis' refusals begin with while it reads its data.
+/// Redis' refusals begin with this word while it loads its data.
 const LOADING: &str = "LOADING";
 
 impl StoreError {
-    /// Whether the store has just started and still reads its data, which ends by itself.
+    /// Whether the store has just started and is still loading its data, which ends by itself.
     pub fn is_loading(&self) -> bool {
         matches!(self, Self::Refused(text) if text.starts_with(LOADING))
     }
 }
 
-/// What a store does with one project. Every call is bounded in time; after an error other than
-/// `EpochEnded`, `StreamGone` and `Full` it is dropped and connected anew. `follow` may be under way
-/// beside one other call: it needs a connection of its own.
+/// What a store does with one project. Every call is bounded in time. After an error other than `EpochEnded`,
+/// `StreamGone` and `Full`, the caller drops the store and connects again. `follow` may be under way beside one
+/// other call, so it needs a connection of its own.
 pub trait Store: Send + Sync {
-    /// Looks at what is there.
+    /// Reads what the store holds of the project.
     fn look(&self) -> impl Future<Output = Result<Look, StoreError>> + Send;
 
-    /// Records after the one of `after`, in order, at most `count_max` of them and as many bytes as is sensible;
-    /// none when there is none.
+    /// The records after the one of `after`, in order: at most `count_max`, and fewer if they would be too many bytes.
+    /// Empty if there are none.
     fn read(
         &self,
         after: Cursor,
         count_max: usize,
     ) -> impl Future<Output = Result<Vec<StreamRecord>, StoreError>> + Send;
 
-    /// Like `read`, but waits up to `wait` for the first of them, and fails with `StreamGone` if there
-    /// is no stream by then. An answer proves that the store was within reach.
+    /// Like `read`, but waits up to `wait` for the first record. Fails with `StreamGone` if there is no stream by
+    /// then. An answer proves that the store was reachable.
     fn follow(
         &self,
         after: Cursor,
@@ -133,17 +134,17 @@ pub trait Store: Send + Sync {
         wait: Duration,
     ) -> impl Future<Output = Result<Vec<StreamRecord>, StoreError>> + Send;
 
-    /// Appends the batch to `epoch` as one record; returns where its last command stands. When it returns,
-    /// it is as durable as the operator made the store.
+    /// Appends the batch to `epoch` as one record. Returns the position of its last command, after the record has
+    /// become as durable as the operator configured the store.
     fn append(
         &self,
         epoch: Epoch,
         batch: &Batch,
     ) -> impl Future<Output = Result<Position, StoreError>> + Send;
 
-    /// Opens an epoch by appending its marker as exactly `at`, the end of a record, if the newest record is still
-    /// `expected` (`None`: there is no stream) and the incarnation still `incarnation`, of which the
-    /// epoch will be. Says whether it did: `false` means that another coordinator was faster.
+    /// Opens an epoch by appending its marker at exactly `at`, the end of a record. It does so only if the newest
+    /// record is still `expected` (`None`: there is no stream) and the incarnation is still `incarnation`, which the
+    /// epoch will belong to. Returns `false` if another coordinator was faster.
     fn open_epoch(
         &self,
         incarnation: &Incarnation,
@@ -152,8 +153,8 @@ pub trait Store: Send + Sync {
         marker: &Entry,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
-    /// Fills an empty store with a snapshot and the marker of an epoch behind it, as one step, if it
-    /// still has neither stream nor snapshot. Says whether it did.
+    /// Fills an empty store with a snapshot and an epoch's marker behind it, in one step. It does so only if the store
+    /// still has neither stream nor snapshot. Returns whether it did.
     fn seed(
         &self,
         incarnation: &Incarnation,
@@ -162,8 +163,8 @@ pub trait Store: Send + Sync {
         marker: &Entry,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
-    /// Makes known for some seconds that this coordinator could fill an empty store; returns all who
-    /// could, itself among them.
+    /// Registers this coordinator, for some seconds, as a candidate to fill an empty store. Returns all candidates,
+    /// this one among them.
     fn stand_for_seeding(
         &self,
         own: &Candidate,
@@ -172,11 +173,11 @@ pub trait Store: Send + Sync {
     /// The snapshot, if there is one.
     fn snapshot(&self) -> impl Future<Output = Result<Option<StreamSnapshot>, StoreError>> + Send;
 
-    /// Keeps a snapshot unless one that covers more is there; then lets go of the records that the
-    /// one kept covers and that end before `keep_from`: some that stay spare coordinators that lag a little
-    /// the way through the snapshot. The newest record of all stays: by it, one that lags more sees that it
-    /// does. The snapshot must be of the line that the store holds now: the caller names the epoch, and is
-    /// refused with `EpochEnded` if a newer one was opened.
+    /// Saves a snapshot, unless the store has one that covers more. Then it trims the records that the kept snapshot
+    /// covers and that end before `keep_from`. The records from there on spare coordinators that are a little behind
+    /// the reading of the snapshot. The newest record of all is never trimmed: by it, a coordinator that is further
+    /// behind notices that. The snapshot must belong to the line that the store holds now. So the caller names the
+    /// epoch, and is refused with `EpochEnded` if a newer one was opened.
     fn save_snapshot(
         &self,
         epoch: Epoch,
@@ -185,12 +186,12 @@ pub trait Store: Send + Sync {
     ) -> impl Future<Output = Result<Saved, StoreError>> + Send;
 }
 
-/// What came of saving a snapshot.
+/// The result of saving a snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Saved {
-    /// `false`: one that covers at least as much is there already.
+    /// `false`: the store already has one that covers at least as much.
     pub kept: bool,
-    /// Records that the stream let go.
+    /// How many records were trimmed from the stream.
     pub trimmed: u64,
 }
 
@@ -198,7 +199,7 @@ pub struct Saved {
 pub trait Connector: Clone + Send + Sync + 'static {
     type Store: Store + 'static;
 
-    /// Connects, checks that the store is fit for this coordinator, and stamps a new one.
+    /// Connects, checks that the store fits this coordinator, and stamps a new store.
     fn connect(
         &self,
         project: &ProjectName,

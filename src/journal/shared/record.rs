@@ -1,11 +1,11 @@
 //! A record of the stream: a batch of commands that one coordinator appended at once.
 //!
-//! Records are numbered without a gap, and each has [`RECORD_COMMANDS_MAX`] positions of its own: the last
-//! command stands at the last of them, the others right before it. So whoever appends need not know how
-//! many commands there are before, and the number of a record tells whether one is missing.
+//! Records are numbered without gaps, and each has [`RECORD_COMMANDS_MAX`] positions of its own. The last command
+//! has the last of them, and the others have those right before it. So a coordinator that appends need not know
+//! how many commands came before, and the number of a record shows whether one is missing.
 //!
-//! In the stream, a batch is one value, so that neither the store nor those who follow handle each command
-//! by itself:
+//! In the stream, a batch is one value, so that neither the store nor its followers handle each command by
+//! itself:
 //!
 //! ```text
 //! <journal time in ms> <bytes of the command>\n<the command, as JSON>\n        and so on for each command
@@ -16,15 +16,15 @@ use std::fmt;
 use crate::engine::ids::{Cursor, JournalTime, Position};
 use crate::journal::Entry;
 
-/// The commands that a record has at most.
+/// The most commands in a record.
 pub const RECORD_COMMANDS_MAX: usize = 1_024;
-/// The positions that belong to one record.
+/// How many positions belong to one record.
 const RECORD_POSITIONS: u64 = RECORD_COMMANDS_MAX as u64;
 
 /// One record of the stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StreamRecord {
-    /// Of its last command.
+    /// The cursor of its last command.
     pub at: Cursor,
     pub batch: Batch,
 }
@@ -38,19 +38,19 @@ pub struct StreamCommand<'a> {
     pub body: &'a [u8],
 }
 
-/// Commands that are appended at once, at least one, in the form in which the stream has them.
+/// One or more commands that are appended at once, in the form of the stream.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Batch {
     text: Vec<u8>,
     count: usize,
 }
 
-/// What is in a stream is no batch.
+/// A value in the stream is not a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("it is no batch of commands")]
 pub struct NoBatch;
 
-/// Room for a command's time and length.
+/// Reserved bytes for a command's time and length.
 const HEAD_BYTES: usize = 32;
 
 impl StreamRecord {
@@ -68,17 +68,17 @@ impl StreamRecord {
     }
 }
 
-/// The number of the record that a position belongs to; the first one is 1, and before it is nothing.
+/// The number of the record that a position belongs to. The first record has number 1.
 pub fn number_of(position: Position) -> u64 {
     position.0.div_ceil(RECORD_POSITIONS)
 }
 
-/// Where the last command of a record stands.
+/// The position of a record's last command.
 pub fn end_of(number: u64) -> Position {
     Position(number.saturating_mul(RECORD_POSITIONS))
 }
 
-/// The end of the record that a cursor is of.
+/// The end of the record that a cursor belongs to.
 pub fn record_end(at: Cursor) -> Cursor {
     Cursor {
         position: end_of(number_of(at.position)),
@@ -86,12 +86,12 @@ pub fn record_end(at: Cursor) -> Cursor {
     }
 }
 
-/// Where the record ends that comes after the one of this position.
+/// The end of the record after the one that this position belongs to.
 pub fn next_end(position: Position) -> Position {
     end_of(number_of(position) + 1)
 }
 
-/// Where the commands of a record stand that ends at `end`.
+/// The positions of the commands of a record that ends at `end`.
 pub fn positions(end: Position, count: usize) -> impl Iterator<Item = Position> {
     let before = end.0.saturating_sub(count as u64);
     (before + 1..=end.0).map(Position)
@@ -103,7 +103,7 @@ impl Batch {
         Self::of_all([(entry.at_ms, &*entry.body)]).expect("it has a command")
     }
 
-    /// `None` for none, and for more than belong to a record.
+    /// `None` if there are no commands, or more than a record may have.
     pub fn of_all<'a>(
         commands: impl IntoIterator<Item = (JournalTime, &'a [u8]), IntoIter: Clone>,
     ) -> Option<Self> {
@@ -158,7 +158,7 @@ fn is_count(count: usize) -> bool {
     (1..=RECORD_COMMANDS_MAX).contains(&count)
 }
 
-/// Splits the first command off.
+/// Splits off the first command.
 fn split(text: &[u8]) -> Option<(JournalTime, &[u8], &[u8])> {
     let (at_ms, rest) = number(text, b' ')?;
     let (bytes, rest) = number(rest, b'\n')?;

@@ -2,8 +2,8 @@
 -- ARGV: run id, replication id, expected last id ('' for no stream, 'empty' for no snapshot either),
 --   id of the marker, the marker, epoch, incarnation, format, what the snapshot covers ('' for none), its
 --   state.
--- Says 'begun', 'raced' or 'incarnation'. Nothing is written before everything was read, so that a key
--- of a foreign type stops it before it has done half.
+-- Returns 'begun', 'raced' or 'incarnation'. Everything is read before anything is written, so that a key
+-- of a foreign type stops the script before it has written a part.
 local server = redis.call('INFO', 'server', 'replication')
 local function says(name, value)
   return string.find(server, '\n' .. name .. ':' .. value .. '\r', 1, true)

@@ -1,6 +1,6 @@
 #!lua flags=no-writes
--- KEYS: stream, snapshot, meta. Returns the server's words about itself, the last id of the stream,
--- what the snapshot covers, and epoch, incarnation and format; false for what is not there.
+-- KEYS: stream, snapshot, meta. Returns INFO of the server, the last id of the stream, what the snapshot
+-- covers, and epoch, incarnation and format; false for what does not exist.
 local last = false
 if redis.call('EXISTS', KEYS[1]) == 1 then
   local info = redis.call('XINFO', 'STREAM', KEYS[1])

@@ -1,8 +1,8 @@
 #!lua flags=allow-oom
--- KEYS: stream, snapshot, meta. ARGV: epoch, what the snapshot covers, the first record to keep, and its
--- state; without that, the one that is there stays.
--- Returns what came of it and how many records went. It may run without memory to spare: letting go of
--- records is the way out of that.
+-- KEYS: stream, snapshot, meta. ARGV: epoch, what the snapshot covers, the first record to keep, the state.
+-- Without a state, the present snapshot stays and the script only trims.
+-- Returns the result and how many records were trimmed. The script may exceed the memory limit, because
+-- trimming is what frees memory.
 local function parts(id)
   local epoch, number = string.match(id, '^(%d+)-(%d+)$')
   return tonumber(epoch), tonumber(number)
@@ -31,7 +31,8 @@ elseif held then
 else
   return {'older', 0}
 end
--- What the snapshot does not cover stays, and the newest record, for those who wait for it.
+-- Records that the snapshot does not cover stay, and so does the newest record: coordinators that are behind
+-- notice it by that record.
 local from, covered_epoch, covered = ARGV[3], parts(at)
 local behind = string.format('%.0f-%.0f', covered_epoch, covered + 1)
 if before(behind, from) then from = behind end

@@ -1,7 +1,7 @@
 #!lua
--- KEYS: seeding. ARGV: node, what it knows (an id), for how many milliseconds it stands.
--- Returns node and id of everyone who stands, one after the other. Each has an end of its own;
--- one further away than anybody could have set it comes from a clock that jumped, and counts as over.
+-- KEYS: seeding. ARGV: node, what it knows (an id), for how many milliseconds it is a candidate.
+-- Returns node and id of every candidate, one after the other. Each has its own end. An end further away
+-- than any node could have set it comes from a clock that jumped, and counts as over.
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local stands = tonumber(ARGV[3])
