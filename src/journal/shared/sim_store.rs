@@ -1,13 +1,13 @@
 //! A store in memory that fails as a Redis and its network do: the test double under the shared journal.
 //!
-//! Nothing happens by itself. A call is sent, and waits; whoever drives the simulation lets it reach the
-//! server, lets the answer come back, or neither: each of them with [`SimStore::step`]. So calls of several
-//! coordinators interleave at every point where they wait, in any order, and every order can be had again.
-//! A caller that gives up leaves a call behind that may still take effect, as long as its server runs.
+//! Nothing happens by itself. A call is sent and waits. The driver of the simulation lets it reach the server,
+//! lets the answer come back, or does neither; each is one [`SimStore::step`]. So calls of several coordinators
+//! interleave at every point where they wait, in any order, and every order can be replayed. A caller that
+//! gives up leaves a call behind that may still take effect, as long as its server runs.
 //!
-//! There is one master, and a replica that is behind it. [`SimStore::fail_over`] makes the replica the
-//! master, under a new incarnation and without what it had not been told. What is written and lost is
-//! kept in a [`Chronicle`] to judge by.
+//! There is one master, and a replica that is behind it. [`SimStore::fail_over`] makes the replica the master,
+//! under a new incarnation and without what was not replicated. A [`Chronicle`] records what was written and
+//! lost, so that the simulation can check against it.
 
 mod chronicle;
 mod connection;
@@ -29,17 +29,17 @@ use crate::engine::ids::{Cursor, ProjectName};
 /// How long a caller waits for an answer.
 const CALL_MS_MAX: u64 = 3_000;
 
-/// What becomes of the data when a server starts again.
+/// Which data a server has when it starts again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Restart {
-    /// All that was ever acknowledged is there.
+    /// Everything that was ever acknowledged.
     Whole,
-    /// It has what its replica has.
+    /// What its replica has.
     WithoutTail,
     Empty,
 }
 
-/// A call on its way.
+/// A call under way.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallView {
     pub id: u64,
@@ -47,13 +47,13 @@ pub struct CallView {
     pub from: u64,
     pub project: ProjectName,
     pub what: &'static str,
-    /// It took effect, and its answer is on the way back.
+    /// It took effect; its answer is under way.
     pub took_effect: bool,
-    /// Nobody waits for it any more.
+    /// Its caller has given up.
     pub abandoned: bool,
 }
 
-/// The deployment: servers, and calls on their way to them. Cheap to clone.
+/// The deployment: servers, and calls under way to them. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct SimStore(Arc<Mutex<Inner>>);
 
@@ -64,7 +64,7 @@ struct Inner {
     master: u64,
     calls: BTreeMap<u64, Call>,
     last_call: u64,
-    /// Coordinators that reach nothing.
+    /// Coordinators that are cut off from every server.
     cut: BTreeSet<u64>,
     full: bool,
     /// An append is answered once the replica has it.
@@ -88,7 +88,7 @@ struct Call {
 #[derive(Debug, Clone)]
 enum Stage {
     Sent,
-    /// The server has done so many writes by then.
+    /// How many writes the server had done by then.
     Done(Result<Answer, StoreError>, u64),
     Answered(Result<Answer, StoreError>),
 }
@@ -110,7 +110,7 @@ impl Default for Inner {
 }
 
 impl SimStore {
-    /// What a coordinator connects with; `from` tells it from the others.
+    /// The connector of the coordinator `from`.
     pub fn connector(&self, from: u64) -> SimConnector {
         SimConnector::new(self.clone(), from)
     }
@@ -129,7 +129,7 @@ impl SimStore {
         self.lock().waits_for_replica = waits;
     }
 
-    /// Whether a coordinator reaches nothing from now on.
+    /// Cuts a coordinator off from every server, or connects it again.
     pub fn cut(&self, from: u64, cut: bool) {
         let mut inner = self.lock();
         if cut {
@@ -139,13 +139,13 @@ impl SimStore {
         }
     }
 
-    /// Whether some coordinator reaches a master.
+    /// Whether this coordinator reaches a master that runs.
     pub fn reaches(&self, from: u64) -> bool {
         let inner = self.lock();
         !inner.cut.contains(&from) && inner.servers[&inner.master].alive
     }
 
-    /// Calls that could be let go on, the oldest first.
+    /// Calls that could take a step, the oldest first.
     pub fn calls(&self) -> Vec<CallView> {
         let inner = self.lock();
         let calls = inner.calls.iter();
@@ -161,7 +161,7 @@ impl SimStore {
         .collect()
     }
 
-    /// Lets a call go on by one step: to the server, or back. Says whether anything happened.
+    /// Moves a call one step: to the server, or back. Returns whether anything happened.
     pub fn step(&self, id: u64) -> bool {
         self.lock().step(id)
     }
@@ -171,7 +171,7 @@ impl SimStore {
         self.lock().break_off(id);
     }
 
-    /// What nobody waits for any more does not arrive.
+    /// Drops the calls whose callers have given up: they do not arrive.
     pub fn forget_abandoned(&self) {
         self.lock().calls.retain(|_, call| !call.abandoned);
     }
@@ -183,7 +183,7 @@ impl SimStore {
         inner.server(master).replicate(writes);
     }
 
-    /// The replica becomes the master. The old one goes on for those that are connected to it until
+    /// The replica becomes the master. The old master still serves its connections until
     /// [`SimStore::end_old_masters`]; what is written there is lost.
     pub fn fail_over(&self) {
         let mut inner = self.lock();
@@ -204,7 +204,7 @@ impl SimStore {
         }
     }
 
-    /// The master ends. Nothing answers until it starts again, or another takes over.
+    /// The master ends. No server answers until it starts again, or another takes over.
     pub fn kill(&self) {
         let mut inner = self.lock();
         let master = inner.master;
@@ -226,7 +226,7 @@ impl SimStore {
         inner.servers.remove(&master);
     }
 
-    /// The master and its replica are told to forget all they hold, and go on as the same run.
+    /// The master and its replica are emptied, and continue as the same run.
     pub fn empty(&self) {
         let mut inner = self.lock();
         let master = &inner.servers[&inner.master];
@@ -236,8 +236,7 @@ impl SimStore {
         }
     }
 
-    /// The master was a replica for a moment, and nobody noticed: it goes on as the same run, with what its
-    /// replica has.
+    /// The master was a replica for a moment, unnoticed. It continues as the same run, with what its replica has.
     pub fn forget_tail(&self) {
         let mut inner = self.lock();
         let run = inner.master;
@@ -258,12 +257,12 @@ impl SimStore {
         kept.snapshot.as_deref().cloned()
     }
 
-    /// All that was ever written and lost.
+    /// Everything that was ever written and lost.
     pub fn chronicle<T>(&self, look: impl FnOnce(&Chronicle) -> T) -> T {
         look(&self.lock().chronicle)
     }
 
-    /// Runs something on a store where all goes well and nobody else is.
+    /// Runs something on a store without faults and without other users.
     pub fn run_alone<F: Future>(&self, future: F) -> F::Output {
         let mut future = std::pin::pin!(future);
         let mut context = Context::from_waker(Waker::noop());
@@ -274,7 +273,7 @@ impl SimStore {
             let calls = self.calls();
             let moved = calls.iter().filter(|call| self.step(call.id)).count();
             if moved == 0 {
-                // Only those wait that wait for a record.
+                // Only followers can still be waiting, for a record.
                 self.lock().now_us += 1_000;
             }
         }
@@ -377,7 +376,7 @@ impl Inner {
         }
     }
 
-    /// Nobody waits for the call any more.
+    /// The caller gives up.
     fn abandon(&mut self, id: u64) {
         if let Some(call) = self.calls.remove(&id) {
             self.leave_behind(call.left_behind());
@@ -409,7 +408,7 @@ impl Inner {
         self.servers.insert(next.run, next);
     }
 
-    /// The answer to a call, if it is there, or if the caller has waited long enough.
+    /// The answer to a call, or a timeout if the caller has waited long enough.
     fn take(&mut self, id: u64, context: &Context<'_>) -> Option<Result<Answer, StoreError>> {
         let call = self.calls.get_mut(&id)?;
         if let Stage::Answered(result) = &call.stage {
@@ -436,7 +435,7 @@ impl Call {
         }
     }
 
-    /// What remains of it on its way when its caller leaves.
+    /// What remains of the call when its caller gives up.
     fn left_behind(&self) -> Option<Self> {
         matches!(self.stage, Stage::Sent).then(|| Self {
             abandoned: true,

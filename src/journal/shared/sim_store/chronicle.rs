@@ -1,4 +1,4 @@
-//! All that was ever written to a simulated store, and what of it was lost.
+//! The chronicle: everything that was ever written to a simulated store, and what was lost of it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ pub struct Written {
     pub at: Cursor,
     pub at_ms: JournalTime,
     pub body: Arc<[u8]>,
-    /// The one it follows on.
+    /// The command before it.
     pub before: Option<Cursor>,
     pub at_us: u64,
     /// The run of the server that wrote it.
@@ -24,13 +24,13 @@ pub struct Written {
 pub struct Seeding {
     pub project: ProjectName,
     pub from: u64,
-    /// What the snapshot covers that it was filled with.
+    /// What the snapshot of the filling covers.
     pub covers: Option<Cursor>,
-    /// Who stood for it when the one that did it asked last.
+    /// The candidates, when the coordinator that filled it last asked.
     pub standing: Vec<Candidate>,
-    /// What had been written and is not covered.
+    /// What had been written and the snapshot does not cover.
     pub lost: Vec<Cursor>,
-    /// It was filled with records that had been lost before, while others went on without them.
+    /// It was filled with records that had been lost before, while other coordinators had continued without them.
     pub revives: bool,
 }
 
@@ -39,7 +39,7 @@ pub struct Seeding {
 pub struct Chronicle {
     records: BTreeMap<ProjectName, BTreeMap<Cursor, Written>>,
     lost: BTreeMap<ProjectName, BTreeSet<Cursor>>,
-    /// Where the line ended that an empty store had.
+    /// Where the line of a store ended that was emptied.
     emptied: BTreeMap<ProjectName, Cursor>,
     pub seedings: Vec<Seeding>,
     /// Cursors that were given to two records.
@@ -85,7 +85,7 @@ impl Chronicle {
         ends.filter(|at| !before.contains(at)).collect()
     }
 
-    /// Whether a server lost this record, so that it is of no line any more.
+    /// Whether a server lost this record, so that it belongs to no line any more.
     pub fn is_lost(&self, project: &ProjectName, at: Cursor) -> bool {
         let emptied = self.emptied.get(project).copied();
         let lost = self.lost.get(project);
@@ -125,7 +125,7 @@ impl Chronicle {
         }
     }
 
-    /// Another server takes over that has a line up to `after`.
+    /// Another server takes over, which has a line up to `after`.
     pub(super) fn replaced(
         &mut self,
         project: &ProjectName,

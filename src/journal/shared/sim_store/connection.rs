@@ -1,4 +1,4 @@
-//! A coordinator's end: a connector and a store whose calls wait to be let go on.
+//! A coordinator's end of the simulated store: a connector, and a store whose calls wait for the simulation's steps.
 
 use std::future::Future;
 use std::sync::Arc;

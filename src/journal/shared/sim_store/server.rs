@@ -1,4 +1,4 @@
-//! One run of a simulated server: what it holds, and what each call does to that.
+//! One run of a simulated server: what it holds, and what each call changes.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::journal::shared::{
     record_end,
 };
 
-/// What is asked of a server.
+/// A request to a server.
 #[derive(Debug, Clone)]
 pub(super) enum Request {
     Connect,
@@ -76,7 +76,7 @@ pub(super) struct Kept {
     stream: Option<Stream>,
     epoch: Option<(Epoch, Incarnation)>,
     pub(super) snapshot: Option<Arc<StreamSnapshot>>,
-    /// Who could fill an empty store, and until when that counts.
+    /// The candidates for filling an empty store, and until when each is valid.
     standing: BTreeMap<NodeId, (Cursor, u64)>,
 }
 
@@ -93,7 +93,7 @@ pub(super) struct Server {
     pub(super) alive: bool,
     pub(super) full: bool,
     pub(super) projects: BTreeMap<ProjectName, Kept>,
-    /// What the replica has: the state before the writes that it was not told yet.
+    /// What the replica has: the state before the writes that were not replicated yet.
     pub(super) replica: BTreeMap<ProjectName, Kept>,
     untold: VecDeque<(ProjectName, Kept)>,
     pub(super) written: u64,
@@ -147,7 +147,7 @@ impl Server {
         Self::holding(run, BTreeMap::new())
     }
 
-    /// A run that begins with this, as does its replica.
+    /// A run that begins with these data, as does its replica.
     pub(super) fn holding(run: u64, projects: BTreeMap<ProjectName, Kept>) -> Self {
         Self {
             run,
@@ -160,7 +160,7 @@ impl Server {
         }
     }
 
-    /// The same run with nothing in it.
+    /// The same run, emptied.
     pub(super) fn emptied(&self) -> Self {
         Self {
             written: self.written,
@@ -183,7 +183,7 @@ impl Server {
         self.written - self.untold.len() as u64
     }
 
-    /// Whether a follower goes on waiting.
+    /// Whether a follower keeps waiting.
     pub(super) fn has_nothing_yet(
         &self,
         project: &ProjectName,
@@ -228,7 +228,7 @@ impl Server {
                 return Ok(Answer::Snapshot(kept.snapshot.as_deref().cloned()));
             }
             Request::Append { .. } | Request::Stand(_) if full => return Err(no_room()),
-            // An epoch begins where there is no room; a store is not filled there.
+            // A full store still takes the marker of an epoch, but no seeding.
             Request::Begin(beginning) if full && matches!(beginning.expected, Expected::Empty) => {
                 return Err(no_room());
             }
