@@ -51,8 +51,8 @@ impl Core {
         let mut reached = applied;
         for record in records {
             let at = record.at.position;
-            // This check comes before records are skipped. A record of another line at an applied position is the
-            // only sign that the store lost its tail; skipped, it would leave this node with a state of its own.
+            // This check comes before records are skipped. A record of another line at an applied position shows that
+            // the store lost its tail. Skipped, it would leave this node with a state of its own.
             if at <= applied && !known.engine.holds(record.at) {
                 let (project, found) = (project.clone(), record.at);
                 return Err(LineError::Replaced { project, found });
@@ -72,8 +72,8 @@ impl Core {
                 return Err(hole(project, reached, at));
             }
             reached = at;
-            // The record is not our append under way, so another coordinator may have written it. Halves pay only
-            // when no other coordinator writes (see `Line::share`).
+            // If the record is not our append under way, another coordinator may have written it. Halves pay only when
+            // no other coordinator writes (see `Line::share`).
             if !is_under_way(&node, &record, &line.appending) {
                 line.company = Company::Coordinators;
             }
