@@ -8,6 +8,7 @@ use super::Engine;
 use super::command::{Actor, AgentRemove, AgentUpdate, Capabilities, DeclaredStatus, Labels, Role};
 use super::event::{Change, ChangeKind};
 use super::ids::{AgentKind, AgentName, JournalTime, MessageId, NodeId, Note, SessionId, Topic};
+use super::index::Abilities;
 use super::limits::{LimitExceeded, check_limit};
 use super::outcome::Refusal;
 
@@ -258,8 +259,12 @@ impl Engine {
             return;
         };
         let old = std::mem::replace(&mut agent.capabilities, new.clone());
-        self.index.remove_agent(name, &old);
-        self.index.add_agent(name, new);
+        let abilities = |capabilities| Abilities {
+            agent: name,
+            capabilities,
+        };
+        self.index.remove(&abilities(&old));
+        self.index.insert(&abilities(new));
         self.requirements_change(&old, new);
     }
 

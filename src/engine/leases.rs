@@ -129,7 +129,7 @@ impl Engine {
             resources,
             expires_at: lease.hold.expires_at(),
         };
-        self.index.add_lease(&lease);
+        self.index.insert(&lease);
         self.state.leases.insert(lease.id, lease);
         Ok(Outcome::Lease(Box::new(grant)))
     }
@@ -174,9 +174,9 @@ impl Engine {
         let now = self.state.now;
         let mut expires_at = None;
         if let Some(lease) = self.state.leases.get_mut(&renew.lease) {
-            self.index.remove_lease(lease);
+            self.index.remove(lease);
             lease.hold.renew(now, renew.ttl_ms);
-            self.index.add_lease(lease);
+            self.index.insert(lease);
             expires_at = lease.hold.expires_at();
         }
         Outcome::Renewed { expires_at }
@@ -218,7 +218,7 @@ impl Engine {
     /// Ends a lease in order: its resources are open at once.
     pub(super) fn lease_ends(&mut self, id: LeaseId, kind: ChangeKind, reason: &str) {
         if let Some(lease) = self.state.leases.remove(&id) {
-            self.index.remove_lease(&lease);
+            self.index.remove(&lease);
             self.signals.leasable = true;
             self.change(of_lease(kind, &lease).reason(reason));
         }
@@ -230,9 +230,9 @@ impl Engine {
         let Some(lease) = self.state.leases.get_mut(&id) else {
             return;
         };
-        self.index.remove_lease(lease);
+        self.index.remove(lease);
         lease.state = LeaseState::Lapsed { opens_at };
-        self.index.add_lease(lease);
+        self.index.insert(lease);
         let change = of_lease(ChangeKind::LeaseLapsed, lease).reason(reason);
         self.state.totals.leases_lapsed += 1;
         // The same agent may take it at once.

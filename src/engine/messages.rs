@@ -10,6 +10,7 @@ use super::Engine;
 use super::command::{Actor, Importance, MessageAck, MessageTake, Recipient};
 use super::event::{Change, ChangeKind, Subject};
 use super::ids::{AgentName, JournalTime, MessageId, Title};
+use super::index::Edit;
 use super::outcome::Outcome;
 use super::payload::Payload;
 
@@ -169,9 +170,9 @@ impl Engine {
         if message.pending.remove(agent).is_none() {
             return false;
         }
-        self.index.remove_mail(agent, message);
+        self.index.edit_mail(agent, message, Edit::Remove);
         if message.pending.is_empty() {
-            self.index.message_finished(message);
+            self.index.edit_waiting(message, Edit::Remove);
             self.message_finished(id);
         }
         true
@@ -192,7 +193,7 @@ impl Engine {
                 return;
             };
             if let Some(message) = self.state.messages.remove(&oldest) {
-                self.index.remove_message(&message);
+                self.index.remove(&message);
             }
         }
     }

@@ -92,9 +92,9 @@ impl Engine {
             port_fingerprint: alive.port_fingerprint.clone(),
         };
         if let Some(before) = self.state.nodes.get(&alive.node) {
-            self.index.remove_node(&alive.node, before);
+            self.index.remove(&(&alive.node, before));
         }
-        self.index.add_node(&alive.node, &node);
+        self.index.insert(&(&alive.node, &node));
         self.state.nodes.insert(alive.node.clone(), node);
     }
 
@@ -113,7 +113,7 @@ impl Engine {
 
     fn forget_node(&mut self, node: &NodeId) {
         if let Some(known) = self.state.nodes.remove(node) {
-            self.index.remove_node(node, &known);
+            self.index.remove(&(node, &known));
         }
     }
 

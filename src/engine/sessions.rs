@@ -45,7 +45,7 @@ impl Engine {
             opened_at: self.state.now,
         };
         self.able_to(&name, open.capabilities.as_ref());
-        self.index.add_session(&session);
+        self.index.insert(&session);
         self.state.sessions.insert(id, session);
         self.signals.claimable |= open.capabilities.is_some();
         self.change(about(ChangeKind::SessionOpened, id).agent(&name));
@@ -155,7 +155,7 @@ impl Engine {
         let Some(session) = self.state.sessions.remove(&id) else {
             return;
         };
-        self.index.remove_session(&session);
+        self.index.remove(&session);
         let tasks = self.index.session_tasks.get(&id).cloned();
         for task in tasks.into_iter().flatten() {
             if orderly {
@@ -187,9 +187,9 @@ impl Engine {
         change: impl FnOnce(&mut Session) -> T,
     ) -> Option<(super::ids::AgentName, T)> {
         let session = self.state.sessions.get_mut(&id)?;
-        self.index.remove_session(session);
+        self.index.remove(session);
         let result = change(session);
-        self.index.add_session(session);
+        self.index.insert(session);
         Some((session.agent.clone(), result))
     }
 }

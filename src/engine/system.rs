@@ -97,7 +97,7 @@ impl Engine {
             created_at: self.state.now,
             expires_at: create.ttl_ms.map(|ms| self.state.now.after_ms(ms)),
         };
-        self.index.add_token(&token);
+        self.index.insert(&token);
         self.change(of_token(ChangeKind::TokenCreated, &token));
         self.state.tokens.insert(token.id.clone(), token);
     }
@@ -116,7 +116,7 @@ impl Engine {
 
     pub(super) fn token_revoke(&mut self, id: &TokenId, reason: &str) {
         if let Some(token) = self.state.tokens.remove(id) {
-            self.index.remove_token(&token);
+            self.index.remove(&token);
             self.change(of_token(ChangeKind::TokenRevoked, &token).reason(reason));
         }
     }

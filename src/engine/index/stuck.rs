@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use super::super::command::Capabilities;
 use super::super::ids::{AgentName, TaskId};
 use super::super::tasks::{Task, TaskState};
-use super::{Index, insert, remove};
+use super::{Edit, Index};
 
 /// How a task stands towards those that wait for it, and whether it is stuck itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,37 +61,20 @@ impl Index {
         })
     }
 
-    pub(in super::super) fn add_agent(&mut self, name: &AgentName, capabilities: &Capabilities) {
-        for capability in capabilities {
-            insert(&mut self.capable, capability, name.clone());
-        }
-    }
-
-    pub(in super::super) fn remove_agent(&mut self, name: &AgentName, capabilities: &Capabilities) {
-        for capability in capabilities {
-            remove(&mut self.capable, capability, name);
-        }
-    }
-
-    pub(super) fn add_requirement(&mut self, task: &Task) {
-        if !seeks_agent(task) {
+    /// Whether any agent has the capabilities is looked up only when the first task requires them, and
+    /// forgotten with the last one.
+    pub(super) fn edit_requirement(&mut self, task: &Task, edit: Edit) {
+        if !seeks_agent(task) || !edit.member(&mut self.requiring, &task.requires, &task.id) {
             return;
         }
-        if !self.requiring.contains_key(&task.requires)
-            && self.able(&task.requires).next().is_none()
-        {
-            self.unable.insert(task.requires.clone());
-        }
-        insert(&mut self.requiring, &task.requires, task.id);
-    }
-
-    pub(super) fn remove_requirement(&mut self, task: &Task) {
-        if !seeks_agent(task) {
-            return;
-        }
-        remove(&mut self.requiring, &task.requires, &task.id);
-        if !self.requiring.contains_key(&task.requires) {
-            self.unable.remove(&task.requires);
+        match edit {
+            Edit::Insert if self.able(&task.requires).next().is_none() => {
+                self.unable.insert(task.requires.clone());
+            }
+            Edit::Insert => {}
+            Edit::Remove => {
+                self.unable.remove(&task.requires);
+            }
         }
     }
 
@@ -134,6 +117,7 @@ impl Index {
         first: TaskId,
         halts: bool,
     ) -> Vec<TaskId> {
+        let edit = if halts { Edit::Insert } else { Edit::Remove };
         let mut turned = Vec::new();
         let mut open = vec![first];
         while let Some(id) = open.pop() {
@@ -149,11 +133,7 @@ impl Index {
                     continue;
                 };
                 let before = self.standing(task);
-                if halts {
-                    insert(&mut self.stuck_on, &dependent, id);
-                } else {
-                    remove(&mut self.stuck_on, &dependent, &id);
-                }
+                edit.member(&mut self.stuck_on, &dependent, &id);
                 if before != self.standing(task) {
                     turned.push(dependent);
                     open.push(dependent);
@@ -171,7 +151,7 @@ impl Index {
             .map(|other| other.id)
             .collect();
         for other in halting {
-            insert(&mut self.stuck_on, &task.id, other);
+            Edit::Insert.member(&mut self.stuck_on, &task.id, &other);
         }
     }
 

@@ -196,7 +196,7 @@ impl Engine {
             .agent(from)
             .about(Subject::Message { message: id, topic });
         change.to = message.recipients.iter().cloned().collect();
-        self.index.add_message(&message);
+        self.index.insert(&message);
         self.state.messages.insert(id, message);
         self.change(change);
         self.forget_messages();

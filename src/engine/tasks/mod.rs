@@ -247,9 +247,9 @@ impl Engine {
     fn with_task<T>(&mut self, id: TaskId, change: impl FnOnce(&mut Task) -> T) -> Option<T> {
         let task = self.state.tasks.get_mut(&id)?;
         let before = self.index.standing(task);
-        self.index.remove_task(task);
+        self.index.remove(&**task);
         let result = change(task);
-        self.index.add_task(task);
+        self.index.insert(&**task);
         if before != self.index.standing(task) {
             self.standing_changes(id, before);
         }
@@ -347,7 +347,7 @@ impl Engine {
             return;
         }
         if let Some(task) = self.state.tasks.remove(&oldest) {
-            self.index.remove_task(&task);
+            self.index.remove(&*task);
             self.index.stuck_on.remove(&oldest);
             self.state.totals.tasks_forgotten += 1;
             self.drop_unused_concurrency(task.concurrency.as_ref());

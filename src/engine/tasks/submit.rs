@@ -200,7 +200,7 @@ impl Engine {
             as_submitted: self.as_submitted(spec),
             cancelled: None,
         };
-        self.index.add_task(&task);
+        self.index.insert(&task);
         self.index.begin_stuck_on(&self.state.tasks, &task);
         self.state.tasks.insert(id, Box::new(task));
         self.standing_begins(id);
