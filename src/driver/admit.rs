@@ -13,7 +13,8 @@ use crate::engine::command::{Action, Actor};
 use crate::engine::outcome::{Outcome, Refusal};
 use crate::protocol::error::{ErrorKind, RpcError};
 use crate::protocol::jsonrpc;
-use crate::protocol::operations::Request;
+use crate::protocol::operations::{ConnectionRequest, Request};
+use crate::protocol::session::Empty;
 
 impl Core {
     /// One text frame of a connection: at most one request. What it proposes goes off at once.
@@ -33,11 +34,11 @@ impl Core {
             Ok(envelope) => {
                 let id = envelope.id;
                 match Request::parse(&envelope.method, envelope.params) {
-                    Ok(request) => {
+                    Ok((operation, request)) => {
                         let origin = RequestOrigin {
                             connection,
                             id: id.map(ToOwned::to_owned),
-                            operation: request.operation(),
+                            operation,
                             started: now,
                         };
                         self.request(now, origin, request);
@@ -76,28 +77,38 @@ impl Core {
             let error = RpcError::new(ErrorKind::Forbidden, message);
             return self.send_error(now, &origin, &error);
         }
-        if self.is_behind(&origin, &request) {
-            return self.catch_up_first(now, origin, request);
-        }
-        let Some(request) = self.query(now, &origin, request) else {
-            return;
+        let planned = match request {
+            Request::Query(query) => return self.answer(now, &origin, query),
+            Request::Connection(request) if self.is_behind(&origin, &request) => {
+                return self.catch_up_first(now, origin, request);
+            }
+            Request::Connection(request) => return self.serve(now, origin, request),
+            Request::Session(request) => self.plan_session(origin.connection, request),
+            Request::Command(request) => self.plan(origin.connection, request),
         };
-        if let Request::ServerBackup(params) = request {
-            return self.start_backup(now, origin, params.name);
-        }
-        match self.plan(origin.connection, request) {
+        match planned {
             Ok(planned) => self.admit(now, origin, planned),
             Err(error) => self.send_error(now, &origin, &error),
         }
     }
 
+    /// Does what neither reads nor changes the state of a project.
+    pub(super) fn serve(&mut self, now: Moment, origin: RequestOrigin, request: ConnectionRequest) {
+        match request {
+            ConnectionRequest::EventsSubscribe(p) => self.subscribe(now, &origin, p),
+            ConnectionRequest::EventsUnsubscribe(Empty {}) => self.unsubscribe(now, &origin),
+            ConnectionRequest::ContextWatch(p) => self.watch(now, &origin, p),
+            ConnectionRequest::ServerBackup(p) => self.start_backup(now, origin, p.name),
+        }
+    }
+
     /// Whether the request names a cursor that another coordinator gave and this one has not read up
     /// to, as far as it knows.
-    fn is_behind(&self, origin: &RequestOrigin, request: &Request) -> bool {
+    fn is_behind(&self, origin: &RequestOrigin, request: &ConnectionRequest) -> bool {
         let from = match request {
-            Request::EventsSubscribe(params) => params.from,
-            Request::ContextWatch(params) => params.from,
-            _ => None,
+            ConnectionRequest::EventsSubscribe(params) => params.from,
+            ConnectionRequest::ContextWatch(params) => params.from,
+            ConnectionRequest::EventsUnsubscribe(_) | ConnectionRequest::ServerBackup(_) => None,
         };
         let connection = self.connections.get(&origin.connection);
         let project = connection.and_then(|c| self.projects.get(&c.project));
@@ -107,9 +118,9 @@ impl Core {
         project.line.is_some() && from > cursor_of(&project.engine)
     }
 
-    /// Carries a query out once a record of its own has come back: by then, everything is there that
+    /// Serves a request once a record of its own has come back: by then, everything is there that
     /// anybody could have been told before.
-    fn catch_up_first(&mut self, now: Moment, origin: RequestOrigin, request: Request) {
+    fn catch_up_first(&mut self, now: Moment, origin: RequestOrigin, request: ConnectionRequest) {
         let planned = Planned::tick(origin.connection, self);
         let Some(planned) = planned else { return };
         if let Err(error) = self.has_room(now, &origin, &planned) {
@@ -118,7 +129,7 @@ impl Core {
         let by = Actor::Node(self.config.node.clone());
         let pending = Pending {
             request: Some(origin),
-            extra: Extra::Query(Box::new(request)),
+            extra: Extra::Events(Box::new(request)),
             parked: None,
             reserved: None,
         };

@@ -200,9 +200,8 @@ impl Core {
         let Some(origin) = pending.request else {
             return;
         };
-        if let Extra::Query(request) = pending.extra {
-            self.query(now, &origin, *request);
-            return;
+        if let Extra::Events(request) = pending.extra {
+            return self.serve(now, origin, *request);
         }
         if let Ok(Outcome::Session(session)) = &answer {
             self.attach(now, &proposed.project, origin.connection, session);
@@ -436,11 +435,12 @@ impl Core {
             let answer = ahead
                 .apply(position, proposed.at_ms, &proposed.command)
                 .answer;
-            let origin = self
-                .pending
-                .get_mut(&proposed.sequence)
-                .and_then(|p| p.request.as_mut());
-            let Some(origin) = origin else { continue };
+            let Some(pending) = self.pending.get_mut(&proposed.sequence) else {
+                continue;
+            };
+            let Some(origin) = pending.request.as_mut() else {
+                continue;
+            };
             let Some(id) = origin.id.take() else { continue };
             let early = super::propose::RequestOrigin {
                 connection: origin.connection,
@@ -448,10 +448,16 @@ impl Core {
                 operation: origin.operation,
                 started: origin.started,
             };
-            early_answers.push((early, answer));
+            // The form of the answer; its secrets stay with the one that is due.
+            let extra = match pending.extra {
+                Extra::OwnAgent => Extra::OwnAgent,
+                Extra::OneTask => Extra::OneTask,
+                _ => Extra::None,
+            };
+            early_answers.push((early, answer, extra));
         }
-        for (origin, answer) in early_answers {
-            self.send_answer(Moment(0), &origin, answer, Extra::None);
+        for (origin, answer, extra) in early_answers {
+            self.send_answer(Moment(0), &origin, answer, extra);
         }
     }
 }

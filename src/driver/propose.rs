@@ -15,7 +15,7 @@ use crate::engine::ids::{AgentName, CommandId, JournalTime, ProjectName, Request
 use crate::journal::Entry;
 use crate::journal::shared::{Batch, RECORD_COMMANDS_MAX};
 use crate::protocol::error::RpcError;
-use crate::protocol::operations::{Operation, Request};
+use crate::protocol::operations::{ConnectionRequest, Operation};
 
 /// The bytes of commands that one append to a shared journal carries at most, unless a single one is larger:
 /// who reads asks for so many records at once.
@@ -60,10 +60,14 @@ pub(super) enum Extra {
     None,
     Session(Secret),
     Token(Secret),
+    /// The view of the agent that asked.
+    OwnAgent,
     /// The agent that was removed.
     Removed(AgentName),
-    /// A query that was kept until this node had caught up.
-    Query(Box<Request>),
+    /// The one task that was submitted, in place of a list.
+    OneTask,
+    /// A request for events that was kept until this node had caught up.
+    Events(Box<ConnectionRequest>),
 }
 
 impl Core {

@@ -1,7 +1,9 @@
 //! Requests that change nothing, answered from the engine at once.
 
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+use super::connection::Identity;
 use super::core::{Core, Moment};
 use super::project::Project;
 use super::propose::RequestOrigin;
@@ -9,127 +11,90 @@ use super::secret::hex;
 use crate::engine::Engine;
 use crate::engine::agents::Presence;
 use crate::engine::command::{Importance, Role};
-use crate::engine::ids::{AgentName, Cursor, ProjectName};
+use crate::engine::ids::{AgentName, ContextKey, Cursor, ProjectName, TaskId};
 use crate::engine::outcome::LeaseConflicts;
 use crate::engine::tasks::{Task, TaskState};
 use crate::protocol::PROTOCOL_VERSION;
 use crate::protocol::admin::{
     ProjectListResult, ProjectStatus, ServerStatusResult, TokenListResult, TokenView,
 };
-use crate::protocol::agent::AgentGetParams;
-use crate::protocol::context::{
-    ContextGetParams, ContextListParams, ContextListResult, ContextView,
-};
+use crate::protocol::context::{ContextListParams, ContextListResult, ContextView};
 use crate::protocol::error::{Conflict, ErrorKind, RpcError};
-use crate::protocol::explain::TaskExplainParams;
 use crate::protocol::lease::{
     LeaseCheckParams, LeaseCheckResult, LeaseListParams, LeaseListResult, LeaseView,
 };
 use crate::protocol::message::{
     MessageInboxParams, MessageInboxResult, MessageThreadParams, MessageThreadResult, MessageView,
 };
-use crate::protocol::operations::Request;
+use crate::protocol::operations::QueryRequest;
 use crate::protocol::resource::ResourceParam;
 use crate::protocol::session::{Empty, PingResult};
-use crate::protocol::task::{StateName, TaskGetParams, TaskListParams, TaskListResult, TaskView};
+use crate::protocol::task::{StateName, TaskListParams, TaskListResult, TaskView};
 
 /// Items a list returns when the request does not say.
 const COUNT_DEFAULT: u64 = 100;
 
 impl Core {
-    /// Answers a query; gives back a request that is none.
-    pub(super) fn query(
-        &mut self,
-        now: Moment,
-        origin: &RequestOrigin,
-        request: Request,
-    ) -> Option<Request> {
-        let connection = self.connections.get(&origin.connection)?;
-        let project = self.projects.get(&connection.project)?;
+    /// Answers a query from the state as this coordinator has it.
+    pub(super) fn answer(&mut self, now: Moment, origin: &RequestOrigin, query: QueryRequest) {
+        let Some(connection) = self.connections.get(&origin.connection) else {
+            return;
+        };
+        let Identity { agent, role, .. } = &*connection.identity;
+        let (name, operates) = (&connection.project, *role == Role::Operator);
+        let Some(project) = self.projects.get(name) else {
+            return;
+        };
         let engine = &project.engine;
-        let agent = &connection.identity.agent;
-        match request {
-            Request::Ping(Empty {}) => {
-                let now_ms = engine.now();
-                self.send(now, origin, Ok(&PingResult { now_ms }));
+        match query {
+            QueryRequest::Ping(Empty {}) => self.reply(now, origin, Ok(pong(engine))),
+            QueryRequest::AgentList(p) => {
+                self.reply(now, origin, Ok(self.agents(name, engine, &p)));
             }
-            Request::AgentList(p) => {
-                let result = self.agents(&connection.project, engine, &p);
-                self.send(now, origin, Ok(&result));
+            QueryRequest::AgentGet(p) => {
+                let named = p.agent.as_ref().unwrap_or(agent);
+                self.reply(now, origin, self.agent(name, engine, named));
             }
-            Request::AgentGet(AgentGetParams { agent: named }) => {
-                let named = named.unwrap_or_else(|| agent.clone());
-                let result = self.agent(&connection.project, engine, &named);
-                self.send(now, origin, result.as_ref());
+            QueryRequest::TaskGet(p) => self.reply(now, origin, task(engine, p.task)),
+            QueryRequest::TaskExplain(p) => {
+                let found = self.explain(project, p.task);
+                self.reply(now, origin, found.ok_or_else(|| no_task(p.task)));
             }
-            Request::TaskGet(TaskGetParams { task }) => {
-                let found = engine.state().tasks.get(&task);
-                let view = found.map(|task| TaskView::whole(task, &mut engine.roots()));
-                let result = view.ok_or_else(|| missing(&format!("task {task}")));
-                self.send(now, origin, result.as_ref());
+            QueryRequest::TaskList(p) => self.reply(now, origin, Ok(tasks(engine, &p))),
+            QueryRequest::LeaseList(p) => self.reply(now, origin, Ok(leases(engine, &p))),
+            QueryRequest::LeaseCheck(p) => {
+                self.reply(now, origin, check(engine, Some(agent), &p));
             }
-            Request::TaskExplain(TaskExplainParams { task }) => {
-                let view = self.explain(project, task);
-                let result = view.ok_or_else(|| missing(&format!("task {task}")));
-                self.send(now, origin, result.as_ref());
+            QueryRequest::MessageInbox(p) => {
+                self.reply(now, origin, Ok(inbox(engine, agent, &p)));
             }
-            Request::TaskList(p) => {
-                let result = tasks(engine, &p);
-                self.send(now, origin, Ok(&result));
+            QueryRequest::MessageThread(p) => {
+                self.reply(now, origin, thread(engine, agent, operates, &p));
             }
-            Request::LeaseList(p) => {
-                let result = leases(engine, &p);
-                self.send(now, origin, Ok(&result));
+            QueryRequest::ContextGet(p) => self.reply(now, origin, entry(engine, &p.key)),
+            QueryRequest::ContextList(p) => self.reply(now, origin, Ok(context(engine, &p))),
+            QueryRequest::TokenList(Empty {}) => {
+                self.reply(now, origin, Ok(tokens(self.system_engine())));
             }
-            Request::LeaseCheck(p) => {
-                let result = check(engine, Some(agent), &p);
-                self.send(now, origin, result.as_ref());
-            }
-            Request::MessageInbox(p) if p.take_ms.is_none() => {
-                let result = inbox(engine, agent, &p);
-                self.send(now, origin, Ok(&result));
-            }
-            Request::MessageThread(p) => {
-                let reads_all = connection.identity.role == Role::Operator;
-                let result = thread(engine, agent, reads_all, &p);
-                self.send(now, origin, result.as_ref());
-            }
-            Request::ContextGet(ContextGetParams { key }) => {
-                let found = engine.state().context.get(&key);
-                let view = found.map(|entry| ContextView::of(&key, entry, true));
-                let result = view.ok_or_else(|| missing(&format!("context entry {key}")));
-                self.send(now, origin, result.as_ref());
-            }
-            Request::ContextList(p) => {
-                let result = context(engine, &p);
-                self.send(now, origin, Ok(&result));
-            }
-            Request::TokenList(Empty {}) => {
-                let system = self.system_engine();
-                let tokens = system.state().tokens.values();
-                let result = TokenListResult {
-                    tokens: tokens.map(TokenView::from).collect(),
-                    now_ms: system.now(),
-                };
-                self.send(now, origin, Ok(&result));
-            }
-            Request::ProjectList(Empty {}) => {
+            QueryRequest::ProjectList(Empty {}) => {
                 let all = self.system_engine().state().projects.keys();
                 let scope = &connection.identity.projects;
                 let projects = all.filter(|p| scope.allows(p)).cloned().collect();
-                self.send(now, origin, Ok(&ProjectListResult { projects }));
+                self.reply(now, origin, Ok(ProjectListResult { projects }));
             }
-            Request::ServerStatus(Empty {}) => {
-                let hash = connection.identity.role == Role::Operator;
-                let result = self.status(now, &connection.project, project, hash);
-                self.send(now, origin, Ok(&result));
+            QueryRequest::ServerStatus(Empty {}) => {
+                self.reply(now, origin, Ok(self.status(now, name, project, operates)));
             }
-            Request::EventsSubscribe(p) => self.subscribe(now, origin, p),
-            Request::ContextWatch(p) => self.watch(now, origin, p),
-            Request::EventsUnsubscribe(Empty {}) => self.unsubscribe(now, origin),
-            other => return Some(other),
         }
-        None
+    }
+
+    fn reply<T: Serialize>(
+        &mut self,
+        now: Moment,
+        origin: &RequestOrigin,
+        result: Result<T, RpcError>,
+    ) {
+        self.send(now, origin, result.as_ref());
     }
 
     fn status(
@@ -220,6 +185,21 @@ pub(super) fn page<T>(
     let more = items.len() > count;
     items.truncate(count);
     (items, more)
+}
+
+fn no_task(task: TaskId) -> RpcError {
+    missing(&format!("task {task}"))
+}
+
+fn pong(engine: &Engine) -> PingResult {
+    PingResult {
+        now_ms: engine.now(),
+    }
+}
+
+fn task(engine: &Engine, id: TaskId) -> Result<TaskView, RpcError> {
+    let task = engine.state().tasks.get(&id).ok_or_else(|| no_task(id))?;
+    Ok(TaskView::whole(task, &mut engine.roots()))
 }
 
 fn tasks(engine: &Engine, params: &TaskListParams) -> TaskListResult {
@@ -355,6 +335,24 @@ fn thread(
             .collect(),
         now_ms: engine.now(),
     })
+}
+
+fn entry(engine: &Engine, key: &ContextKey) -> Result<ContextView, RpcError> {
+    let entry = engine.state().context.get(key);
+    let entry = entry.ok_or_else(|| missing(&format!("context entry {key}")))?;
+    Ok(ContextView::of(key, entry, true))
+}
+
+fn tokens(system: &Engine) -> TokenListResult {
+    TokenListResult {
+        tokens: system
+            .state()
+            .tokens
+            .values()
+            .map(TokenView::from)
+            .collect(),
+        now_ms: system.now(),
+    }
 }
 
 fn context(engine: &Engine, params: &ContextListParams) -> ContextListResult {

@@ -10,23 +10,21 @@ use super::queries::{cursor_of, inbox_result};
 use super::secret::Secret;
 use crate::engine::command::LostReason;
 use crate::engine::ids::{AgentName, MessageId};
-use crate::engine::outcome::{Answer, Outcome, SessionOutcome};
+use crate::engine::outcome::{Answer, Outcome, SessionOutcome, Submitted};
 use crate::protocol::PROTOCOL_VERSION;
 use crate::protocol::admin::{ServerBackupResult, TokenCreateResult};
 use crate::protocol::agent::{AgentRemoveResult, AgentView};
 use crate::protocol::context::ContextPutResult;
 use crate::protocol::error::{ErrorKind, RpcError};
 use crate::protocol::events::SessionClosed;
-use crate::protocol::explain::StuckView;
 use crate::protocol::jsonrpc;
 use crate::protocol::lease::LeaseAcquireResult;
 use crate::protocol::message::{MessageAckResult, MessageView};
 use crate::protocol::operations::Operation;
-use crate::protocol::resource::ResourceText;
 use crate::protocol::session::{ConnectionLimits, Empty, SessionOpenResult};
 use crate::protocol::task::{
     ClaimView, RenewResult, TaskClaimResult, TaskCompleteResult, TaskFailResult, TaskQueuedResult,
-    TaskSubmitManyResult, TaskSubmitResult,
+    TaskSubmitManyResult,
 };
 
 impl Outbox {
@@ -158,24 +156,11 @@ impl Core {
         extra: Extra,
     ) {
         match outcome {
-            Outcome::Done if origin.operation == Operation::AgentUpdate => {
-                self.send_own_agent(now, origin);
-            }
             Outcome::Done => self.send_done(now, origin, extra),
             Outcome::Session(session) => self.send_session(now, origin, &session, extra),
-            Outcome::Submitted(submitted) => {
-                let mut tasks: Vec<TaskSubmitResult> =
-                    submitted.into_iter().map(TaskSubmitResult::from).collect();
-                if origin.operation == Operation::TaskSubmit
-                    && let Some(one) = tasks.pop()
-                {
-                    return self.send(now, origin, Ok(&one));
-                }
-                self.send(now, origin, Ok(&TaskSubmitManyResult { tasks }));
-            }
+            Outcome::Submitted(submitted) => self.send_submitted(now, origin, submitted, &extra),
             Outcome::Queued(stuck) => {
-                let warnings = stuck.iter().map(StuckView::from).collect();
-                self.send(now, origin, Ok(&TaskQueuedResult { warnings }));
+                self.send(now, origin, Ok(&TaskQueuedResult::from(stuck)));
             }
             Outcome::Claimed(grant) => {
                 let claim = grant.map(|grant| ClaimView::from(*grant));
@@ -187,13 +172,7 @@ impl Core {
             }
             Outcome::Failed(failed) => self.send(now, origin, Ok(&TaskFailResult::from(failed))),
             Outcome::Lease(grant) => {
-                let result = LeaseAcquireResult {
-                    lease: grant.lease,
-                    fence: grant.fence,
-                    resources: grant.resources.iter().map(ResourceText::from).collect(),
-                    expires_at_ms: grant.expires_at,
-                };
-                self.send(now, origin, Ok(&result));
+                self.send(now, origin, Ok(&LeaseAcquireResult::from(*grant)));
             }
             Outcome::Renewed { expires_at } => {
                 let result = RenewResult {
@@ -210,21 +189,10 @@ impl Core {
             }
             Outcome::Taken(messages) => self.send_taken(now, origin, &messages),
             Outcome::Acked { acked, unknown } => {
-                let count = acked.len() as u64;
-                let result = MessageAckResult {
-                    acked,
-                    unknown,
-                    count,
-                };
-                self.send(now, origin, Ok(&result));
+                self.send(now, origin, Ok(&MessageAckResult::named(acked, unknown)));
             }
             Outcome::AckedUpTo { count, unknown } => {
-                let result = MessageAckResult {
-                    acked: Vec::new(),
-                    unknown,
-                    count,
-                };
-                self.send(now, origin, Ok(&result));
+                self.send(now, origin, Ok(&MessageAckResult::up_to(count, unknown)));
             }
             Outcome::Context { revision } => {
                 self.send(now, origin, Ok(&ContextPutResult { revision }));
@@ -232,11 +200,29 @@ impl Core {
         }
     }
 
+    fn send_submitted(
+        &mut self,
+        now: Moment,
+        origin: &RequestOrigin,
+        submitted: Vec<Submitted>,
+        extra: &Extra,
+    ) {
+        let mut result = TaskSubmitManyResult::from(submitted);
+        let one = result.tasks.pop_if(|_| matches!(extra, Extra::OneTask));
+        match one {
+            Some(one) => self.send(now, origin, Ok(&one)),
+            None => self.send(now, origin, Ok(&result)),
+        }
+    }
+
     fn send_done(&mut self, now: Moment, origin: &RequestOrigin, extra: Extra) {
         match extra {
             Extra::Token(secret) => self.send_token(now, origin, secret),
+            Extra::OwnAgent => self.send_own_agent(now, origin),
             Extra::Removed(agent) => self.send_removed(now, origin, &agent),
-            _ => self.send(now, origin, Ok(&Empty {})),
+            Extra::None | Extra::Session(_) | Extra::OneTask | Extra::Events(_) => {
+                self.send(now, origin, Ok(&Empty {}));
+            }
         }
     }
 
@@ -312,7 +298,12 @@ impl Core {
         };
         let resume_secret = match extra {
             Extra::Session(secret) => secret.0,
-            Extra::None | Extra::Token(_) | Extra::Removed(_) | Extra::Query(_) => String::new(),
+            Extra::None
+            | Extra::Token(_)
+            | Extra::OwnAgent
+            | Extra::Removed(_)
+            | Extra::OneTask
+            | Extra::Events(_) => String::new(),
         };
         let known = engine.state().sessions.get(&session.session);
         let driver = &self.config.driver;

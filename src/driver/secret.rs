@@ -5,6 +5,15 @@ use sha2::{Digest, Sha256};
 /// A source of unguessable bytes, so that tests can bring their own.
 pub struct Entropy(pub Box<dyn FnMut() -> [u8; 32] + Send>);
 
+impl Entropy {
+    /// 256 random bits as text.
+    pub(super) fn secret(&mut self, prefix: &str) -> Secret {
+        use base64::Engine as _;
+        let text = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode((self.0)());
+        Secret(format!("{prefix}{text}"))
+    }
+}
+
 impl std::fmt::Debug for Entropy {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Entropy")

@@ -187,17 +187,39 @@ impl Action {
 
     /// Whether it begins new work, which a full disk refuses; all else finishes or frees something.
     pub fn begins_work(&self) -> bool {
-        matches!(
-            self,
+        match self {
             Self::TaskSubmit(_)
-                | Self::TaskClaim(_)
-                | Self::TaskRetry(_)
-                | Self::LeaseAcquire(_)
-                | Self::MessageSend(_)
-                | Self::ContextPut(_)
-                | Self::TokenCreate(_)
-                | Self::ProjectCreate(_)
-        )
+            | Self::TaskClaim(_)
+            | Self::TaskRetry(_)
+            | Self::LeaseAcquire(_)
+            | Self::MessageSend(_)
+            | Self::ContextPut(_)
+            | Self::TokenCreate(_)
+            | Self::ProjectCreate(_) => true,
+            Self::Tick
+            | Self::NodeStart(_)
+            | Self::NodeAlive(_)
+            | Self::EpochStart(_)
+            | Self::SessionOpen(_)
+            | Self::SessionResume(_)
+            | Self::SessionClose(_)
+            | Self::SessionLost(_)
+            | Self::AgentUpdate(_)
+            | Self::AgentRemove(_)
+            | Self::TaskProgress(_)
+            | Self::TaskComplete(_)
+            | Self::TaskFail(_)
+            | Self::TaskRelease(_)
+            | Self::TaskHandoff(_)
+            | Self::TaskCancel(_)
+            | Self::LeaseRenew(_)
+            | Self::LeaseRelease(_)
+            | Self::LeaseRevoke(_)
+            | Self::MessageTake(_)
+            | Self::MessageAck(_)
+            | Self::ContextDelete(_)
+            | Self::TokenRevoke(_) => false,
+        }
     }
 }
 

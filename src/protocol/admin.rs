@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::engine::command::{ProjectScope, Role};
+use crate::engine::command::{ProjectCreate, ProjectScope, Role, TokenRevoke};
 use crate::engine::ids::{
     AgentName, Cursor, JournalTime, NodeId, PortFingerprint, ProjectName, RequestId, TokenId,
 };
@@ -153,6 +153,22 @@ pub struct ServerBackupResult {
     pub path: String,
     pub bytes: u64,
     pub records: u64,
+}
+
+impl From<TokenRevokeParams> for TokenRevoke {
+    fn from(params: TokenRevokeParams) -> Self {
+        Self {
+            token: params.token,
+        }
+    }
+}
+
+impl From<ProjectCreateParams> for ProjectCreate {
+    fn from(params: ProjectCreateParams) -> Self {
+        Self {
+            project: params.project,
+        }
+    }
 }
 
 impl From<RoleParam> for Role {

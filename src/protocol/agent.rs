@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::Engine;
 use crate::engine::agents::{Agent, Presence, SessionState};
-use crate::engine::command::{AgentUpdate, Capabilities, DeclaredStatus, Labels};
+use crate::engine::command::{AgentRemove, AgentUpdate, Capabilities, DeclaredStatus, Labels};
 use crate::engine::ids::{
     AgentKind, AgentName, Capability, JournalTime, NodeId, Note, RequestId, SessionId, TaskId,
     Topic,
@@ -223,6 +223,14 @@ impl From<AgentUpdateParams> for AgentUpdate {
             topics: params.topics,
             load_percent: params.load_percent,
             note: params.note,
+        }
+    }
+}
+
+impl From<AgentRemoveParams> for AgentRemove {
+    fn from(params: AgentRemoveParams) -> Self {
+        Self {
+            agent: params.agent,
         }
     }
 }

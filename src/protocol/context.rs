@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::engine::command::{ContextDelete, ContextPut};
 use crate::engine::context::ContextEntry;
 use crate::engine::ids::{AgentName, ContextKey, Cursor, JournalTime, RequestId, Revision};
 use crate::engine::payload::Payload;
@@ -83,6 +84,25 @@ pub struct ContextWatchParams {
     /// From here on; from now when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<Cursor>,
+}
+
+impl From<ContextPutParams> for ContextPut {
+    fn from(params: ContextPutParams) -> Self {
+        Self {
+            key: params.key,
+            value: params.value,
+            if_revision: params.if_revision,
+        }
+    }
+}
+
+impl From<ContextDeleteParams> for ContextDelete {
+    fn from(params: ContextDeleteParams) -> Self {
+        Self {
+            key: params.key,
+            if_revision: params.if_revision,
+        }
+    }
 }
 
 impl ContextView {

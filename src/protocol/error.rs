@@ -127,6 +127,10 @@ impl RpcError {
         self
     }
 
+    pub fn invalid(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::InvalidParams, message)
+    }
+
     pub fn limit(limit: &str, max: u64) -> Self {
         Self::new(
             ErrorKind::LimitExceeded,

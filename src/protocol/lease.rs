@@ -11,6 +11,7 @@ use crate::engine::ids::{
     AgentName, FencingToken, JournalTime, LeaseId, Note, RequestId, SessionId,
 };
 use crate::engine::leases::{Lease, LeaseState};
+use crate::engine::outcome::LeaseGrant;
 
 /// Whether others may hold the same resource at the same time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -179,6 +180,45 @@ impl From<LeaseAcquireParams> for command::LeaseAcquire {
             mode: params.mode.into(),
             hold: hold(params.ttl_ms),
             note: params.note,
+        }
+    }
+}
+
+impl From<LeaseRenewParams> for command::LeaseRenew {
+    fn from(params: LeaseRenewParams) -> Self {
+        Self {
+            lease: params.lease,
+            fence: params.fence,
+            ttl_ms: params.ttl_ms,
+        }
+    }
+}
+
+impl From<LeaseReleaseParams> for command::LeaseRelease {
+    fn from(params: LeaseReleaseParams) -> Self {
+        Self {
+            lease: params.lease,
+            fence: params.fence,
+        }
+    }
+}
+
+impl From<LeaseRevokeParams> for command::LeaseRevoke {
+    fn from(params: LeaseRevokeParams) -> Self {
+        Self {
+            lease: params.lease,
+            reason: params.reason,
+        }
+    }
+}
+
+impl From<LeaseGrant> for LeaseAcquireResult {
+    fn from(grant: LeaseGrant) -> Self {
+        Self {
+            lease: grant.lease,
+            fence: grant.fence,
+            resources: grant.resources.iter().map(ResourceText::from).collect(),
+            expires_at_ms: grant.expires_at,
         }
     }
 }

@@ -5,11 +5,15 @@ use std::collections::BTreeSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::error::RpcError;
 use crate::engine::command::{self, Recipient};
 use crate::engine::ids::{AgentName, Capability, JournalTime, MessageId, RequestId, Title, Topic};
 use crate::engine::messages::Message;
 use crate::engine::outcome::{Delivery, SendOutcome};
 use crate::engine::payload::Payload;
+
+/// How long taken messages stay hidden at the least.
+const TAKE_MS_MIN: u64 = 1_000;
 
 /// How long a message waits when its sender does not say: a week.
 pub const TTL_MS_DEFAULT: u64 = 604_800_000;
@@ -183,7 +187,7 @@ pub struct MessageThreadResult {
 }
 
 impl TryFrom<MessageSendParams> for command::MessageSend {
-    type Error = &'static str;
+    type Error = RpcError;
 
     fn try_from(params: MessageSendParams) -> Result<Self, Self::Error> {
         let to = match params.to {
@@ -191,7 +195,10 @@ impl TryFrom<MessageSendParams> for command::MessageSend {
             RecipientParam::Capability(capability) => Recipient::Capability(capability),
             RecipientParam::Topic(topic) => Recipient::Topic(topic),
             RecipientParam::All(true) => Recipient::All,
-            RecipientParam::All(false) => return Err("write {\"all\": true}, or name a recipient"),
+            RecipientParam::All(false) => {
+                let problem = "write {\"all\": true}, or name a recipient";
+                return Err(RpcError::invalid(problem));
+            }
         };
         Ok(Self {
             to,
@@ -203,6 +210,31 @@ impl TryFrom<MessageSendParams> for command::MessageSend {
             // Filled in by the driver, which knows the tokens and who shares the journal.
             introduces: BTreeSet::new(),
             shares: false,
+        })
+    }
+}
+
+impl MessageInboxParams {
+    /// Whether it takes messages, in place of only looking at them.
+    pub fn changes_state(&self) -> bool {
+        self.take_ms.is_some()
+    }
+}
+
+impl TryFrom<MessageInboxParams> for command::MessageTake {
+    type Error = RpcError;
+
+    fn try_from(params: MessageInboxParams) -> Result<Self, Self::Error> {
+        if params.after.is_some() {
+            let problem = "after: not allowed with take_ms, which always takes the oldest";
+            return Err(RpcError::invalid(problem));
+        }
+        Ok(Self {
+            count_max: u32::try_from(params.count_max.unwrap_or(1)).unwrap_or(u32::MAX),
+            take_ms: params.take_ms.unwrap_or_default().max(TAKE_MS_MIN),
+            importance_min: params
+                .importance_min
+                .map_or(command::Importance::Low, Into::into),
         })
     }
 }
@@ -249,6 +281,25 @@ impl From<SendOutcome> for MessageSendResult {
                     similar: Vec::new(),
                 })
                 .collect(),
+        }
+    }
+}
+
+impl MessageAckResult {
+    pub fn named(acked: Vec<MessageId>, unknown: Vec<MessageId>) -> Self {
+        Self {
+            count: acked.len() as u64,
+            acked,
+            unknown,
+        }
+    }
+
+    /// All up to a message, and none by name.
+    pub fn up_to(count: u64, unknown: Vec<MessageId>) -> Self {
+        Self {
+            acked: Vec::new(),
+            unknown,
+            count,
         }
     }
 }

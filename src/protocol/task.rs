@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::error::RpcError;
 use super::explain::StuckView;
 use crate::engine::command::{self, Capabilities, Dependency, HandoffTarget, HoldRequest, Labels};
 use crate::engine::ids::{
@@ -13,7 +14,7 @@ use crate::engine::ids::{
 };
 use crate::engine::outcome::{FailOutcome, Grant, Submitted};
 use crate::engine::payload::Payload;
-use crate::engine::tasks::stuck::Roots;
+use crate::engine::tasks::stuck::{Roots, Stuck};
 use crate::engine::tasks::{Finished, Handoff, Task, TaskState};
 
 /// Attempts a task gets when its submission does not say.
@@ -510,14 +511,62 @@ pub(super) fn hold(ttl_ms: Option<u64>) -> HoldRequest {
     ttl_ms.map_or(HoldRequest::Session, HoldRequest::TtlMs)
 }
 
+impl TryFrom<TaskProgressParams> for command::TaskProgress {
+    type Error = RpcError;
+
+    fn try_from(params: TaskProgressParams) -> Result<Self, Self::Error> {
+        if params.percent.is_some_and(|percent| percent > 100) {
+            let problem = "percent: a percentage is between 0 and 100";
+            return Err(RpcError::invalid(problem));
+        }
+        Ok(Self {
+            task: params.task,
+            fence: params.fence,
+            percent: params.percent,
+            note: params.note,
+        })
+    }
+}
+
+impl From<TaskCompleteParams> for command::TaskComplete {
+    fn from(params: TaskCompleteParams) -> Self {
+        Self {
+            task: params.task,
+            fence: params.fence,
+            result: params.result,
+            next: params.next.map(Into::into),
+        }
+    }
+}
+
+impl From<TaskFailParams> for command::TaskFail {
+    fn from(params: TaskFailParams) -> Self {
+        Self {
+            task: params.task,
+            fence: params.fence,
+            error: params.error,
+            retry: params.retry,
+        }
+    }
+}
+
+impl From<TaskReleaseParams> for command::TaskRelease {
+    fn from(params: TaskReleaseParams) -> Self {
+        Self {
+            task: params.task,
+            fence: params.fence,
+        }
+    }
+}
+
 impl TryFrom<TaskHandoffParams> for command::TaskHandoff {
-    type Error = &'static str;
+    type Error = RpcError;
 
     fn try_from(params: TaskHandoffParams) -> Result<Self, Self::Error> {
         let to = match (params.agent, params.capability) {
             (Some(agent), None) => HandoffTarget::Agent(agent),
             (None, Some(capability)) => HandoffTarget::Capability(capability),
-            _ => return Err("give either agent or capability"),
+            _ => return Err(RpcError::invalid("give either agent or capability")),
         };
         Ok(Self {
             task: params.task,
@@ -529,6 +578,23 @@ impl TryFrom<TaskHandoffParams> for command::TaskHandoff {
             // Filled in by the driver, which knows the tokens.
             introduces: BTreeSet::new(),
         })
+    }
+}
+
+impl From<TaskCancelParams> for command::TaskCancel {
+    fn from(params: TaskCancelParams) -> Self {
+        Self {
+            task: params.task,
+            reason: params.reason,
+            // Filled in by the driver, which knows who shares the journal.
+            tells_stuck: false,
+        }
+    }
+}
+
+impl From<TaskRetryParams> for command::TaskRetry {
+    fn from(params: TaskRetryParams) -> Self {
+        Self { task: params.task }
     }
 }
 
@@ -602,6 +668,22 @@ impl From<FailOutcome> for TaskFailResult {
                 dead: false,
                 not_before_ms: Some(not_before),
             },
+        }
+    }
+}
+
+impl From<Vec<Submitted>> for TaskSubmitManyResult {
+    fn from(submitted: Vec<Submitted>) -> Self {
+        Self {
+            tasks: submitted.into_iter().map(TaskSubmitResult::from).collect(),
+        }
+    }
+}
+
+impl From<Vec<Stuck>> for TaskQueuedResult {
+    fn from(stuck: Vec<Stuck>) -> Self {
+        Self {
+            warnings: stuck.iter().map(StuckView::from).collect(),
         }
     }
 }

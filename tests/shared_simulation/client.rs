@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use cli_coordinator::driver::{ConnectionId, Identity};
 use cli_coordinator::engine::command::Action;
 use cli_coordinator::engine::ids::Cursor;
-use cli_coordinator::protocol::operations::Request;
+use cli_coordinator::protocol::operations::{CommandRequest, Request};
 use serde_json::{Value, json};
 
 use super::chance::Chance;
@@ -406,9 +406,12 @@ impl Client {
 
 fn waits_for(method: &str, params: &Value) -> Option<Action> {
     let raw = serde_json::value::to_raw_value(params).expect("values are JSON");
-    match Request::parse(method, Some(&raw)) {
-        Ok(Request::TaskClaim(params)) => Some(Action::TaskClaim(params.into())),
-        Ok(Request::LeaseAcquire(params)) => Some(Action::LeaseAcquire(params.into())),
+    let Ok((_, Request::Command(request))) = Request::parse(method, Some(&raw)) else {
+        return None;
+    };
+    match request {
+        CommandRequest::TaskClaim(params) => Some(Action::TaskClaim(params.into())),
+        CommandRequest::LeaseAcquire(params) => Some(Action::LeaseAcquire(params.into())),
         _ => None,
     }
 }

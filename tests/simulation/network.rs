@@ -7,7 +7,7 @@ use bytes::Bytes;
 use cli_coordinator::engine::command::Action;
 use cli_coordinator::engine::event::Event;
 use cli_coordinator::engine::ids::{Cursor, Position, ProjectName};
-use cli_coordinator::protocol::operations::Request;
+use cli_coordinator::protocol::operations::{CommandRequest, Request};
 use serde_json::Value;
 
 use super::violation::{Checked, Invariant, broken, ensure};
@@ -219,9 +219,12 @@ impl Wire {
 
 fn waits_for(method: &str, params: &Value) -> Option<Action> {
     let raw = serde_json::value::to_raw_value(params).expect("values are JSON");
-    match Request::parse(method, Some(&raw)) {
-        Ok(Request::TaskClaim(params)) => Some(Action::TaskClaim(params.into())),
-        Ok(Request::LeaseAcquire(params)) => Some(Action::LeaseAcquire(params.into())),
+    let Ok((_, Request::Command(request))) = Request::parse(method, Some(&raw)) else {
+        return None;
+    };
+    match request {
+        CommandRequest::TaskClaim(params) => Some(Action::TaskClaim(params.into())),
+        CommandRequest::LeaseAcquire(params) => Some(Action::LeaseAcquire(params.into())),
         _ => None,
     }
 }
