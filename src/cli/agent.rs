@@ -2,11 +2,10 @@
 
 use std::io;
 
-use super::client::Reply;
 use super::duration::ago;
 use super::error::CliError;
 use super::exit::Exit;
-use super::output::{Output, Paint};
+use super::output::{Output, Paint, done};
 use super::shell::Shell;
 use super::table::{Table, joined, or_nothing};
 use crate::engine::ids::{
@@ -17,7 +16,6 @@ use crate::protocol::agent::{
     AgentUpdateParams, AgentView, PresenceView, StatusParam,
 };
 use crate::protocol::operations::Operation;
-use crate::protocol::session::{Empty, PingResult};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum AgentCommand {
@@ -93,25 +91,30 @@ pub(super) async fn run(command: AgentCommand, shell: &mut Shell<'_>) -> Result<
                 after,
                 count_max: max,
             };
-            let reply = shell.call(Operation::AgentList, &params).await?;
-            shell.out.reply(&reply, show_list)?;
+            let operation = Operation::AgentList;
+            shell.print(operation, &params, show_list).await?;
         }
-        AgentCommand::Get { agent } => get(AgentGetParams { agent }, shell).await?,
+        AgentCommand::Get { agent } => {
+            let params = AgentGetParams { agent };
+            shell.print_at(Operation::AgentGet, &params, show).await?;
+        }
         AgentCommand::Update(args) => {
             let params = AgentUpdateParams::from(*args);
-            let reply: Reply<AgentView> = shell.call(Operation::AgentUpdate, &params).await?;
-            let name = &reply.value.name;
-            shell.out.done(&reply, format_args!("updated {name}"))?;
+            let updated = |out: &mut Output<'_>, agent: &AgentView| {
+                out.done(format_args!("updated {}", agent.name))
+            };
+            let operation = Operation::AgentUpdate;
+            shell.print(operation, &params, updated).await?;
         }
         AgentCommand::Remove { agent } => {
             let params = AgentRemoveParams {
                 agent: agent.clone(),
                 request_id: None,
             };
-            let reply: Reply<AgentRemoveResult> =
-                shell.call(Operation::AgentRemove, &params).await?;
-            shell.out.done(&reply, format_args!("removed {agent}"))?;
-            if reply.value.still_known && !shell.out.style().json {
+            let removed = done::<AgentRemoveResult>(format!("removed {agent}"));
+            let operation = Operation::AgentRemove;
+            let result = shell.print(operation, &params, removed).await?;
+            if result.still_known && !shell.out.style().json {
                 shell.out.note(format_args!(
                     "{agent} is still known by a token: `coord token list` names it, `coord token revoke` ends it"
                 ));
@@ -119,19 +122,6 @@ pub(super) async fn run(command: AgentCommand, shell: &mut Shell<'_>) -> Result<
         }
     }
     Ok(Exit::Ok)
-}
-
-/// An agent's view does not say what time it is, so a ping does.
-async fn get(params: AgentGetParams, shell: &mut Shell<'_>) -> Result<(), CliError> {
-    let mut client = shell.client().await?;
-    let reply: Reply<AgentView> = client.call(Operation::AgentGet, &params).await?;
-    let ping: Reply<PingResult> = client.call(Operation::Ping, &Empty {}).await?;
-    client.close().await;
-    let now = ping.value.now_ms;
-    shell
-        .out
-        .reply(&reply, |out, agent| show(out, agent, now))?;
-    Ok(())
 }
 
 fn show(out: &mut Output<'_>, agent: &AgentView, now: JournalTime) -> io::Result<()> {

@@ -3,11 +3,10 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::client::Reply;
 use super::error::CliError;
 use super::exit::Exit;
 use super::input;
-use super::output::Output;
+use super::output::{Output, done};
 use super::shell::Shell;
 use super::table::{NOTHING, Table, lines};
 use crate::engine::ids::{ContextKey, Cursor, Revision};
@@ -79,11 +78,11 @@ pub(super) async fn run(command: ContextCommand, shell: &mut Shell<'_>) -> Resul
     match command {
         ContextCommand::Get { key } => {
             let params = ContextGetParams { key };
-            let reply = shell.call(Operation::ContextGet, &params).await?;
-            shell.out.reply(&reply, |out, entry: &ContextView| {
+            let show = |out: &mut Output<'_>, entry: &ContextView| {
                 let value = entry.value.as_ref().map_or(NOTHING, Payload::as_json);
                 out.line(lines(value))
-            })?;
+            };
+            shell.print(Operation::ContextGet, &params, show).await?;
         }
         ContextCommand::Put(args) => put(args, shell).await?,
         ContextCommand::Delete { key, if_revision } => {
@@ -92,9 +91,9 @@ pub(super) async fn run(command: ContextCommand, shell: &mut Shell<'_>) -> Resul
                 if_revision,
                 request_id: None,
             };
+            let deleted = done::<ContextPutResult>(format!("deleted {key}"));
             let operation = Operation::ContextDelete;
-            let reply: Reply<ContextPutResult> = shell.call(operation, &params).await?;
-            shell.out.done(&reply, format_args!("deleted {key}"))?;
+            shell.print(operation, &params, deleted).await?;
         }
         ContextCommand::List {
             prefix,
@@ -108,8 +107,8 @@ pub(super) async fn run(command: ContextCommand, shell: &mut Shell<'_>) -> Resul
                 values,
                 count_max: max,
             };
-            let reply = shell.call(Operation::ContextList, &params).await?;
-            shell.out.reply(&reply, show_list)?;
+            let operation = Operation::ContextList;
+            shell.print(operation, &params, show_list).await?;
         }
         ContextCommand::Watch { prefix, from } => {
             let mut client = shell.client().await?;
@@ -137,10 +136,11 @@ async fn put(args: PutArgs, shell: &mut Shell<'_>) -> Result<(), CliError> {
         if_revision: args.if_revision,
         request_id: None,
     };
-    let reply: Reply<ContextPutResult> = shell.call(Operation::ContextPut, &params).await?;
-    let (key, revision) = (args.key, reply.value.revision);
-    let sentence = format_args!("{key} has revision {revision}").to_string();
-    shell.out.made(&reply, revision, sentence)?;
+    let written = |out: &mut Output<'_>, result: &ContextPutResult| {
+        let (key, revision) = (args.key, result.revision);
+        out.made(revision, format_args!("{key} has revision {revision}"))
+    };
+    shell.print(Operation::ContextPut, &params, written).await?;
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use super::duration::{Millis, ago, ahead};
 use super::error::CliError;
 use super::exit::Exit;
 use super::lease_run::{self, RunArgs};
-use super::output::{Output, Paint};
+use super::output::{Output, Paint, done};
 use super::resources::{self, FileListArgs, ResourceWord};
 use super::shell::Shell;
 use super::table::{NOTHING, Table, one_line};
@@ -146,12 +146,8 @@ pub(super) async fn run(command: LeaseCommand, shell: &mut Shell<'_>) -> Result<
                 ttl_ms: ttl.map(|ttl| ttl.0),
                 request_id: None,
             };
-            let reply = shell
-                .call::<RenewResult>(Operation::LeaseRenew, &params)
-                .await?;
-            shell
-                .out
-                .done(&reply, format_args!("renewed lease {lease}"))?;
+            let renewed = done::<RenewResult>(format!("renewed lease {lease}"));
+            shell.print(Operation::LeaseRenew, &params, renewed).await?;
         }
         LeaseCommand::Release { lease, fence } => {
             let params = LeaseReleaseParams {
@@ -159,12 +155,9 @@ pub(super) async fn run(command: LeaseCommand, shell: &mut Shell<'_>) -> Result<
                 fence,
                 request_id: None,
             };
-            let reply = shell
-                .call::<Empty>(Operation::LeaseRelease, &params)
-                .await?;
-            shell
-                .out
-                .done(&reply, format_args!("released lease {lease}"))?;
+            let released = done::<Empty>(format!("released lease {lease}"));
+            let operation = Operation::LeaseRelease;
+            shell.print(operation, &params, released).await?;
         }
         LeaseCommand::Revoke { lease, reason } => {
             let params = LeaseRevokeParams {
@@ -172,10 +165,9 @@ pub(super) async fn run(command: LeaseCommand, shell: &mut Shell<'_>) -> Result<
                 reason,
                 request_id: None,
             };
-            let reply = shell.call::<Empty>(Operation::LeaseRevoke, &params).await?;
-            shell
-                .out
-                .done(&reply, format_args!("revoked lease {lease}"))?;
+            let revoked = done::<Empty>(format!("revoked lease {lease}"));
+            let operation = Operation::LeaseRevoke;
+            shell.print(operation, &params, revoked).await?;
         }
         LeaseCommand::List {
             agent,
@@ -189,8 +181,9 @@ pub(super) async fn run(command: LeaseCommand, shell: &mut Shell<'_>) -> Result<
                 after,
                 count_max: max,
             };
-            let reply = shell.call(Operation::LeaseList, &params).await?;
-            shell.out.reply(&reply, show_list)?;
+            shell
+                .print(Operation::LeaseList, &params, show_list)
+                .await?;
         }
         LeaseCommand::Check(args) => return check(args, shell).await,
         LeaseCommand::Run(args) => return lease_run::run(args, shell).await,
@@ -287,12 +280,10 @@ async fn check(args: CheckArgs, shell: &mut Shell<'_>) -> Result<Exit, CliError>
         resources: resources::named(&args.resources, &args.list, &shell.out)?,
         mode: mode(args.shared),
     };
-    let reply: Reply<LeaseCheckResult> = shell.call(Operation::LeaseCheck, &params).await?;
     let of_lease = args.lease.is_some();
-    shell
-        .out
-        .reply(&reply, |out, result| show_check(out, result, of_lease))?;
-    Ok(match (reply.value.ok, of_lease) {
+    let show = |out: &mut Output<'_>, result: &_| show_check(out, result, of_lease);
+    let result = shell.print(Operation::LeaseCheck, &params, show).await?;
+    Ok(match (result.ok, of_lease) {
         (true, _) => Exit::Ok,
         (false, true) => Exit::StaleFence,
         (false, false) => Exit::Conflict,

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 
 use clap::ArgGroup;
 
-use super::client::Reply;
 use super::duration::{Millis, ago};
 use super::error::CliError;
 use super::exit::Exit;
@@ -128,10 +127,9 @@ pub(super) async fn run(command: MessageCommand, shell: &mut Shell<'_>) -> Resul
                 request_id: None,
             };
             let whole = params.after.is_none() && params.importance_min.is_none();
-            let reply: Reply<MessageInboxResult> =
-                shell.call(Operation::MessageInbox, &params).await?;
-            shell.out.reply(&reply, show_inbox)?;
-            if let [_, .., last] = &*reply.value.messages
+            let operation = Operation::MessageInbox;
+            let inbox = shell.print(operation, &params, show_inbox).await?;
+            if let [_, .., last] = &*inbox.messages
                 && whole
                 && !shell.out.style().json
             {
@@ -156,31 +154,26 @@ pub(super) async fn run(command: MessageCommand, shell: &mut Shell<'_>) -> Resul
         }
         MessageCommand::Thread { message } => {
             let params = MessageThreadParams { message };
-            let reply = shell.call(Operation::MessageThread, &params).await?;
-            shell
-                .out
-                .reply(&reply, |out, thread: &MessageThreadResult| {
-                    show_messages(out, &thread.messages, thread.now_ms)
-                })?;
+            let show = |out: &mut Output<'_>, thread: &MessageThreadResult| {
+                show_messages(out, &thread.messages, thread.now_ms)
+            };
+            shell.print(Operation::MessageThread, &params, show).await?;
         }
     }
     Ok(Exit::Ok)
 }
 
 async fn ack(params: MessageAckParams, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
-    let reply: Reply<MessageAckResult> = shell.call(Operation::MessageAck, &params).await?;
-    shell.out.reply(&reply, |out, result| {
+    let show = |out: &mut Output<'_>, result: &MessageAckResult| {
         for message in &result.unknown {
             out.note(format_args!("message {message} is not in the mailbox"));
         }
-        if out.style().quiet {
-            return Ok(());
-        }
         // Coordinators of earlier versions send no count.
         let count = result.count.max(result.acked.len() as u64);
-        out.line(format_args!("acknowledged {count}"))
-    })?;
-    if reply.value.unknown.is_empty() {
+        out.done(format_args!("acknowledged {count}"))
+    };
+    let result = shell.print(Operation::MessageAck, &params, show).await?;
+    if result.unknown.is_empty() {
         Ok(Exit::Ok)
     } else {
         Ok(Exit::NotFound)
@@ -197,9 +190,9 @@ async fn send(args: SendArgs, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
         ttl_ms: args.ttl.map(|ttl| ttl.0),
         request_id: None,
     };
-    let reply: Reply<MessageSendResult> = shell.call(Operation::MessageSend, &params).await?;
-    shell.out.reply(&reply, show_sent)?;
-    Ok(sent_exit(&reply.value))
+    let operation = Operation::MessageSend;
+    let sent = shell.print(operation, &params, show_sent).await?;
+    Ok(sent_exit(&sent))
 }
 
 /// A message that nobody got was either for nobody who is there, or for agents without room for it.

@@ -61,6 +61,13 @@ impl Paint {
     }
 }
 
+/// Shows any answer as a sentence, or as nothing with `--quiet`.
+pub(super) fn done<R>(
+    sentence: impl Display,
+) -> impl FnOnce(&mut Output<'_>, &R) -> io::Result<()> {
+    move |out, _| out.done(sentence)
+}
+
 impl std::fmt::Debug for Output<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Output")
@@ -104,29 +111,21 @@ impl<'a> Output<'a> {
     }
 
     /// Something was made: a sentence, or its number alone with `--quiet`.
-    pub(super) fn made<R>(
-        &mut self,
-        reply: &Reply<R>,
-        id: impl Display,
-        sentence: impl Display,
-    ) -> io::Result<()> {
-        let quiet = self.style.quiet;
-        self.reply(reply, |out, _| {
-            if quiet {
-                out.line(id)
-            } else {
-                out.line(sentence)
-            }
-        })
+    pub(super) fn made(&mut self, id: impl Display, sentence: impl Display) -> io::Result<()> {
+        if self.style.quiet {
+            self.line(id)
+        } else {
+            self.line(sentence)
+        }
     }
 
     /// Something was done: a sentence, or nothing with `--quiet`.
-    pub(super) fn done<R>(&mut self, reply: &Reply<R>, sentence: impl Display) -> io::Result<()> {
-        let quiet = self.style.quiet;
-        self.reply(
-            reply,
-            |out, _| if quiet { Ok(()) } else { out.line(sentence) },
-        )
+    pub(super) fn done(&mut self, sentence: impl Display) -> io::Result<()> {
+        if self.style.quiet {
+            Ok(())
+        } else {
+            self.line(sentence)
+        }
     }
 
     /// JSON as it came, on one line.

@@ -2,6 +2,7 @@
 
 use super::error::CliError;
 use super::exit::Exit;
+use super::output::{Output, done};
 use super::shell::Shell;
 use crate::engine::ids::ProjectName;
 use crate::protocol::admin::{ProjectCreateParams, ProjectListResult};
@@ -27,18 +28,14 @@ pub(super) async fn run(command: ProjectCommand, shell: &mut Shell<'_>) -> Resul
                 project: project.clone(),
                 request_id: None,
             };
-            let reply = shell
-                .call::<Empty>(Operation::ProjectCreate, &params)
-                .await?;
-            shell
-                .out
-                .done(&reply, format_args!("made project {project}"))?;
+            let made = done::<Empty>(format!("made project {project}"));
+            shell.print(Operation::ProjectCreate, &params, made).await?;
         }
         ProjectCommand::List => {
-            let reply = shell.call(Operation::ProjectList, &Empty {}).await?;
-            shell.out.reply(&reply, |out, list: &ProjectListResult| {
+            let show = |out: &mut Output<'_>, list: &ProjectListResult| {
                 list.projects.iter().try_for_each(|name| out.line(name))
-            })?;
+            };
+            shell.print(Operation::ProjectList, &Empty {}, show).await?;
         }
     }
     Ok(Exit::Ok)

@@ -35,8 +35,8 @@ pub(super) struct BackupArgs {
 }
 
 pub(super) async fn status(shell: &mut Shell<'_>) -> Result<Exit, CliError> {
-    let reply = shell.call(Operation::ServerStatus, &Empty {}).await?;
-    shell.out.reply(&reply, show_status)?;
+    let operation = Operation::ServerStatus;
+    shell.print(operation, &Empty {}, show_status).await?;
     Ok(Exit::Ok)
 }
 
@@ -103,25 +103,20 @@ pub(super) async fn ping(shell: &mut Shell<'_>) -> Result<Exit, CliError> {
     client.close().await;
     let (whole, rest) = (micros / 1_000, micros % 1_000);
     let sentence = format!("answered in {whole}.{rest:03} ms");
-    shell.out.done(&reply, sentence)?;
+    shell.out.reply(&reply, |out, _| out.done(sentence))?;
     Ok(Exit::Ok)
 }
 
 pub(super) async fn backup(args: BackupArgs, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
     let params = ServerBackupParams { name: args.name };
-    let reply = shell.call(Operation::ServerBackup, &params).await?;
-    shell
-        .out
-        .reply(&reply, |out, backup: &ServerBackupResult| {
-            let (records, bytes) = (backup.records, backup.bytes);
-            if out.style().quiet {
-                return out.line(&backup.path);
-            }
-            out.line(format_args!(
-                "{} on the coordinator's host: {records} records, {bytes} bytes",
-                backup.path
-            ))
-        })?;
+    let written = |out: &mut Output<'_>, backup: &ServerBackupResult| {
+        let (path, records, bytes) = (&backup.path, backup.records, backup.bytes);
+        let sentence =
+            format_args!("{path} on the coordinator's host: {records} records, {bytes} bytes");
+        out.made(path, sentence)
+    };
+    let operation = Operation::ServerBackup;
+    shell.print(operation, &params, written).await?;
     Ok(Exit::Ok)
 }
 

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::ffi::OsString;
+use std::io;
 use std::path::PathBuf;
 
 use serde::Serialize;
@@ -11,8 +12,9 @@ use super::client::{Client, Reply, Target};
 use super::error::CliError;
 use super::output::Output;
 use crate::config::{ClientConfig, ClientFlags, Environment};
-use crate::engine::ids::ProjectName;
+use crate::engine::ids::{JournalTime, ProjectName};
 use crate::protocol::operations::Operation;
+use crate::protocol::session::{Empty, PingResult};
 
 /// Where the coordinator is, and as whom to speak. Given before or after the command.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -105,20 +107,52 @@ impl Shell<'_> {
         operation: Operation,
         params: &impl Serialize,
     ) -> Result<Reply<R>, CliError> {
-        self.call_waiting(operation, params, 0).await
+        let mut client = self.client().await?;
+        let reply = client.call(operation, params).await?;
+        client.close().await;
+        Ok(reply)
+    }
+
+    /// Calls one operation and prints its answer: as it came with `--json`, else as `show` says. Gives the
+    /// answer, for remarks and exit codes that depend on it.
+    pub(super) async fn print<R: DeserializeOwned>(
+        &mut self,
+        operation: Operation,
+        params: &impl Serialize,
+        show: impl FnOnce(&mut Output<'_>, &R) -> io::Result<()>,
+    ) -> Result<R, CliError> {
+        self.print_waiting(operation, params, 0, show).await
     }
 
     /// The same for an operation that itself waits up to `wait_ms`.
-    pub(super) async fn call_waiting<R: DeserializeOwned>(
-        &self,
+    pub(super) async fn print_waiting<R: DeserializeOwned>(
+        &mut self,
         operation: Operation,
         params: &impl Serialize,
         wait_ms: u64,
-    ) -> Result<Reply<R>, CliError> {
+        show: impl FnOnce(&mut Output<'_>, &R) -> io::Result<()>,
+    ) -> Result<R, CliError> {
         let mut client = self.client().await?;
         let reply = client.call_waiting(operation, params, wait_ms).await?;
         client.close().await;
-        Ok(reply)
+        self.out.reply(&reply, show)?;
+        Ok(reply.value)
+    }
+
+    /// The same for an answer that does not say what time it is: a ping on the same connection does.
+    pub(super) async fn print_at<R: DeserializeOwned>(
+        &mut self,
+        operation: Operation,
+        params: &impl Serialize,
+        show: impl FnOnce(&mut Output<'_>, &R, JournalTime) -> io::Result<()>,
+    ) -> Result<R, CliError> {
+        let mut client = self.client().await?;
+        let reply = client.call(operation, params).await?;
+        let ping: Reply<PingResult> = client.call(Operation::Ping, &Empty {}).await?;
+        client.close().await;
+        let now = ping.value.now_ms;
+        self.out.reply(&reply, |out, value| show(out, value, now))?;
+        Ok(reply.value)
     }
 }
 

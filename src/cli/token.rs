@@ -14,7 +14,7 @@ use super::duration::{Millis, ago, ahead};
 use super::error::CliError;
 use super::exit::Exit;
 use super::input::check_place;
-use super::output::Output;
+use super::output::{Output, done};
 use super::shell::Shell;
 use super::table::{Table, joined, or_nothing};
 use crate::engine::ids::{AgentName, ProjectName, TokenId};
@@ -80,18 +80,17 @@ pub(super) async fn run(command: TokenCommand, shell: &mut Shell<'_>) -> Result<
     match command {
         TokenCommand::Create(args) => create(args, shell).await?,
         TokenCommand::List => {
-            let reply = shell.call(Operation::TokenList, &Empty {}).await?;
-            shell.out.reply(&reply, show_list)?;
+            let operation = Operation::TokenList;
+            shell.print(operation, &Empty {}, show_list).await?;
         }
         TokenCommand::Revoke { token } => {
             let params = TokenRevokeParams {
                 token: token.clone(),
                 request_id: None,
             };
-            let reply = shell.call::<Empty>(Operation::TokenRevoke, &params).await?;
-            shell
-                .out
-                .done(&reply, format_args!("revoked token {token}"))?;
+            let revoked = done::<Empty>(format!("revoked token {token}"));
+            let operation = Operation::TokenRevoke;
+            shell.print(operation, &params, revoked).await?;
         }
     }
     Ok(Exit::Ok)

@@ -5,16 +5,18 @@ use std::path::Path;
 use clap::ArgGroup;
 
 use super::view;
-use crate::cli::client::Reply;
 use crate::cli::duration::{Millis, ahead};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::input;
+use crate::cli::output::{Output, done};
 use crate::cli::shell::Shell;
-use crate::engine::ids::{AgentName, Capability, FencingToken, LabelKey, LabelValue, Note, TaskId};
+use crate::engine::ids::{
+    AgentName, Capability, FencingToken, JournalTime, LabelKey, LabelValue, Note, TaskId,
+};
 use crate::engine::payload::Payload;
 use crate::protocol::operations::Operation;
-use crate::protocol::session::{Empty, PingResult};
+use crate::protocol::session::Empty;
 use crate::protocol::task::{
     RenewResult, TaskClaimParams, TaskClaimResult, TaskCompleteParams, TaskCompleteResult,
     TaskFailParams, TaskFailResult, TaskHandoffParams, TaskProgressParams, TaskQueuedResult,
@@ -142,10 +144,7 @@ pub(super) async fn claim(args: ClaimArgs, shell: &mut Shell<'_>) -> Result<Exit
         wait_ms,
         ..args.filter.params()
     };
-    let operation = Operation::TaskClaim;
-    let reply = shell.call_waiting(operation, &params, wait_ms.unwrap_or_default());
-    let reply: Reply<TaskClaimResult> = reply.await?;
-    shell.out.reply(&reply, |out, result| {
+    let show = |out: &mut Output<'_>, result: &TaskClaimResult| {
         if let Some(claim) = &result.claim {
             return view::show_claim(out, claim);
         }
@@ -154,8 +153,10 @@ pub(super) async fn claim(args: ClaimArgs, shell: &mut Shell<'_>) -> Result<Exit
             out.note(format_args!("why: `coord task explain {task}`"));
         }
         Ok(())
-    })?;
-    let exit = match (&reply.value.claim, wait_ms) {
+    };
+    let (operation, wait) = (Operation::TaskClaim, wait_ms.unwrap_or_default());
+    let result = shell.print_waiting(operation, &params, wait, show).await?;
+    let exit = match (&result.claim, wait_ms) {
         (Some(_), _) => Exit::Ok,
         (None, Some(1..)) => Exit::TimedOut,
         (None, _) => Exit::Conflict,
@@ -175,14 +176,13 @@ pub(super) async fn progress(args: ProgressArgs, shell: &mut Shell<'_>) -> Resul
         note: args.note,
         request_id: None,
     };
-    let mut client = shell.client().await?;
-    let reply: Reply<RenewResult> = client.call(Operation::TaskProgress, &params).await?;
-    let ping: Reply<PingResult> = client.call(Operation::Ping, &Empty {}).await?;
-    client.close().await;
-    let until = reply.value.expires_at_ms;
-    let until = until.map(|at| format!(", lapses {}", ahead(ping.value.now_ms, at)));
-    let sentence = format!("reported{}", until.unwrap_or_default());
-    shell.out.done(&reply, sentence)?;
+    let reported = |out: &mut Output<'_>, renewed: &RenewResult, now: JournalTime| {
+        let until = renewed.expires_at_ms;
+        let until = until.map(|at| format!(", lapses {}", ahead(now, at)));
+        out.done(format_args!("reported{}", until.unwrap_or_default()))
+    };
+    let operation = Operation::TaskProgress;
+    shell.print_at(operation, &params, reported).await?;
     Ok(())
 }
 
@@ -203,8 +203,7 @@ pub(super) async fn complete(args: CompleteArgs, shell: &mut Shell<'_>) -> Resul
         next,
         request_id: None,
     };
-    let reply: Reply<TaskCompleteResult> = shell.call(Operation::TaskComplete, &params).await?;
-    shell.out.reply(&reply, |out, result| {
+    let show = |out: &mut Output<'_>, result: &TaskCompleteResult| {
         out.note(format_args!("completed task {task}"));
         match &result.next {
             Some(claim) => view::show_claim(out, claim),
@@ -214,7 +213,8 @@ pub(super) async fn complete(args: CompleteArgs, shell: &mut Shell<'_>) -> Resul
             }
             None => Ok(()),
         }
-    })?;
+    };
+    shell.print(Operation::TaskComplete, &params, show).await?;
     Ok(())
 }
 
@@ -239,13 +239,14 @@ pub(super) async fn fail(args: FailArgs, shell: &mut Shell<'_>) -> Result<(), Cl
         retry: !args.no_retry,
         request_id: None,
     };
-    let reply: Reply<TaskFailResult> = shell.call(Operation::TaskFail, &params).await?;
-    let sentence = if reply.value.dead {
-        format!("task {task} failed for good")
-    } else {
-        format!("task {task} failed and will be tried again")
+    let failed = |out: &mut Output<'_>, result: &TaskFailResult| {
+        if result.dead {
+            out.done(format_args!("task {task} failed for good"))
+        } else {
+            out.done(format_args!("task {task} failed and will be tried again"))
+        }
     };
-    shell.out.done(&reply, sentence)?;
+    shell.print(Operation::TaskFail, &params, failed).await?;
     Ok(())
 }
 
@@ -256,10 +257,9 @@ pub(super) async fn release(args: AttemptArgs, shell: &mut Shell<'_>) -> Result<
         fence: args.fence,
         request_id: None,
     };
-    let reply = shell.call::<Empty>(Operation::TaskRelease, &params).await?;
-    shell
-        .out
-        .done(&reply, format_args!("gave task {task} back"))?;
+    let released = done::<Empty>(format!("gave task {task} back"));
+    let operation = Operation::TaskRelease;
+    shell.print(operation, &params, released).await?;
     Ok(())
 }
 
@@ -276,11 +276,9 @@ pub(super) async fn handoff(args: HandoffArgs, shell: &mut Shell<'_>) -> Result<
         context,
         request_id: None,
     };
+    let handed = done::<TaskQueuedResult>(format!("handed task {task} on"));
     let operation = Operation::TaskHandoff;
-    let reply: Reply<TaskQueuedResult> = shell.call(operation, &params).await?;
-    shell
-        .out
-        .done(&reply, format_args!("handed task {task} on"))?;
-    view::warn(&shell.out, task, &reply.value.warnings);
+    let result = shell.print(operation, &params, handed).await?;
+    view::warn(&shell.out, task, &result.warnings);
     Ok(())
 }

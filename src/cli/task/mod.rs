@@ -9,10 +9,9 @@ mod submit;
 mod view;
 mod work;
 
-use super::client::Reply;
 use super::error::CliError;
 use super::exit::Exit;
-use super::output::Output;
+use super::output::{Output, done};
 use super::shell::Shell;
 use crate::engine::ids::{AgentName, LabelKey, LabelValue, Note, TaskId};
 use crate::protocol::explain::TaskExplainParams;
@@ -141,35 +140,34 @@ pub(super) async fn run(command: TaskCommand, shell: &mut Shell<'_>) -> Result<E
                 reason,
                 request_id: None,
             };
-            let reply = shell.call::<Empty>(Operation::TaskCancel, &params).await?;
-            shell
-                .out
-                .done(&reply, format_args!("cancelled task {task}"))?;
+            let cancelled = done::<Empty>(format!("cancelled task {task}"));
+            let operation = Operation::TaskCancel;
+            shell.print(operation, &params, cancelled).await?;
         }
         TaskCommand::Retry { task } => {
             let params = TaskRetryParams {
                 task,
                 request_id: None,
             };
-            let operation = Operation::TaskRetry;
-            let reply: Reply<TaskQueuedResult> = shell.call(operation, &params).await?;
-            shell
-                .out
-                .done(&reply, format_args!("task {task} is taken up again"))?;
-            view::warn(&shell.out, task, &reply.value.warnings);
+            let queued = done::<TaskQueuedResult>(format!("task {task} is taken up again"));
+            let result = shell.print(Operation::TaskRetry, &params, queued).await?;
+            view::warn(&shell.out, task, &result.warnings);
         }
-        TaskCommand::Get { task } => view::get(TaskGetParams { task }, shell).await?,
+        TaskCommand::Get { task } => {
+            let params = TaskGetParams { task };
+            let operation = Operation::TaskGet;
+            shell.print_at(operation, &params, view::show).await?;
+        }
         TaskCommand::Explain { task } => {
             let params = TaskExplainParams { task };
-            let reply = shell.call(Operation::TaskExplain, &params).await?;
-            shell.out.reply(&reply, explain::show)?;
+            let operation = Operation::TaskExplain;
+            shell.print(operation, &params, explain::show).await?;
         }
         TaskCommand::List(args) => {
             let hides = args.hides_finished();
             let params = args.into_params();
-            let reply = shell.call(Operation::TaskList, &params).await?;
             let show = |out: &mut Output<'_>, list: &_| view::show_list(out, list, hides);
-            shell.out.reply(&reply, show)?;
+            shell.print(Operation::TaskList, &params, show).await?;
         }
         TaskCommand::Work(args) => return Box::pin(work::run(args, shell)).await,
     }

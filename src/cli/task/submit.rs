@@ -1,12 +1,12 @@
 //! `coord task submit` and `submit-many`.
 
+use std::io;
 use std::path::Path;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::view;
-use crate::cli::client::Reply;
 use crate::cli::duration::Millis;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
@@ -65,12 +65,9 @@ pub(in crate::cli) struct SubmitArgs {
 
 pub(super) async fn one(args: SubmitArgs, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
     let params = args.into_params()?;
-    let reply: Reply<TaskSubmitResult> = shell.call(Operation::TaskSubmit, &params).await?;
-    let submitted = &reply.value;
-    shell
-        .out
-        .made(&reply, submitted.task, sentence(submitted))?;
-    Ok(remarks(&shell.out, std::slice::from_ref(submitted)))
+    let operation = Operation::TaskSubmit;
+    let submitted = shell.print(operation, &params, show).await?;
+    Ok(remarks(&shell.out, &[submitted]))
 }
 
 pub(super) async fn many(file: &Path, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
@@ -78,19 +75,16 @@ pub(super) async fn many(file: &Path, shell: &mut Shell<'_>) -> Result<Exit, Cli
         tasks: items(file)?,
         request_id: None,
     };
+    let all = |out: &mut Output<'_>, result: &TaskSubmitManyResult| {
+        result.tasks.iter().try_for_each(|task| show(out, task))
+    };
     let operation = Operation::TaskSubmitMany;
-    let reply: Reply<TaskSubmitManyResult> = shell.call(operation, &params).await?;
-    shell.out.reply(&reply, |out, result| {
-        let quiet = out.style().quiet;
-        result.tasks.iter().try_for_each(|submitted| {
-            if quiet {
-                out.line(submitted.task)
-            } else {
-                out.line(sentence(submitted))
-            }
-        })
-    })?;
-    Ok(remarks(&shell.out, &reply.value.tasks))
+    let result = shell.print(operation, &params, all).await?;
+    Ok(remarks(&shell.out, &result.tasks))
+}
+
+fn show(out: &mut Output<'_>, submitted: &TaskSubmitResult) -> io::Result<()> {
+    out.made(submitted.task, sentence(submitted))
 }
 
 /// What there is to do about tasks that were not submitted as wanted, or will not run. With `--json` the

@@ -3,32 +3,14 @@
 use std::io;
 
 use crate::cli::agent::labels;
-use crate::cli::client::Reply;
 use crate::cli::duration::{ago, ahead};
-use crate::cli::error::CliError;
 use crate::cli::output::{Output, Paint};
-use crate::cli::shell::Shell;
 use crate::cli::table::{Table, joined, one_line, or_nothing};
 use crate::engine::command::Capabilities;
 use crate::engine::ids::{JournalTime, TaskId};
 use crate::engine::payload::Payload;
 use crate::protocol::explain::{StuckReason, StuckView};
-use crate::protocol::operations::Operation;
-use crate::protocol::session::{Empty, PingResult};
-use crate::protocol::task::{
-    ClaimView, ProgressView, StateName, TaskGetParams, TaskListResult, TaskView,
-};
-
-/// A task's view does not say what time it is, so a ping does.
-pub(super) async fn get(params: TaskGetParams, shell: &mut Shell<'_>) -> Result<(), CliError> {
-    let mut client = shell.client().await?;
-    let reply: Reply<TaskView> = client.call(Operation::TaskGet, &params).await?;
-    let ping: Reply<PingResult> = client.call(Operation::Ping, &Empty {}).await?;
-    client.close().await;
-    let now = ping.value.now_ms;
-    shell.out.reply(&reply, |out, task| show(out, task, now))?;
-    Ok(())
-}
+use crate::protocol::task::{ClaimView, ProgressView, StateName, TaskListResult, TaskView};
 
 pub(super) fn show_list(
     out: &mut Output<'_>,
@@ -158,7 +140,7 @@ pub(super) fn show_claim(out: &mut Output<'_>, claim: &ClaimView) -> io::Result<
     Ok(())
 }
 
-fn show(out: &mut Output<'_>, task: &TaskView, now: JournalTime) -> io::Result<()> {
+pub(super) fn show(out: &mut Output<'_>, task: &TaskView, now: JournalTime) -> io::Result<()> {
     let state = out.paint(paint(task.state), state_name(task.state));
     let since = ago(now, task.since_ms);
     let title = one_line(task.title.as_str());
