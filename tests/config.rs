@@ -9,10 +9,10 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use cli_coordinator::config::env::NotUnicode;
-use cli_coordinator::config::settings::{Kind, SERVER, Spec};
+use cli_coordinator::config::settings::{Count, Kind, SERVER, Spec};
 use cli_coordinator::config::{
-    Bound, ClientConfig, ClientFlags, Config, ConfigErrors, Environment, Flags, Invoker, MASK,
-    MapEnvironment, RedisTopology, Source, TlsConfig, Trust, example, schema, settings, show,
+    Bound, ClientConfig, Config, ConfigErrors, Environment, Flags, Invoker, MASK, MapEnvironment,
+    RedisTopology, Source, TlsConfig, Trust, example, schema, settings, show,
 };
 use cli_coordinator::ports::{Profile, Service};
 
@@ -164,10 +164,7 @@ fn without_anything_it_is_development_on_loopback() {
 fn the_whole_list_of_bad_values_is_one_report() {
     check_report(
         Sources {
-            flags: Flags {
-                websocket_port: Some("80".to_owned()),
-                ..Flags::default()
-            },
+            flags: Flags::default().with(&settings::WEBSOCKET_PORT, "80"),
             ..Sources::default()
         }
         .variable("COORD_PROFILE", "prodution")
@@ -466,10 +463,7 @@ fn broken_toml_is_reported_with_its_line_beside_the_rest() {
 
 #[test]
 fn a_file_that_cannot_be_read_is_named() {
-    let flags = Flags {
-        config: Some("/nonexistent/coord.toml".to_owned()),
-        ..Flags::default()
-    };
+    let flags = Flags::of_file("/nonexistent/coord.toml");
     check_report(
         Sources {
             flags,
@@ -687,10 +681,7 @@ fn a_url_is_taken_apart() {
     // Earlier sources go before its parts, later ones do not.
     check_redis(
         Sources {
-            flags: Flags {
-                redis_port: Some("7000".to_owned()),
-                ..Flags::default()
-            },
+            flags: Flags::default().with(&settings::REDIS_PORT, "7000"),
             ..url("redis://:p@h:1")
         }
         .file("[redis]\nhost = \"other\"\npassword = \"q\"\n"),
@@ -843,8 +834,10 @@ fn samples(spec: &Spec) -> [String; 3] {
         }
         ("journal.segment_bytes", _) => of(["4194304", "4194305", "4194306"]),
         ("journal.live_bytes_max", _) => of(["16777216", "16777217", "16777218"]),
-        (_, Kind::Choice(words)) => [0, 1, 2].map(|i| words[i % words.len()].to_owned()),
-        (_, Kind::Count { min, .. }) => [1, 2, 3].map(|more| (min + more).to_string()),
+        (_, Kind::Choice(choice)) => {
+            [0, 1, 2].map(|i| choice.words[i % choice.words.len()].to_owned())
+        }
+        (_, Kind::Count(Count { min, .. })) => [1, 2, 3].map(|more| (min + more).to_string()),
         (_, Kind::Boolean) => of(["true", "false", "true"]),
         (_, Kind::Port(_)) => of(["7001", "7002", "7003"]),
         (_, Kind::Host) => of(["127.0.0.2", "127.0.0.3", "127.0.0.4"]),
@@ -867,56 +860,12 @@ fn samples(spec: &Spec) -> [String; 3] {
 
 fn toml_literal(spec: &Spec, text: &str) -> String {
     match spec.kind {
-        Kind::Count { .. } | Kind::Port(_) | Kind::Boolean => text.to_owned(),
+        Kind::Count(_) | Kind::Port(_) | Kind::Boolean => text.to_owned(),
         Kind::Hosts | Kind::Origins | Kind::Networks | Kind::Interfaces | Kind::OpenPorts => {
             format!("[{text:?}]")
         }
         _ => format!("{text:?}"),
     }
-}
-
-/// The flag's place in `Flags`; `None` where a setting has none.
-fn set_flag(flags: &mut Flags, spec: &Spec, text: &str) -> bool {
-    let single = match spec.flag {
-        None => return false,
-        Some("--profile") => &mut flags.profile,
-        Some("--state-dir") => &mut flags.state_dir,
-        Some("--operator-token-file") => &mut flags.operator_token_file,
-        Some("--node-name") => &mut flags.node_name,
-        Some("--websocket-host") => &mut flags.websocket_host,
-        Some("--websocket-port") => &mut flags.websocket_port,
-        Some("--websocket-tls") => &mut flags.websocket_tls,
-        Some("--tls-certificate-file") => &mut flags.tls_certificate_file,
-        Some("--tls-key-file") => &mut flags.tls_key_file,
-        Some("--allow-plaintext") => &mut flags.allow_plaintext,
-        Some("--metrics-host") => &mut flags.metrics_host,
-        Some("--metrics-port") => &mut flags.metrics_port,
-        Some("--metrics-path") => &mut flags.metrics_path,
-        Some("--metrics-allow-plaintext") => &mut flags.metrics_allow_plaintext,
-        Some("--redis-url-file") => &mut flags.redis_url_file,
-        Some("--redis-host") => &mut flags.redis_host,
-        Some("--redis-port") => &mut flags.redis_port,
-        Some("--redis-user") => &mut flags.redis_user,
-        Some("--redis-password-file") => &mut flags.redis_password_file,
-        Some("--redis-tls") => &mut flags.redis_tls,
-        Some("--log-level") => &mut flags.log_level,
-        Some("--log-format") => &mut flags.log_format,
-        Some("--allowed-hosts") => {
-            flags.allowed_hosts = vec![text.to_owned()];
-            return true;
-        }
-        Some("--allowed-origins") => {
-            flags.allowed_origins = vec![text.to_owned()];
-            return true;
-        }
-        Some("--metrics-allowed-hosts") => {
-            flags.metrics_allowed_hosts = vec![text.to_owned()];
-            return true;
-        }
-        Some(other) => panic!("{other} has no place in Flags"),
-    };
-    *single = Some(text.to_owned());
-    true
 }
 
 /// Sets one setting in the file, then the variable, then the flag, and sees which holds.
@@ -965,10 +914,7 @@ fn check_precedence(spec: &'static Spec) {
     fs::write(&path, text).expect("a temporary file can be written");
 
     let mut environment = MapEnvironment::from([("HOME", "/home/user")]);
-    let mut flags = Flags {
-        config: Some(path.display().to_string()),
-        ..Flags::default()
-    };
+    let flags = Flags::of_file(path.display().to_string());
     let check = |flags: &Flags, environment: &MapEnvironment, expected: &str, source: &str| {
         let config = Config::load(flags, environment, USER)
             .unwrap_or_else(|errors| panic!("{}: {errors}", spec.key));
@@ -998,13 +944,9 @@ fn check_precedence(spec: &'static Spec) {
         Kind::Secret => "{}/secret",
         _ => &of_flag,
     };
-    if set_flag(&mut flags, spec, &typed.replace("{}", &here)) {
-        check(
-            &flags,
-            &environment,
-            &of_flag,
-            spec.flag.unwrap_or_default(),
-        );
+    if let Some(flag) = spec.flag {
+        let flags = flags.with(spec, typed.replace("{}", &here));
+        check(&flags, &environment, &of_flag, flag);
     }
 }
 
@@ -1034,10 +976,7 @@ fn the_table_names_everything_once() {
 #[test]
 fn show_tells_each_value_and_its_source() {
     let loaded = Sources {
-        flags: Flags {
-            metrics_path: Some("/m".to_owned()),
-            ..Flags::default()
-        },
+        flags: Flags::default().with(&settings::METRICS_PATH, "/m"),
         ..Sources::default()
     }
     .variable("REDIS_URL", "redis://:hunter2@h:1")
@@ -1217,7 +1156,7 @@ fn the_schema_knows_every_key_and_bound() {
         assert_eq!(object["additionalProperties"], false);
         let property = &object["properties"][leaf];
         assert!(property["description"].is_string(), "{}", spec.key);
-        if let Kind::Count { max, .. } = spec.kind {
+        if let Kind::Count(Count { max, .. }) = spec.kind {
             assert_eq!(property["maximum"], max);
         }
     }
@@ -1258,10 +1197,7 @@ fn load_client(
     for text in environment.variables.values_mut() {
         *text = text.replace("{}", &here);
     }
-    (
-        ClientConfig::load(&ClientFlags::default(), &environment),
-        folder,
-    )
+    (ClientConfig::load(&Flags::default(), &environment), folder)
 }
 
 /// Where it would connect and with which token.

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::operator::Operator;
 use crate::build_info::VERSION;
-use crate::config::{ClientConfig, ClientFlags, Config, Environment, Host, MapEnvironment, Secret};
+use crate::config::{ClientConfig, Config, Environment, Flags, Host, MapEnvironment, Secret};
 
 fn journal_of(config: &Config) -> String {
     match &config.redis {
@@ -87,7 +87,7 @@ fn words_of_client(
         };
     }
     let url = url(&config);
-    let found = ClientConfig::load(&ClientFlags::default(), elsewhere).ok();
+    let found = ClientConfig::load(&Flags::default(), elsewhere).ok();
     let finds = |client: &ClientConfig| client.url.to_string() == url;
     let address = (!found.as_ref().is_some_and(finds)).then(|| format!("--url {url} "));
     let trust = fingerprint.map(|hex| format!("--tls-fingerprint {hex} "));

@@ -11,15 +11,15 @@ use crate::metrics::Metrics;
 
 /// The settings that hold from a reload on; for the others a restart is needed.
 const RELOADED: [&settings::Spec; 9] = [
-    &settings::TLS_CERTIFICATE_FILE,
-    &settings::TLS_KEY_FILE,
-    &settings::ALLOWED_HOSTS,
-    &settings::ALLOWED_ORIGINS,
-    &settings::METRICS_ALLOWED_HOSTS,
-    &settings::HANDSHAKE_TIMEOUT_MS,
-    &settings::PING_INTERVAL_MS,
-    &settings::OPERATOR_TOKEN,
-    &settings::LOG_LEVEL,
+    &settings::TLS_CERTIFICATE_FILE.spec,
+    &settings::TLS_KEY_FILE.spec,
+    &settings::ALLOWED_HOSTS.spec,
+    &settings::ALLOWED_ORIGINS.spec,
+    &settings::METRICS_ALLOWED_HOSTS.spec,
+    &settings::HANDSHAKE_TIMEOUT_MS.spec,
+    &settings::PING_INTERVAL_MS.spec,
+    &settings::OPERATOR_TOKEN.spec,
+    &settings::LOG_LEVEL.spec,
 ];
 
 pub(super) struct Reloader<'a> {

@@ -11,7 +11,6 @@ use sha2::{Digest, Sha256};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::client::ClientError;
-use super::config::ConfigFlags;
 use super::duration::Millis;
 use super::error::CliError;
 use super::exit::Exit;
@@ -20,8 +19,8 @@ use super::reader;
 use super::shell::Shell;
 use super::table::{Table, or_nothing};
 use crate::config::{
-    ClientConfig, ClientFlags, Config, Fingerprint, Flags, Invoker, RedisConfig, RedisTopology,
-    TlsConfig, Trust,
+    ClientConfig, Config, Fingerprint, Flags, Invoker, RedisConfig, RedisTopology, TlsConfig,
+    Trust, settings,
 };
 use crate::journal::redis::RedisConnector;
 use crate::link::tls;
@@ -54,7 +53,7 @@ pub(super) struct HealthArgs {
     #[arg(long, value_name = "DURATION")]
     timeout: Option<Millis>,
     #[command(flatten)]
-    flags: Box<ConfigFlags>,
+    flags: Flags,
 }
 
 /// One round, as it is printed with `--json`.
@@ -94,7 +93,7 @@ pub(super) async fn run(args: HealthArgs, shell: &mut Shell<'_>) -> Result<Exit,
         let what = "--url is of no use here: the services of a configuration are asked";
         return Err(CliError::usage(what, next));
     }
-    let plan = plan(*args.flags, timeout_ms, shell)?;
+    let plan = plan(&args.flags, timeout_ms, shell)?;
     if args.watch {
         return watch(&plan, args.interval.duration(), &mut shell.out).await;
     }
@@ -107,10 +106,9 @@ pub(super) async fn run(args: HealthArgs, shell: &mut Shell<'_>) -> Result<Exit,
     Ok(report.exit())
 }
 
-fn plan(flags: ConfigFlags, timeout_ms: u64, shell: &Shell<'_>) -> Result<Plan, CliError> {
-    let (profile, state_dir) = (flags.profile.clone(), flags.state_dir.clone());
+fn plan(flags: &Flags, timeout_ms: u64, shell: &Shell<'_>) -> Result<Plan, CliError> {
     // Nothing is bound here, so it does not matter who may bind which port.
-    let config = Config::load(&Flags::from(flags), shell.environment, Invoker::from(0))?;
+    let config = Config::load(flags, shell.environment, Invoker::from(0))?;
     let encrypted = config.websocket.tls.is_some();
     let websocket = Target {
         endpoint: config.websocket.endpoint.clone(),
@@ -118,14 +116,13 @@ fn plan(flags: ConfigFlags, timeout_ms: u64, shell: &Shell<'_>) -> Result<Plan, 
     };
     let mut websocket = probe::reachable(&websocket);
     let scheme = if encrypted { "wss" } else { "ws" };
-    let client = ClientFlags {
-        profile,
-        state_dir,
-        url: Some(format!("{scheme}://{}/ws", websocket.endpoint)),
-        // Plain text beyond loopback has been allowed, or this configuration would not have loaded.
-        allow_plaintext: Some("true".to_owned()),
-        ..shell.connection.flags()?
-    };
+    let url = format!("{scheme}://{}/ws", websocket.endpoint);
+    // Plain text beyond loopback has been allowed, or this configuration would not have loaded.
+    let mut client = (shell.connection.flags()?)
+        .with(&settings::CLIENT_URL, url)
+        .with(&settings::CLIENT_ALLOW_PLAINTEXT, "true");
+    client.set(&settings::PROFILE, flags.get(&settings::PROFILE));
+    client.set(&settings::STATE_DIR, flags.get(&settings::STATE_DIR));
     let client = ClientConfig::load(&client, shell.environment)?;
     for warning in config.warnings.iter().chain(&client.warnings) {
         shell.out.note(format_args!("warning: {warning}"));

@@ -12,7 +12,7 @@ use serde_json::json;
 use super::output::Output;
 use super::text::Safe;
 use crate::app;
-use crate::config::{Config, ConfigErrors, Environment, Flags, Invoker};
+use crate::config::{Config, ConfigErrors, Environment, Flags, Invoker, settings};
 use crate::engine::ids::Position;
 use crate::journal::JournalError;
 use crate::journal::disk::{Disk, RealDisk};
@@ -184,10 +184,8 @@ pub(super) fn restore(
 
 impl StateDir {
     fn config(&self, environment: &dyn Environment) -> Result<Config, JournalCommandError> {
-        let flags = Flags {
-            state_dir: self.state_dir.clone(),
-            ..Flags::default()
-        };
+        let mut flags = Flags::default();
+        flags.set(&settings::STATE_DIR, self.state_dir.as_ref());
         Config::load(&flags, environment, Invoker::from(0)).map_err(JournalCommandError::Config)
     }
 

@@ -10,6 +10,7 @@ mod error;
 mod events;
 pub mod exit;
 mod firewall;
+mod flags;
 mod generate;
 mod health;
 mod input;

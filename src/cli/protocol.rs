@@ -2,7 +2,7 @@
 
 use super::error::CliError;
 use super::output::Output;
-use crate::config::settings::{self, Kind, Spec};
+use crate::config::settings::{self, Count, Setting};
 use crate::driver::limits::DriverLimits;
 use crate::protocol::{openrpc, reference};
 
@@ -28,7 +28,7 @@ pub(super) fn run(args: &ProtocolArgs, out: &mut Output<'_>) -> Result<(), CliEr
 }
 
 /// The limits of the listener, which an operator can set.
-const LISTENER: [&Spec; 4] = [
+const LISTENER: [&Setting<Count>; 4] = [
     &settings::CONNECTIONS_MAX,
     &settings::MESSAGE_BYTES_MAX,
     &settings::HANDSHAKE_TIMEOUT_MS,
@@ -46,11 +46,15 @@ pub fn document() -> serde_json::Value {
     openrpc::document(env!("CARGO_PKG_VERSION"), &limits)
 }
 
-fn listener_limit(spec: &'static Spec) -> (&'static str, u64, String) {
-    let Kind::Count { default, .. } = spec.kind else {
-        unreachable!("a limit is a number: {}", spec.key);
-    };
-    let name = spec.key.rsplit('.').next().unwrap_or(spec.key);
-    let (doc, set_by) = (spec.doc.trim_end_matches('.'), spec.variables.join("`, `"));
-    (name, default, format!("{doc}; `{set_by}` sets it."))
+fn listener_limit(limit: &'static Setting<Count>) -> (&'static str, u64, String) {
+    let (_, name) = limit.section_and_leaf();
+    let (doc, set_by) = (
+        limit.doc.trim_end_matches('.'),
+        limit.variables.join("`, `"),
+    );
+    (
+        name,
+        limit.kind.default,
+        format!("{doc}; `{set_by}` sets it."),
+    )
 }

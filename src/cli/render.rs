@@ -5,7 +5,6 @@ use std::str::FromStr;
 
 use serde_json::Value;
 
-use super::config::ConfigFlags;
 use super::error::CliError;
 use super::input::check_place;
 use super::output::Output;
@@ -72,7 +71,7 @@ pub struct Common {
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
     #[command(flatten)]
-    flags: Box<ConfigFlags>,
+    flags: Flags,
 }
 
 #[derive(Debug, clap::Args)]
@@ -107,7 +106,7 @@ pub(super) fn run(
     let (output, flags) = command.common();
     let (output, flags) = (output.clone(), std::mem::take(flags));
     // Nothing is bound here, so it does not matter who may bind which port.
-    let config = Config::load(&Flags::from(flags), environment, Invoker::from(0))?;
+    let config = Config::load(&flags, environment, Invoker::from(0))?;
     for warning in &config.warnings {
         out.note(format_args!("warning: {warning}"));
     }
@@ -119,7 +118,7 @@ pub(super) fn run(
 
 impl RenderCommand {
     /// Where it goes, and the configuration's flags.
-    fn common(&mut self) -> (&Option<PathBuf>, &mut ConfigFlags) {
+    fn common(&mut self) -> (&Option<PathBuf>, &mut Flags) {
         let (Self::Env(common)
         | Self::Markdown(common)
         | Self::Compose { common, .. }

@@ -3,7 +3,6 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::config::ConfigFlags;
 use super::error::CliError;
 use super::exit::Exit;
 use super::output::{Output, Paint};
@@ -24,12 +23,12 @@ pub(super) struct SelfTestArgs {
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
     #[command(flatten)]
-    flags: Box<ConfigFlags>,
+    flags: Flags,
 }
 
 pub(super) async fn run(args: SelfTestArgs, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
     let environment: &dyn Environment = shell.environment;
-    let config = Config::load(&Flags::from(*args.flags), environment, Invoker::current())?;
+    let config = Config::load(&args.flags, environment, Invoker::current())?;
     for warning in &config.warnings {
         shell.out.note(format_args!("warning: {warning}"));
     }

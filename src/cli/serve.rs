@@ -8,13 +8,13 @@ use tracing::level_filters::LevelFilter;
 use tracing_subscriber::prelude::*;
 use tracing_subscriber::{Registry, reload};
 
-use super::config::ConfigFlags;
 use super::output::Style;
 use super::panics;
 use super::text::{self, Safe};
 use crate::app::{self, AppError, Hangup, ListenError, Surroundings};
 use crate::config::{
     Bound, Config, ConfigErrors, Environment, Flags, Invoker, LogConfig, LogFormat, LogLevel,
+    settings,
 };
 use crate::driver::recover::RecoverError;
 use crate::journal::JournalError;
@@ -33,7 +33,7 @@ const EXIT_DAMAGED: u8 = 65;
 #[derive(Debug, clap::Args)]
 pub(super) struct ServeCommand {
     #[command(flatten)]
-    flags: Box<ConfigFlags>,
+    flags: Flags,
 }
 
 /// Exit codes: 0 stopped in order, 65 damaged state, 70 the journal failed, 78 wrong configuration,
@@ -45,10 +45,10 @@ pub(super) fn run(
     out: &mut dyn Write,
 ) -> io::Result<ExitCode> {
     let json = style.json;
-    let mut flags = Flags::from(*command.flags);
-    if json {
+    let mut flags = command.flags;
+    if json && flags.get(&settings::LOG_FORMAT).is_none() {
         // Beside JSON there is nothing but JSON.
-        flags.log_format.get_or_insert_with(|| "json".to_owned());
+        flags.set(&settings::LOG_FORMAT, Some("json"));
     }
     let mut out = Greeting { style, inner: out };
     let invoker = invoker(environment);

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use super::client::{Client, Reply, Target};
 use super::error::CliError;
 use super::output::Output;
-use crate::config::{ClientConfig, ClientFlags, Environment};
+use crate::config::{ClientConfig, Environment, Flags, settings};
 use crate::engine::ids::{JournalTime, ProjectName};
 use crate::protocol::operations::Operation;
 use crate::protocol::session::{Empty, PingResult};
@@ -185,16 +185,21 @@ impl ConnectionFlags {
         variables
     }
 
-    pub(super) fn flags(&self) -> Result<ClientFlags, CliError> {
-        Ok(ClientFlags {
-            config: text(self.client_config.as_ref())?,
-            url: self.url.clone(),
-            token_file: text(self.token_file.as_ref())?,
-            project: self.project.clone(),
-            tls_ca_file: text(self.tls_ca_file.as_ref())?,
-            tls_fingerprint: self.tls_fingerprint.clone(),
-            ..ClientFlags::default()
-        })
+    pub(super) fn flags(&self) -> Result<Flags, CliError> {
+        let mut flags = Flags::default();
+        flags.config = text(self.client_config.as_ref())?;
+        flags.set(&settings::CLIENT_URL, self.url.as_ref());
+        flags.set(&settings::CLIENT_TOKEN, text(self.token_file.as_ref())?);
+        flags.set(&settings::CLIENT_PROJECT, self.project.as_ref());
+        flags.set(
+            &settings::CLIENT_TLS_CA_FILE,
+            text(self.tls_ca_file.as_ref())?,
+        );
+        flags.set(
+            &settings::CLIENT_TLS_FINGERPRINT,
+            self.tls_fingerprint.as_ref(),
+        );
+        Ok(flags)
     }
 }
 

@@ -1,20 +1,18 @@
 //! What can only be judged when all values are known: settings that contradict each other, and those
 //! that are right but probably not meant.
 
-use std::fs::File;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::env::Invoker;
 use super::host::{Endpoint, Host};
-use super::parsed::{JournalConfig, MetricsConfig, WebSocketConfig};
+use super::journal::JournalConfig;
+use super::listen::{MetricsConfig, WebSocketConfig};
 use super::problem::Misfit;
-use super::raw::Source;
 use super::reader::Reader;
 use super::redis::RedisConfig;
-use super::secret;
-use super::settings::{self, Spec};
-use crate::ports::{Port, Profile, Service, neighbour, owner};
+use super::settings::{self, ServicePort, Setting, Spec};
+use super::source::Source;
+use crate::ports::{Port, Service, neighbour, owner};
 
 /// How many segments a snapshot must leave room for: the one being written, and the next.
 const SEGMENTS_LIVE_MIN: u64 = 2;
@@ -36,7 +34,7 @@ pub(super) fn state_dir(reader: &mut Reader, found: Option<&Path>) {
 
 /// Off loopback without TLS is refused unless said so explicitly.
 pub(super) fn plaintext(reader: &mut Reader, websocket: &WebSocketConfig, metrics: &MetricsConfig) {
-    let allowed = reader.boolean(&settings::ALLOW_PLAINTEXT);
+    let allowed = reader.get(&settings::ALLOW_PLAINTEXT);
     let host = &websocket.endpoint.host;
     if websocket.tls.is_none() && !allowed && !host.is_loopback() {
         refuse_plaintext(
@@ -47,7 +45,7 @@ pub(super) fn plaintext(reader: &mut Reader, websocket: &WebSocketConfig, metric
              encrypts, websocket.allow_plaintext = true (COORD_ALLOW_PLAINTEXT=true)",
         );
     }
-    let allowed = reader.boolean(&settings::METRICS_ALLOW_PLAINTEXT);
+    let allowed = reader.get(&settings::METRICS_ALLOW_PLAINTEXT);
     let host = &metrics.endpoint.host;
     if !allowed && !host.is_loopback() {
         refuse_plaintext(
@@ -113,7 +111,7 @@ pub(super) fn duplicate_ports(
             }),
         ),
     ];
-    let services: Vec<(&'static Spec, &Endpoint)> = services
+    let services: Vec<(&'static Setting<ServicePort>, &Endpoint)> = services
         .into_iter()
         .filter_map(|(spec, endpoint)| Some((spec, endpoint?)))
         .collect();
@@ -130,33 +128,25 @@ pub(super) fn duplicate_ports(
 /// A port that somebody chose and that is another profile's, or a well-known neighbour's.
 pub(super) fn foreign_ports(
     reader: &mut Reader,
-    profile: Profile,
     websocket: &WebSocketConfig,
     metrics: &MetricsConfig,
     redis: Option<&RedisConfig>,
 ) {
     let ports = [
-        (
-            &settings::WEBSOCKET_PORT,
-            Service::WebSocket,
-            Some(&websocket.endpoint),
-        ),
-        (
-            &settings::METRICS_PORT,
-            Service::Metrics,
-            Some(&metrics.endpoint),
-        ),
+        (&settings::WEBSOCKET_PORT, Some(&websocket.endpoint)),
+        (&settings::METRICS_PORT, Some(&metrics.endpoint)),
         // Redis' own port is right for a Redis in a container or elsewhere.
         (
             &settings::REDIS_PORT,
-            Service::Redis,
             redis
                 .map(|redis| &redis.endpoint)
                 .filter(|redis| redis.port != Service::Redis.standard_port()),
         ),
     ];
-    for (spec, service, endpoint) in ports {
-        let source = reader.source(spec);
+    let profile = reader.profile();
+    for (setting, endpoint) in ports {
+        let service = setting.kind.0;
+        let source = reader.source(setting);
         let Some(port) = endpoint.map(|endpoint| endpoint.port) else {
             continue;
         };
@@ -214,53 +204,13 @@ pub(super) fn sizes(reader: &mut Reader, websocket: &WebSocketConfig, journal: &
     }
 }
 
-/// Certificate and key belong together, must be readable, and do nothing unless TLS is on.
-pub(super) fn tls_files(
-    reader: &mut Reader,
-    on: bool,
-    certificate: Option<&Path>,
-    key: Option<&Path>,
-) {
-    let files = [
-        (&settings::TLS_CERTIFICATE_FILE, certificate),
-        (&settings::TLS_KEY_FILE, key),
-    ];
-    for (index, (spec, path)) in files.into_iter().enumerate() {
-        let Some(path) = path else { continue };
-        let source = reader.source(spec);
-        let (other, other_path) = files[1 - index];
-        if other_path.is_none() && reader.given_by(other).is_none() {
-            let what = format!("{} is missing", other.key);
-            let right = "set both, or neither for a self-signed certificate";
-            reader.problem(spec, source.clone(), Misfit::new(what, right));
-        }
-        readable(reader, spec, path);
-        if !on && !matches!(source, Source::Credential { .. }) {
-            let text = format!("{} has no effect, because websocket.tls is off", spec.key);
-            reader.warn(source, text);
-        }
-    }
-    if let Some(path) = key {
-        private(reader, &settings::TLS_KEY_FILE, path);
-    }
-}
-
-/// A file that is only opened later should not be found missing only then.
-pub(super) fn readable(reader: &mut Reader, spec: &'static Spec, path: &Path) {
-    if let Err(error) = File::open(path) {
-        let what = format!("{} cannot be read: {error}", path.display());
-        let misfit = Misfit::new(what, "name a file that this user may read");
-        reader.problem(spec, reader.source(spec), misfit);
-    }
-}
-
-fn refuse_plaintext(reader: &mut Reader, spec: &'static Spec, host: &Host, right: &str) {
+fn refuse_plaintext(reader: &mut Reader, spec: &Spec, host: &Host, right: &str) {
     let what = format!("{host} is off loopback, and nothing would be encrypted");
     reader.problem(spec, reader.source(spec), Misfit::new(what, right));
 }
 
 /// Of two settings that do not go together, the first that somebody chose.
-fn blamed(reader: &Reader, specs: [&'static Spec; 2]) -> &'static Spec {
+fn blamed<K>(reader: &Reader, specs: [&'static Setting<K>; 2]) -> &'static Setting<K> {
     if reader.source(specs[0]).is_given() || !reader.source(specs[1]).is_given() {
         specs[0]
     } else {
@@ -268,7 +218,12 @@ fn blamed(reader: &Reader, specs: [&'static Spec; 2]) -> &'static Spec {
     }
 }
 
-fn duplicate(reader: &mut Reader, spec: &'static Spec, other: &'static Spec, port: Port) {
+fn duplicate(
+    reader: &mut Reader,
+    spec: &'static Setting<ServicePort>,
+    other: &'static Setting<ServicePort>,
+    port: Port,
+) {
     let blamed = blamed(reader, [spec, other]);
     let holder = if blamed.key == spec.key { other } else { spec };
     let what = format!(
@@ -278,20 +233,4 @@ fn duplicate(reader: &mut Reader, spec: &'static Spec, other: &'static Spec, por
     );
     let misfit = Misfit::new(what, "give each service a port of its own");
     reader.problem(blamed, reader.source(blamed), misfit);
-}
-
-fn private(reader: &mut Reader, spec: &'static Spec, path: &Path) {
-    let source = reader.source(spec);
-    // Systemd keeps its credentials from others by the folder they lie in.
-    if matches!(source, Source::Credential { .. }) {
-        return;
-    }
-    let mode = path.metadata().map_or(0, |metadata| metadata.mode());
-    if secret::is_world_readable(mode) {
-        let text = format!(
-            "everybody on this machine can read {}; run chmod 600 on it",
-            path.display()
-        );
-        reader.warn(source, text);
-    }
 }

@@ -1,6 +1,8 @@
 //! The documented example file, made from the table of settings. Pure.
 
-use super::settings::{self, Kind, Spec};
+use serde_json::json;
+
+use super::settings::{self, Count, Kind, Spec, Words};
 
 /// How wide a comment may be.
 const COMMENT_CHARS_MAX: usize = 98;
@@ -26,7 +28,7 @@ pub fn render() -> String {
         }
         lines.push(String::new());
         lines.extend(comment(&describe(spec)));
-        lines.push(format!("# {leaf} = {}", spec.example));
+        lines.push(format!("# {leaf} = {}", value(spec)));
         if spec.is_secret() {
             lines.push(format!("# {leaf}_file = \"{leaf}\""));
         }
@@ -34,13 +36,27 @@ pub fn render() -> String {
     lines.join("\n") + "\n"
 }
 
+/// The default, or else the sample. TOML writes numbers and texts as JSON does, and short lists too but for
+/// the blanks.
+fn value(spec: &Spec) -> String {
+    if let Some(default) = spec.kind.default() {
+        return default.to_string();
+    }
+    let quoted = |text: &str| json!(text).to_string();
+    if spec.kind.is_list() {
+        let items: Vec<String> = spec.sample.split(", ").map(quoted).collect();
+        return format!("[{}]", items.join(", "));
+    }
+    quoted(spec.sample)
+}
+
 /// What it is for, within which bounds, and where else it can be set.
 fn describe(spec: &Spec) -> String {
     let bounds = match spec.kind {
-        Kind::Count { unit, min, max, .. } => {
+        Kind::Count(Count { unit, min, max, .. }) => {
             format!("From {min} to {max} {unit}").trim_end().to_owned() + "."
         }
-        Kind::Choice(words) => format!("One of {}.", words.join(", ")),
+        Kind::Choice(Words { words, .. }) => format!("One of {}.", words.join(", ")),
         Kind::Port(_) => "Default: the profile's.".to_owned(),
         _ => String::new(),
     };

@@ -7,10 +7,11 @@ use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
 
+use super::given::{Given, RawValue};
 use super::problem::{Misfit, Problem};
-use super::raw::{Given, RawValue, Source};
 use super::secret::Secret;
 use super::settings::Spec;
+use super::source::Source;
 use super::spelling;
 use super::suggest;
 

@@ -1,8 +1,9 @@
 //! Which port configuration a coordinator, or a client that would start one here, has.
 
 use super::env::{Environment, Invoker};
-use super::parsed::{Config, Flags};
-use super::settings;
+use super::flags::Flags;
+use super::parsed::Config;
+use super::settings::{self, Spec};
 use crate::ports::{PortFingerprint, PortPlan, Service};
 
 impl Config {
@@ -23,19 +24,17 @@ impl Config {
 /// The fingerprint of what a coordinator started here would have, if somebody chose anything of it
 /// here. Who was only told a coordinator's URL has no opinion about ports.
 pub(super) fn chosen_here(
-    profile: Option<&String>,
+    flags: &Flags,
     has_url: bool,
     environment: &dyn Environment,
 ) -> Option<PortFingerprint> {
-    let flags = Flags {
-        profile: profile.cloned(),
-        ..Flags::default()
-    };
+    let mut of_server = Flags::default();
+    of_server.set(&settings::PROFILE, flags.get(&settings::PROFILE));
     // Nothing is bound here, so every port will do. What is wrong with the configuration of a
     // coordinator is told by the commands that use it; a client has no opinion then.
-    let config = Config::load(&flags, environment, Invoker::from(0)).ok()?;
-    let chosen = |spec| config.origins.source(spec).is_given();
-    let ports = [
+    let config = Config::load(&of_server, environment, Invoker::from(0)).ok()?;
+    let chosen = |spec: &Spec| config.origins.source(spec).is_given();
+    let ports: [&Spec; 5] = [
         &settings::WEBSOCKET_PORT,
         &settings::WEBSOCKET_TLS,
         &settings::METRICS_PORT,

@@ -5,46 +5,29 @@
 use std::path::PathBuf;
 
 use super::env::Environment;
-use super::host::Host;
+use super::flags::Flags;
+use super::host::{Endpoint, Host};
+use super::listen::{MetricsConfig, WebSocketConfig};
 use super::network::{InterfaceName, Network, OpenPort};
-use super::parsed::Flags;
+use super::places;
 use super::problem::{ConfigErrors, Warning};
-use super::raw::{self, Source};
+use super::raw;
 use super::reader::Reader;
-use super::redis::RedisConfig;
-use super::settings::{self, Spec};
-use super::{parsed, places, redis, value, variables};
+use super::redis::{self, RedisConfig};
+use super::settings::{self, Or, ServicePort, Setting, Spec};
+use super::variables;
 use crate::ports::{PortRange, Profile, Service};
 
-/// Settings that say what the firewall does; the others it depends on only name addresses and ports.
-static OWN: [&Spec; 14] = [
-    &settings::FIREWALL_DEFAULT_DROP,
-    &settings::FIREWALL_WEBSOCKET_FROM,
-    &settings::FIREWALL_METRICS_FROM,
-    &settings::FIREWALL_REDIS_FROM,
-    &settings::FIREWALL_SSH_FROM,
-    &settings::FIREWALL_SSH_PORTS,
-    &settings::FIREWALL_OPEN_PORTS,
-    &settings::FIREWALL_LEASE_PORTS,
-    &settings::FIREWALL_INTERFACES,
-    &settings::FIREWALL_DENY,
-    &settings::FIREWALL_TRUSTED,
-    &settings::FIREWALL_NEW_PER_MINUTE_MAX,
-    &settings::FIREWALL_CONNECTIONS_PER_SOURCE_MAX,
-    &settings::FIREWALL_LOG_PER_MINUTE_MAX,
-];
-
-/// What else must be right before a rule is made of it.
-static NEEDED: [&Spec; 9] = [
-    &settings::PROFILE,
-    &settings::WEBSOCKET_HOST,
-    &settings::WEBSOCKET_PORT,
-    &settings::CONNECTIONS_MAX,
-    &settings::METRICS_HOST,
-    &settings::METRICS_PORT,
-    &settings::REDIS_HOST,
-    &settings::REDIS_PORT,
-    &settings::FIREWALL_STATUS_FILE,
+/// What must be right before a rule is made of it, besides the firewall's own settings.
+static NEEDED: [&Spec; 8] = [
+    &settings::PROFILE.spec,
+    &settings::WEBSOCKET_HOST.spec,
+    &settings::WEBSOCKET_PORT.spec,
+    &settings::CONNECTIONS_MAX.spec,
+    &settings::METRICS_HOST.spec,
+    &settings::METRICS_PORT.spec,
+    &settings::REDIS_HOST.spec,
+    &settings::REDIS_PORT.spec,
 ];
 
 /// Everything that a firewall policy is made of.
@@ -101,84 +84,85 @@ impl FirewallConfig {
         environment: &dyn Environment,
     ) -> Result<(Self, Vec<Warning>), ConfigErrors> {
         let file = Self::file(flags, environment);
-        let table = &settings::SERVER;
-        let mut gathered = raw::gather(table, flags.given(), environment, file.as_deref());
+        let table = settings::SERVER;
+        let mut gathered = raw::gather(table, flags, environment, file.as_deref());
         let misspelt = variables::misspelt(environment);
         gathered.warnings.extend(misspelt);
         let mut reader = Reader::new(gathered);
-        let profile = reader.profile(&settings::PROFILE);
-        let redis = redis::read(&mut reader, profile);
-        let websocket = parsed::websocket(&mut reader, profile);
-        let metrics = parsed::metrics(&mut reader, profile);
-        let config = read(&mut reader, profile, &websocket, &metrics, redis.as_ref());
-        let needed = |key: &str| OWN.iter().chain(&NEEDED).any(|spec| spec.key == key);
-        let foreign = |key: &str| table.iter().any(|spec| spec.key == key) && !needed(key);
+        let redis = redis::read(&mut reader);
+        let websocket = WebSocketConfig::read(&mut reader);
+        let metrics = MetricsConfig::read(&mut reader);
+        let config = Self::read(&mut reader, &websocket, &metrics, redis.as_ref());
+        let needed = |key: &str| {
+            key.starts_with("firewall.") || NEEDED.iter().any(|setting| setting.key == key)
+        };
+        let foreign = |key: &str| table.iter().any(|setting| setting.key == key) && !needed(key);
         reader.forget_problems(foreign);
         let (_, warnings) = reader.finish()?;
         Ok((config, warnings))
     }
+
+    pub(super) fn read(
+        reader: &mut Reader,
+        websocket: &WebSocketConfig,
+        metrics: &MetricsConfig,
+        redis: Option<&RedisConfig>,
+    ) -> Self {
+        let profile = reader.profile();
+        Self {
+            profile,
+            websocket: ServiceConfig::listening(
+                reader,
+                &settings::WEBSOCKET_PORT,
+                &websocket.endpoint,
+                &settings::FIREWALL_WEBSOCKET_FROM,
+            ),
+            metrics: ServiceConfig::listening(
+                reader,
+                &settings::METRICS_PORT,
+                &metrics.endpoint,
+                &settings::FIREWALL_METRICS_FROM,
+            ),
+            redis: ServiceConfig {
+                service: Service::Redis,
+                ports: redis_ports(profile, redis),
+                host: redis.map(|redis| redis.endpoint.host.clone()),
+                from: reader.get(&settings::FIREWALL_REDIS_FROM),
+            },
+            connections_max: websocket.connections_max as u64,
+            default_drop: reader.get(&settings::FIREWALL_DEFAULT_DROP),
+            ssh_from: reader.get(&settings::FIREWALL_SSH_FROM),
+            ssh_ports: reader.get(&settings::FIREWALL_SSH_PORTS),
+            open_ports: reader.get(&settings::FIREWALL_OPEN_PORTS),
+            lease_ports: reader.optional(&settings::FIREWALL_LEASE_PORTS),
+            interfaces: reader.get(&settings::FIREWALL_INTERFACES),
+            deny: reader.get(&settings::FIREWALL_DENY),
+            trusted: reader.get(&settings::FIREWALL_TRUSTED),
+            new_per_minute_max: reader.get(&settings::FIREWALL_NEW_PER_MINUTE_MAX),
+            connections_per_source_max: reader.get(&settings::FIREWALL_CONNECTIONS_PER_SOURCE_MAX),
+            log_per_minute_max: reader.get(&settings::FIREWALL_LOG_PER_MINUTE_MAX),
+            status_file: reader.get(&settings::FIREWALL_STATUS_FILE),
+        }
+    }
 }
 
-pub(super) fn read(
-    reader: &mut Reader,
-    profile: Profile,
-    websocket: &parsed::WebSocketConfig,
-    metrics: &parsed::MetricsConfig,
-    redis: Option<&RedisConfig>,
-) -> FirewallConfig {
-    let mut service = |service, port: &Spec, endpoint: Option<&super::Endpoint>, from| {
-        let own = reader.source(port).is_given();
-        let port = endpoint.map(|endpoint| endpoint.port).filter(|_| own);
-        let ports = port.and_then(|port| PortRange::new(port, port).ok());
-        let ports = ports.unwrap_or_else(|| profile.ports(service));
-        ServiceConfig {
+impl ServiceConfig {
+    /// A service of the coordinator itself: the port that somebody chose, or those of the profile.
+    fn listening(
+        reader: &mut Reader,
+        port: &'static Setting<ServicePort>,
+        endpoint: &Endpoint,
+        from: &'static Setting<Or<Vec<Network>>>,
+    ) -> Self {
+        let service = port.kind.0;
+        let chosen = reader.source(port).is_given().then_some(endpoint.port);
+        let chosen = chosen.and_then(|port| PortRange::new(port, port).ok());
+        Self {
             service,
-            ports: vec![ports],
-            host: endpoint.map(|endpoint| endpoint.host.clone()),
-            from: networks(reader, from),
+            ports: vec![chosen.unwrap_or_else(|| reader.profile().ports(service))],
+            host: Some(endpoint.host.clone()),
+            from: reader.get(from),
         }
-    };
-    let websocket_service = service(
-        Service::WebSocket,
-        &settings::WEBSOCKET_PORT,
-        Some(&websocket.endpoint),
-        &settings::FIREWALL_WEBSOCKET_FROM,
-    );
-    let metrics_service = service(
-        Service::Metrics,
-        &settings::METRICS_PORT,
-        Some(&metrics.endpoint),
-        &settings::FIREWALL_METRICS_FROM,
-    );
-    let redis_service = ServiceConfig {
-        service: Service::Redis,
-        ports: redis_ports(profile, redis),
-        host: redis.map(|redis| redis.endpoint.host.clone()),
-        from: networks(reader, &settings::FIREWALL_REDIS_FROM),
-    };
-    FirewallConfig {
-        profile,
-        websocket: websocket_service,
-        metrics: metrics_service,
-        redis: redis_service,
-        connections_max: websocket.connections_max as u64,
-        default_drop: reader.boolean(&settings::FIREWALL_DEFAULT_DROP),
-        ssh_from: networks(reader, &settings::FIREWALL_SSH_FROM),
-        ssh_ports: open_ports(reader, &settings::FIREWALL_SSH_PORTS),
-        open_ports: open_ports(reader, &settings::FIREWALL_OPEN_PORTS),
-        lease_ports: reader.optional(&settings::FIREWALL_LEASE_PORTS, value::ports),
-        interfaces: reader.or(
-            &settings::FIREWALL_INTERFACES,
-            Vec::new(),
-            Source::Default,
-            value::list,
-        ),
-        deny: networks(reader, &settings::FIREWALL_DENY),
-        trusted: networks(reader, &settings::FIREWALL_TRUSTED),
-        new_per_minute_max: reader.count(&settings::FIREWALL_NEW_PER_MINUTE_MAX),
-        connections_per_source_max: reader.count(&settings::FIREWALL_CONNECTIONS_PER_SOURCE_MAX),
-        log_per_minute_max: reader.count(&settings::FIREWALL_LOG_PER_MINUTE_MAX),
-        status_file: status_file(reader),
     }
 }
 
@@ -195,22 +179,4 @@ fn redis_ports(profile: Profile, redis: Option<&RedisConfig>) -> Vec<PortRange> 
         ports.extend(PortRange::new(endpoint.port, endpoint.port));
     }
     ports
-}
-
-fn networks(reader: &mut Reader, spec: &'static Spec) -> Vec<Network> {
-    reader.or(spec, Vec::new(), Source::Default, value::list)
-}
-
-fn open_ports(reader: &mut Reader, spec: &'static Spec) -> Vec<OpenPort> {
-    reader.or(spec, Vec::new(), Source::Default, value::list)
-}
-
-fn status_file(reader: &mut Reader) -> PathBuf {
-    let spec = &settings::FIREWALL_STATUS_FILE;
-    if let Some(path) = reader.path(spec) {
-        return path;
-    }
-    let path = PathBuf::from(settings::FIREWALL_STATUS_FILE_DEFAULT);
-    reader.note(spec, Source::Default, &path);
-    path
 }

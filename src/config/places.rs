@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use super::env::Environment;
-use super::raw::Source;
 use super::reader::Reader;
 use super::settings;
+use super::source::Source;
 
 /// What our folders are called inside those of the desktop specification.
 const FOLDER: &str = "coord";
@@ -34,10 +34,10 @@ pub(super) fn client_file(flag: Option<&str>, environment: &dyn Environment) -> 
 
 /// The state directory; `None` when there is no place for it, or the one given is wrong.
 pub(super) fn state_dir(reader: &mut Reader, environment: &dyn Environment) -> Option<PathBuf> {
-    let spec = &settings::STATE_DIR;
-    let given = reader.given_by(spec).cloned();
+    let setting = &settings::STATE_DIR;
+    let given = reader.given_by(setting).cloned();
     if let Some(source) = given {
-        let path = reader.path(spec)?;
+        let path = reader.optional(setting)?;
         let of_systemd =
             matches!(&source, Source::Variable { name } if name == settings::STATE_DIRECTORY);
         // With several `StateDirectory=` entries systemd joins them; the first is the main one.
@@ -45,12 +45,12 @@ pub(super) fn state_dir(reader: &mut Reader, environment: &dyn Environment) -> O
             Some(first) if of_systemd => PathBuf::from(first),
             _ => path,
         };
-        reader.note(spec, source, &path);
+        reader.note(setting, source, &path);
         return Some(path);
     }
     let found = xdg(environment, "XDG_STATE_HOME", ".local/state");
     if let Some(path) = &found {
-        reader.note(spec, Source::Default, path);
+        reader.note(setting, Source::Default, path);
     }
     found
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::raw::Source;
+use super::source::Source;
 
 /// How much of a bad value an error repeats.
 const QUOTED_CHARS_MAX: usize = 60;

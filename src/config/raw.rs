@@ -3,76 +3,18 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::fmt;
-use std::path::{Path, PathBuf};
-
-use serde::Serialize;
+use std::path::Path;
 
 use super::env::Environment;
 use super::file;
+use super::flags::Flags;
+use super::given::{Given, RawValue};
 use super::problem::{Problem, Warning};
 use super::secret::{self, Secret};
 use super::settings::Spec;
+use super::source::Source;
 use super::spelling;
 use super::token_form;
-use crate::ports::Profile;
-
-/// Where a value came from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(tag = "kind", rename_all = "lowercase")]
-pub enum Source {
-    Flag {
-        name: &'static str,
-    },
-    Variable {
-        name: String,
-    },
-    /// One of systemd's credentials.
-    Credential {
-        name: &'static str,
-    },
-    File {
-        path: PathBuf,
-        line: usize,
-        key: String,
-    },
-    /// The port table's value for this profile.
-    Profile(ProfileSource),
-    /// Chosen when the binary was built.
-    Baked,
-    Default,
-}
-
-/// The profile a port came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct ProfileSource {
-    pub profile: Profile,
-}
-
-/// One value as it was typed.
-#[derive(Debug, Clone)]
-pub(super) enum Given {
-    /// From a flag or a variable: text that may mean anything.
-    Word(String),
-    /// From a flag that may be repeated.
-    Words(Vec<String>),
-    /// From a file, where text, numbers and truth values look different.
-    Text(String),
-    /// A whole number; `None` when it is beyond all bounds.
-    Integer(Option<i64>),
-    Boolean(bool),
-    List(Vec<String>),
-    Secret(Secret),
-    /// Something of a kind that no setting has.
-    Unfit(&'static str),
-}
-
-/// One value and where it came from.
-#[derive(Debug, Clone)]
-pub(super) struct RawValue {
-    pub(super) given: Given,
-    pub(super) source: Source,
-}
 
 /// For each setting that any source has, the value of the first one, before it was understood.
 #[derive(Debug, Default)]
@@ -90,38 +32,6 @@ pub(super) struct Gathered {
     pub(super) warnings: Vec<Warning>,
 }
 
-/// Flags as typed: a setting and its one or more values.
-pub(super) type GivenFlags = Vec<(&'static Spec, Given)>;
-
-/// Each setting's effective value, as it may be shown, and where it came from.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Origins {
-    entries: BTreeMap<&'static str, (Source, serde_json::Value)>,
-}
-
-impl Source {
-    /// Sources with a smaller rank go before those with a larger one.
-    pub(super) fn rank(&self) -> u8 {
-        match self {
-            Self::Flag { .. } => 0,
-            Self::Variable { .. } => 1,
-            Self::Credential { .. } => 2,
-            Self::File { .. } => 3,
-            Self::Profile(_) => 4,
-            Self::Baked | Self::Default => 5,
-        }
-    }
-
-    /// Whether somebody chose the value, rather than nobody.
-    pub fn is_given(&self) -> bool {
-        self.rank() < 4
-    }
-
-    pub(super) fn profile(profile: Profile) -> Self {
-        Self::Profile(ProfileSource { profile })
-    }
-}
-
 impl RawConfig {
     pub(super) fn value(&self, spec: &Spec) -> Option<&RawValue> {
         self.values.get(spec.key)
@@ -133,42 +43,17 @@ impl RawConfig {
     }
 }
 
-impl Origins {
-    /// Where the setting's value came from.
-    pub fn source(&self, spec: &Spec) -> &Source {
-        self.entries
-            .get(spec.key)
-            .map_or(&Source::Default, |(source, _)| source)
-    }
-
-    /// The setting's value, masked if it is secret; null if it has none.
-    pub fn shown(&self, spec: &Spec) -> &serde_json::Value {
-        self.entries
-            .get(spec.key)
-            .map_or(&serde_json::Value::Null, |(_, value)| value)
-    }
-
-    pub(super) fn note(&mut self, spec: &'static Spec, source: Source, value: &impl Serialize) {
-        let value = serde_json::to_value(value)
-            .expect("a setting's value is a number, a text or a list, which JSON can hold");
-        self.entries.insert(spec.key, (source, value));
-    }
-}
-
 /// Asks every source for every setting of the table. The first source that has one wins.
 pub(super) fn gather(
     table: &[&'static Spec],
-    flags: GivenFlags,
+    flags: &Flags,
     environment: &dyn Environment,
     file: Option<&Path>,
 ) -> Gathered {
     let mut gathered = Gathered::default();
     let mut sources: [BTreeMap<&'static str, RawValue>; 4] = Default::default();
-    for (spec, given) in flags {
-        let source = Source::Flag {
-            name: spec.flag.expect("only settings with a flag have one given"),
-        };
-        gathered.accept(spec, given, source, &mut sources[0]);
+    for spec in table {
+        gathered.read_flag(spec, flags, &mut sources[0]);
     }
     for spec in table {
         gathered.read_variables(spec, environment, &mut sources[1]);
@@ -195,6 +80,18 @@ pub(super) fn gather(
 }
 
 impl Gathered {
+    fn read_flag(
+        &mut self,
+        spec: &'static Spec,
+        flags: &Flags,
+        values: &mut BTreeMap<&'static str, RawValue>,
+    ) {
+        if let (Some(name), Some(text)) = (spec.flag, flags.get(spec)) {
+            let given = Given::Word(text.to_owned());
+            self.accept(spec, given, Source::Flag { name }, values);
+        }
+    }
+
     fn read_variables(
         &mut self,
         spec: &'static Spec,
@@ -343,23 +240,5 @@ impl Gathered {
             what,
             right: right.to_owned(),
         });
-    }
-}
-
-impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Flag { name } => f.write_str(name),
-            Self::Variable { name } => f.write_str(name),
-            Self::Credential { name } => write!(f, "credential {name}"),
-            Self::File { path, line: 0, .. } => write!(f, "{}", path.display()),
-            Self::File { path, line, key } if key.is_empty() => {
-                write!(f, "{}:{line}", path.display())
-            }
-            Self::File { path, line, key } => write!(f, "{}:{line} {key}", path.display()),
-            Self::Profile(source) => write!(f, "{} profile", source.profile),
-            Self::Baked => f.write_str("built in"),
-            Self::Default => f.write_str("default"),
-        }
     }
 }

@@ -1,16 +1,16 @@
 //! Reads settings one by one, collecting what is wrong instead of stopping at it.
 
-use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Serialize;
 
+use super::kinds::{Count, Fallback, Read};
+use super::origins::Origins;
 use super::problem::{ConfigErrors, Misfit, Problem, Warning};
-use super::raw::{Gathered, Given, Origins, RawConfig, Source};
-use super::secret::Secret;
-use super::settings::{Kind, Spec};
-use super::spelling;
-use super::value;
-use crate::ports::{Port, Profile};
+use super::raw::{Gathered, RawConfig};
+use super::settings::{self, Setting, Spec};
+use super::source::Source;
+use crate::ports::Profile;
 
 /// Where values are taken from and problems go to. A setting that is wrong reads as its default, so
 /// that the rest can be checked; nobody sees that, because the problem is reported in the end.
@@ -20,16 +20,26 @@ pub(super) struct Reader {
     problems: Vec<Problem>,
     warnings: Vec<Warning>,
     origins: Origins,
+    profile: Profile,
 }
 
 impl Reader {
+    /// Everything else depends on the profile, so a wrong one reads as the fallback.
     pub(super) fn new(gathered: Gathered) -> Self {
-        Self {
+        let mut reader = Self {
             raw: gathered.raw,
             problems: gathered.problems,
             warnings: gathered.warnings,
             origins: Origins::default(),
-        }
+            profile: Profile::fallback(),
+        };
+        let chosen_by = if Profile::BAKED.is_some() {
+            Source::Baked
+        } else {
+            Source::Default
+        };
+        reader.profile = reader.or(&settings::PROFILE, Profile::fallback(), chosen_by);
+        reader
     }
 
     /// Every value's origin and all warnings, unless something was wrong.
@@ -45,130 +55,68 @@ impl Reader {
 
     /// A setting that may be absent. What a source with more say overrides has to be right too:
     /// or taking that away would be what breaks the next start.
-    pub(super) fn optional<T: Serialize>(
-        &mut self,
-        spec: &'static Spec,
-        read: impl Fn(&Given) -> Result<T, Misfit>,
-    ) -> Option<T> {
-        let value = self.raw.value(spec)?;
+    pub(super) fn optional<K: Read>(&mut self, setting: &'static Setting<K>) -> Option<K::Value> {
+        let value = self.raw.value(setting)?;
         let source = value.source.clone();
-        let effective = read(&value.given);
-        let overridden = self.raw.overridden(spec).iter();
+        let effective = setting.kind.read(value);
+        let overridden = self.raw.overridden(setting).iter();
         let wrong: Vec<(Source, Misfit)> = overridden
-            .filter_map(|value| Some((value.source.clone(), read(&value.given).err()?)))
+            .filter_map(|value| Some((value.source.clone(), setting.kind.read(value).err()?)))
             .collect();
         let meant = match effective {
             Ok(meant) => {
-                self.origins.note(spec, source, &meant);
+                self.note(setting, source, &meant);
                 Some(meant)
             }
             Err(misfit) => {
-                self.problem(spec, source, misfit);
+                self.problem(setting, source, misfit);
                 None
             }
         };
         for (source, misfit) in wrong {
-            self.problem(spec, source, misfit);
+            self.problem(setting, source, misfit);
         }
         meant
     }
 
-    /// A setting with a default, and where that comes from.
-    pub(super) fn or<T: Serialize>(
+    /// A setting, or its default.
+    pub(super) fn get<K: Fallback>(&mut self, setting: &'static Setting<K>) -> K::Value {
+        self.optional(setting)
+            .unwrap_or_else(|| self.fallback(setting))
+    }
+
+    /// A setting whose default depends on what is around, and where that comes from.
+    pub(super) fn or<K: Read>(
         &mut self,
-        spec: &'static Spec,
-        default: T,
+        setting: &'static Setting<K>,
+        default: K::Value,
         default_source: Source,
-        read: impl Fn(&Given) -> Result<T, Misfit>,
-    ) -> T {
-        self.optional(spec, read).unwrap_or_else(|| {
-            self.origins.note(spec, default_source, &default);
+    ) -> K::Value {
+        self.optional(setting).unwrap_or_else(|| {
+            self.note(setting, default_source, &default);
             default
         })
     }
 
-    pub(super) fn boolean(&mut self, spec: &'static Spec) -> bool {
-        self.or(spec, false, Source::Default, value::boolean)
+    /// The default of a setting that nobody set.
+    pub(super) fn fallback<K: Fallback>(&mut self, setting: &'static Setting<K>) -> K::Value {
+        let (value, source) = setting.kind.fallback(self.profile);
+        self.note(setting, source, &value);
+        value
     }
 
-    /// A number within the bounds its table entry names.
-    pub(super) fn count(&mut self, spec: &'static Spec) -> u64 {
-        let Kind::Count {
-            unit,
-            min,
-            max,
-            default,
-        } = spec.kind
-        else {
-            unreachable!("{} is no count in the table of settings", spec.key)
-        };
-        self.or(spec, default, Source::Default, |given| {
-            value::count(given, unit, min, max)
-        })
+    pub(super) fn milliseconds(&mut self, setting: &'static Setting<Count>) -> Duration {
+        Duration::from_millis(self.get(setting))
     }
 
-    /// The port of the service its table entry names.
-    pub(super) fn port(&mut self, spec: &'static Spec, profile: Profile) -> Port {
-        let Kind::Port(service) = spec.kind else {
-            unreachable!("{} is no port in the table of settings", spec.key)
-        };
-        let default = profile.port(service);
-        self.or(spec, default, Source::profile(profile), value::port)
+    /// How many there may be of something in memory.
+    pub(super) fn size(&mut self, setting: &'static Setting<Count>) -> usize {
+        usize::try_from(self.get(setting)).expect("the table bounds it far below 4 GiB")
     }
 
-    /// One of the words its table entry lists.
-    pub(super) fn choice(&mut self, spec: &'static Spec) -> &'static str {
-        let Kind::Choice(words) = spec.kind else {
-            unreachable!("{} is no choice in the table of settings", spec.key)
-        };
-        self.or(spec, words[0], Source::Default, |given| {
-            value::choice(given, words)
-        })
-    }
-
-    /// The token that a client shows.
-    pub(super) fn made_token(&mut self, spec: &'static Spec) -> Option<Secret> {
-        self.optional(spec, value::made_token)
-    }
-
-    pub(super) fn secret(&mut self, spec: &'static Spec) -> Option<Secret> {
-        self.optional(spec, value::secret)
-    }
-
-    /// A path; in a file, a relative one counts from the file's folder.
-    pub(super) fn path(&mut self, spec: &'static Spec) -> Option<PathBuf> {
-        let folder = match &self.raw.value(spec)?.source {
-            Source::File { path, .. } => path.parent().map(Path::to_owned),
-            _ => None,
-        };
-        self.optional(spec, |given| {
-            let text = value::text(given)?;
-            if let Some(misfit) = spelling::misspelt_path(text) {
-                return Err(misfit);
-            }
-            let path = PathBuf::from(text);
-            Ok(folder
-                .as_ref()
-                .map_or_else(|| path.clone(), |folder| folder.join(&path)))
-        })
-    }
-
-    /// Which profile holds: everything else depends on it, so a wrong one reads as the fallback.
-    pub(super) fn profile(&mut self, spec: &'static Spec) -> Profile {
-        let Kind::Choice(words) = spec.kind else {
-            unreachable!("{} is no choice in the table of settings", spec.key)
-        };
-        let default_source = if Profile::BAKED.is_some() {
-            Source::Baked
-        } else {
-            Source::Default
-        };
-        self.or(spec, Profile::fallback(), default_source, |given| {
-            let word = value::choice(given, words)?;
-            Ok(word
-                .parse()
-                .expect("the words of the table are the profiles' names"))
-        })
+    /// Which profile holds.
+    pub(super) fn profile(&self) -> Profile {
+        self.profile
     }
 
     /// Where the setting was given, if anywhere; not yet whether it is right.
@@ -183,7 +131,7 @@ impl Reader {
             .clone()
     }
 
-    pub(super) fn note(&mut self, spec: &'static Spec, source: Source, value: &impl Serialize) {
+    pub(super) fn note(&mut self, spec: &Spec, source: Source, value: &impl Serialize) {
         self.origins.note(spec, source, value);
     }
 

@@ -6,27 +6,23 @@
 use std::fmt::Display;
 use std::path::PathBuf;
 
-use serde::Serialize;
-
 use super::host::{Endpoint, Host, split_port};
+use super::kinds::Read;
 use super::problem::Misfit;
-use super::raw::{Given, Source};
 use super::reader::Reader;
 use super::secret::Secret;
 use super::settings::{
     REDIS_CA_FILE, REDIS_CLUSTER, REDIS_DATABASE, REDIS_HOST, REDIS_PASSWORD, REDIS_PORT,
     REDIS_SENTINEL_MASTER, REDIS_SENTINEL_PASSWORD, REDIS_SENTINEL_USER, REDIS_SENTINELS,
-    REDIS_TLS, REDIS_URL, REDIS_USER, REDIS_WAIT_MS, REDIS_WAIT_REPLICAS, Spec,
+    REDIS_TLS, REDIS_URL, REDIS_USER, REDIS_WAIT_MS, REDIS_WAIT_REPLICAS, Setting, Spec,
 };
+use super::source::Source;
 use super::topology::{self, RedisTopology, ReplicaWait};
-use super::value;
-use crate::ports::{Port, Profile, Service};
+use crate::ports::{Port, Service};
 
 /// The key that says which environment a Redis is for: a string that names the profile. Absent, the
 /// Redis is not stamped yet.
 pub const REDIS_ENVIRONMENT_KEY: &str = "coord:environment";
-
-const DATABASE_MAX: u64 = 1023;
 
 /// A Redis to keep the journal in.
 #[derive(Debug, Clone)]
@@ -55,33 +51,20 @@ struct UrlParts {
 }
 
 /// `None` unless a host, a port, a URL or Sentinels ask for Redis.
-pub(super) fn read(reader: &mut Reader, profile: Profile) -> Option<RedisConfig> {
-    let asked = [&REDIS_URL, &REDIS_HOST, &REDIS_PORT, &REDIS_SENTINELS]
-        .iter()
-        .any(|spec| reader.given_by(spec).is_some());
+pub(super) fn read(reader: &mut Reader) -> Option<RedisConfig> {
+    let asking: [&Spec; 4] = [&REDIS_URL, &REDIS_HOST, &REDIS_PORT, &REDIS_SENTINELS];
+    let asked = asking.iter().any(|spec| reader.given_by(spec).is_some());
     let url = url(reader);
     let mut parts = Parts {
         source: reader.source(&REDIS_URL),
         reader,
     };
     let of_url = url.as_ref();
-    let host = parts.merge(
-        &REDIS_HOST,
-        of_url.map(|url| url.host.clone()),
-        value::parsed,
-    );
-    let port = parts.merge(&REDIS_PORT, of_url.and_then(|url| url.port), value::port);
-    let user = parts.merge(
-        &REDIS_USER,
-        of_url.and_then(|url| url.user.clone()),
-        |given| Ok(value::text(given)?.to_owned()),
-    );
-    let tls = parts.merge(&REDIS_TLS, of_url.map(|url| url.tls), value::boolean);
-    let database = parts.merge(
-        &REDIS_DATABASE,
-        of_url.and_then(|url| url.database),
-        |given| value::count(given, "", 0, DATABASE_MAX),
-    );
+    let host = parts.merge(&REDIS_HOST, of_url.map(|url| url.host.clone()));
+    let port = parts.merge(&REDIS_PORT, of_url.and_then(|url| url.port));
+    let user = parts.merge(&REDIS_USER, of_url.and_then(|url| url.user.clone()));
+    let tls = parts.merge(&REDIS_TLS, of_url.map(|url| url.tls));
+    let database = parts.merge(&REDIS_DATABASE, of_url.and_then(|url| url.database));
     let password = parts.password(of_url.and_then(|url| url.password.clone()));
     if !asked {
         idle(reader);
@@ -94,12 +77,12 @@ pub(super) fn read(reader: &mut Reader, profile: Profile) -> Option<RedisConfig>
     let endpoint = match &sentinels {
         Some(found) => found.sentinels[0].clone(),
         None => Endpoint {
-            port: port.unwrap_or_else(|| default_port(reader, profile)),
-            host: host.unwrap_or_else(|| default(reader, &REDIS_HOST, Host::LOOPBACK)),
+            port: port.unwrap_or_else(|| default_port(reader)),
+            host: host.unwrap_or_else(|| reader.fallback(&REDIS_HOST)),
         },
     };
-    let tls = tls.unwrap_or_else(|| default(reader, &REDIS_TLS, false));
-    let database = database.unwrap_or_else(|| default(reader, &REDIS_DATABASE, 0));
+    let tls = tls.unwrap_or_else(|| reader.fallback(&REDIS_TLS));
+    let database = database.unwrap_or_else(|| reader.fallback(&REDIS_DATABASE));
     Some(RedisConfig {
         endpoint,
         user,
@@ -120,20 +103,22 @@ struct Parts<'a> {
 }
 
 impl Parts<'_> {
-    fn merge<T: Serialize + PartialEq + Display>(
+    fn merge<K: Read>(
         &mut self,
-        spec: &'static Spec,
-        of_url: Option<T>,
-        read: impl Fn(&Given) -> Result<T, Misfit>,
-    ) -> Option<T> {
+        spec: &'static Setting<K>,
+        of_url: Option<K::Value>,
+    ) -> Option<K::Value>
+    where
+        K::Value: PartialEq + Display,
+    {
         let given = self.reader.given_by(spec).cloned();
         let Some(of_url) = of_url else {
-            return self.reader.optional(spec, read);
+            return self.reader.optional(spec);
         };
         match given {
-            Some(source) if source.rank() < self.source.rank() => self.reader.optional(spec, read),
+            Some(source) if source.rank() < self.source.rank() => self.reader.optional(spec),
             Some(source) if source.rank() == self.source.rank() => {
-                let single = self.reader.optional(spec, read)?;
+                let single = self.reader.optional(spec)?;
                 if single != of_url {
                     let what = format!("it is {single}, but {} says {of_url}", self.source);
                     let right = "keep one of the two".to_owned();
@@ -151,7 +136,7 @@ impl Parts<'_> {
     /// As `merge`, but without a word about the values.
     fn password(&mut self, of_url: Option<Secret>) -> Option<Secret> {
         let given = self.reader.given_by(&REDIS_PASSWORD).cloned();
-        let single = self.reader.secret(&REDIS_PASSWORD);
+        let single = self.reader.optional(&REDIS_PASSWORD);
         let Some(of_url) = of_url else { return single };
         match given {
             Some(source) if source.rank() < self.source.rank() => single,
@@ -177,7 +162,7 @@ impl Parts<'_> {
 }
 
 fn url(reader: &mut Reader) -> Option<UrlParts> {
-    let secret = reader.secret(&REDIS_URL)?;
+    let secret = reader.optional(&REDIS_URL)?;
     match parse(secret.expose()) {
         Ok(parts) => Some(parts),
         Err(misfit) => {
@@ -188,18 +173,13 @@ fn url(reader: &mut Reader) -> Option<UrlParts> {
 }
 
 /// A URL without a port means Redis' own, as everywhere; a host without one means the profile's.
-fn default_port(reader: &mut Reader, profile: Profile) -> Port {
-    if reader.given_by(&REDIS_URL).is_some() {
-        return default(reader, &REDIS_PORT, Service::Redis.standard_port());
+fn default_port(reader: &mut Reader) -> Port {
+    if reader.given_by(&REDIS_URL).is_none() {
+        return reader.fallback(&REDIS_PORT);
     }
-    let port = profile.port(Service::Redis);
-    reader.note(&REDIS_PORT, Source::profile(profile), &port);
+    let port = Service::Redis.standard_port();
+    reader.note(&REDIS_PORT, Source::Default, &port);
     port
-}
-
-fn default<T: Serialize>(reader: &mut Reader, spec: &'static Spec, value: T) -> T {
-    reader.note(spec, Source::Default, &value);
-    value
 }
 
 /// Redis asks for both or for a password alone.
@@ -210,7 +190,7 @@ fn user_alone(reader: &mut Reader) {
 
 /// Somebody prepared for Redis without asking for it: that is probably not what they think.
 fn idle(reader: &mut Reader) {
-    let prepared = [
+    let prepared: [&Spec; 11] = [
         &REDIS_PASSWORD,
         &REDIS_USER,
         &REDIS_TLS,
@@ -293,7 +273,9 @@ fn database(path: &str) -> Result<Option<u64>, ()> {
         return Ok(None);
     }
     let number = path.parse().map_err(|_| ())?;
-    (number <= DATABASE_MAX).then_some(Some(number)).ok_or(())
+    (number <= REDIS_DATABASE.kind.max)
+        .then_some(Some(number))
+        .ok_or(())
 }
 
 fn percent_decoded(text: &str) -> Option<String> {

@@ -4,17 +4,17 @@
 use schemars::Schema;
 use serde_json::{Map, Value, json};
 
-use super::settings::{self, Kind, Spec};
+use super::settings::{self, Count, Kind, Spec, Words};
 use crate::ports::Profile;
 
 /// Of a coordinator's file.
 pub fn server() -> Schema {
-    of_table("coord.toml", &settings::SERVER)
+    of_table("coord.toml", settings::SERVER)
 }
 
 /// Of the client's file.
 pub fn client() -> Schema {
-    of_table("client.toml", &settings::CLIENT)
+    of_table("client.toml", settings::CLIENT)
 }
 
 fn of_table(title: &str, table: &[&'static Spec]) -> Schema {
@@ -59,8 +59,8 @@ fn closed(properties: &Map<String, Value>) -> Value {
 
 fn property(spec: &Spec) -> Value {
     let mut schema = match spec.kind {
-        Kind::Choice(words) => json!({ "type": "string", "enum": words }),
-        Kind::Count { min, max, .. } => {
+        Kind::Choice(Words { words, .. }) => json!({ "type": "string", "enum": words }),
+        Kind::Count(Count { min, max, .. }) => {
             json!({ "type": "integer", "minimum": min, "maximum": max })
         }
         Kind::Boolean => json!({ "type": "boolean" }),
@@ -89,12 +89,7 @@ fn property(spec: &Spec) -> Value {
 /// The value that holds when nobody sets one, where that is the same everywhere.
 fn default(spec: &Spec) -> Option<Value> {
     match spec.kind {
-        Kind::Choice(_) if spec.key == settings::PROFILE.key => {
-            Some(json!(Profile::fallback().name()))
-        }
-        Kind::Choice(words) => Some(json!(words[0])),
-        Kind::Count { default, .. } => Some(json!(default)),
-        Kind::Boolean => Some(json!(false)),
+        Kind::Choice(_) | Kind::Count(_) | Kind::Boolean => spec.kind.default(),
         _ => None,
     }
 }

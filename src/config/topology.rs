@@ -14,7 +14,6 @@ use super::settings::{
     REDIS_SENTINEL_PASSWORD, REDIS_SENTINEL_USER, REDIS_SENTINELS, REDIS_URL, REDIS_WAIT_MS,
     REDIS_WAIT_REPLICAS, Spec,
 };
-use super::value;
 use crate::ports::Port;
 
 /// Where a Sentinel listens when nobody says otherwise.
@@ -50,14 +49,10 @@ pub struct ReplicaWait {
 
 /// The Sentinels, if any are named.
 pub(super) fn sentinels(reader: &mut Reader) -> Option<SentinelConfig> {
-    let hosts: Option<Vec<AllowedHost>> = reader.optional(&REDIS_SENTINELS, value::list);
-    let master = reader.optional(&REDIS_SENTINEL_MASTER, |given| {
-        Ok(value::text(given)?.to_owned())
-    });
-    let user = reader.optional(&REDIS_SENTINEL_USER, |given| {
-        Ok(value::text(given)?.to_owned())
-    });
-    let password = reader.secret(&REDIS_SENTINEL_PASSWORD);
+    let hosts = reader.optional(&REDIS_SENTINELS);
+    let master = reader.optional(&REDIS_SENTINEL_MASTER);
+    let user = reader.optional(&REDIS_SENTINEL_USER);
+    let password = reader.optional(&REDIS_SENTINEL_PASSWORD);
     if hosts.as_ref().is_some_and(Vec::is_empty) {
         let right = "name at least one, or leave it out";
         problem(reader, &REDIS_SENTINELS, "the list is empty", right);
@@ -77,11 +72,12 @@ pub(super) fn sentinels(reader: &mut Reader) -> Option<SentinelConfig> {
         );
     }
     if hosts.is_none() {
-        for spec in [
+        let idle: [&Spec; 3] = [
             &REDIS_SENTINEL_MASTER,
             &REDIS_SENTINEL_USER,
             &REDIS_SENTINEL_PASSWORD,
-        ] {
+        ];
+        for spec in idle {
             without_effect(reader, spec, "redis.sentinels is set");
         }
     }
@@ -103,7 +99,7 @@ pub(super) fn topology(
     sentinels: Option<SentinelConfig>,
     database: u64,
 ) -> RedisTopology {
-    let cluster = reader.boolean(&REDIS_CLUSTER);
+    let cluster = reader.get(&REDIS_CLUSTER);
     if cluster && database != 0 {
         let what = format!("it is {database}, but a Cluster has only database 0");
         problem(
@@ -129,7 +125,8 @@ pub(super) fn topology(
             "keep redis.sentinels or redis.cluster",
         );
     }
-    for spec in [&REDIS_URL, &REDIS_HOST, &REDIS_PORT] {
+    let places: [&Spec; 3] = [&REDIS_URL, &REDIS_HOST, &REDIS_PORT];
+    for spec in places {
         if reader.given_by(spec).is_some() {
             let what = "the Sentinels say where Redis is";
             problem(
@@ -145,7 +142,7 @@ pub(super) fn topology(
 
 /// The authorities to trust instead of the machine's.
 pub(super) fn ca_file(reader: &mut Reader, tls: bool) -> Option<PathBuf> {
-    let path = reader.path(&REDIS_CA_FILE);
+    let path = reader.optional(&REDIS_CA_FILE);
     if !tls {
         without_effect(
             reader,
@@ -158,8 +155,8 @@ pub(super) fn ca_file(reader: &mut Reader, tls: bool) -> Option<PathBuf> {
 
 /// `None`: a write counts when the master has it.
 pub(super) fn replicas(reader: &mut Reader) -> Option<ReplicaWait> {
-    let replicas = reader.count(&REDIS_WAIT_REPLICAS);
-    let wait_ms = reader.count(&REDIS_WAIT_MS);
+    let replicas = reader.get(&REDIS_WAIT_REPLICAS);
+    let wait_ms = reader.get(&REDIS_WAIT_MS);
     if replicas == 0 {
         without_effect(reader, &REDIS_WAIT_MS, "redis.wait_replicas is more than 0");
         return None;

@@ -3,20 +3,24 @@
 //! A flag or a variable is text and may mean any of them. In a file they look different, and a
 //! number in quotes is a mistake.
 
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use super::given::{Given, RawValue};
 use super::problem::{Misfit, quoted};
-use super::raw::Given;
 use super::secret::Secret;
+use super::source::Source;
+use super::spelling;
 use super::suggest;
 use super::token_form;
+use crate::engine::ids::{NameError, ProjectName};
 use crate::ports::{Port, PortError, PortRange, PortRangeError};
 
 /// A shorter token could be guessed.
 const TOKEN_CHARS_MIN: usize = 32;
 
-pub(super) fn text(given: &Given) -> Result<&str, Misfit> {
-    match given {
+pub(super) fn text(raw: &RawValue) -> Result<&str, Misfit> {
+    match &raw.given {
         Given::Word(text) | Given::Text(text) if text.is_empty() => Err(Misfit::new(
             "it is empty",
             "give it a value, or leave it out",
@@ -29,13 +33,34 @@ pub(super) fn text(given: &Given) -> Result<&str, Misfit> {
     }
 }
 
-pub(super) fn parsed<T: FromStr<Err = Misfit>>(given: &Given) -> Result<T, Misfit> {
-    text(given)?.parse()
+pub(super) fn string(raw: &RawValue) -> Result<String, Misfit> {
+    text(raw).map(str::to_owned)
 }
 
-pub(super) fn boolean(given: &Given) -> Result<bool, Misfit> {
+pub(super) fn parsed<T: FromStr<Err = Misfit>>(raw: &RawValue) -> Result<T, Misfit> {
+    text(raw)?.parse()
+}
+
+pub(super) fn project(raw: &RawValue) -> Result<ProjectName, Misfit> {
+    let named = text(raw)?.parse();
+    named.map_err(|error: NameError| Misfit::new(error.to_string(), "use the name of a project"))
+}
+
+/// A path; in a file, a relative one counts from the file's folder.
+pub(super) fn path(raw: &RawValue) -> Result<PathBuf, Misfit> {
+    let text = text(raw)?;
+    if let Some(misfit) = spelling::misspelt_path(text) {
+        return Err(misfit);
+    }
+    Ok(match &raw.source {
+        Source::File { path, .. } => path.parent().unwrap_or(Path::new("")).join(text),
+        _ => PathBuf::from(text),
+    })
+}
+
+pub(super) fn boolean(raw: &RawValue) -> Result<bool, Misfit> {
     let wrong = |what| Misfit::new(what, "use true or false (1, 0, yes and no do as well)");
-    match given {
+    match &raw.given {
         Given::Boolean(truth) => Ok(*truth),
         Given::Word(text) => match text.to_ascii_lowercase().as_str() {
             "true" | "1" | "yes" => Ok(true),
@@ -49,9 +74,9 @@ pub(super) fn boolean(given: &Given) -> Result<bool, Misfit> {
     }
 }
 
-pub(super) fn port(given: &Given) -> Result<Port, Misfit> {
+pub(super) fn port(raw: &RawValue) -> Result<Port, Misfit> {
     let wrong = |what| Misfit::new(what, "use a port from 1 to 65535");
-    match given {
+    match &raw.given {
         Given::Word(text) | Given::Text(text) if text.contains('-') => Err(range(text)),
         Given::Word(text) => text
             .parse()
@@ -81,15 +106,15 @@ fn range(text: &str) -> Misfit {
     }
 }
 
-pub(super) fn ports(given: &Given) -> Result<PortRange, Misfit> {
-    let text = text(given)?;
+pub(super) fn ports(raw: &RawValue) -> Result<PortRange, Misfit> {
+    let text = text(raw)?;
     text.parse().map_err(|error: PortRangeError| {
         let what = format!("{} is not a range of ports: {error}", quoted(text));
         Misfit::new(what, "use a range, as in 20000-20999")
     })
 }
 
-pub(super) fn count(given: &Given, unit: &str, min: u64, max: u64) -> Result<u64, Misfit> {
+pub(super) fn count(raw: &RawValue, unit: &str, min: u64, max: u64) -> Result<u64, Misfit> {
     let unit = if unit.is_empty() {
         String::new()
     } else {
@@ -101,7 +126,7 @@ pub(super) fn count(given: &Given, unit: &str, min: u64, max: u64) -> Result<u64
             format!("use a whole number from {min} to {max}{unit}"),
         )
     };
-    let number = match given {
+    let number = match &raw.given {
         Given::Word(text) => text
             .parse()
             .map_err(|_| wrong(format!("{} is not such a number", quoted(text))))?,
@@ -115,10 +140,13 @@ pub(super) fn count(given: &Given, unit: &str, min: u64, max: u64) -> Result<u64
         .ok_or_else(|| wrong(format!("{number} is out of bounds")))
 }
 
-pub(super) fn choice<'a>(given: &Given, words: &[&'a str]) -> Result<&'a str, Misfit> {
-    let text = text(given)?;
-    let exact = words.iter().find(|word| text.eq_ignore_ascii_case(word));
-    exact.copied().ok_or_else(|| {
+/// The place of the chosen word.
+pub(super) fn choice(raw: &RawValue, words: &[&str]) -> Result<usize, Misfit> {
+    let text = text(raw)?;
+    let exact = words
+        .iter()
+        .position(|word| text.eq_ignore_ascii_case(word));
+    exact.ok_or_else(|| {
         let right = suggest::nearest(text, words.iter().copied()).map_or_else(
             || format!("use one of {}", words.join(", ")),
             |near| format!("did you mean {near}? use one of {}", words.join(", ")),
@@ -128,27 +156,24 @@ pub(super) fn choice<'a>(given: &Given, words: &[&'a str]) -> Result<&'a str, Mi
 }
 
 /// Each item on its own; in one word they are joined by commas.
-pub(super) fn list<T: FromStr<Err = Misfit>>(given: &Given) -> Result<Vec<T>, Misfit> {
-    let words = match given {
-        Given::Word(text) => std::slice::from_ref(text),
-        Given::Words(words) => words.as_slice(),
-        Given::List(items) => return items.iter().map(|item| item.parse()).collect(),
+pub(super) fn list<T: FromStr<Err = Misfit>>(raw: &RawValue) -> Result<Vec<T>, Misfit> {
+    match &raw.given {
+        Given::Word(text) => text
+            .split(',')
+            .map(str::trim)
+            .filter(|item| !item.is_empty())
+            .map(str::parse)
+            .collect(),
+        Given::List(items) => items.iter().map(|item| item.parse()).collect(),
         other => {
             let what = format!("it is {}", found(other));
-            return Err(Misfit::new(what, "write a list of texts, in brackets"));
+            Err(Misfit::new(what, "write a list of texts, in brackets"))
         }
-    };
-    words
-        .iter()
-        .flat_map(|word| word.split(','))
-        .map(str::trim)
-        .filter(|item| !item.is_empty())
-        .map(str::parse)
-        .collect()
+    }
 }
 
-pub(super) fn secret(given: &Given) -> Result<Secret, Misfit> {
-    match given {
+pub(super) fn secret(raw: &RawValue) -> Result<Secret, Misfit> {
+    match &raw.given {
         Given::Secret(secret) if secret.expose().is_empty() => Err(Misfit::new(
             "it is empty",
             "give it a value, or leave it out",
@@ -163,8 +188,8 @@ pub(super) fn secret(given: &Given) -> Result<Secret, Misfit> {
 
 /// A token that is chosen by hand or by a program: long enough that nobody guesses it, and of
 /// characters that a header can carry.
-pub(super) fn token(given: &Given) -> Result<Secret, Misfit> {
-    let secret = secret(given)?;
+pub(super) fn token(raw: &RawValue) -> Result<Secret, Misfit> {
+    let secret = secret(raw)?;
     let right = "use at least 32 visible ASCII characters, such as those of `openssl rand -hex 32`";
     let text = secret.expose();
     if let Some(misfit) = token_form::misfit(text) {
@@ -177,8 +202,8 @@ pub(super) fn token(given: &Given) -> Result<Secret, Misfit> {
 }
 
 /// A token that a coordinator made. Blanks and line breaks after it are no part of it.
-pub(super) fn made_token(given: &Given) -> Result<Secret, Misfit> {
-    let secret = secret(given)?.without_end();
+pub(super) fn made_token(raw: &RawValue) -> Result<Secret, Misfit> {
+    let secret = secret(raw)?.without_end();
     match token_form::misfit(secret.expose()) {
         Some(misfit) => Err(misfit),
         None if secret.expose().is_empty() => Err(Misfit::new(
@@ -192,7 +217,7 @@ pub(super) fn made_token(given: &Given) -> Result<Secret, Misfit> {
 /// What a value looks like, without repeating it.
 fn found(given: &Given) -> &'static str {
     match given {
-        Given::Word(_) | Given::Words(_) | Given::Text(_) | Given::Secret(_) => "text",
+        Given::Word(_) | Given::Text(_) | Given::Secret(_) => "text",
         Given::Integer(_) => "a number",
         Given::Boolean(_) => "true or false",
         Given::List(_) => "a list",

@@ -2,8 +2,8 @@
 
 use super::env::Environment;
 use super::problem::{Misfit, Warning};
-use super::raw::Source;
 use super::settings;
+use super::source::Source;
 use super::suggest;
 
 /// What our own variables begin with.
@@ -155,7 +155,7 @@ fn token_variable(name: &str) -> &'static str {
 fn known() -> Vec<String> {
     settings::SERVER
         .iter()
-        .chain(&settings::CLIENT)
+        .chain(settings::CLIENT)
         .flat_map(|spec| spec.all_variables())
         .chain([
             settings::CONFIG_VARIABLE.to_owned(),

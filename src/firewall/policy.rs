@@ -6,9 +6,8 @@ use std::fmt;
 use serde::Serialize;
 
 use super::{REDIS_CLIENTS_OPEN_MAX, SCRAPES_OPEN_MAX};
-use crate::config::{
-    FirewallConfig, InterfaceName, Network, OpenPort, ServiceConfig, Transport, settings,
-};
+use crate::config::settings::{self, Spec};
+use crate::config::{FirewallConfig, InterfaceName, Network, OpenPort, ServiceConfig, Transport};
 use crate::ports::{Port, PortRange, Profile, Service};
 
 /// What the firewall is to enforce. It has been checked: no rule made of it contradicts another.
@@ -178,7 +177,7 @@ fn merged(mut ports: Vec<PortRange>) -> Vec<PortRange> {
 fn idle(config: &FirewallConfig) -> Vec<String> {
     let mut remarks = Vec::new();
     if !config.default_drop {
-        let only_closed = [
+        let only_closed: [(&Spec, bool); 4] = [
             (&settings::FIREWALL_SSH_FROM, config.ssh_from.is_empty()),
             (&settings::FIREWALL_SSH_PORTS, config.ssh_ports.is_empty()),
             (&settings::FIREWALL_OPEN_PORTS, config.open_ports.is_empty()),

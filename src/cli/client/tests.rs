@@ -9,7 +9,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
 
 use super::*;
-use crate::config::{ClientConfig, ClientFlags, MapEnvironment};
+use crate::config::{ClientConfig, Flags, MapEnvironment};
 use crate::engine::ids::{JournalTime, Title};
 use crate::protocol::error::ErrorKind;
 use crate::protocol::task::{TaskSubmitParams, TaskSubmitResult};
@@ -28,7 +28,7 @@ async fn coordinator() -> (TcpListener, Target) {
         ("COORD_TOKEN", TOKEN),
         ("COORD_PROJECT", "demo"),
     ]);
-    let config = ClientConfig::load(&ClientFlags::default(), &environment).expect("it is right");
+    let config = ClientConfig::load(&Flags::default(), &environment).expect("it is right");
     (listener, Target::new(config).expect("there is a token"))
 }
 

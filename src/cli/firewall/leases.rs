@@ -10,7 +10,7 @@ use crate::cli::duration::Millis;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::shell::Shell;
-use crate::config::{ClientConfig, ClientFlags, Host};
+use crate::config::{ClientConfig, Host, settings};
 use crate::engine::ids::LeaseId;
 use crate::firewall::LEASE_PORTS_OPEN_MAX;
 use crate::nft::{self, Nft};
@@ -97,10 +97,8 @@ async fn connect(
     own_port: Option<Port>,
     shell: &Shell<'_>,
 ) -> Result<Client, CliError> {
-    let flags = ClientFlags {
-        profile: Some(profile.name().to_owned()),
-        ..shell.connection.flags()?
-    };
+    let flags = shell.connection.flags()?;
+    let flags = flags.with(&settings::PROFILE, profile.name());
     let mut config = ClientConfig::load(&flags, shell.environment)?;
     let asked_for = &config.url;
     let unasked = asked_for.endpoint.host == Host::LOOPBACK

@@ -8,7 +8,6 @@ mod status;
 
 use std::path::{Path, PathBuf};
 
-use super::config::ConfigFlags;
 use super::duration::Millis;
 use super::error::CliError;
 use super::exit::Exit;
@@ -107,7 +106,7 @@ pub(in crate::cli) struct PolicyArgs {
     #[arg(long)]
     default_drop: bool,
     #[command(flatten)]
-    flags: Box<ConfigFlags>,
+    flags: Flags,
 }
 
 /// Where the state of what was applied is.
@@ -149,7 +148,7 @@ pub(super) async fn run(command: FirewallCommand, shell: &mut Shell<'_>) -> Resu
 
 /// The configuration, with what the command line says of the firewall.
 fn config(args: PolicyArgs, shell: &Shell<'_>) -> Result<FirewallConfig, CliError> {
-    let flags = Flags::from(*args.flags);
+    let flags = args.flags;
     let (mut config, warnings) = FirewallConfig::load(&flags, shell.environment)?;
     for warning in &warnings {
         shell.out.note(format_args!("warning: {warning}"));

@@ -384,15 +384,9 @@ fn choices(args: &InstallArgs, environment: &dyn Environment) -> Result<Choices,
     of_service.hostname = environment.hostname();
     of_service.credentials = credentials(args);
     let flags = if file.exists() {
-        Flags {
-            config: Some(file.display().to_string()),
-            ..Flags::default()
-        }
+        Flags::of_file(file.display().to_string())
     } else {
-        Flags {
-            profile: Some("production".to_owned()),
-            ..Flags::default()
-        }
+        Flags::default().with(&settings::PROFILE, "production")
     };
     let config = Config::load(&flags, &of_service, Invoker::from(0))?;
     Ok(Choices {
