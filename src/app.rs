@@ -26,6 +26,7 @@ use axum::Router;
 use tokio::net::TcpListener;
 
 use crate::build_info::VERSION;
+use crate::causes;
 use crate::clock::Clock;
 use crate::config::{Config, Environment, MapEnvironment};
 use crate::driver::DriverLimits;
@@ -109,7 +110,7 @@ pub fn run(
     let manager = Arc::new(Manager::from_environment(surroundings.environment, pid)?);
     let ended = run_managed(config, surroundings, &manager, out);
     if let Err(error) = &ended {
-        manager.status(&format!("failed: {}", one_line(error)));
+        manager.status(&format!("failed: {}", causes::one_line(error)));
     }
     ended
 }
@@ -328,16 +329,4 @@ fn health_of_core(
         certificate: reading.certificate,
         uptime_ms: core.uptime_ms(now),
     }
-}
-
-/// An error with its causes, on one line.
-fn one_line(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

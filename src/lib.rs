@@ -2,6 +2,7 @@
 
 pub mod app;
 pub mod build_info;
+pub mod causes;
 pub mod cli;
 pub mod clock;
 pub mod config;

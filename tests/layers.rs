@@ -26,6 +26,7 @@ const fn room(name: &'static str, layer: u8, imports: &'static [&'static str]) -
 const ROOMS: &[Room] = &[
     room("planted", 0, &[]),
     room("build_info", 0, &[]),
+    room("causes", 0, &[]),
     room("engine", 0, &["planted"]),
     room("ports", 1, &[]),
     room("config", 2, &["engine", "ports"]),
@@ -44,7 +45,7 @@ const ROOMS: &[Room] = &[
         "driver",
         2,
         &[
-            "clock", "engine", "journal", "metrics", "planted", "protocol",
+            "causes", "clock", "engine", "journal", "metrics", "planted", "protocol",
         ],
     ),
     // Rules from the configuration, without looking at the box.
@@ -60,6 +61,7 @@ const ROOMS: &[Room] = &[
         4,
         &[
             "build_info",
+            "causes",
             "clock",
             "config",
             "driver",
@@ -82,6 +84,7 @@ const ROOMS: &[Room] = &[
         &[
             "app",
             "build_info",
+            "causes",
             "clock",
             "config",
             "engine",
@@ -99,6 +102,7 @@ const ROOMS: &[Room] = &[
         &[
             "app",
             "build_info",
+            "causes",
             "clock",
             "config",
             "driver",

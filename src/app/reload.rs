@@ -5,6 +5,7 @@ use tokio::sync::watch;
 
 use super::live::{Live, Values};
 use super::{Surroundings, operator};
+use crate::causes;
 use crate::config::{Config, settings};
 use crate::driver::shell::Driver;
 use crate::metrics::Metrics;
@@ -70,13 +71,13 @@ impl Reloader<'_> {
     /// The keys of the settings that need a restart to hold, or why nothing was changed.
     fn apply(&self) -> Result<Vec<&'static str>, String> {
         let config = (self.surroundings.configuration)().map_err(|errors| errors.to_string())?;
-        let mut values = Values::read(&config).map_err(|error| super::one_line(&error))?;
+        let mut values = Values::read(&config).map_err(|error| causes::one_line(&error))?;
         if self.started.websocket.tls.is_some() != values.tls.is_some() {
             // Whether there is TLS at all is decided at the start.
             values.tls.clone_from(&self.live.values().tls);
         }
         let token = operator::prepare_again(&config, &self.driver);
-        let token = token.map_err(|error| super::one_line(&error))?;
+        let token = token.map_err(|error| causes::one_line(&error))?;
         // From here on nothing can fail.
         for warning in &config.warnings {
             tracing::warn!("{warning}");

@@ -11,6 +11,7 @@ use super::duration::Millis;
 use super::exit::Exit;
 use super::journal::JournalCommandError;
 use super::text;
+use crate::causes;
 use crate::config::ConfigErrors;
 use crate::firewall::PolicyErrors;
 use crate::nft::NftError;
@@ -208,13 +209,7 @@ impl CliError {
 
     /// What failed and why, on one line.
     pub(super) fn summary(&self) -> String {
-        let mut text = self.to_string();
-        let mut cause = self.source();
-        while let Some(error) = cause {
-            write!(text, ": {error}").expect("a string takes all that is written to it");
-            cause = error.source();
-        }
-        text
+        causes::one_line(self)
     }
 }
 

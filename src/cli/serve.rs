@@ -12,6 +12,7 @@ use super::output::Style;
 use super::panics;
 use super::text::{self, Safe};
 use crate::app::{self, AppError, Hangup, ListenError, Surroundings};
+use crate::causes;
 use crate::config::{
     Bound, Config, ConfigErrors, Environment, Flags, Invoker, LogConfig, LogFormat, LogLevel,
     settings,
@@ -91,7 +92,7 @@ pub(super) fn run(
             let exit = exit_of(&error);
             let failure = Failure {
                 kind: kind_of(exit),
-                text: chain(&error),
+                text: format!("error: {}", causes::joined(&error, "\n  because: ")),
                 next: match &error {
                     AppError::StateDir(error) => error.next_step(),
                     error => is_corrupt(error).then(|| advice(&config)),
@@ -246,18 +247,6 @@ fn is_forbidden(kind: io::ErrorKind) -> bool {
         kind,
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
     )
-}
-
-/// An error with its causes, one a line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = format!("error: {error}");
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str("\n  because: ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 /// The log goes to stderr, so that stdout stays for what was asked for. What is returned changes how

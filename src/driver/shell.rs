@@ -30,6 +30,7 @@ use worker::{Done, Job, append, journal_thread};
 
 use super::connection::{ConnectionId, Identity};
 use super::core::{Core, Moment, Output};
+use crate::causes;
 use crate::clock::Clock;
 use crate::engine::command::{LostReason, TokenCreate};
 use crate::engine::ids::{Position, ProjectName};
@@ -497,7 +498,7 @@ impl Driver {
     }
 
     fn fail(&self, error: &JournalError) {
-        self.fail_with(describe(error));
+        self.fail_with(causes::one_line(error));
     }
 
     fn fail_with(&self, text: String) {
@@ -526,16 +527,4 @@ impl Driver {
             }
         }
     }
-}
-
-/// An error with all its causes, in one line.
-fn describe(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

@@ -26,6 +26,7 @@ use std::time::Duration;
 use serde::Serialize;
 use tempfile::TempDir;
 
+use crate::causes;
 use crate::clock::Clock;
 use crate::config::Config;
 pub use journal::SyncLatency;
@@ -175,7 +176,7 @@ impl Found {
     }
 
     fn of_error(error: &(dyn std::error::Error + 'static)) -> Self {
-        Self::failed(causes(error), "send this report to support")
+        Self::failed(causes::one_line(error), "send this report to support")
     }
 }
 
@@ -222,17 +223,6 @@ impl Series {
 /// Runs what blocks on a thread of its own, so that its time can be bounded.
 async fn blocking(check: impl FnOnce() -> Finding + Send + 'static) -> Finding {
     tokio::task::spawn_blocking(check).await?
-}
-
-/// An error with its causes, on one line.
-fn causes(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 /// The file of the kernel, trimmed; `None` when it is not there.

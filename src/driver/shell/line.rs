@@ -15,6 +15,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::{self, Receiver};
 
 use super::{Driver, Host};
+use crate::causes;
 use crate::driver::core::{Core, Moment};
 use crate::driver::line::{AppendFailure, LineError, Loss};
 use crate::engine::ids::{Cursor, Epoch, NodeId, Position, ProjectName};
@@ -152,7 +153,7 @@ impl<H: Host> LineTask<H> {
                     return self.host.fail(why);
                 }
                 End::Line(error @ LineError::Unreadable(_)) => {
-                    return self.host.fail(super::describe(&error));
+                    return self.host.fail(causes::one_line(&error));
                 }
                 End::Line(error) if !was_up => self.tell(&mut told, error.to_string()),
                 End::Line(_) | End::Store(StoreError::EpochEnded | StoreError::StreamGone) => {
