@@ -6,6 +6,8 @@
 use std::fmt::Display;
 use std::path::PathBuf;
 
+use percent_encoding::percent_decode_str;
+
 use super::host::{Endpoint, Host, split_port};
 use super::kinds::Read;
 use super::problem::Misfit;
@@ -278,20 +280,15 @@ fn database(path: &str) -> Result<Option<u64>, ()> {
         .ok_or(())
 }
 
+/// The library would keep a `%` without two hexadecimal digits as it stands; here it is a mistake.
 fn percent_decoded(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, tail @ ..] = rest {
-        rest = tail;
-        if *first != b'%' {
-            bytes.push(*first);
-            continue;
-        }
-        let (hex, tail) = rest.split_at_checked(2)?;
-        let digit = |byte: u8| char::from(byte).to_digit(16);
-        let value = digit(hex[0])? * 16 + digit(hex[1])?;
-        bytes.push(u8::try_from(value).expect("two hexadecimal digits make a byte"));
-        rest = tail;
+    let is_byte = |rest: &str| {
+        let digits = rest.bytes().take(2).filter(u8::is_ascii_hexdigit);
+        digits.count() == 2
+    };
+    if !text.split('%').skip(1).all(is_byte) {
+        return None;
     }
-    String::from_utf8(bytes).ok()
+    let decoded = percent_decode_str(text).decode_utf8().ok()?;
+    Some(decoded.into_owned())
 }

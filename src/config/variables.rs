@@ -135,7 +135,7 @@ fn is_meant_as_token(name: &str) -> bool {
 }
 
 fn is_slip_of_token(upper: &str) -> bool {
-    let close = |name: &str| suggest::distance(upper, name) <= FOREIGN_EDITS_MAX;
+    let close = |name: &str| strsim::osa_distance(upper, name) <= FOREIGN_EDITS_MAX;
     close(TOKEN) || close(TOKEN_FILE)
 }
 
