@@ -46,6 +46,18 @@ pub async fn open(
     tls: Option<&Arc<ClientConfig>>,
     silence_max: Option<Duration>,
 ) -> Result<Box<dyn Io>, LinkError> {
+    let tcp = connect(endpoint, silence_max).await?;
+    match tls {
+        Some(config) => secure(tcp, &endpoint.host, config).await,
+        None => Ok(Box::new(tcp)),
+    }
+}
+
+/// The first half of [`open`]: the TCP connection.
+pub async fn connect(
+    endpoint: &Endpoint,
+    silence_max: Option<Duration>,
+) -> Result<TcpStream, LinkError> {
     let port = endpoint.port.number();
     let addresses = match &endpoint.host {
         Host::Address(address) => vec![(*address, port).into()],
@@ -65,11 +77,17 @@ pub async fn open(
     if let Some(silence_max) = silence_max {
         watch(&tcp, silence_max).map_err(|error| LinkError::Connect(error.into()))?;
     }
-    let Some(config) = tls else {
-        return Ok(Box::new(tcp));
-    };
+    Ok(tcp)
+}
+
+/// The second half: TLS, by the name or address that was connected to.
+pub async fn secure(
+    tcp: TcpStream,
+    host: &Host,
+    config: &Arc<ClientConfig>,
+) -> Result<Box<dyn Io>, LinkError> {
     let connector = TlsConnector::from(Arc::clone(config));
-    let tls = connector.connect(server_name(&endpoint.host)?, tcp).await;
+    let tls = connector.connect(server_name(host)?, tcp).await;
     Ok(Box::new(tls.map_err(LinkError::Tls)?))
 }
 

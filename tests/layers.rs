@@ -29,9 +29,15 @@ const ROOMS: &[Room] = &[
     room("causes", 0, &[]),
     room("engine", 0, &["planted"]),
     room("ports", 1, &[]),
+    room("text", 0, &[]),
     room("config", 2, &["engine", "ports"]),
     room("protocol", 1, &["engine"]),
     room("link", 2, &["config"]),
+    room(
+        "client",
+        2,
+        &["causes", "config", "engine", "link", "protocol", "text"],
+    ),
     room(
         "journal",
         2,
@@ -54,7 +60,11 @@ const ROOMS: &[Room] = &[
     room("nft", 3, &["config", "firewall", "ports"]),
     room("holders", 3, &[]),
     room("systemd", 3, &["config"]),
-    room("probe", 3, &["config", "link", "ports", "protocol"]),
+    room(
+        "probe",
+        3,
+        &["client", "config", "link", "ports", "protocol"],
+    ),
     room("ws", 3, &["driver", "engine", "protocol"]),
     room(
         "app",
@@ -85,12 +95,14 @@ const ROOMS: &[Room] = &[
             "app",
             "build_info",
             "causes",
+            "client",
             "clock",
             "config",
             "engine",
             "holders",
             "http",
             "journal",
+            "link",
             "ports",
             "probe",
             "protocol",
@@ -103,6 +115,7 @@ const ROOMS: &[Room] = &[
             "app",
             "build_info",
             "causes",
+            "client",
             "clock",
             "config",
             "driver",
@@ -118,6 +131,7 @@ const ROOMS: &[Room] = &[
             "render",
             "self_test",
             "systemd",
+            "text",
         ],
     ),
     room("main", 7, &["cli", "config"]),
@@ -138,6 +152,16 @@ const WORDS: &[(&str, &[&str], &str)] = &[
     ),
     ("process::exit", &[], "destructors would not run"),
     ("unbounded_channel", &[], "every queue has a bound"),
+    (
+        "tungstenite",
+        &[
+            "client/socket.rs",
+            "client/tests.rs",
+            "ws/mod.rs",
+            "ws/socket.rs",
+        ],
+        "one client and one server speak WebSocket",
+    ),
 ];
 
 /// Rooms and files without IO, clock, randomness or an order that depends on a hash.
@@ -416,6 +440,16 @@ fn planted_violations_are_found() {
     check("http/mod.rs", clocks, &["std::time::Instant"]);
     check("clock.rs", clocks, &[]);
     check("app.rs", "let x = std::env::var(\"X\");", &["env::var"]);
+    check(
+        "probe/websocket.rs",
+        "use tokio_tungstenite::connect_async;",
+        &["tungstenite"],
+    );
+    check(
+        "client/mod.rs",
+        "use crate::cli::output::note;",
+        &["client may not import cli"],
+    );
     check("attic/mod.rs", "", &["no room"]);
     let applies = "use crate::engine::Engine;\nfn f(e: Engine) { e.apply(p, t, c) }";
     check("app/gauges.rs", applies, &[".apply("]);

@@ -4,10 +4,7 @@ use std::io::{self, IsTerminal};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject;
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::client::ClientError;
@@ -19,8 +16,7 @@ use super::reader;
 use super::shell::Shell;
 use super::table::{Table, or_nothing};
 use crate::config::{
-    ClientConfig, Config, Fingerprint, Flags, Invoker, RedisConfig, RedisTopology, TlsConfig,
-    Trust, settings,
+    ClientConfig, Config, Flags, Invoker, RedisConfig, RedisTopology, TlsConfig, Trust, settings,
 };
 use crate::journal::redis::RedisConnector;
 use crate::link::tls;
@@ -176,8 +172,8 @@ fn trust(config: &Config, given: Trust, shell: &Shell<'_>) -> Trust {
         }
         (_, given) => return given,
     };
-    match CertificateDer::from_pem_file(&certificate) {
-        Ok(shown) => Trust::Fingerprint(Fingerprint(Sha256::digest(shown.as_ref()).into())),
+    match tls::fingerprint_of(&certificate) {
+        Ok(shown) => Trust::Fingerprint(shown),
         Err(error) => {
             let path = certificate.display();
             shell.out.note(format_args!(

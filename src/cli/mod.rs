@@ -2,7 +2,7 @@
 
 mod agent;
 mod child;
-pub mod client;
+mod client_error;
 pub mod config;
 mod context;
 mod duration;
@@ -34,7 +34,6 @@ mod server;
 mod shell;
 mod table;
 mod task;
-mod text;
 mod token;
 mod write_file;
 
@@ -46,7 +45,9 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches, Parser};
 
 use crate::build_info::LONG_VERSION;
+use crate::client;
 use crate::config::{Environment, Invoker};
+use crate::text;
 pub use duration::Millis;
 pub use error::CliError;
 use exit::Exit;

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use super::client::{Client, Reply, Target};
 use super::error::CliError;
-use super::output::Output;
+use super::output::{Output, note};
 use crate::config::{ClientConfig, Environment, Flags, settings};
 use crate::engine::ids::{JournalTime, ProjectName};
 use crate::protocol::operations::Operation;
@@ -91,8 +91,16 @@ impl Shell<'_> {
             );
         }
         let style = self.out.style();
-        let client = Client::connect(Target::new(config)?).await?;
-        Ok(client.telling_stale(!style.json && !style.quiet))
+        let mut client = Client::connect(Target::new(config)?).await?;
+        if !style.json && !style.quiet {
+            client.on_stale(|stale_ms| {
+                note(format_args!(
+                    "the coordinator does not reach the shared journal: this is as of {} s ago",
+                    stale_ms / 1_000
+                ));
+            });
+        }
+        Ok(client)
     }
 
     /// Whether this user has a token for the coordinator that flags, environment and file name.

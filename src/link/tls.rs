@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use sha2::{Digest, Sha256};
@@ -32,6 +32,15 @@ pub fn config(trust: &Trust) -> io::Result<ClientConfig> {
         Trust::Machine => builder.with_root_certificates(of_machine()?),
     };
     Ok(config.with_no_client_auth())
+}
+
+/// The fingerprint of the first certificate in a PEM file.
+pub fn fingerprint_of(path: &Path) -> Result<Fingerprint, pem::Error> {
+    CertificateDer::from_pem_file(path).map(|certificate| fingerprint(&certificate))
+}
+
+fn fingerprint(certificate: &CertificateDer<'_>) -> Fingerprint {
+    Fingerprint(Sha256::digest(certificate).into())
 }
 
 fn authorities(path: &Path) -> io::Result<RootCertStore> {
@@ -76,7 +85,7 @@ impl ServerCertVerifier for Pinned {
         _ocsp_response: &[u8],
         _now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let shown = Fingerprint(Sha256::digest(end_entity).into());
+        let shown = fingerprint(end_entity);
         if shown == self.fingerprint {
             return Ok(ServerCertVerified::assertion());
         }

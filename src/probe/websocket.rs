@@ -2,34 +2,35 @@
 
 use std::time::Duration;
 
-use futures_util::{SinkExt, StreamExt};
+use axum::http::header::SERVER;
+use axum::http::{Request, Response, StatusCode};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::time::Instant;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::handshake::client::Request;
-use tokio_tungstenite::tungstenite::http::header::{AUTHORIZATION, SERVER};
-use tokio_tungstenite::tungstenite::http::{HeaderValue, Response, StatusCode};
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
-use tokio_tungstenite::tungstenite::{self, Message};
-use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use super::link::{self, Stream};
 use super::{
     Credentials, Expected, Failure, Identity, Said, State, Target, http, other_environment, said,
 };
+use crate::client::socket::{
+    self, FrameLimits, Received, RequestError, Socket, SocketError, UpgradeError,
+};
+use crate::config::client::WEBSOCKET_PATH;
+use crate::config::{Secret, ServerUrl};
 use crate::protocol::admin::ServerStatusResult;
 use crate::protocol::operations::Operation;
 
-/// Where a coordinator says how it is, and where it takes agents.
+/// Where a coordinator says how it is.
 const HEALTH_PATH: &str = "/readyz";
-const WEBSOCKET_PATH: &str = "/ws";
 /// What its health page calls the program.
 const SERVICE: &str = "cli-coordinator";
 /// What its page says of a coordinator that does not serve yet.
 const STARTING: &str = "starting";
-/// The largest reply to the one question that is asked.
-const REPLY_BYTES_MAX: usize = 64 * 1024;
+/// The reply to the one question that is asked is small.
+const LIMITS: FrameLimits = FrameLimits {
+    message_bytes_max: 64 * 1024,
+    read_buffer_bytes: 4 * 1024,
+};
 /// Frames that may come before the reply; nothing was subscribed to.
 const FRAMES_BEFORE_REPLY_MAX: usize = 8;
 
@@ -57,7 +58,7 @@ struct Page {
 
 /// How the handshake ended at a coordinator.
 enum Entry {
-    In(Box<WebSocketStream<Stream>>),
+    In(Box<Socket<Stream>>),
     Denied(String),
     Refused(State, String),
 }
@@ -196,40 +197,34 @@ async fn enter(
     target: &Target,
     credentials: &Credentials,
 ) -> Result<Entry, Failure> {
-    let limits = WebSocketConfig::default()
-        .read_buffer_size(4 * 1024)
-        .max_message_size(Some(REPLY_BYTES_MAX))
-        .max_frame_size(Some(REPLY_BYTES_MAX));
     let request = request(target, credentials)?;
-    match client_async_with_config(request, stream, Some(limits)).await {
-        Ok((socket, _)) => Ok(Entry::In(Box::new(socket))),
-        Err(tungstenite::Error::Http(response)) => refused(&response, credentials.token.is_some()),
-        Err(tungstenite::Error::Io(error)) => Err(link::broken(&error)),
-        Err(error) => Err(Failure::wrong(format!(
+    match Socket::upgrade(request, stream, LIMITS).await {
+        Ok(socket) => Ok(Entry::In(Box::new(socket))),
+        Err(UpgradeError::Refused(response)) => refused(&response, credentials.token.is_some()),
+        Err(UpgradeError::Io(error)) => Err(link::broken(&error)),
+        Err(UpgradeError::Garbled(error)) => Err(Failure::wrong(format!(
             "it is no WebSocket server: {error}"
         ))),
     }
 }
 
-fn request(target: &Target, credentials: &Credentials) -> Result<Request, Failure> {
-    let scheme = if target.tls.is_some() { "wss" } else { "ws" };
-    let mut uri = format!("{scheme}://{}{WEBSOCKET_PATH}", target.endpoint);
-    if let Some(project) = &credentials.project {
-        // A project's name has no character that a query would have to escape.
-        uri.extend(["?project=", project]);
-    }
-    let request = uri.into_client_request();
-    let mut request = request.map_err(|error| Failure::wrong(error.to_string()))?;
-    if let Some(token) = &credentials.token {
-        let bearer = HeaderValue::from_str(&format!("Bearer {}", token.expose()));
-        let mut bearer = bearer.map_err(|_| {
+fn request(target: &Target, credentials: &Credentials) -> Result<Request<()>, Failure> {
+    let url = ServerUrl {
+        tls: target.tls.is_some(),
+        endpoint: target.endpoint.clone(),
+        path: WEBSOCKET_PATH.to_owned(),
+    };
+    let project = credentials.project.clone();
+    let project = project.map(|project| ("project", project));
+    let url = socket::with_query(&url, project.as_slice());
+    let token = credentials.token.as_ref().map(Secret::expose);
+    socket::request(&url, token).map_err(|error| match error {
+        RequestError::Url(error) => Failure::wrong(error.to_string()),
+        RequestError::Token => {
             let detail = "the token to use has characters that no token has";
             Failure::new(State::Unauthorised, detail).next("check COORD_TOKEN and COORD_TOKEN_FILE")
-        })?;
-        bearer.set_sensitive(true);
-        request.headers_mut().insert(AUTHORIZATION, bearer);
-    }
-    Ok(request)
+        }
+    })
 }
 
 fn refused(response: &Response<Option<Vec<u8>>>, had_token: bool) -> Result<Entry, Failure> {
@@ -260,27 +255,27 @@ fn denied(had_token: bool) -> &'static str {
 }
 
 /// Who is there, asked over the WebSocket itself.
-async fn ask(mut socket: WebSocketStream<Stream>) -> Result<Identity, Failure> {
+async fn ask(mut socket: Socket<Stream>) -> Result<Identity, Failure> {
     let method = Operation::ServerStatus.name();
     let question = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": {}});
-    let lost = |error: tungstenite::Error| {
+    let lost = |error: SocketError| {
         Failure::wrong(format!(
             "the WebSocket broke before it said who it is: {error}"
         ))
     };
-    let sent = socket.send(Message::text(question.to_string())).await;
+    let sent = socket.send_text(question.to_string()).await;
     sent.map_err(lost)?;
     for _ in 0..FRAMES_BEFORE_REPLY_MAX {
-        let Some(frame) = socket.next().await else {
+        let Some(received) = socket.receive().await.map_err(lost)? else {
             return Err(Failure::wrong(
                 "the WebSocket was closed before it said who it is",
             ));
         };
-        let Message::Text(text) = frame.map_err(lost)? else {
+        let Received::Text(text) = received else {
             continue;
         };
         // The goodbye is a courtesy: the connection ends with the probe.
-        let _ = socket.close(None).await;
+        let _ = socket.close().await;
         return status(&text);
     }
     Err(Failure::wrong("it sends frames, but no answer"))

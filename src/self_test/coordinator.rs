@@ -1,24 +1,32 @@
 //! A whole coordinator in this process: an agent's work over WebSocket and TLS, each step durable.
 
+use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::net::Ipv4Addr;
 use std::path::Path;
-use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::net::TcpListener;
 use tokio::sync::oneshot;
-use tokio_rustls::TlsConnector;
 
-use super::talk::{Talk, TalkError};
-use super::{Finding, Found, tls};
+use super::{CHECK_MS_MAX, Finding, Found};
 use crate::app::{self, Listeners};
+use crate::client::{RpcConnection, Target};
 use crate::clock::Clock;
-use crate::config::client::OPERATOR_TOKEN_FILE;
-use crate::config::{Config, Flags, Invoker, MapEnvironment};
+use crate::config::client::{OPERATOR_TOKEN_FILE, WEBSOCKET_PATH};
+use crate::config::{
+    Config, Endpoint, Flags, Host, Invoker, MapEnvironment, Secret, ServerUrl, Trust,
+};
+use crate::link::tls;
 use crate::protocol::admin::TokenCreateResult;
 use crate::protocol::operations::Operation;
 use crate::protocol::session::{Empty, SessionOpenResult};
 use crate::protocol::task::{TaskClaimResult, TaskCompleteResult, TaskSubmitResult};
+
+/// One answer may take as long as the whole check.
+const ANSWER_TIME_MAX: Duration = Duration::from_millis(CHECK_MS_MAX);
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
@@ -73,20 +81,20 @@ fn configuration(state: &Path, listeners: &Listeners) -> Result<Config, Error> {
 /// Submit, claim, complete; the third connection sees what the second did.
 async fn work(config: &Config, state: &Path, ready: oneshot::Receiver<()>) -> Finding {
     ready.await?;
-    let connector = tls::trusting(&state.join("tls").join("certificate.pem"))?;
-    let connector = TlsConnector::from(Arc::new(connector));
+    let certificate = state.join("tls").join("certificate.pem");
+    let trust = Trust::Fingerprint(tls::fingerprint_of(&certificate)?);
     let operator = std::fs::read_to_string(state.join(OPERATOR_TOKEN_FILE))?;
     let clock = Clock::start();
-    let mut operator = connect(config, &connector, operator.trim()).await?;
+    let mut operator = connect(config, operator.trim(), &trust).await?;
     let connected_us = clock.now().0;
     let params = serde_json::json!({"agent": "self-test"});
-    let token: TokenCreateResult = operator.call(Operation::TokenCreate, &params).await?;
-    let mut agent = connect(config, &connector, &token.secret).await?;
-    let _: SessionOpenResult = agent.call(Operation::SessionOpen, &Empty {}).await?;
+    let token: TokenCreateResult = call(&mut operator, Operation::TokenCreate, &params).await?;
+    let mut agent = connect(config, &token.secret, &trust).await?;
+    let _: SessionOpenResult = call(&mut agent, Operation::SessionOpen, &Empty {}).await?;
     let begun = clock.now().0;
     let params = serde_json::json!({"title": "self-test", "payload": {"number": 1}});
-    let submitted: TaskSubmitResult = operator.call(Operation::TaskSubmit, &params).await?;
-    let claimed: TaskClaimResult = agent.call(Operation::TaskClaim, &Empty {}).await?;
+    let submitted: TaskSubmitResult = call(&mut operator, Operation::TaskSubmit, &params).await?;
+    let claimed: TaskClaimResult = call(&mut agent, Operation::TaskClaim, &Empty {}).await?;
     let Some(claim) = claimed.claim.filter(|claim| claim.task == submitted.task) else {
         let next = "send this report to support";
         return Ok(Found::failed(
@@ -95,25 +103,44 @@ async fn work(config: &Config, state: &Path, ready: oneshot::Receiver<()>) -> Fi
         ));
     };
     let params = serde_json::json!({"task": claim.task, "fence": claim.fence});
-    let _: TaskCompleteResult = agent.call(Operation::TaskComplete, &params).await?;
+    let _: TaskCompleteResult = call(&mut agent, Operation::TaskComplete, &params).await?;
     let cycle_us = clock.now().0 - begun;
-    agent.close().await?;
-    operator.close().await?;
+    agent.close_on_both_sides().await?;
+    operator.close_on_both_sides().await?;
     Ok(Found::ok(format!(
         "connected over wss in {connected_us} µs; submitted, claimed and completed a task in {cycle_us} µs"
     )))
 }
 
-async fn connect(
-    config: &Config,
-    connector: &TlsConnector,
-    token: &str,
-) -> Result<Talk, TalkError> {
-    let port = config.websocket.endpoint.port.number();
-    let tcp = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
-    tcp.set_nodelay(true)?;
-    let stream = connector.connect(tls::name(), tcp).await?;
-    Talk::begin(stream, &format!("wss://{}:{port}/ws", tls::NAME), token).await
+/// A connection of its own, which takes only the certificate that the coordinator has.
+async fn connect(config: &Config, token: &str, trust: &Trust) -> Result<RpcConnection, Error> {
+    let url = ServerUrl {
+        tls: true,
+        endpoint: Endpoint {
+            host: Host::LOOPBACK,
+            port: config.websocket.endpoint.port,
+        },
+        path: WEBSOCKET_PATH.to_owned(),
+    };
+    let token = Secret::new(token.to_owned());
+    let target = Target::of(url, token, "the self-test", trust.clone());
+    Ok(RpcConnection::new(target.connect().await?, ANSWER_TIME_MAX))
+}
+
+/// Calls an operation once: a connection that is lost is a failure here, not a reason to try again.
+async fn call<R: DeserializeOwned>(
+    connection: &mut RpcConnection,
+    operation: Operation,
+    params: &impl Serialize,
+) -> Result<R, Error> {
+    let name = operation.name();
+    let params = serde_json::to_string(params)?;
+    let mut notices = VecDeque::new();
+    let answer = connection.call(name, &params, ANSWER_TIME_MAX, &mut notices);
+    let answer = answer.await.map_err(|error| format!("{name}: {error}"))?;
+    serde_json::from_str(answer.get()).map_err(|error| {
+        format!("the answer to {name} is not as the protocol says: {error}").into()
+    })
 }
 
 /// Where the coordinator's greeting goes: that it greets means that it serves.

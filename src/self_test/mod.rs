@@ -12,7 +12,6 @@ mod network;
 mod permissions;
 mod redis;
 mod system;
-mod talk;
 mod tls;
 
 use std::fmt;

@@ -16,7 +16,7 @@ use crate::config::TlsConfig;
 use crate::http::tls;
 
 /// The name that the certificate is made for.
-pub(super) const NAME: &str = "localhost";
+const NAME: &str = "localhost";
 
 const PIPE_BYTES: usize = 16 * 1024;
 const SAID: &[u8] = b"coord";
@@ -54,9 +54,7 @@ pub(super) async fn check(folder: &Path) -> Finding {
 }
 
 /// A client that takes this certificate, of [`NAME`], and no other.
-pub(super) fn trusting(
-    certificate: &Path,
-) -> Result<ClientConfig, Box<dyn std::error::Error + Send + Sync>> {
+fn trusting(certificate: &Path) -> Result<ClientConfig, Box<dyn std::error::Error + Send + Sync>> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(certificate)?)?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -68,12 +66,12 @@ pub(super) fn trusting(
     Ok(config)
 }
 
-pub(super) fn name() -> ServerName<'static> {
+fn name() -> ServerName<'static> {
     ServerName::try_from(NAME).expect("it is a name")
 }
 
 /// Version and suite of a connection.
-pub(super) fn shown(connection: &rustls::ClientConnection) -> String {
+fn shown(connection: &rustls::ClientConnection) -> String {
     let version = connection.protocol_version();
     let suite = connection.negotiated_cipher_suite();
     let version = version.and_then(|version| version.as_str());

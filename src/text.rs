@@ -74,12 +74,12 @@ fn is_wide(c: char) -> bool {
 }
 
 /// One line: breaks and tabs are shown by their escapes too.
-pub(super) fn one_line(text: &str) -> String {
+pub fn one_line(text: &str) -> String {
     shown(text, |_| false)
 }
 
 /// The same, but lines and tabs stay. Lines may end as those of Windows do.
-pub(super) fn lines(text: &str) -> String {
+pub fn lines(text: &str) -> String {
     let keep = |c| matches!(c, '\n' | '\t');
     if text.contains("\r\n") {
         return shown(&text.replace("\r\n", "\n"), keep);
@@ -134,7 +134,7 @@ fn coloured_lines(text: &str) -> String {
 }
 
 /// JSON on one line, with nothing in it that a terminal would act on.
-pub(super) fn json(text: &str) -> Cow<'_, str> {
+pub fn json(text: &str) -> Cow<'_, str> {
     // Between two values a break means nothing, and within a string there is none.
     let text = if text.contains(['\n', '\r']) {
         Cow::Owned(text.replace(['\n', '\r'], " "))
@@ -148,7 +148,7 @@ pub(super) fn json(text: &str) -> Cow<'_, str> {
 }
 
 /// The same, but lines stay. JSON has such characters within its strings alone, so what it means stays.
-pub(super) fn json_lines(text: &str) -> Cow<'_, str> {
+pub fn json_lines(text: &str) -> Cow<'_, str> {
     let unsafe_here = |c: char| is_unseen(c) && !matches!(c, '\n' | '\r' | '\t');
     if !text.chars().any(unsafe_here) {
         return Cow::Borrowed(text);
@@ -167,30 +167,31 @@ pub(super) fn json_lines(text: &str) -> Cow<'_, str> {
 }
 
 /// How many columns a terminal gives a text that is safe to show.
-pub(super) fn columns(text: &str) -> usize {
+pub fn columns(text: &str) -> usize {
     text.width()
 }
 
 /// A writer whose text is made safe on its way. Each write has whole characters, as `write!` has.
-pub(super) struct Safe<W> {
+#[derive(Debug)]
+pub struct Safe<W> {
     inner: W,
     safe: fn(&str) -> String,
 }
 
 impl<W: Write> Safe<W> {
     /// Of JSON, one value a line.
-    pub(super) fn json(inner: W) -> Self {
+    pub fn json(inner: W) -> Self {
         let safe = |text: &str| json_lines(text).into_owned();
         Self { inner, safe }
     }
 
     /// Of lines for people.
-    pub(super) fn lines(inner: W) -> Self {
+    pub fn lines(inner: W) -> Self {
         Self { inner, safe: lines }
     }
 
     /// Of a log's lines; with colours where it is told that it has them.
-    pub(super) fn log(json: bool, colours: bool, inner: W) -> Self {
+    pub fn log(json: bool, colours: bool, inner: W) -> Self {
         match (json, colours) {
             (false, true) => Self {
                 inner,
@@ -201,7 +202,7 @@ impl<W: Write> Safe<W> {
     }
 
     /// Of the one or the other.
-    pub(super) fn of(json: bool, inner: W) -> Self {
+    pub fn of(json: bool, inner: W) -> Self {
         if json {
             Self::json(inner)
         } else {

@@ -12,6 +12,7 @@ use super::*;
 use crate::config::{ClientConfig, Flags, MapEnvironment};
 use crate::engine::ids::{JournalTime, Title};
 use crate::protocol::error::ErrorKind;
+use crate::protocol::events::EventsSubscribeParams;
 use crate::protocol::task::{TaskSubmitParams, TaskSubmitResult};
 use tokio_tungstenite::tungstenite::Message;
 
@@ -219,7 +220,6 @@ async fn an_overloaded_coordinator_is_asked_again() {
         let error = client.call_raw(Operation::TaskSubmit, params, 0).await;
         let error = error.expect_err("the disk is full");
         assert_eq!(error.kind(), Some(ErrorKind::StorageFull));
-        assert_eq!(error.exit().code(), 8);
     };
     tokio::join!(server, client);
 }
@@ -299,7 +299,7 @@ async fn patience_ends_with_the_grace() {
         let params = SessionOpenParams::default();
         client.open_session(&params).await.expect("it opens");
         let error = client.notice().await.expect_err("nobody is there any more");
-        assert_eq!(error.exit(), crate::cli::exit::Exit::Unreachable, "{error}");
+        assert!(error.is_transient(), "{error}");
         assert!(started.elapsed() >= Duration::from_millis(250));
         assert!(started.elapsed() < Duration::from_secs(5));
     };
@@ -323,7 +323,7 @@ async fn silence_within_the_grace_counts_as_loss() {
         client.notice().await.expect_err("nobody answers")
     };
     let (_, error) = tokio::join!(server, client);
-    assert_eq!(error.exit(), crate::cli::exit::Exit::Unreachable, "{error}");
+    assert!(error.is_transient(), "{error}");
 }
 
 #[tokio::test]
@@ -394,30 +394,26 @@ async fn refused(status: u16, headers: &'static str) -> ClientError {
     let (_stream, client) = tokio::join!(server, Client::connect(target));
     assert!(seen.lock().expect("nobody panicked").contains("Bearer"));
     let error = client.expect_err("it is refused");
-    let told = crate::cli::CliError::from(error);
-    assert!(!told.text().contains(TOKEN), "{}", told.text());
-    assert!(!told.json().contains(TOKEN), "{}", told.json());
-    match told {
-        crate::cli::CliError::Client(error) => error,
-        other => panic!("{other}"),
-    }
+    let told = format!("{} {error:?}", crate::causes::one_line(&error));
+    assert!(!told.contains(TOKEN), "{told}");
+    error
 }
 
 #[tokio::test]
-async fn refusals_of_the_handshake_have_their_codes_and_next_steps() {
+async fn a_refused_handshake_says_why() {
     let error = refused(401, "").await;
-    assert_eq!(error.exit().code(), 4);
-    assert!(error.to_string().contains("COORD_TOKEN"), "{error}");
     assert!(
-        error
-            .next_step()
-            .expect("there is one")
-            .contains("coord token create")
+        matches!(error, ClientError::Unauthenticated { .. }),
+        "{error}"
     );
-    assert_eq!(refused(403, "").await.exit().code(), 4);
+    assert!(error.to_string().contains("COORD_TOKEN"), "{error}");
+    let error = refused(403, "").await;
+    assert!(matches!(error, ClientError::Forbidden { .. }), "{error}");
     let error = refused(503, "Retry-After: 2\r\n").await;
-    assert_eq!(error.exit().code(), 3);
-    assert_eq!(error.next_step().as_deref(), Some("try again in 2000 ms"));
+    let ClientError::Busy { retry_after_ms, .. } = error else {
+        panic!("{error}");
+    };
+    assert_eq!(retry_after_ms, Some(2_000));
     let error = refused(404, "").await;
     assert!(
         matches!(error, ClientError::NotACoordinator { .. }),
@@ -426,15 +422,37 @@ async fn refusals_of_the_handshake_have_their_codes_and_next_steps() {
 }
 
 #[tokio::test]
-async fn nobody_there_says_how_to_start_one() {
+async fn where_nobody_listens_nobody_is_reached() {
     let (listener, target) = coordinator().await;
     drop(listener);
     let error = Client::connect(target).await.expect_err("nobody listens");
-    assert_eq!(error.exit().code(), 3);
-    assert!(
-        error
-            .next_step()
-            .expect("there is one")
-            .contains("coord serve")
-    );
+    assert!(matches!(error, ClientError::Connect { .. }), "{error}");
+}
+
+/// The first message out of date is told, and no other.
+#[tokio::test]
+async fn what_is_out_of_date_is_told_once() {
+    let (listener, target) = coordinator().await;
+    let server = async {
+        let mut peer = Peer::accept(&listener).await;
+        for stale_ms in [3_000, 4_000] {
+            let request = peer.expect("ping").await;
+            peer.reply(&request, json!({ "now_ms": 7, "stale_ms": stale_ms }))
+                .await;
+        }
+        peer
+    };
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::clone(&told);
+    let client = async {
+        let mut client = Client::connect(target).await.expect("it connects");
+        client.on_stale(move |ms| heard.lock().expect("nobody panicked").push(ms));
+        for _ in 0..2 {
+            let params = crate::protocol::session::Empty {};
+            let reply = client.call::<Value>(Operation::Ping, &params).await;
+            reply.expect("it is answered");
+        }
+    };
+    tokio::join!(server, client);
+    assert_eq!(*told.lock().expect("nobody panicked"), [3_000]);
 }

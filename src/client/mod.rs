@@ -10,12 +10,14 @@
 //! A one-shot command is patient for a moment; one that holds something is patient for as long as its
 //! session may be resumed, counted from the last sign of life, so that it never outlives its hold.
 
-mod connect;
 mod error;
-mod link;
+mod notice;
 mod reconnect;
 mod request_id;
+mod rpc;
+pub mod socket;
 mod subscription;
+mod target;
 #[cfg(test)]
 mod tests;
 
@@ -27,19 +29,18 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 
-pub use connect::Target;
 pub use error::ClientError;
-pub use link::Notice;
+pub use notice::Notice;
+pub(crate) use rpc::RpcConnection;
+pub use target::Target;
 
-use super::output::note;
 use crate::config::ServerUrl;
-use crate::protocol::context::ContextWatchParams;
-use crate::protocol::events::{EventsSubscribeParams, EventsSubscribeResult};
 use crate::protocol::operations::Operation;
 use crate::protocol::session::{Resume, SessionCloseParams, SessionOpenParams, SessionOpenResult};
-use link::{Link, LinkError, SILENCE_MS_MAX};
+use error::CallError;
 use reconnect::{BACKOFF_MS_MAX, BACKOFF_MS_MIN};
 use request_id::{RequestIds, is_repeatable};
+use rpc::SILENCE_MS_MAX;
 use subscription::Subscription;
 
 /// How long a reply may take, beyond the time that the request itself waits.
@@ -58,10 +59,13 @@ pub struct Reply<R> {
     pub raw: Box<RawValue>,
 }
 
+/// Is told an age in milliseconds.
+type OnStale = Box<dyn FnOnce(u64) + Send>;
+
 /// Talks to a coordinator.
 pub struct Client {
     target: Target,
-    link: Option<Link>,
+    link: Option<RpcConnection>,
     notices: VecDeque<Notice>,
     request_ids: RequestIds,
     session: Option<Resume>,
@@ -73,8 +77,8 @@ pub struct Client {
     /// Attempts to connect since then.
     attempts: u32,
     next_attempt: Instant,
-    /// Whether people want to be told that what they read may be out of date.
-    tells_stale: bool,
+    /// Is told, once, how old what is read is when it may be out of date.
+    on_stale: Option<OnStale>,
 }
 
 impl std::fmt::Debug for Client {
@@ -89,7 +93,7 @@ impl Client {
     /// Connects once: whoever starts a command wants to know at once that nobody is there.
     pub async fn connect(target: Target) -> Result<Self, ClientError> {
         let silence_max = Duration::from_millis(SILENCE_MS_MAX);
-        let link = Link::new(target.connect().await?, silence_max);
+        let link = RpcConnection::new(target.connect().await?, silence_max);
         let now = Instant::now();
         Ok(Self {
             target,
@@ -103,14 +107,13 @@ impl Client {
             last_heard: now,
             attempts: 0,
             next_attempt: now,
-            tells_stale: false,
+            on_stale: None,
         })
     }
 
-    /// Remarks on stderr when a reply is out of date.
-    pub(super) fn telling_stale(mut self, tells: bool) -> Self {
-        self.tells_stale = tells;
-        self
+    /// The first reply that is out of date is told to `tell`, with its age in milliseconds.
+    pub fn on_stale(&mut self, tell: impl FnOnce(u64) + Send + 'static) {
+        self.on_stale = Some(Box::new(tell));
     }
 
     pub fn url(&self) -> &ServerUrl {
@@ -143,7 +146,7 @@ impl Client {
         Ok(Reply { value, raw })
     }
 
-    /// Says once that what is read may be out of date; the raw reply says so itself.
+    /// The raw reply says itself that it may be out of date.
     fn tell_stale(&mut self, raw: &RawValue) {
         #[derive(serde::Deserialize)]
         struct Stale {
@@ -153,11 +156,8 @@ impl Client {
         let Some(stale_ms) = found.ok().and_then(|stale| stale.stale_ms) else {
             return;
         };
-        if std::mem::take(&mut self.tells_stale) {
-            note(format_args!(
-                "the coordinator does not reach the shared journal: this is as of {} s ago",
-                stale_ms / 1_000
-            ));
+        if let Some(tell) = self.on_stale.take() {
+            tell(stale_ms);
         }
     }
 
@@ -179,32 +179,32 @@ impl Client {
             let answer = link.call(operation.name(), &params, limit, notices).await;
             match answer {
                 Ok(raw) => return Ok(raw),
-                Err(LinkError::Lost(why)) if !is_repeatable(operation) => {
+                Err(CallError::Lost(why)) if !is_repeatable(operation) => {
                     self.lost();
                     let operation = operation.name();
                     return Err(ClientError::OutcomeUnknown { operation, why });
                 }
-                Err(LinkError::Lost(why)) => {
+                Err(CallError::Lost(why)) => {
                     self.lost();
                     if started.elapsed() > limit + self.patience {
                         return Err(self.gave_up(why));
                     }
                 }
-                Err(LinkError::Slow) => {
+                Err(CallError::Slow) => {
                     self.lost();
                     return Err(ClientError::Slow {
                         url: self.target.url.clone(),
                         waited_ms: u64::try_from(limit.as_millis()).unwrap_or(u64::MAX),
                     });
                 }
-                Err(LinkError::Refused(error))
+                Err(CallError::Refused(error))
                     if error::is_transient(error.kind) && started.elapsed() < self.patience =>
                 {
                     let pause_ms = error.detail.retry_after_ms.unwrap_or(BACKOFF_MS_MIN);
                     let pause_ms = pause_ms.clamp(BACKOFF_MS_MIN, BACKOFF_MS_MAX);
                     tokio::time::sleep(Duration::from_millis(pause_ms)).await;
                 }
-                Err(LinkError::Refused(error)) => return Err(ClientError::Refused(error)),
+                Err(CallError::Refused(error)) => return Err(ClientError::Refused(error)),
             }
         }
     }
@@ -258,73 +258,5 @@ impl Client {
             let _ = link.call(method, &params, limit, &mut self.notices).await;
         }
         link.close(limit).await;
-    }
-
-    /// Subscribes; after a lost connection the subscription goes on where it stood.
-    pub async fn subscribe(
-        &mut self,
-        params: EventsSubscribeParams,
-    ) -> Result<Reply<EventsSubscribeResult>, ClientError> {
-        let reply = self.call(Operation::EventsSubscribe, &params).await?;
-        self.subscribed(Subscription::Events(params), &reply);
-        Ok(reply)
-    }
-
-    /// Watches keys of the shared context; goes on like a subscription.
-    pub async fn watch(
-        &mut self,
-        params: ContextWatchParams,
-    ) -> Result<Reply<EventsSubscribeResult>, ClientError> {
-        let reply = self.call(Operation::ContextWatch, &params).await?;
-        self.subscribed(Subscription::Watch(params), &reply);
-        Ok(reply)
-    }
-
-    fn subscribed(&mut self, mut to: Subscription, reply: &Reply<EventsSubscribeResult>) {
-        to.go_on_from(reply.value.cursor);
-        self.subscription = Some(to);
-    }
-
-    /// The next notification, over however many connections. Nothing is lost when the future is
-    /// dropped.
-    pub async fn notice(&mut self) -> Result<Notice, ClientError> {
-        loop {
-            if let Some(notice) = self.notices.pop_front() {
-                self.took(&notice);
-                return Ok(notice);
-            }
-            self.connected().await?;
-            // Resuming may have left something to tell.
-            if !self.notices.is_empty() {
-                continue;
-            }
-            let Some(link) = &mut self.link else { continue };
-            match link.notice().await {
-                Ok(notice) => self.notices.push_back(notice),
-                Err(LinkError::Lost(_) | LinkError::Slow) => self.lost(),
-                Err(LinkError::Refused(error)) => return Err(ClientError::Refused(error)),
-            }
-        }
-    }
-
-    /// Remembers where a new connection has to go on.
-    fn took(&mut self, notice: &Notice) {
-        let Some(subscription) = &mut self.subscription else {
-            return;
-        };
-        match notice {
-            Notice::Event(event, _) => subscription.go_on_from(event.cursor),
-            Notice::EventsClosed(closed, _) => subscription.go_on_from(closed.next),
-            _ => {}
-        }
-    }
-
-    /// Subscribes again after the coordinator ended the subscription.
-    pub async fn resubscribe(&mut self) -> Result<(), ClientError> {
-        let (operation, params) = match &self.subscription {
-            None => return Ok(()),
-            Some(subscription) => subscription.request(),
-        };
-        self.call_raw(operation, params, 0).await.map(drop)
     }
 }

@@ -1,102 +1,12 @@
-//! Why a request did not get its answer: what failed, and the next step.
+//! What the command line makes of a client's failure: its exit code, its word, the next step.
 
-use std::fmt::Write as _;
-use std::io;
-use std::sync::Arc;
-
-use crate::cli::exit::Exit;
-use crate::config::ServerUrl;
-use crate::engine::ids::SessionId;
+use super::exit::Exit;
+use crate::client::ClientError;
 use crate::protocol::error::{ErrorKind, RpcError};
 
-/// Why a request did not get its answer.
-#[derive(Debug, thiserror::Error)]
-pub enum ClientError {
-    #[error("there is no token to connect to {url} with")]
-    NoToken { url: Arc<ServerUrl> },
-    #[error("the token from {origin} has characters that no token has")]
-    BadToken { origin: String },
-    #[error("cannot connect to {url}")]
-    Connect {
-        url: Arc<ServerUrl>,
-        #[source]
-        source: io::Error,
-    },
-    #[error("{url} did not answer within {waited_ms} ms")]
-    Slow { url: Arc<ServerUrl>, waited_ms: u64 },
-    #[error("the TLS handshake with {url} failed")]
-    Tls {
-        url: Arc<ServerUrl>,
-        #[source]
-        source: io::Error,
-    },
-    #[error("cannot read certificates to trust")]
-    Certificates(#[source] io::Error),
-    #[error("{url} does not answer like a coordinator: {problem}")]
-    NotACoordinator {
-        url: Arc<ServerUrl>,
-        problem: String,
-    },
-    #[error("{url} does not accept the token from {origin}{said}")]
-    Unauthenticated {
-        url: Arc<ServerUrl>,
-        origin: String,
-        said: String,
-    },
-    #[error("{url} does not allow the token from {origin} here{said}")]
-    Forbidden {
-        url: Arc<ServerUrl>,
-        origin: String,
-        said: String,
-    },
-    #[error("{url} is of another environment{said}")]
-    WrongEnvironment { url: Arc<ServerUrl>, said: String },
-    #[error("{url} takes no connection now{said}")]
-    Busy {
-        url: Arc<ServerUrl>,
-        retry_after_ms: Option<u64>,
-        said: String,
-    },
-    #[error("{}", shown(.0))]
-    Refused(RpcError),
-    #[error("the connection to {url} was lost: {why}")]
-    Lost { url: Arc<ServerUrl>, why: String },
-    #[error("the connection was lost before {operation} was answered: {why}")]
-    OutcomeUnknown {
-        operation: &'static str,
-        why: String,
-    },
-    #[error("session {session} ended while the connection was lost")]
-    SessionGone { session: SessionId },
-    #[error("the answer to {operation} is not understood")]
-    BadReply {
-        operation: String,
-        #[source]
-        source: serde_json::Error,
-    },
-}
-
 impl ClientError {
-    /// Whether the same may work a moment later.
-    pub(super) fn is_transient(&self) -> bool {
-        match self {
-            Self::Connect { .. } | Self::Slow { .. } | Self::Busy { .. } | Self::Lost { .. } => {
-                true
-            }
-            Self::Refused(error) => is_transient(error.kind),
-            _ => false,
-        }
-    }
-
-    pub fn kind(&self) -> Option<ErrorKind> {
-        match self {
-            Self::Refused(error) => Some(error.kind),
-            _ => None,
-        }
-    }
-
     /// The same as a word; failures that are no refusal have words of their own.
-    pub(in crate::cli) fn kind_name(&self) -> &'static str {
+    pub(super) fn kind_name(&self) -> &'static str {
         match self {
             Self::Refused(error) => error.kind.as_str(),
             Self::NoToken { .. } => "no_token",
@@ -183,11 +93,6 @@ impl ClientError {
     }
 }
 
-/// Kinds that a short wait can cure.
-pub(super) fn is_transient(kind: ErrorKind) -> bool {
-    matches!(kind, ErrorKind::Overloaded | ErrorKind::Unavailable)
-}
-
 fn try_again(retry_after_ms: u64) -> String {
     format!("try again in {retry_after_ms} ms")
 }
@@ -219,22 +124,53 @@ fn is_of_files(limit: &str) -> bool {
     limit.starts_with("files_") || limit.starts_with("file_bytes_")
 }
 
-/// The message; for several leases that stand in the way, a line each.
-fn shown(error: &RpcError) -> String {
-    let detail = &error.detail;
-    // An older coordinator tells no time.
-    let Some(now) = detail.now_ms.filter(|_| detail.conflicts.len() > 1) else {
-        return crate::cli::table::lines(&error.message);
-    };
-    let more = detail.conflicts_more.unwrap_or_default();
-    let count = detail.conflicts.len() as u64 + more;
-    let mut text = format!("{count} holds of others are in the way");
-    for conflict in &detail.conflicts {
-        let line = crate::cli::table::one_line(&conflict.sentence(now));
-        write!(text, "\n  {line}").expect("a string takes all that is written to it");
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::cli::CliError;
+    use crate::config::ServerUrl;
+
+    fn url() -> Arc<ServerUrl> {
+        Arc::new("ws://127.0.0.1:1/ws".parse().expect("it is a URL"))
     }
-    if more > 0 {
-        write!(text, "\n  and {more} more").expect("a string takes all that is written to it");
+
+    #[test]
+    fn a_failure_has_its_code_and_next_step() {
+        #[track_caller]
+        fn check(error: ClientError, code: u8, next: &str) {
+            assert_eq!(error.exit().code(), code, "{error}");
+            let found = error.next_step().unwrap_or_default();
+            assert!(found.contains(next), "{next:?} is not in {found:?}");
+            let json = CliError::from(error).json();
+            assert!(json.contains(&format!(r#""exit_code":{code}"#)), "{json}");
+        }
+        let (origin, said) = ("COORD_TOKEN".to_owned(), String::new());
+        let refused = ClientError::Unauthenticated {
+            url: url(),
+            origin: origin.clone(),
+            said: said.clone(),
+        };
+        check(refused, 4, "coord token create");
+        let forbidden = ClientError::Forbidden {
+            url: url(),
+            origin,
+            said: said.clone(),
+        };
+        check(forbidden, 4, "--project");
+        let busy = ClientError::Busy {
+            url: url(),
+            retry_after_ms: Some(2_000),
+            said,
+        };
+        check(busy, 3, "try again in 2000 ms");
+        let source = std::io::ErrorKind::ConnectionRefused.into();
+        let alone = ClientError::Connect { url: url(), source };
+        check(alone, 3, "coord serve");
+        let why = "no sign of life".to_owned();
+        check(ClientError::Lost { url: url(), why }, 3, "coord status");
+        let full = RpcError::new(ErrorKind::StorageFull, "no");
+        check(ClientError::Refused(full), 8, "make room");
     }
-    text
 }

@@ -6,9 +6,11 @@ use std::time::Duration;
 use serde_json::value::RawValue;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::connect::CONNECT_MS_MAX;
-use super::link::{Link, LinkError, Notice};
+use super::error::CallError;
+use super::notice::Notice;
+use super::rpc::RpcConnection;
 use super::subscription::closed;
+use super::target::CONNECT_MS_MAX;
 use super::{Client, ClientError};
 use crate::protocol::error::ErrorKind;
 use crate::protocol::operations::Operation;
@@ -77,11 +79,11 @@ impl Client {
         ClientError::Lost { url, why }
     }
 
-    pub(super) fn on_link(&self, error: LinkError) -> ClientError {
+    pub(super) fn on_link(&self, error: CallError) -> ClientError {
         match error {
-            LinkError::Refused(error) => ClientError::Refused(error),
-            LinkError::Lost(why) => self.gave_up(why),
-            LinkError::Slow => self.gave_up("no answer in time".to_owned()),
+            CallError::Refused(error) => ClientError::Refused(error),
+            CallError::Lost(why) => self.gave_up(why),
+            CallError::Slow => self.gave_up("no answer in time".to_owned()),
         }
     }
 
@@ -91,7 +93,7 @@ impl Client {
     }
 
     pub(super) async fn reconnect(&mut self) -> Result<(), ClientError> {
-        let mut link = Link::new(self.target.connect().await?, self.silence_max);
+        let mut link = RpcConnection::new(self.target.connect().await?, self.silence_max);
         let mut notices = VecDeque::new();
         if let Some(resume) = self.session.clone() {
             self.resume(&mut link, resume, &mut notices).await?;
@@ -119,7 +121,7 @@ impl Client {
 
     pub(super) async fn resume(
         &mut self,
-        link: &mut Link,
+        link: &mut RpcConnection,
         resume: Resume,
         notices: &mut VecDeque<Notice>,
     ) -> Result<(), ClientError> {
@@ -145,7 +147,7 @@ impl Client {
     /// A request on a connection that is not in use yet.
     pub(super) async fn early(
         &self,
-        link: &mut Link,
+        link: &mut RpcConnection,
         operation: Operation,
         params: &str,
         notices: &mut VecDeque<Notice>,

@@ -1,0 +1,142 @@
+//! Why a request did not get its answer: what failed, and the next step.
+
+use std::fmt::Write as _;
+use std::io;
+use std::sync::Arc;
+
+use super::socket::SocketError;
+use crate::config::ServerUrl;
+use crate::engine::ids::SessionId;
+use crate::protocol::error::{ErrorKind, RpcError};
+use crate::text;
+
+/// Why a request on one connection got no result.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CallError {
+    /// The connection is of no use any more.
+    #[error("the connection was lost: {0}")]
+    Lost(String),
+    /// It lives, but nobody answers.
+    #[error("no answer in time")]
+    Slow,
+    #[error("{}", shown(.0))]
+    Refused(RpcError),
+}
+
+impl From<SocketError> for CallError {
+    fn from(error: SocketError) -> Self {
+        Self::Lost(error.to_string())
+    }
+}
+
+/// Why a request did not get its answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    #[error("there is no token to connect to {url} with")]
+    NoToken { url: Arc<ServerUrl> },
+    #[error("the token from {origin} has characters that no token has")]
+    BadToken { origin: String },
+    #[error("cannot connect to {url}")]
+    Connect {
+        url: Arc<ServerUrl>,
+        #[source]
+        source: io::Error,
+    },
+    #[error("{url} did not answer within {waited_ms} ms")]
+    Slow { url: Arc<ServerUrl>, waited_ms: u64 },
+    #[error("the TLS handshake with {url} failed")]
+    Tls {
+        url: Arc<ServerUrl>,
+        #[source]
+        source: io::Error,
+    },
+    #[error("cannot read certificates to trust")]
+    Certificates(#[source] io::Error),
+    #[error("{url} does not answer like a coordinator: {problem}")]
+    NotACoordinator {
+        url: Arc<ServerUrl>,
+        problem: String,
+    },
+    #[error("{url} does not accept the token from {origin}{said}")]
+    Unauthenticated {
+        url: Arc<ServerUrl>,
+        origin: String,
+        said: String,
+    },
+    #[error("{url} does not allow the token from {origin} here{said}")]
+    Forbidden {
+        url: Arc<ServerUrl>,
+        origin: String,
+        said: String,
+    },
+    #[error("{url} is of another environment{said}")]
+    WrongEnvironment { url: Arc<ServerUrl>, said: String },
+    #[error("{url} takes no connection now{said}")]
+    Busy {
+        url: Arc<ServerUrl>,
+        retry_after_ms: Option<u64>,
+        said: String,
+    },
+    #[error("{}", shown(.0))]
+    Refused(RpcError),
+    #[error("the connection to {url} was lost: {why}")]
+    Lost { url: Arc<ServerUrl>, why: String },
+    #[error("the connection was lost before {operation} was answered: {why}")]
+    OutcomeUnknown {
+        operation: &'static str,
+        why: String,
+    },
+    #[error("session {session} ended while the connection was lost")]
+    SessionGone { session: SessionId },
+    #[error("the answer to {operation} is not understood")]
+    BadReply {
+        operation: String,
+        #[source]
+        source: serde_json::Error,
+    },
+}
+
+impl ClientError {
+    /// Whether the same may work a moment later.
+    pub(super) fn is_transient(&self) -> bool {
+        match self {
+            Self::Connect { .. } | Self::Slow { .. } | Self::Busy { .. } | Self::Lost { .. } => {
+                true
+            }
+            Self::Refused(error) => is_transient(error.kind),
+            _ => false,
+        }
+    }
+
+    pub fn kind(&self) -> Option<ErrorKind> {
+        match self {
+            Self::Refused(error) => Some(error.kind),
+            _ => None,
+        }
+    }
+}
+
+/// Kinds that a short wait can cure.
+pub(super) fn is_transient(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::Overloaded | ErrorKind::Unavailable)
+}
+
+/// The message; for several leases that stand in the way, a line each.
+fn shown(error: &RpcError) -> String {
+    let detail = &error.detail;
+    // An older coordinator tells no time.
+    let Some(now) = detail.now_ms.filter(|_| detail.conflicts.len() > 1) else {
+        return text::lines(&error.message);
+    };
+    let more = detail.conflicts_more.unwrap_or_default();
+    let count = detail.conflicts.len() as u64 + more;
+    let mut text = format!("{count} holds of others are in the way");
+    for conflict in &detail.conflicts {
+        let line = text::one_line(&conflict.sentence(now));
+        write!(text, "\n  {line}").expect("a string takes all that is written to it");
+    }
+    if more > 0 {
+        write!(text, "\n  and {more} more").expect("a string takes all that is written to it");
+    }
+    text
+}

@@ -1,0 +1,148 @@
+//! The WebSocket: the upgrade, and text frames of bounded size.
+
+use std::io;
+
+use axum::http::header::AUTHORIZATION;
+use axum::http::{HeaderValue, Request, Response};
+use futures_util::{SinkExt, StreamExt};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::{self, Message, Utf8Bytes};
+use tokio_tungstenite::{WebSocketStream, client_async_with_config};
+
+use crate::config::ServerUrl;
+
+/// How much one connection takes in.
+#[derive(Debug, Clone, Copy)]
+pub struct FrameLimits {
+    /// The largest message; the connection of a larger one ends.
+    pub message_bytes_max: usize,
+    /// Read at once; the library's default is zeroed before every read.
+    pub read_buffer_bytes: usize,
+}
+
+/// Why there is no request to send.
+#[derive(Debug, thiserror::Error)]
+pub enum RequestError {
+    #[error("the token has characters that no token has")]
+    Token,
+    #[error(transparent)]
+    Url(SocketError),
+}
+
+/// Why there is no WebSocket.
+#[derive(Debug, thiserror::Error)]
+pub enum UpgradeError {
+    /// The server answers with something else.
+    #[error("HTTP {}", .0.status())]
+    Refused(Box<Response<Option<Vec<u8>>>>),
+    #[error(transparent)]
+    Io(io::Error),
+    /// What it answers is no WebSocket.
+    #[error(transparent)]
+    Garbled(SocketError),
+}
+
+/// What is wrong with a connection, in the library's words.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct SocketError(Box<tungstenite::Error>);
+
+/// What arrives.
+#[derive(Debug)]
+pub enum Received {
+    Text(Utf8Bytes),
+    /// The other side says goodbye, perhaps with a reason.
+    Close(String),
+    /// It is alive: a ping, a pong, or a frame that this protocol does not have.
+    Other,
+}
+
+/// An open WebSocket.
+#[derive(Debug)]
+pub struct Socket<S>(WebSocketStream<S>);
+
+/// The URL with a query. None of the values may have a character that a query would have to escape.
+pub fn with_query(url: &ServerUrl, pairs: &[(&str, String)]) -> String {
+    let mut text = url.to_string();
+    for (i, (name, value)) in pairs.iter().enumerate() {
+        text.push(if i == 0 { '?' } else { '&' });
+        text.extend([*name, "=", value]);
+    }
+    text
+}
+
+/// The request for an upgrade, as whom the token says.
+pub fn request(url: &str, token: Option<&str>) -> Result<Request<()>, RequestError> {
+    let bearer = token.map(|token| HeaderValue::from_str(&format!("Bearer {token}")));
+    let bearer = bearer.transpose().map_err(|_| RequestError::Token)?;
+    let mut request = url
+        .into_client_request()
+        .map_err(|error| RequestError::Url(error.into()))?;
+    if let Some(mut bearer) = bearer {
+        bearer.set_sensitive(true);
+        request.headers_mut().insert(AUTHORIZATION, bearer);
+    }
+    Ok(request)
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
+    /// Upgrades a connection.
+    pub async fn upgrade(
+        request: Request<()>,
+        stream: S,
+        limits: FrameLimits,
+    ) -> Result<Self, UpgradeError> {
+        let config = WebSocketConfig::default()
+            .read_buffer_size(limits.read_buffer_bytes)
+            .max_message_size(Some(limits.message_bytes_max))
+            .max_frame_size(Some(limits.message_bytes_max));
+        match client_async_with_config(request, stream, Some(config)).await {
+            Ok((socket, _)) => Ok(Self(socket)),
+            Err(tungstenite::Error::Http(response)) => Err(UpgradeError::Refused(response)),
+            Err(tungstenite::Error::Io(error)) => Err(UpgradeError::Io(error)),
+            Err(error) => Err(UpgradeError::Garbled(error.into())),
+        }
+    }
+
+    pub async fn send_text(&mut self, text: String) -> Result<(), SocketError> {
+        Ok(self.0.send(Message::text(text)).await?)
+    }
+
+    pub async fn ping(&mut self) -> Result<(), SocketError> {
+        Ok(self.0.send(Message::Ping(Vec::new().into())).await?)
+    }
+
+    /// Says goodbye; the answer to it is received like the rest.
+    pub async fn close(&mut self) -> Result<(), SocketError> {
+        Ok(self.0.close(None).await?)
+    }
+
+    /// What arrives next; `None` at the end. Nothing is lost when the future is dropped. Pings are
+    /// answered with the next read.
+    pub async fn receive(&mut self) -> Result<Option<Received>, SocketError> {
+        let Some(message) = self.0.next().await.transpose()? else {
+            return Ok(None);
+        };
+        Ok(Some(match message {
+            Message::Text(text) => Received::Text(text),
+            Message::Close(close) => {
+                let reason = close.map(|close| close.reason.to_string());
+                Received::Close(reason.unwrap_or_default())
+            }
+            _ => Received::Other,
+        }))
+    }
+
+    /// The library's own, to send and receive any frame.
+    pub fn into_inner(self) -> WebSocketStream<S> {
+        self.0
+    }
+}
+
+impl From<tungstenite::Error> for SocketError {
+    fn from(error: tungstenite::Error) -> Self {
+        Self(Box::new(error))
+    }
+}

@@ -1,0 +1,208 @@
+//! From a URL and a token to an open WebSocket.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::header::RETRY_AFTER;
+use axum::http::{HeaderValue, Request, Response, StatusCode};
+use tokio::time::timeout;
+
+use super::error::ClientError;
+use super::socket::{self, FrameLimits, RequestError, Socket, UpgradeError};
+use crate::config::{ClientConfig, Secret, ServerUrl, Source, Trust, settings};
+use crate::link::{self, Io, LinkError, tls};
+use crate::text::one_line;
+
+/// The longest a connection may take, from the first packet to the end of the handshake.
+pub(crate) const CONNECT_MS_MAX: u64 = 5_000;
+
+/// The largest reply is a full list of messages with bodies, which comes near this.
+const LIMITS: FrameLimits = FrameLimits {
+    message_bytes_max: 32 * 1024 * 1024,
+    read_buffer_bytes: 16 * 1024,
+};
+
+/// How much an error repeats of what a server said.
+const SAID_CHARS_MAX: usize = 200;
+
+/// Where to connect and as whom.
+#[derive(Debug)]
+pub struct Target {
+    pub url: Arc<ServerUrl>,
+    token: Secret,
+    /// Where the token came from, for error texts.
+    origin: String,
+    trust: Trust,
+    /// What the query says: the project, and what is known of our own configuration.
+    query: Vec<(&'static str, String)>,
+}
+
+impl Target {
+    pub fn new(config: ClientConfig) -> Result<Self, ClientError> {
+        let origin = origin(config.origins.source(&settings::CLIENT_TOKEN));
+        let query = [
+            ("project", config.project.map(|name| name.to_string())),
+            ("environment", config.environment.map(|it| it.to_string())),
+            (
+                "port_fingerprint",
+                config.port_fingerprint.map(|ports| ports.to_string()),
+            ),
+        ];
+        let query = query.into_iter();
+        let query = query.filter_map(|(name, value)| Some((name, value?)));
+        let url = Arc::new(config.url);
+        let Some(token) = config.token else {
+            return Err(ClientError::NoToken { url });
+        };
+        Ok(Self {
+            url,
+            token,
+            origin,
+            trust: config.trust,
+            query: query.collect(),
+        })
+    }
+
+    /// As whom the token says, in the token's own project. `origin` tells where the token came from.
+    pub(crate) fn of(url: ServerUrl, token: Secret, origin: &str, trust: Trust) -> Self {
+        Self {
+            url: Arc::new(url),
+            token,
+            origin: origin.to_owned(),
+            trust,
+            query: Vec::new(),
+        }
+    }
+
+    /// Opens a WebSocket within [`CONNECT_MS_MAX`].
+    pub(crate) async fn connect(&self) -> Result<Socket<Box<dyn Io>>, ClientError> {
+        let limit = Duration::from_millis(CONNECT_MS_MAX);
+        let slow = |_| ClientError::Slow {
+            url: self.url.clone(),
+            waited_ms: CONNECT_MS_MAX,
+        };
+        timeout(limit, self.open()).await.map_err(slow)?
+    }
+
+    async fn open(&self) -> Result<Socket<Box<dyn Io>>, ClientError> {
+        let request = self.request()?;
+        let stream = self.dial().await?;
+        let opened = Socket::upgrade(request, stream, LIMITS).await;
+        opened.map_err(|error| match error {
+            UpgradeError::Refused(response) => self.refused(&response),
+            UpgradeError::Io(source) => self.undialled(LinkError::Connect(source)),
+            UpgradeError::Garbled(error) => self.stranger(error.to_string()),
+        })
+    }
+
+    /// Certificates are read after the connection is there: where nobody listens, that is the news.
+    async fn dial(&self) -> Result<Box<dyn Io>, ClientError> {
+        let endpoint = &self.url.endpoint;
+        let undialled = |error| self.undialled(error);
+        let tcp = link::connect(endpoint, None).await.map_err(undialled)?;
+        if !self.url.tls {
+            return Ok(Box::new(tcp));
+        }
+        let config = tls::config(&self.trust).map_err(ClientError::Certificates)?;
+        let secured = link::secure(tcp, &endpoint.host, &Arc::new(config)).await;
+        secured.map_err(undialled)
+    }
+
+    fn request(&self) -> Result<Request<()>, ClientError> {
+        let url = socket::with_query(&self.url, &self.query);
+        let request = socket::request(&url, Some(self.token.expose()));
+        request.map_err(|error| match error {
+            RequestError::Token => ClientError::BadToken {
+                origin: self.origin.clone(),
+            },
+            RequestError::Url(error) => self.stranger(error.to_string()),
+        })
+    }
+
+    fn refused(&self, response: &Response<Option<Vec<u8>>>) -> ClientError {
+        let url = self.url.clone();
+        let origin = self.origin.clone();
+        let said = said(response.body().as_deref());
+        match response.status() {
+            StatusCode::UNAUTHORIZED => ClientError::Unauthenticated { url, origin, said },
+            StatusCode::FORBIDDEN => ClientError::Forbidden { url, origin, said },
+            StatusCode::CONFLICT => ClientError::WrongEnvironment { url, said },
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => ClientError::Busy {
+                url,
+                retry_after_ms: retry_after_ms(response.headers().get(RETRY_AFTER)),
+                said,
+            },
+            status => self.stranger(format!("HTTP {status}{said}")),
+        }
+    }
+
+    fn undialled(&self, error: LinkError) -> ClientError {
+        let url = self.url.clone();
+        match error {
+            LinkError::Unknown { source, .. } | LinkError::Connect(source) => {
+                ClientError::Connect { url, source }
+            }
+            LinkError::Tls(source) => ClientError::Tls { url, source },
+        }
+    }
+
+    fn stranger(&self, problem: String) -> ClientError {
+        ClientError::NotACoordinator {
+            url: self.url.clone(),
+            problem,
+        }
+    }
+}
+
+/// Where the token came from; a file is named without a line that it does not have.
+fn origin(source: &Source) -> String {
+    match source {
+        Source::File { path, line: 0, .. } => path.display().to_string(),
+        other => other.to_string(),
+    }
+}
+
+/// What the server said, to go at the end of an error: the message of its error, or whatever it is.
+fn said(body: Option<&[u8]>) -> String {
+    let body = body.unwrap_or_default();
+    let json: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+    let message = json
+        .pointer("/error/message")
+        .and_then(|text| text.as_str());
+    let text = message.map_or_else(|| String::from_utf8_lossy(body), Cow::from);
+    let text: String = one_line(text.trim()).chars().take(SAID_CHARS_MAX).collect();
+    if text.is_empty() {
+        return text;
+    }
+    format!(": {text}")
+}
+
+/// Only the form in seconds: a coordinator sends no dates.
+fn retry_after_ms(value: Option<&HeaderValue>) -> Option<u64> {
+    let seconds: u64 = value?.to_str().ok()?.trim().parse().ok()?;
+    seconds.checked_mul(1_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_server_said_is_short_and_harmless() {
+        let error = br#"{"error":{"kind":"forbidden","message":"not \u001b[31m here"}}"#;
+        assert_eq!(said(Some(error)), ": not \\u{1b}[31m here");
+        assert_eq!(said(Some(b"plain")), ": plain");
+        assert_eq!(said(None), "");
+        let long = "x".repeat(10_000);
+        assert!(said(Some(long.as_bytes())).len() <= SAID_CHARS_MAX + 2);
+    }
+
+    #[test]
+    fn a_pause_is_read_in_seconds() {
+        let header = |text: &'static str| HeaderValue::from_static(text);
+        assert_eq!(retry_after_ms(Some(&header("2"))), Some(2_000));
+        assert_eq!(retry_after_ms(Some(&header("tomorrow"))), None);
+        assert_eq!(retry_after_ms(None), None);
+    }
+}
