@@ -1,17 +1,23 @@
-//! A WebSocket client without manners of its own: calls, and any frame a test wants to send.
+//! A WebSocket client without manners of its own: calls, and any frame a test wants to send. It
+//! connects like the client of the library; what it sends and takes is the tests' own.
 
 use std::collections::{BTreeMap, VecDeque};
 
+use axum::http::Request;
+use cli_coordinator::client::socket::{self, FrameLimits, Socket, UpgradeError};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::http::Request;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::within;
+
+const LIMITS: FrameLimits = FrameLimits {
+    message_bytes_max: 64 * 1024 * 1024,
+    read_buffer_bytes: 16 * 1024,
+};
 
 /// One connection to a coordinator.
 #[derive(Debug)]
@@ -56,10 +62,7 @@ impl RpcFailure {
 
 pub fn request(port: u16, target: &str, token: &str) -> Request<()> {
     let url = format!("ws://127.0.0.1:{port}{target}");
-    let mut request = url.into_client_request().unwrap();
-    let value = format!("Bearer {token}").parse().unwrap();
-    request.headers_mut().insert("authorization", value);
-    request
+    socket::request(&url, Some(token)).unwrap()
 }
 
 impl Client {
@@ -68,14 +71,14 @@ impl Client {
         connected.unwrap()
     }
 
-    pub async fn try_connect(port: u16, target: &str, token: &str) -> Result<Self, Error> {
-        let stream = TcpStream::connect(("127.0.0.1", port)).await?;
-        stream.set_nodelay(true)?;
-        let request = request(port, target, token);
-        let upgrade = tokio_tungstenite::client_async(request, stream);
-        let (socket, _) = within("an upgrade", upgrade).await?;
+    pub async fn try_connect(port: u16, target: &str, token: &str) -> Result<Self, UpgradeError> {
+        let stream = TcpStream::connect(("127.0.0.1", port)).await;
+        let stream = stream.map_err(UpgradeError::Io)?;
+        stream.set_nodelay(true).map_err(UpgradeError::Io)?;
+        let upgrade = Socket::upgrade(request(port, target, token), stream, LIMITS);
+        let socket = within("an upgrade", upgrade).await?;
         Ok(Self {
-            socket,
+            socket: socket.into_inner(),
             notifications: VecDeque::new(),
             early: BTreeMap::new(),
             last_id: 0,
