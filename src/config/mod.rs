@@ -70,7 +70,7 @@ pub use parsed::{Config, SessionConfig};
 pub use problem::{ConfigErrors, Misfit, Problem, Warning};
 pub use redis::{REDIS_ENVIRONMENT_KEY, RedisConfig};
 pub use secret::{MASK, Secret};
-pub use server_url::{Fingerprint, ServerUrl};
+pub use server_url::{Fingerprint, ServerUrl, WEBSOCKET_PATH};
 pub use source::Source;
 pub use spelling::misspelt_path;
 pub use topology::{RedisTopology, ReplicaWait, SENTINEL_PORT, SentinelConfig};

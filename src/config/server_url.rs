@@ -10,7 +10,7 @@ use super::problem::{Misfit, quoted};
 use crate::ports::Port;
 
 /// Where a coordinator answers WebSocket upgrades.
-pub(super) const WEBSOCKET_PATH: &str = "/ws";
+pub const WEBSOCKET_PATH: &str = "/ws";
 
 const FINGERPRINT_BYTES: usize = 32;
 

@@ -15,7 +15,7 @@ use super::{
 use crate::client::socket::{
     self, FrameLimits, Received, RequestError, Socket, SocketError, UpgradeError,
 };
-use crate::config::client::WEBSOCKET_PATH;
+use crate::config::WEBSOCKET_PATH;
 use crate::config::{Secret, ServerUrl};
 use crate::protocol::admin::ServerStatusResult;
 use crate::protocol::operations::Operation;

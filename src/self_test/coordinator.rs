@@ -15,7 +15,8 @@ use super::{CHECK_MS_MAX, Finding, Found};
 use crate::app::{self, Listeners};
 use crate::client::{RpcConnection, Target};
 use crate::clock::Clock;
-use crate::config::client::{OPERATOR_TOKEN_FILE, WEBSOCKET_PATH};
+use crate::config::WEBSOCKET_PATH;
+use crate::config::client::OPERATOR_TOKEN_FILE;
 use crate::config::{
     Config, Endpoint, Flags, Host, Invoker, MapEnvironment, Secret, ServerUrl, Trust,
 };
