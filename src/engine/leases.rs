@@ -22,7 +22,7 @@ use super::ids::{AgentName, FencingToken, JournalTime, LeaseId, Note};
 use super::limits::check_limit;
 use super::outcome::{Answer, LeaseGrant, Outcome, Refusal};
 use super::resource::{Resource, ResourceRequest};
-use conflicts::Pool;
+use conflicts::RequestedPool;
 
 /// A hold on resources.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,7 +89,7 @@ impl Engine {
                 ResourceRequest::One(resource) => granted.push(resource.clone()),
                 ResourceRequest::PortPool { host, from, to } => {
                     let (from, to) = (*from, *to);
-                    let pool = Pool { host, from, to };
+                    let pool = RequestedPool { host, from, to };
                     match self.free_port(by, acquire, &granted, pool) {
                         Some(port) => granted.push(Resource::Port {
                             host: host.clone(),

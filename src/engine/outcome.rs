@@ -67,7 +67,7 @@ pub struct Submitted {
     /// That task, as it is now, and what of this submission it has not; also where a `request_id` was used
     /// before for another submission. Never kept: made anew for each answer, like `stuck`.
     #[serde(skip)]
-    pub found: Option<Box<Found>>,
+    pub found: Option<Box<KnownTask>>,
     /// Why the task will not run, as things are.
     #[serde(skip)]
     pub stuck: Vec<Stuck>,
@@ -75,7 +75,7 @@ pub struct Submitted {
 
 /// A task that was submitted before under the same idempotency key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
+pub struct KnownTask {
     pub state: TaskState,
     pub last_error: Option<Note>,
     /// The fields in which this submission differs from the task.

@@ -16,7 +16,7 @@ use super::leases::Lease;
 use super::messages::Message;
 use super::nodes::{Node, PastEpoch};
 use super::outcome::Outcome;
-use super::system::{Project, Token};
+use super::system::{ProjectEntry, Token};
 use super::tasks::Task;
 
 /// The state of one project. Absent fields have defaults, so older snapshots load.
@@ -58,7 +58,7 @@ pub struct State {
     /// Of the system project only.
     pub tokens: BTreeMap<TokenId, Token>,
     /// Of the system project only.
-    pub projects: BTreeMap<ProjectName, Project>,
+    pub projects: BTreeMap<ProjectName, ProjectEntry>,
     pub totals: Totals,
 }
 

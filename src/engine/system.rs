@@ -25,7 +25,7 @@ pub struct Token {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Project {
+pub struct ProjectEntry {
     pub created_at: JournalTime,
 }
 
@@ -138,7 +138,7 @@ impl Engine {
     }
 
     pub(super) fn project_create(&mut self, create: &ProjectCreate) {
-        let project = Project {
+        let project = ProjectEntry {
             created_at: self.state.now,
         };
         self.state.projects.insert(create.project.clone(), project);

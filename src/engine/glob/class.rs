@@ -1,6 +1,6 @@
 //! Sets of characters, as the classes of a pattern have them.
 
-use super::cursor::Cursor;
+use super::cursor::PatternCursor;
 use super::error::GlobError;
 
 /// A set of characters without `/`: sorted inclusive ranges that neither overlap nor touch.
@@ -10,19 +10,19 @@ use super::error::GlobError;
 #[derive(Debug)]
 pub(super) struct CharSet {
     ranges: Box<[(char, char)]>,
-    summary: Common,
+    summary: CommonChars,
 }
 
 /// What two sets have in common, as far as the search wants to know.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Common {
+pub(super) struct CommonChars {
     pub(super) slash: bool,
     pub(super) dot: bool,
     /// Some character that is neither, one that reads well if there is a choice.
     pub(super) other: Option<char>,
 }
 
-impl Common {
+impl CommonChars {
     pub(super) const NAME: Self = Self {
         slash: false,
         dot: true,
@@ -101,7 +101,7 @@ impl CharSet {
             ranges = complement(&ranges);
         }
         let ranges = without_slash(&ranges);
-        let mut summary = Common::NOTHING;
+        let mut summary = CommonChars::NOTHING;
         for (first, last) in &ranges {
             summary.add(*first, *last);
         }
@@ -116,16 +116,16 @@ impl CharSet {
         self.ranges.get(at).is_some_and(|(first, _)| *first <= c)
     }
 
-    pub(super) fn summary(&self) -> Common {
+    pub(super) fn summary(&self) -> CommonChars {
         self.summary
     }
 
     /// Takes a step for each range of either set. The ranges of all classes of a pattern are fewer
     /// than its bytes, so over a whole search this stays within the bound on pairs of states.
-    pub(super) fn common(&self, other: &Self) -> Common {
+    pub(super) fn common(&self, other: &Self) -> CommonChars {
         let (mut mine, mut theirs) = (self.ranges.iter(), other.ranges.iter());
         let (mut left, mut right) = (mine.next(), theirs.next());
-        let mut common = Common::NOTHING;
+        let mut common = CommonChars::NOTHING;
         while let (Some((a, z)), Some((b, y))) = (left, right) {
             if a.max(b) <= z.min(y) {
                 common.add(*a.max(b), *z.min(y));
@@ -185,7 +185,7 @@ fn without_slash(ranges: &[(char, char)]) -> Vec<(char, char)> {
 }
 
 /// Parses the rest of a class, after its `[` at byte `at`.
-pub(super) fn parse(cursor: &mut Cursor<'_>, at: usize) -> Result<CharSet, GlobError> {
+pub(super) fn parse(cursor: &mut PatternCursor<'_>, at: usize) -> Result<CharSet, GlobError> {
     let negated = cursor.eat('!') || cursor.eat('^');
     let mut members = Vec::new();
     loop {
@@ -204,7 +204,7 @@ pub(super) fn parse(cursor: &mut Cursor<'_>, at: usize) -> Result<CharSet, GlobE
         }
     }
     let set = CharSet::new(members, negated);
-    if set.summary == Common::NOTHING {
+    if set.summary == CommonChars::NOTHING {
         return Err(GlobError::EmptyClass { at });
     }
     Ok(set)
@@ -212,7 +212,7 @@ pub(super) fn parse(cursor: &mut Cursor<'_>, at: usize) -> Result<CharSet, GlobE
 
 /// The end of the range that `first` begins; `first` itself where no range is written.
 fn range_end(
-    cursor: &mut Cursor<'_>,
+    cursor: &mut PatternCursor<'_>,
     class_at: usize,
     at: usize,
     first: char,
@@ -232,7 +232,7 @@ fn range_end(
     Ok(last)
 }
 
-fn member(cursor: &mut Cursor<'_>, at: usize, c: char) -> Result<char, GlobError> {
+fn member(cursor: &mut PatternCursor<'_>, at: usize, c: char) -> Result<char, GlobError> {
     let c = if c == '\\' { cursor.escaped(at)? } else { c };
     if c == '/' {
         return Err(GlobError::SlashInClass { at });

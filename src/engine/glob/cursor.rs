@@ -3,12 +3,12 @@
 use super::error::GlobError;
 
 /// Where in the text the parser stands.
-pub(super) struct Cursor<'a> {
+pub(super) struct PatternCursor<'a> {
     text: &'a str,
     at: usize,
 }
 
-impl<'a> Cursor<'a> {
+impl<'a> PatternCursor<'a> {
     pub(super) fn new(text: &'a str) -> Self {
         Self { text, at: 0 }
     }

@@ -1,10 +1,10 @@
 //! A walk through one automaton, along a path.
 
 use super::GLOB_STATES_MAX;
-use super::path::{Segment, is_path, is_within};
-use super::program::{Id, Program, Shape, State};
+use super::path::{PathSegment, is_path, is_within};
+use super::program::{GlobProgram, GlobState, Id, Shape};
 
-pub(super) fn matches(program: &Program, path: &str) -> bool {
+pub(super) fn matches(program: &GlobProgram, path: &str) -> bool {
     match program.shape {
         Shape::Path => return *program.prefix == *path && is_path(path),
         Shape::Tree => return is_within(path, &program.prefix) && is_path(path),
@@ -17,7 +17,7 @@ pub(super) fn matches(program: &Program, path: &str) -> bool {
 
 /// How a walk ended, and how many states or pairs it looked at.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Walk {
+pub(super) struct GlobWalk {
     pub(super) found: bool,
     pub(super) steps: usize,
 }
@@ -45,7 +45,7 @@ impl Reached {
     }
 
     /// Adds all that can be reached without reading.
-    fn close(&mut self, program: &Program, segment: Segment) {
+    fn close(&mut self, program: &GlobProgram, segment: PathSegment) {
         let mut next = 0;
         while let Some(id) = self.ids.get(next) {
             let moves = free_moves(program.state(*id), segment);
@@ -61,15 +61,15 @@ impl Reached {
 }
 
 /// Walks along a path, in all ways at once.
-pub(super) fn run(program: &Program, path: &str) -> Walk {
+pub(super) fn run(program: &GlobProgram, path: &str) -> GlobWalk {
     let (mut now, mut then) = (Reached::new(), Reached::new());
-    let mut segment = Segment::Start;
+    let mut segment = PathSegment::Start;
     let mut steps = 0;
     now.add(program.start);
     now.close(program, segment);
     for c in path.chars() {
         let Some(after) = segment.then(c) else {
-            return Walk {
+            return GlobWalk {
                 found: false,
                 steps,
             };
@@ -85,19 +85,19 @@ pub(super) fn run(program: &Program, path: &str) -> Walk {
         then.close(program, segment);
         std::mem::swap(&mut now, &mut then);
     }
-    let accepts = |id: &Id| matches!(program.state(*id), State::Accept);
-    Walk {
-        found: segment == Segment::Name && now.ids.iter().any(accepts),
+    let accepts = |id: &Id| matches!(program.state(*id), GlobState::Accept);
+    GlobWalk {
+        found: segment == PathSegment::Name && now.ids.iter().any(accepts),
         steps,
     }
 }
 
 /// Where a state leads without reading.
-pub(super) fn free_moves(state: State, segment: Segment) -> [Option<Id>; 2] {
+pub(super) fn free_moves(state: GlobState, segment: PathSegment) -> [Option<Id>; 2] {
     match state {
-        State::Split(one, other) => [Some(one), Some(other)],
-        State::Segments { skip, .. } if segment == Segment::Start => [Some(skip), None],
-        State::Star(next) | State::Segments { next, .. } => [Some(next), None],
+        GlobState::Split(one, other) => [Some(one), Some(other)],
+        GlobState::Segments { skip, .. } if segment == PathSegment::Start => [Some(skip), None],
+        GlobState::Star(next) | GlobState::Segments { next, .. } => [Some(next), None],
         _ => [None, None],
     }
 }

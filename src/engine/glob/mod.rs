@@ -78,7 +78,7 @@ use std::sync::Arc;
 
 pub use error::GlobError;
 pub(in crate::engine) use path::is_path;
-use program::Program;
+use program::GlobProgram;
 
 /// The most bytes a pattern may have.
 pub const GLOB_BYTES_MAX: usize = 512;
@@ -111,23 +111,23 @@ pub enum Coverage {
 /// Globs are equal when their texts and their coverage are, so `a//b` and `a/b` differ although they
 /// match the same.
 #[derive(Clone)]
-pub struct Glob(Arc<Inner>);
+pub struct Glob(Arc<CompiledGlob>);
 
-struct Inner {
+struct CompiledGlob {
     text: Box<str>,
     coverage: Coverage,
-    program: Program,
+    program: GlobProgram,
 }
 
 impl Glob {
     pub fn new(text: &str, coverage: Coverage) -> Result<Self, GlobError> {
-        let program = Program::compile(parse::parse(text)?, coverage)?;
+        let program = GlobProgram::compile(parse::parse(text)?, coverage)?;
         // A lease on nothing would look like protection. It also means that every glob overlaps
         // itself, which `overlaps` relies on.
-        if !overlap::overlap(&program, &Program::everything()) {
+        if !overlap::overlap(&program, &GlobProgram::everything()) {
             return Err(GlobError::MatchesNothing { length: text.len() });
         }
-        Ok(Self(Arc::new(Inner {
+        Ok(Self(Arc::new(CompiledGlob {
             text: text.into(),
             coverage,
             program,
@@ -159,12 +159,12 @@ impl Glob {
     /// Whether the pattern matches this path or one below it.
     pub fn overlaps_tree(&self, path: &str) -> bool {
         overlap::may_reach(&self.0.program, path)
-            && overlap::overlap(&self.0.program, &Program::tree(path))
+            && overlap::overlap(&self.0.program, &GlobProgram::tree(path))
     }
 
     /// A path that the pattern matches and that is this one or below it, if there is one.
     pub fn tree_witness(&self, path: &str) -> Option<String> {
-        overlap::witness(&self.0.program, &Program::tree(path))
+        overlap::witness(&self.0.program, &GlobProgram::tree(path))
     }
 
     /// A path that both patterns match, if there is one: an example for people.

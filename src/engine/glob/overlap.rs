@@ -1,11 +1,11 @@
 //! A walk through two automata in step: whether some path leads both to their end.
 
-use super::class::Common;
-use super::matching::{Walk, begins_with, ends_with, free_moves};
-use super::path::{SEGMENTS, Segment, is_within};
-use super::program::{Id, Program, Shape, State};
+use super::class::CommonChars;
+use super::matching::{GlobWalk, begins_with, ends_with, free_moves};
+use super::path::{PathSegment, SEGMENTS, is_within};
+use super::program::{GlobProgram, GlobState, Id, Shape};
 
-pub(super) fn overlap(left: &Program, right: &Program) -> bool {
+pub(super) fn overlap(left: &GlobProgram, right: &GlobProgram) -> bool {
     match (left.shape, right.shape) {
         (Shape::Path, Shape::Path) => left.prefix == right.prefix,
         (Shape::Path, Shape::Tree) => is_within(&left.prefix, &right.prefix),
@@ -18,14 +18,14 @@ pub(super) fn overlap(left: &Program, right: &Program) -> bool {
 }
 
 /// Whether the program can match this path or something below it, as far as its literal beginning tells.
-pub(super) fn may_reach(program: &Program, path: &str) -> bool {
+pub(super) fn may_reach(program: &GlobProgram, path: &str) -> bool {
     let (prefix, path) = (program.prefix.as_bytes(), path.as_bytes());
     begins_with(path, prefix) || begins_with(prefix, path)
 }
 
 /// Looks for a pair that accepts, each pair once, in depth first.
-pub(super) fn walk(left: &Program, right: &Program) -> Walk {
-    let mut walk = Walk::default();
+pub(super) fn walk(left: &GlobProgram, right: &GlobProgram) -> GlobWalk {
+    let mut walk = GlobWalk::default();
     let Some(pair) = shared_prefix(left, right).and_then(|shared| start(left, right, shared))
     else {
         return walk;
@@ -45,7 +45,7 @@ pub(super) fn walk(left: &Program, right: &Program) -> Walk {
 }
 
 /// The same walk in breadth first, remembering the way.
-pub(super) fn witness(left: &Program, right: &Program) -> Option<String> {
+pub(super) fn witness(left: &GlobProgram, right: &GlobProgram) -> Option<String> {
     let prefix = shared_prefix(left, right)?;
     let mut product = Product::new(left, right);
     let mut visits = vec![Visit {
@@ -68,7 +68,7 @@ pub(super) fn witness(left: &Program, right: &Program) -> Option<String> {
 struct Pair {
     left: Id,
     right: Id,
-    segment: Segment,
+    segment: PathSegment,
 }
 
 /// Pairs that were seen, a bit each.
@@ -90,21 +90,21 @@ impl Seen {
 
 /// Two automata in step.
 struct Product<'a> {
-    left: &'a Program,
-    right: &'a Program,
+    left: &'a GlobProgram,
+    right: &'a GlobProgram,
     seen: Seen,
 }
 
 impl<'a> Product<'a> {
-    fn new(left: &'a Program, right: &'a Program) -> Self {
+    fn new(left: &'a GlobProgram, right: &'a GlobProgram) -> Self {
         let seen = Seen::new(left.len() * right.len());
         Self { left, right, seen }
     }
 
     fn accepts(&self, at: Pair) -> bool {
-        at.segment == Segment::Name
-            && matches!(self.left.state(at.left), State::Accept)
-            && matches!(self.right.state(at.right), State::Accept)
+        at.segment == PathSegment::Name
+            && matches!(self.left.state(at.left), GlobState::Accept)
+            && matches!(self.right.state(at.right), GlobState::Accept)
     }
 
     /// Calls `found` for each new pair that follows, with the character that was read.
@@ -121,7 +121,7 @@ impl<'a> Product<'a> {
         }
         // A state that only branches reads nothing; what the right one can do freely, it can do
         // after the branch as well.
-        if matches!(left, State::Split(..)) {
+        if matches!(left, GlobState::Split(..)) {
             return;
         }
         for right in free_moves(right, at.segment).into_iter().flatten() {
@@ -148,14 +148,14 @@ impl<'a> Product<'a> {
 ///
 /// Whatever can follow a dot can follow any other character too, for a name that holds one never is
 /// `.` or `..`. So the dot is only tried where there is no other.
-fn to_try(common: Common) -> [Option<char>; 2] {
+fn to_try(common: CommonChars) -> [Option<char>; 2] {
     let dot = common.dot.then_some('.');
     [common.slash.then_some('/'), common.other.or(dot)]
 }
 
 /// The shorter of the literal texts that paths begin with; none if the texts around what is special
 /// differ already, so that no path can match both.
-fn shared_prefix<'a>(left: &'a Program, right: &'a Program) -> Option<&'a str> {
+fn shared_prefix<'a>(left: &'a GlobProgram, right: &'a GlobProgram) -> Option<&'a str> {
     let (mut short, mut long) = (&left.prefix, &right.prefix);
     if long.len() < short.len() {
         std::mem::swap(&mut short, &mut long);
@@ -167,20 +167,20 @@ fn shared_prefix<'a>(left: &'a Program, right: &'a Program) -> Option<&'a str> {
 }
 
 /// Both automata after the prefix they share.
-fn start(left: &Program, right: &Program, prefix: &str) -> Option<Pair> {
+fn start(left: &GlobProgram, right: &GlobProgram, prefix: &str) -> Option<Pair> {
     let mut characters = prefix.chars();
     Some(Pair {
         left: skip_literals(left, prefix),
         right: skip_literals(right, prefix),
-        segment: characters.try_fold(Segment::Start, Segment::then)?,
+        segment: characters.try_fold(PathSegment::Start, PathSegment::then)?,
     })
 }
 
 /// The state after the characters of `text`, with which the program begins.
-fn skip_literals(program: &Program, text: &str) -> Id {
+fn skip_literals(program: &GlobProgram, text: &str) -> Id {
     text.chars()
         .fold(program.start, |id, _| match program.state(id) {
-            State::Literal(_, next) => next,
+            GlobState::Literal(_, next) => next,
             _ => id,
         })
 }

@@ -1,7 +1,7 @@
 //! From the text of a pattern to its parts, with all that is refused.
 
 use super::class::{self, CharSet};
-use super::cursor::Cursor;
+use super::cursor::PatternCursor;
 use super::error::GlobError;
 use super::left::Left;
 use super::{GLOB_ALTERNATIVES_MAX, GLOB_BYTES_MAX, GLOB_DEPTH_MAX};
@@ -54,7 +54,7 @@ pub(super) fn parse(text: &str) -> Result<Pattern, GlobError> {
         return Err(GlobError::Negation { at: 0 });
     }
     let mut parser = Parser {
-        cursor: Cursor::new(text),
+        cursor: PatternCursor::new(text),
         left: Left::BEGINNING,
         classes: Vec::new(),
         alternatives: 0,
@@ -69,7 +69,7 @@ pub(super) fn parse(text: &str) -> Result<Pattern, GlobError> {
 }
 
 struct Parser<'a> {
-    cursor: Cursor<'a>,
+    cursor: PatternCursor<'a>,
     left: Left,
     classes: Vec<CharSet>,
     alternatives: usize,

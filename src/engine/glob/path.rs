@@ -2,7 +2,7 @@
 
 /// What is known of the segment that is being read; with this, only paths are ever found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Segment {
+pub(super) enum PathSegment {
     /// Nothing read yet.
     Start,
     /// It is `.` so far.
@@ -15,7 +15,7 @@ pub(super) enum Segment {
 
 pub(super) const SEGMENTS: usize = 4;
 
-impl Segment {
+impl PathSegment {
     /// The segment after one more character; none if no path goes on like this.
     pub(super) fn then(self, c: char) -> Option<Self> {
         match (c, self) {
@@ -29,8 +29,8 @@ impl Segment {
 }
 
 pub(in crate::engine) fn is_path(path: &str) -> bool {
-    let end = path.chars().try_fold(Segment::Start, Segment::then);
-    end == Some(Segment::Name)
+    let end = path.chars().try_fold(PathSegment::Start, PathSegment::then);
+    end == Some(PathSegment::Name)
 }
 
 /// Whether one path is another one, or below it.

@@ -11,7 +11,7 @@
 
 use std::collections::BTreeMap;
 
-use super::class::{CharSet, Common};
+use super::class::{CharSet, CommonChars};
 use super::error::GlobError;
 use super::left::Left;
 use super::parse::{Part, Pattern};
@@ -29,7 +29,7 @@ const SLASH: Id = 2;
 const COVER: Id = 3;
 
 #[derive(Debug, Clone, Copy)]
-pub(super) enum State {
+pub(super) enum GlobState {
     /// The end: accepts, if the path ends within a name.
     Accept,
     /// Reads this character, also `/`.
@@ -67,22 +67,22 @@ impl Reads<'_> {
         }
     }
 
-    pub(super) fn common(self, other: Self) -> Common {
+    pub(super) fn common(self, other: Self) -> CommonChars {
         match (self, other) {
-            (Self::One(c), set) | (set, Self::One(c)) if set.contains(c) => Common::one(c),
-            (Self::One(_), _) | (_, Self::One(_)) => Common::NOTHING,
+            (Self::One(c), set) | (set, Self::One(c)) if set.contains(c) => CommonChars::one(c),
+            (Self::One(_), _) | (_, Self::One(_)) => CommonChars::NOTHING,
             (Self::Class(mine), Self::Class(theirs)) => mine.common(theirs),
             (Self::Class(set), _) | (_, Self::Class(set)) => set.summary(),
-            (Self::Everything, Self::Everything) => Common::ALL,
-            _ => Common::NAME,
+            (Self::Everything, Self::Everything) => CommonChars::ALL,
+            _ => CommonChars::NAME,
         }
     }
 }
 
 /// A compiled pattern.
 #[derive(Debug)]
-pub(super) struct Program {
-    states: Box<[State]>,
+pub(super) struct GlobProgram {
+    states: Box<[GlobState]>,
     classes: Box<[CharSet]>,
     pub(super) start: Id,
     /// What every path that matches begins with.
@@ -102,7 +102,7 @@ pub(super) enum Shape {
     Other,
 }
 
-impl Program {
+impl GlobProgram {
     pub(super) fn compile(pattern: Pattern, coverage: Coverage) -> Result<Self, GlobError> {
         #[cfg(feature = "planted-bugs")]
         let coverage = if crate::planted::is_on(crate::planted::Bug::FolderNotCovered) {
@@ -144,7 +144,7 @@ impl Program {
     pub(super) fn tree(path: &str) -> Self {
         let mut builder = Builder::new();
         let start = path.chars().rev().fold(COVER, |next, c| {
-            builder.push(State::Literal(c, next), Heads::NAME)
+            builder.push(GlobState::Literal(c, next), Heads::NAME)
         });
         Self {
             states: builder.states.into(),
@@ -172,21 +172,21 @@ impl Program {
         self.states.len()
     }
 
-    pub(super) fn state(&self, id: Id) -> State {
+    pub(super) fn state(&self, id: Id) -> GlobState {
         self.states[usize::from(id)]
     }
 
     /// What this state reads and where that leads.
     pub(super) fn reads(&self, id: Id) -> Option<(Reads<'_>, Id)> {
         match self.state(id) {
-            State::Accept | State::Split(..) => None,
-            State::Literal(c, next) => Some((Reads::One(c), next)),
-            State::AnyCharacter(next) => Some((Reads::AllButSlash, next)),
-            State::Class(class, next) => {
+            GlobState::Accept | GlobState::Split(..) => None,
+            GlobState::Literal(c, next) => Some((Reads::One(c), next)),
+            GlobState::AnyCharacter(next) => Some((Reads::AllButSlash, next)),
+            GlobState::Class(class, next) => {
                 Some((Reads::Class(&self.classes[usize::from(class)]), next))
             }
-            State::Star(_) => Some((Reads::AllButSlash, id)),
-            State::Segments { .. } => Some((Reads::Everything, id)),
+            GlobState::Star(_) => Some((Reads::AllButSlash, id)),
+            GlobState::Segments { .. } => Some((Reads::Everything, id)),
         }
     }
 }
@@ -236,7 +236,7 @@ impl Next {
 }
 
 struct Builder {
-    states: Vec<State>,
+    states: Vec<GlobState>,
     /// One for each state.
     heads: Vec<Heads>,
     /// For states that branch: the same with the next slash left out.
@@ -245,21 +245,21 @@ struct Builder {
 
 impl Builder {
     fn new() -> Self {
-        let below = State::Segments {
+        let below = GlobState::Segments {
             next: ACCEPT,
             skip: ACCEPT,
         };
-        let slash = State::Literal('/', BELOW);
-        let cover = State::Split(ACCEPT, SLASH);
+        let slash = GlobState::Literal('/', BELOW);
+        let cover = GlobState::Split(ACCEPT, SLASH);
         Self {
-            states: vec![State::Accept, below, slash, cover],
+            states: vec![GlobState::Accept, below, slash, cover],
             // What covers something is an end like the other; its slash is no part of the pattern.
             heads: vec![Heads::END, Heads::NAME, Heads::SLASH, Heads::END],
             skips: BTreeMap::new(),
         }
     }
 
-    fn push(&mut self, state: State, heads: Heads) -> Id {
+    fn push(&mut self, state: GlobState, heads: Heads) -> Id {
         let id = Id::try_from(self.states.len())
             .expect("a part makes few states, and a pattern has few parts: see GLOB_STATES_MAX");
         self.states.push(state);
@@ -273,7 +273,7 @@ impl Builder {
 
     fn split(&mut self, one: Id, other: Id) -> Id {
         let heads = Heads(self.heads(one).0 | self.heads(other).0);
-        self.push(State::Split(one, other), heads)
+        self.push(GlobState::Split(one, other), heads)
     }
 
     fn sequence(&mut self, parts: &[Part], next: Next) -> Result<Next, GlobError> {
@@ -288,15 +288,15 @@ impl Builder {
             Part::Alternatives(alternatives) => return self.alternatives(alternatives, next),
             Part::Slash => self.slash(next.plain),
             // With a wildcard, the segment has one.
-            Part::AnyCharacter => self.push(State::AnyCharacter(next.wild), name),
-            Part::Class(class) => self.push(State::Class(*class, next.wild), name),
-            Part::Star => self.push(State::Star(next.wild), name),
+            Part::AnyCharacter => self.push(GlobState::AnyCharacter(next.wild), name),
+            Part::Class(class) => self.push(GlobState::Class(*class, next.wild), name),
+            Part::Star => self.push(GlobState::Star(next.wild), name),
             Part::Stars { at, left } => self.stars(*at, *left, next.wild)?,
         }))
     }
 
     fn literal(&mut self, c: char, left: Left, next: Next) -> Next {
-        let mut read = |next| self.push(State::Literal(c, next), Heads::NAME);
+        let mut read = |next| self.push(GlobState::Literal(c, next), Heads::NAME);
         let (plain, wild) = (left.may_be_plain(), left.may_be(Left::WILD));
         if next.plain == next.wild || !wild {
             return Next::both(read(next.plain));
@@ -317,7 +317,7 @@ impl Builder {
             _ if self.heads(next).has(Heads::END) => self.split(next, BELOW),
             _ => next,
         };
-        self.push(State::Literal('/', next), Heads::SLASH)
+        self.push(GlobState::Literal('/', next), Heads::SLASH)
     }
 
     fn stars(&mut self, at: usize, left: Left, next: Id) -> Result<Id, GlobError> {
@@ -325,20 +325,20 @@ impl Builder {
         let may_end_segment = heads.has(Heads::END) || heads.has(Heads::SLASH);
         let must_end_segment = !heads.has(Heads::NAME);
         if !left.may_start_segment() || !may_end_segment {
-            return Ok(self.push(State::Star(next), Heads::NAME));
+            return Ok(self.push(GlobState::Star(next), Heads::NAME));
         }
         if !left.must_start_segment() || !must_end_segment {
             return Err(GlobError::AmbiguousStars { at });
         }
         let skip = self.skip(next);
-        Ok(self.push(State::Segments { next, skip }, Heads::NAME))
+        Ok(self.push(GlobState::Segments { next, skip }, Heads::NAME))
     }
 
     /// What follows the slash that comes next at this state; the end stays the end.
     fn skip(&mut self, id: Id) -> Id {
         match self.states[usize::from(id)] {
-            State::Literal('/', next) => next,
-            State::Split(one, other) => {
+            GlobState::Literal('/', next) => next,
+            GlobState::Split(one, other) => {
                 if let Some(known) = self.skips.get(&id) {
                     return *known;
                 }
@@ -377,7 +377,7 @@ impl Builder {
     /// The characters that come first whatever is chosen, and what else there is.
     fn prefix(&self, start: Id) -> (Box<str>, Shape) {
         let (mut prefix, mut id) = (String::new(), start);
-        while let State::Literal(c, next) = self.states[usize::from(id)] {
+        while let GlobState::Literal(c, next) = self.states[usize::from(id)] {
             prefix.push(c);
             id = next;
         }

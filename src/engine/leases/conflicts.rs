@@ -11,13 +11,13 @@ use crate::engine::resource::{HostName, Resource, ResourceRequest};
 
 /// A pool of ports that is asked for.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Pool<'a> {
+pub(super) struct RequestedPool<'a> {
     pub(super) host: &'a HostName,
     pub(super) from: u16,
     pub(super) to: u16,
 }
 
-impl Pool<'_> {
+impl RequestedPool<'_> {
     /// The port, if it is one of this pool.
     fn port(&self, resource: &Resource) -> Option<u16> {
         match resource {
@@ -103,7 +103,7 @@ impl Engine {
         by: &Actor,
         acquire: &LeaseAcquire,
         granted: &[Resource],
-        pool: Pool<'_>,
+        pool: RequestedPool<'_>,
     ) -> Option<u16> {
         let barring = self.barring(by.agent(), acquire.mode);
         let barred = barring.flat_map(|lease| &lease.resources);
@@ -119,7 +119,7 @@ impl Engine {
         by: &Actor,
         acquire: &LeaseAcquire,
         wanted: &ResourceRequest,
-        pool: Pool<'_>,
+        pool: RequestedPool<'_>,
         conflicts: &mut LeaseConflicts,
     ) -> Result<(), Refusal> {
         let mut is_held = false;

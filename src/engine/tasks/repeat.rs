@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use super::super::Engine;
 use super::super::command::{Capabilities, Dependency, TaskSpec, TaskSubmit};
 use super::super::ids::TaskId;
-use super::super::outcome::{Found, Submitted};
+use super::super::outcome::{KnownTask, Submitted};
 use super::super::payload::Payload;
 use super::{AsSubmitted, Task, TaskState};
 
@@ -36,7 +36,7 @@ impl Engine {
             }
             let differs = differences(spec, task, &ids);
             if given.existing || !differs.is_empty() {
-                given.found = Some(Box::new(Found {
+                given.found = Some(Box::new(KnownTask {
                     state: task.state.clone(),
                     last_error: task.last_error.clone(),
                     differs,
