@@ -10,8 +10,8 @@ use serde_json::value::RawValue;
 
 use super::disk::Disk;
 use super::segments::NameCache;
-use super::segments::format::{Frame, Kind};
-use super::segments::medium::Medium;
+use super::segments::format::{FrameKind, SegmentFrame};
+use super::segments::medium::JournalMedium;
 use super::segments::names::{self, Inventory};
 use super::segments::scan::{self, Scan};
 use super::segments::{Damage, snapshots};
@@ -49,7 +49,7 @@ pub struct Verification {
 
 /// Reads everything and judges it as a start would; writes nothing and takes no lock.
 pub fn verify(disk: &Arc<dyn Disk>) -> Result<Verification, JournalError> {
-    let medium = Medium::new(Arc::clone(disk));
+    let medium = JournalMedium::new(Arc::clone(disk));
     let mut reads = 0;
     loop {
         reads += 1;
@@ -63,16 +63,19 @@ pub fn verify(disk: &Arc<dyn Disk>) -> Result<Verification, JournalError> {
     }
 }
 
-fn holder(medium: &Medium) -> Result<Option<String>, JournalError> {
+fn holder(medium: &JournalMedium) -> Result<Option<String>, JournalError> {
     let holder = medium.disk.holder(names::LOCK_FILE);
     holder.map_err(|e| medium.failed("look at the lock of", names::LOCK_FILE, e))
 }
 
-fn verify_once(medium: &Medium, in_use_by: Option<String>) -> Result<Verification, JournalError> {
+fn verify_once(
+    medium: &JournalMedium,
+    in_use_by: Option<String>,
+) -> Result<Verification, JournalError> {
     let inventory = Inventory::take(medium)?;
     let mut positions = None;
     let scan = scan::scan(medium, &inventory, true, &mut |frame, _| {
-        if frame.kind == Kind::Record {
+        if frame.kind == FrameKind::Record {
             let (first, _) = positions.unwrap_or((Position(frame.sequence), Position(0)));
             positions = Some((first, Position(frame.sequence)));
         }
@@ -107,7 +110,7 @@ fn verify_once(medium: &Medium, in_use_by: Option<String>) -> Result<Verificatio
 
 /// The readable snapshots, and what is wrong with the others.
 fn read_snapshots(
-    medium: &Medium,
+    medium: &JournalMedium,
     inventory: &Inventory,
 ) -> Result<(Vec<Snapshot>, Vec<Damage>), JournalError> {
     let (mut good, mut bad) = (Vec::new(), Vec::new());
@@ -148,7 +151,7 @@ fn beyond(scan: &Scan, snapshots: &[Snapshot]) -> Option<Damage> {
 
 /// One record as a line of JSON.
 #[derive(Serialize)]
-struct Line<'a> {
+struct RecordLine<'a> {
     position: Position,
     at_ms: JournalTime,
     project: &'a ProjectName,
@@ -167,12 +170,12 @@ pub fn dump(
     after: Position,
     out: &mut dyn Write,
 ) -> Result<u64, JournalError> {
-    let medium = Medium::new(Arc::clone(disk));
+    let medium = JournalMedium::new(Arc::clone(disk));
     let inventory = Inventory::take(&medium)?;
     let mut names = NameCache::default();
     let (mut lines, mut failed) = (0, None);
     let scan = scan::scan(&medium, &inventory, false, &mut |frame, _| {
-        if failed.is_none() && frame.kind == Kind::Record && frame.sequence > after.0 {
+        if failed.is_none() && frame.kind == FrameKind::Record && frame.sequence > after.0 {
             failed = write_line(&mut names, frame, out).err();
             lines += 1;
         }
@@ -197,7 +200,7 @@ pub fn dump(
 
 fn write_line(
     names: &mut NameCache,
-    frame: &Frame<'_>,
+    frame: &SegmentFrame<'_>,
     out: &mut dyn Write,
 ) -> std::io::Result<()> {
     let Some(project) = names.parse(frame.project) else {
@@ -212,7 +215,7 @@ fn write_line(
     let not_json = command
         .is_none()
         .then(|| String::from_utf8_lossy(frame.body).into_owned());
-    let line = Line {
+    let line = RecordLine {
         position: Position(frame.sequence),
         at_ms: JournalTime(frame.at_ms),
         project,

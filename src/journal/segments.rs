@@ -87,11 +87,11 @@ use std::ops::ControlFlow;
 use super::disk::LockGuard;
 use super::{Entry, Journal, JournalError, JournalStatus, Record, Snapshot, Space};
 use crate::engine::ids::{JournalTime, Position, ProjectName};
-use format::Kind;
+use format::FrameKind;
 use ledger::Ledger;
-use medium::{Medium, Named};
+use medium::{JournalMedium, NamedFile};
 use names::Floor;
-use pool::{Pool, Step};
+use pool::{PoolStep, SparePool};
 use walk::Segment;
 
 mod append;
@@ -127,13 +127,13 @@ pub struct Recovery {
 /// The embedded journal, open.
 #[derive(Debug)]
 pub struct SegmentJournal {
-    medium: Medium,
+    medium: JournalMedium,
     options: SegmentOptions,
     floor: Floor,
     /// Live segments, in order. The last one is open for appends.
     segments: Vec<Segment>,
-    active: Named,
-    pool: Pool,
+    active: NamedFile,
+    pool: SparePool,
     space: Space,
     ledger: Ledger,
     snapshots: BTreeMap<ProjectName, u64>,
@@ -220,11 +220,11 @@ impl SegmentJournal {
         }
         let step = self.pool.step(&mut self.medium, &self.options)?;
         self.space = match step {
-            Step::Complete => Space::Ample,
-            Step::NoRoom => Space::Reserve,
-            Step::More => self.space,
+            PoolStep::Complete => Space::Ample,
+            PoolStep::NoRoom => Space::Reserve,
+            PoolStep::More => self.space,
         };
-        Ok(step == Step::More)
+        Ok(step == PoolStep::More)
     }
 
     fn reserve_complete(&self) -> bool {
@@ -239,7 +239,7 @@ impl SegmentJournal {
         let mut names = NameCache::default();
         let mut bad_name = None;
         self.read_frames(after, &mut |frame, offset| {
-            if frame.kind != Kind::Record {
+            if frame.kind != FrameKind::Record {
                 return ControlFlow::Continue(());
             }
             let Some(project) = names.parse(frame.project) else {
@@ -265,7 +265,7 @@ impl SegmentJournal {
     fn read_frames(
         &self,
         after: Position,
-        visit: &mut walk::Visit<'_>,
+        visit: &mut walk::FrameVisitor<'_>,
     ) -> Result<(), JournalError> {
         let mut bytes = Vec::new();
         let mut stopped = false;

@@ -74,7 +74,7 @@ enum NameChange {
 }
 
 #[derive(Debug)]
-struct State {
+struct SimDiskState {
     rng: Rng,
     inodes: Vec<Inode>,
     names: BTreeMap<String, usize>,
@@ -90,7 +90,7 @@ struct State {
 
 /// The disk. Clones are the same disk.
 #[derive(Debug, Clone)]
-pub struct SimDisk(Arc<Mutex<State>>);
+pub struct SimDisk(Arc<Mutex<SimDiskState>>);
 
 #[derive(Debug)]
 struct SimFile {
@@ -115,7 +115,7 @@ impl SimDisk {
     }
 
     fn with(seed: u64, names: BTreeMap<String, usize>, inodes: Vec<Inode>) -> Self {
-        Self(Arc::new(Mutex::new(State {
+        Self(Arc::new(Mutex::new(SimDiskState {
             rng: Rng::new(seed),
             inodes,
             durable_names: names.clone(),
@@ -129,7 +129,7 @@ impl SimDisk {
         })))
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, SimDiskState> {
         self.0
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
@@ -265,7 +265,7 @@ impl NameChange {
     }
 }
 
-impl State {
+impl SimDiskState {
     /// Counts an operation and tells which fault it meets, if one that does not simply fail it.
     fn begin(&mut self) -> io::Result<Option<Fault>> {
         if self.crashed {

@@ -15,9 +15,10 @@ use crate::engine::ids::{JournalTime, Position};
 use crate::journal::disk::{Disk, LockGuard};
 use crate::journal::segments::NameCache;
 use crate::journal::segments::format::{
-    BACKUP_MAGIC, BLOCK_BYTES, FORMAT, Flaw, Frame, HEAD_BYTES, Head, Kind, salt_of, seal, unseal,
+    BACKUP_MAGIC, BLOCK_BYTES, FORMAT, Flaw, FrameKind, HEAD_BYTES, Head, SegmentFrame, salt_of,
+    seal, unseal,
 };
-use crate::journal::segments::medium::{FILE_BYTES_MAX, Medium};
+use crate::journal::segments::medium::{FILE_BYTES_MAX, JournalMedium};
 use crate::journal::segments::names::{Inventory, RESTORING_FILE};
 use crate::journal::segments::open::lock;
 use crate::journal::{Entry, Journal, JournalError, SegmentJournal, SegmentOptions, Snapshot};
@@ -41,8 +42,8 @@ pub fn backup(journal: &mut dyn Journal, out: &mut dyn Write) -> Result<u64, Jou
     };
     writer.flush().map_err(unwritten)?;
     for snapshot in journal.load_snapshots()? {
-        let frame = Frame {
-            kind: Kind::Snapshot,
+        let frame = SegmentFrame {
+            kind: FrameKind::Snapshot,
             sequence: snapshot.position.0,
             at_ms: 0,
             index: 0,
@@ -54,8 +55,8 @@ pub fn backup(journal: &mut dyn Journal, out: &mut dyn Write) -> Result<u64, Jou
     let snapshots = writer.frames;
     let mut failed = None;
     journal.read(Position(0), &mut |record| {
-        let frame = Frame {
-            kind: Kind::Record,
+        let frame = SegmentFrame {
+            kind: FrameKind::Record,
             sequence: record.position.0,
             at_ms: record.at_ms.0,
             index: 0,
@@ -102,7 +103,7 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    fn frame(&mut self, frame: &Frame<'_>) -> io::Result<()> {
+    fn frame(&mut self, frame: &SegmentFrame<'_>) -> io::Result<()> {
         self.buffer.clear();
         frame.encode(self.salt, &mut self.buffer);
         self.frames += 1;
@@ -118,8 +119,8 @@ impl Writer<'_> {
         // Eight bytes need no padding, which no checksum would cover.
         let crc = u64::from(self.crc).to_le_bytes();
         let (sequence, at_ms) = (0, self.frames);
-        self.frame(&Frame {
-            kind: Kind::End,
+        self.frame(&SegmentFrame {
+            kind: FrameKind::End,
             sequence,
             at_ms,
             index: 0,
@@ -146,7 +147,7 @@ pub fn restore(
     options: SegmentOptions,
     input: &mut dyn Read,
 ) -> Result<Restored, JournalError> {
-    let mut medium = Medium::new(Arc::clone(disk));
+    let mut medium = JournalMedium::new(Arc::clone(disk));
     let guard = lock(&medium)?;
     if !Inventory::take(&medium)?.is_new() {
         let why = io::Error::new(
@@ -169,7 +170,7 @@ pub fn restore(
 }
 
 /// Removes what a failed restore left, so that it can be tried again.
-fn sweep(medium: &Medium) -> Result<(), JournalError> {
+fn sweep(medium: &JournalMedium) -> Result<(), JournalError> {
     for name in medium.list()? {
         if ["segment-", "spare-", "snapshot-", "tmp-", "floor"]
             .iter()
@@ -187,9 +188,9 @@ fn fill(
     guard: Box<dyn LockGuard>,
     input: &mut dyn Read,
 ) -> Result<Restored, JournalError> {
-    let mut reader = Reader::begin(input)?;
+    let mut reader = BackupReader::begin(input)?;
     let mut snapshots = Vec::new();
-    let mut target = Target {
+    let mut target = RestoreTarget {
         disk,
         unused: Some((options, guard)),
         journal: None,
@@ -202,7 +203,7 @@ fn fill(
     loop {
         let offset = reader.offset;
         let frame = reader.frame(&mut buffer)?;
-        if frame.kind == Kind::End {
+        if frame.kind == FrameKind::End {
             break;
         }
         let project = names
@@ -210,7 +211,7 @@ fn fill(
             .ok_or_else(|| damaged(offset, "a frame names no valid project"))?;
         let project = project.clone();
         match frame.kind {
-            Kind::Snapshot if target.journal.is_none() => {
+            FrameKind::Snapshot if target.journal.is_none() => {
                 let (position, state) = (Position(frame.sequence), frame.body.to_vec());
                 snapshots.push(Snapshot {
                     project,
@@ -218,7 +219,7 @@ fn fill(
                     state,
                 });
             }
-            Kind::Record => {
+            FrameKind::Record => {
                 let entry = Entry {
                     project,
                     at_ms: JournalTime(frame.at_ms),
@@ -241,7 +242,7 @@ fn damaged(offset: u64, what: &str) -> JournalError {
 }
 
 /// The journal that is filled.
-struct Target<'a> {
+struct RestoreTarget<'a> {
     disk: &'a Arc<dyn Disk>,
     /// What the journal is made of when its first position is known.
     unused: Option<(SegmentOptions, Box<dyn LockGuard>)>,
@@ -251,10 +252,10 @@ struct Target<'a> {
     records: u64,
 }
 
-impl Target<'_> {
+impl RestoreTarget<'_> {
     fn journal(&mut self, first: u64) -> Result<&mut SegmentJournal, JournalError> {
         if let Some((options, guard)) = self.unused.take() {
-            let medium = Medium::new(Arc::clone(self.disk));
+            let medium = JournalMedium::new(Arc::clone(self.disk));
             self.journal = Some(SegmentJournal::begin(medium, options, guard, first)?.0);
         }
         Ok(self
@@ -311,7 +312,7 @@ impl Target<'_> {
     }
 }
 
-struct Reader<'a> {
+struct BackupReader<'a> {
     input: &'a mut dyn Read,
     salt: u32,
     crc: u32,
@@ -319,7 +320,7 @@ struct Reader<'a> {
     offset: u64,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> BackupReader<'a> {
     fn begin(input: &'a mut dyn Read) -> Result<Self, JournalError> {
         let mut reader = Self {
             input,
@@ -360,7 +361,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads the next frame; the last one is checked against all that came before.
-    fn frame<'b>(&mut self, buffer: &'b mut Vec<u8>) -> Result<Frame<'b>, JournalError> {
+    fn frame<'b>(&mut self, buffer: &'b mut Vec<u8>) -> Result<SegmentFrame<'b>, JournalError> {
         let offset = self.offset;
         buffer.clear();
         self.take(HEAD_BYTES, buffer)?;
@@ -371,10 +372,10 @@ impl<'a> Reader<'a> {
         let frame = head.frame(&buffer[HEAD_BYTES..]);
         let frame = frame.ok_or_else(|| damaged(offset, "a frame does not match its checksum"))?;
         let whole = frame.at_ms == self.frames && frame.body == u64::from(self.crc).to_le_bytes();
-        if frame.kind == Kind::End && !whole {
+        if frame.kind == FrameKind::End && !whole {
             return Err(damaged(offset, "frames are missing before the end"));
         }
-        if frame.kind == Kind::End && self.input.read(&mut [0]).map_err(unread)? > 0 {
+        if frame.kind == FrameKind::End && self.input.read(&mut [0]).map_err(unread)? > 0 {
             return Err(damaged(self.offset, "something follows its end"));
         }
         self.crc = crc32c_append(self.crc, buffer);

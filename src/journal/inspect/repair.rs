@@ -8,8 +8,10 @@ use std::sync::Arc;
 use super::{beyond, read_snapshots};
 use crate::journal::JournalError;
 use crate::journal::disk::Disk;
-use crate::journal::segments::format::{FRAMES_OFFSET, Frame, Kind, SegmentHeader, frame_at};
-use crate::journal::segments::medium::Medium;
+use crate::journal::segments::format::{
+    FRAMES_OFFSET, FrameKind, SegmentFrame, SegmentHeader, frame_at,
+};
+use crate::journal::segments::medium::JournalMedium;
 use crate::journal::segments::names::{
     FLOOR_FILE, Floor, Inventory, RESTORING, RESTORING_FILE, TEMP_REPAIR, segment_name,
 };
@@ -49,7 +51,7 @@ pub struct Repaired {
 ///
 /// A repair that is cut short can be run again.
 pub fn repair(disk: &Arc<dyn Disk>, mode: RepairMode) -> Result<Repaired, JournalError> {
-    let mut medium = Medium::new(Arc::clone(disk));
+    let mut medium = JournalMedium::new(Arc::clone(disk));
     let _lock = lock(&medium)?;
     let inventory = Inventory::take(&medium)?;
     if inventory.restoring {
@@ -118,7 +120,7 @@ pub fn repair(disk: &Arc<dyn Disk>, mode: RepairMode) -> Result<Repaired, Journa
 
 /// Copies all live segments, the floor and the bad snapshots to a folder of their own, durably.
 fn keep(
-    medium: &mut Medium,
+    medium: &mut JournalMedium,
     inventory: &Inventory,
     snapshots: &[String],
 ) -> Result<String, JournalError> {
@@ -149,7 +151,7 @@ fn keep(
 }
 
 struct Rebuild<'a> {
-    medium: &'a mut Medium,
+    medium: &'a mut JournalMedium,
     inventory: &'a Inventory,
     scan: &'a Scan,
     /// The position the next record will get.
@@ -259,10 +261,10 @@ impl Rebuild<'_> {
             let frame = frame_at(&bytes, at, salt).expect("the walk read it a moment ago");
             frames.extend(gap(position, frame.sequence));
             position = frame.sequence + frame.span();
-            frames.push(Frame { index: 0, ..frame });
+            frames.push(SegmentFrame { index: 0, ..frame });
         }
         frames.extend(gap(position, until));
-        let gaps = frames.iter().filter(|frame| frame.kind == Kind::Gap);
+        let gaps = frames.iter().filter(|frame| frame.kind == FrameKind::Gap);
         self.done
             .lost
             .extend(gaps.map(|gap| (gap.sequence, gap.sequence + gap.span() - 1)));
@@ -273,10 +275,10 @@ impl Rebuild<'_> {
         &mut self,
         number: u64,
         first: u64,
-        frames: &[Frame<'_>],
+        frames: &[SegmentFrame<'_>],
         length: usize,
     ) -> Result<(), JournalError> {
-        let needed: usize = FRAMES_OFFSET + frames.iter().map(Frame::bytes).sum::<usize>();
+        let needed: usize = FRAMES_OFFSET + frames.iter().map(SegmentFrame::bytes).sum::<usize>();
         let length = length.max(needed);
         let header = SegmentHeader {
             id: self.scan.id,
@@ -300,12 +302,12 @@ impl Rebuild<'_> {
 }
 
 /// A frame that stands for the positions from `from` to before `to`, if there are any.
-fn gap<'a>(from: u64, to: u64) -> Option<Frame<'a>> {
-    (from < to).then(|| Frame::gap(from, to - from))
+fn gap<'a>(from: u64, to: u64) -> Option<SegmentFrame<'a>> {
+    (from < to).then(|| SegmentFrame::gap(from, to - from))
 }
 
 /// A repair that a start would still refuse is no repair.
-fn prove(medium: &Medium) -> Result<(), JournalError> {
+fn prove(medium: &JournalMedium) -> Result<(), JournalError> {
     let inventory = Inventory::take(medium)?;
     let scan = scan::scan(medium, &inventory, false, &mut |_, _| {
         ControlFlow::Continue(())

@@ -1,7 +1,7 @@
 //! Appending: one write and one sync a batch, into blocks that are there already.
 
-use super::format::{FRAMES_OFFSET, Frame, Kind, SegmentHeader, frame_bytes};
-use super::medium::{Medium, Named};
+use super::format::{FRAMES_OFFSET, FrameKind, SegmentFrame, SegmentHeader, frame_bytes};
+use super::medium::{JournalMedium, NamedFile};
 use super::pool::Spare;
 use super::walk::Segment;
 use super::{Planted, SegmentJournal, names};
@@ -14,7 +14,7 @@ const PREPARE_EVERY_BYTES: u64 = 64 << 10;
 const BUFFER_KEPT_BYTES_MAX: usize = 256 << 10;
 
 /// The part of a batch that goes into one segment.
-struct Part {
+struct AppendPart {
     entries: usize,
     bytes: u64,
 }
@@ -62,12 +62,12 @@ impl SegmentJournal {
 
     /// Divides a batch over the room there is, making more if need be; nothing is written when the
     /// room does not suffice. The first part may be empty.
-    fn plan(&mut self, entries: &[Entry]) -> Result<Vec<Part>, JournalError> {
+    fn plan(&mut self, entries: &[Entry]) -> Result<Vec<AppendPart>, JournalError> {
         let active = self
             .segments
             .last()
             .map_or(0, |segment| segment.bytes - segment.end);
-        let mut parts = vec![Part {
+        let mut parts = vec![AppendPart {
             entries: 0,
             bytes: 0,
         }];
@@ -84,7 +84,7 @@ impl SegmentJournal {
                     });
                 }
                 room = self.pool.ready[part].bytes - FRAMES_OFFSET as u64;
-                parts.push(Part {
+                parts.push(AppendPart {
                     entries: 0,
                     bytes: 0,
                 });
@@ -103,8 +103,8 @@ impl SegmentJournal {
         self.buffer.clear();
         let mut sequence = segment.next;
         for (entry, index) in entries.iter().zip(0..) {
-            let frame = Frame {
-                kind: Kind::Record,
+            let frame = SegmentFrame {
+                kind: FrameKind::Record,
                 sequence,
                 at_ms: entry.at_ms.0,
                 index,
@@ -132,7 +132,7 @@ impl SegmentJournal {
         let Some(segment) = self.segments.last().filter(|_| lost > 0) else {
             return Ok(());
         };
-        let frame = Frame::gap(segment.next, lost);
+        let frame = SegmentFrame::gap(segment.next, lost);
         if segment.bytes - segment.end < frame.bytes() as u64 {
             if self.pool.ready.is_empty() && !self.pool.make(&mut self.medium, &self.options)? {
                 return Err(JournalError::Full {
@@ -176,13 +176,13 @@ impl SegmentJournal {
 /// Turns a spare into the segment `number`. Its header is durable before it bears the name of a
 /// segment, and its name before the first frame: a header is never torn, frames never nameless.
 pub(super) fn activate(
-    medium: &mut Medium,
+    medium: &mut JournalMedium,
     spare: &Spare,
     id: u64,
     number: u64,
     first: u64,
     durable: bool,
-) -> Result<(Named, Segment), JournalError> {
+) -> Result<(NamedFile, Segment), JournalError> {
     let header = SegmentHeader {
         id,
         number,

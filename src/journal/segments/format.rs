@@ -109,7 +109,7 @@ pub(crate) fn salt_of(block: &[u8]) -> u32 {
 
 /// What a frame carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum FrameKind {
     Record = 0,
     /// Positions given up by a repair: `at_ms` holds how many.
     Gap = 1,
@@ -120,8 +120,8 @@ pub(crate) enum Kind {
 }
 
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Frame<'a> {
-    pub(crate) kind: Kind,
+pub(crate) struct SegmentFrame<'a> {
+    pub(crate) kind: FrameKind,
     pub(crate) sequence: u64,
     pub(crate) at_ms: u64,
     /// How many frames of the same write came before this one.
@@ -130,10 +130,10 @@ pub(crate) struct Frame<'a> {
     pub(crate) body: &'a [u8],
 }
 
-impl Frame<'_> {
+impl SegmentFrame<'_> {
     /// How many positions the frame takes up.
     pub(crate) fn span(&self) -> u64 {
-        if self.kind == Kind::Gap {
+        if self.kind == FrameKind::Gap {
             self.at_ms.max(1)
         } else {
             1
@@ -143,7 +143,7 @@ impl Frame<'_> {
     /// A frame that stands for `lost` positions from `sequence`.
     pub(crate) fn gap(sequence: u64, lost: u64) -> Self {
         Self {
-            kind: Kind::Gap,
+            kind: FrameKind::Gap,
             sequence,
             at_ms: lost,
             index: 0,
@@ -188,7 +188,7 @@ pub(crate) fn frame_bytes(project: usize, body: usize) -> usize {
 /// The checked head of a frame.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Head {
-    pub(crate) kind: Kind,
+    pub(crate) kind: FrameKind,
     pub(crate) sequence: u64,
     pub(crate) at_ms: u64,
     pub(crate) index: u32,
@@ -210,9 +210,14 @@ impl Head {
             return None;
         }
         Some(Self {
-            kind: [Kind::Record, Kind::Gap, Kind::Snapshot, Kind::End]
-                .get(usize::from(head[37]))
-                .copied()?,
+            kind: [
+                FrameKind::Record,
+                FrameKind::Gap,
+                FrameKind::Snapshot,
+                FrameKind::End,
+            ]
+            .get(usize::from(head[37]))
+            .copied()?,
             sequence: u64_at(head, 16),
             at_ms: u64_at(head, 24),
             index: u32_at(head, 32),
@@ -228,10 +233,10 @@ impl Head {
     }
 
     /// The whole frame, given what follows the head; `None` when it is cut off or damaged.
-    pub(crate) fn frame<'a>(&self, rest: &'a [u8]) -> Option<Frame<'a>> {
+    pub(crate) fn frame<'a>(&self, rest: &'a [u8]) -> Option<SegmentFrame<'a>> {
         let text = rest.get(..self.project_bytes.checked_add(self.body_bytes)?)?;
         let (project, body) = text.split_at(self.project_bytes);
-        (self.body_crc == crc32c(text)).then_some(Frame {
+        (self.body_crc == crc32c(text)).then_some(SegmentFrame {
             kind: self.kind,
             sequence: self.sequence,
             at_ms: self.at_ms,
@@ -243,7 +248,7 @@ impl Head {
 }
 
 /// Reads the frame at `offset`; `None` when there is no whole valid one.
-pub(crate) fn frame_at(bytes: &[u8], offset: usize, salt: u32) -> Option<Frame<'_>> {
+pub(crate) fn frame_at(bytes: &[u8], offset: usize, salt: u32) -> Option<SegmentFrame<'_>> {
     Head::at(bytes, offset, salt)?.frame(&bytes[offset + HEAD_BYTES..])
 }
 
@@ -285,8 +290,8 @@ mod tests {
             bytes: 8192,
         };
         let mut bytes = header.encode().to_vec();
-        let frame = Frame {
-            kind: Kind::Record,
+        let frame = SegmentFrame {
+            kind: FrameKind::Record,
             sequence: 1,
             at_ms: 5,
             index: 0,

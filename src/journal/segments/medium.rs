@@ -11,7 +11,7 @@ use crate::journal::disk::{Disk, DiskFile};
 pub(crate) const FILE_BYTES_MAX: u64 = 256 << 20;
 
 #[derive(Debug)]
-pub(crate) struct Medium {
+pub(crate) struct JournalMedium {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) syncs: u64,
     pub(crate) written_bytes: u64,
@@ -19,12 +19,12 @@ pub(crate) struct Medium {
 
 /// An open file and its name.
 #[derive(Debug)]
-pub(crate) struct Named {
+pub(crate) struct NamedFile {
     pub(crate) name: String,
     pub(crate) file: Box<dyn DiskFile>,
 }
 
-impl Medium {
+impl JournalMedium {
     pub(crate) fn new(disk: Arc<dyn Disk>) -> Self {
         Self {
             disk,
@@ -58,23 +58,23 @@ impl Medium {
         self.disk.list().map_err(|e| self.failed("list", "", e))
     }
 
-    pub(crate) fn open(&self, name: &str) -> Result<Named, JournalError> {
+    pub(crate) fn open(&self, name: &str) -> Result<NamedFile, JournalError> {
         let file = self
             .disk
             .open(name)
             .map_err(|e| self.failed("open", name, e))?;
-        Ok(Named {
+        Ok(NamedFile {
             name: name.into(),
             file,
         })
     }
 
-    pub(crate) fn create(&self, name: &str) -> Result<Named, JournalError> {
+    pub(crate) fn create(&self, name: &str) -> Result<NamedFile, JournalError> {
         let file = self
             .disk
             .create(name)
             .map_err(|e| self.failed("create", name, e))?;
-        Ok(Named {
+        Ok(NamedFile {
             name: name.into(),
             file,
         })
@@ -82,7 +82,7 @@ impl Medium {
 
     pub(crate) fn write(
         &mut self,
-        to: &Named,
+        to: &NamedFile,
         data: &[u8],
         offset: u64,
     ) -> Result<(), JournalError> {
@@ -93,7 +93,7 @@ impl Medium {
         Ok(())
     }
 
-    pub(crate) fn sync(&mut self, file: &Named) -> Result<(), JournalError> {
+    pub(crate) fn sync(&mut self, file: &NamedFile) -> Result<(), JournalError> {
         self.syncs += 1;
         file.file
             .sync_data()
@@ -102,7 +102,7 @@ impl Medium {
 
     /// Syncs a file to which nothing was written since its last sync: the medium is asked and not
     /// worn, so it does not count.
-    pub(crate) fn check_sync(&self, file: &Named) -> Result<(), JournalError> {
+    pub(crate) fn check_sync(&self, file: &NamedFile) -> Result<(), JournalError> {
         file.file
             .sync_data()
             .map_err(|e| self.failed("sync", &file.name, e))

@@ -1,7 +1,7 @@
 //! Which files there are, and the floor: where the journal begins.
 
 use super::format::{BLOCK_BYTES, FLOOR_MAGIC, FORMAT, Flaw, SegmentHeader, seal, unseal};
-use super::medium::{Medium, Named};
+use super::medium::{JournalMedium, NamedFile};
 use super::walk::Damage;
 use crate::engine::ids::ProjectName;
 use crate::journal::JournalError;
@@ -64,7 +64,7 @@ impl Floor {
     };
 
     /// Creates the file. It never grows or shrinks after, so a trim works on a full disk too.
-    pub(crate) fn create(&self, medium: &mut Medium) -> Result<(), JournalError> {
+    pub(crate) fn create(&self, medium: &mut JournalMedium) -> Result<(), JournalError> {
         let file = medium.create(TEMP_FLOOR)?;
         let mut bytes = vec![0; usize::try_from(2 * SLOT_BYTES).expect("two slots fit in memory")];
         let at = usize::try_from(self.slot()).expect("two slots fit in memory");
@@ -76,8 +76,8 @@ impl Floor {
     }
 
     /// Overwrites the older slot, durably.
-    pub(crate) fn write(&self, medium: &mut Medium) -> Result<(), JournalError> {
-        let file: Named = medium.open(FLOOR_FILE)?;
+    pub(crate) fn write(&self, medium: &mut JournalMedium) -> Result<(), JournalError> {
+        let file: NamedFile = medium.open(FLOOR_FILE)?;
         medium.write(&file, &self.encode(), self.slot())?;
         medium.sync(&file)
     }
@@ -94,7 +94,7 @@ impl Floor {
     }
 
     /// Reads the newer of the valid slots; `None` when neither is.
-    fn read(medium: &Medium) -> Result<Option<Self>, JournalError> {
+    fn read(medium: &JournalMedium) -> Result<Option<Self>, JournalError> {
         let mut bytes = Vec::new();
         medium.load(FLOOR_FILE, 2 * SLOT_BYTES, &mut bytes)?;
         let mut best: Option<Self> = None;
@@ -140,7 +140,7 @@ pub(crate) struct Inventory {
 }
 
 impl Inventory {
-    pub(crate) fn take(medium: &Medium) -> Result<Self, JournalError> {
+    pub(crate) fn take(medium: &JournalMedium) -> Result<Self, JournalError> {
         let mut names = medium.list()?;
         names.sort_unstable();
         let mut inventory = Self {
@@ -199,7 +199,7 @@ impl Inventory {
         &self.segments[..first]
     }
 
-    fn find_floor(&mut self, medium: &Medium) -> Result<(), JournalError> {
+    fn find_floor(&mut self, medium: &JournalMedium) -> Result<(), JournalError> {
         let found = if self.floor_exists {
             Floor::read(medium)?
         } else {

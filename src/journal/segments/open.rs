@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use super::format::{Frame, Kind};
+use super::format::{FrameKind, SegmentFrame};
 use super::ledger::{Ledger, NameCache};
-use super::medium::{Medium, Named};
+use super::medium::{JournalMedium, NamedFile};
 use super::names::{self, Floor, Inventory};
-use super::pool::Pool;
+use super::pool::SparePool;
 use super::walk::Segment;
 use super::{Planted, Recovery, SegmentJournal, SegmentOptions};
 use super::{append, scan, snapshots};
@@ -22,7 +22,7 @@ impl SegmentJournal {
         disk: Arc<dyn Disk>,
         options: SegmentOptions,
     ) -> Result<(Self, Recovery), JournalError> {
-        let medium = Medium::new(disk);
+        let medium = JournalMedium::new(disk);
         let lock = lock(&medium)?;
         options
             .check()
@@ -48,14 +48,14 @@ impl SegmentJournal {
 
     /// Goes on where the medium ends.
     fn resume(
-        mut medium: Medium,
+        mut medium: JournalMedium,
         options: SegmentOptions,
         lock: Box<dyn LockGuard>,
         inventory: &Inventory,
         books: Books,
         mut found: scan::Scan,
     ) -> Result<(Self, Recovery), JournalError> {
-        let mut pool = Pool::open(&medium, inventory, &options)?;
+        let mut pool = SparePool::open(&medium, inventory, &options)?;
         for (_, name) in inventory.dead() {
             let bytes = medium.load(name, 0, &mut Vec::new())?;
             pool.recycle(&medium, name, bytes, &options)?;
@@ -122,13 +122,13 @@ impl SegmentJournal {
 
     /// Begins a journal whose first record gets the position `first`.
     pub(crate) fn begin(
-        mut medium: Medium,
+        mut medium: JournalMedium,
         options: SegmentOptions,
         lock: Box<dyn LockGuard>,
         first: u64,
     ) -> Result<(Self, Recovery), JournalError> {
         let spares = Inventory::take(&medium)?;
-        let mut pool = Pool::open(&medium, &spares, &options)?;
+        let mut pool = SparePool::open(&medium, &spares, &options)?;
         let wanted_bytes = options.first_bytes();
         if pool.ready.is_empty() && !pool.make(&mut medium, &options)? {
             return Err(JournalError::Full { wanted_bytes });
@@ -174,8 +174,8 @@ impl SegmentJournal {
 /// If the run before ended with a failed sync, what was just read may be in the kernel's cache alone, which takes it
 /// for written. From now on it counts, so it must be durable. Everything before the last write was synced before it.
 fn confirm_last_write(
-    medium: &mut Medium,
-    active: &Named,
+    medium: &mut JournalMedium,
+    active: &NamedFile,
     last: &Segment,
     last_write_at: u64,
 ) -> Result<(), JournalError> {
@@ -201,7 +201,7 @@ struct Books {
 }
 
 impl Books {
-    fn load(medium: &Medium, inventory: &Inventory) -> Result<Self, JournalError> {
+    fn load(medium: &JournalMedium, inventory: &Inventory) -> Result<Self, JournalError> {
         let mut snapshots = BTreeMap::new();
         for name in &inventory.snapshots {
             let (snapshot, bytes) = snapshots::load(medium, name)?;
@@ -216,11 +216,11 @@ impl Books {
         })
     }
 
-    fn note(&mut self, frame: &Frame<'_>, offset: u64) {
+    fn note(&mut self, frame: &SegmentFrame<'_>, offset: u64) {
         if frame.index == 0 {
             self.last_write_at = offset;
         }
-        if frame.kind != Kind::Record {
+        if frame.kind != FrameKind::Record {
             return;
         }
         let Some(project) = self.names.parse(frame.project) else {
@@ -236,7 +236,7 @@ impl Books {
     }
 
     /// Refuses what is damaged, and what snapshots prove to be missing.
-    fn check(&self, medium: &Medium, found: &scan::Scan) -> Result<(), JournalError> {
+    fn check(&self, medium: &JournalMedium, found: &scan::Scan) -> Result<(), JournalError> {
         if let Some(damage) = found.damage.first() {
             return Err(medium.corrupt(&damage.file, damage.offset, damage.what.clone()));
         }
@@ -267,7 +267,7 @@ impl Books {
 }
 
 /// Takes the folder for this process.
-pub(crate) fn lock(medium: &Medium) -> Result<Box<dyn LockGuard>, JournalError> {
+pub(crate) fn lock(medium: &JournalMedium) -> Result<Box<dyn LockGuard>, JournalError> {
     match medium.disk.lock(names::LOCK_FILE) {
         Ok(Lock::Taken(guard)) => Ok(guard),
         Ok(Lock::Busy { holder }) => {

@@ -6,7 +6,7 @@
 use std::sync::LazyLock;
 
 use super::SegmentOptions;
-use super::medium::{Medium, Named, is_full};
+use super::medium::{JournalMedium, NamedFile, is_full};
 use super::names::{Inventory, TEMP_SPARE, spare_name};
 use crate::journal::JournalError;
 
@@ -23,7 +23,7 @@ pub(super) struct Spare {
 
 /// How preparing went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Step {
+pub(super) enum PoolStep {
     /// One step done, more are needed.
     More,
     /// The reserve is complete.
@@ -33,19 +33,19 @@ pub(super) enum Step {
 }
 
 #[derive(Debug)]
-pub(super) struct Pool {
+pub(super) struct SparePool {
     pub(super) ready: Vec<Spare>,
     /// The file being filled, and how far.
-    building: Option<(Named, u64)>,
+    building: Option<(NamedFile, u64)>,
     number_next: u64,
     /// The length of the next file made. Starts small, so that a first start is quick, and doubles.
     pub(super) bytes_next: u64,
 }
 
-impl Pool {
+impl SparePool {
     /// Takes over the spares of an earlier run. Those too small for a record of today go.
     pub(super) fn open(
-        medium: &Medium,
+        medium: &JournalMedium,
         inventory: &Inventory,
         options: &SegmentOptions,
     ) -> Result<Self, JournalError> {
@@ -82,26 +82,34 @@ impl Pool {
     /// Does a little towards one more spare.
     pub(super) fn step(
         &mut self,
-        medium: &mut Medium,
+        medium: &mut JournalMedium,
         options: &SegmentOptions,
-    ) -> Result<Step, JournalError> {
+    ) -> Result<PoolStep, JournalError> {
         match self.fill(medium, options) {
             Ok(()) => {
                 let complete = self.bytes() >= options.reserve_bytes && !self.ready.is_empty();
-                Ok(if complete { Step::Complete } else { Step::More })
+                Ok(if complete {
+                    PoolStep::Complete
+                } else {
+                    PoolStep::More
+                })
             }
             Err(error) if is_full(&error) => {
                 // What was begun is given back: a snapshot may need the room, and frees far more.
                 if self.building.take().is_some() {
                     medium.remove(TEMP_SPARE)?;
                 }
-                Ok(Step::NoRoom)
+                Ok(PoolStep::NoRoom)
             }
             Err(error) => Err(error),
         }
     }
 
-    fn fill(&mut self, medium: &mut Medium, options: &SegmentOptions) -> Result<(), JournalError> {
+    fn fill(
+        &mut self,
+        medium: &mut JournalMedium,
+        options: &SegmentOptions,
+    ) -> Result<(), JournalError> {
         let (file, filled) = match self.building.take() {
             Some(building) => building,
             None => (medium.create(TEMP_SPARE)?, 0),
@@ -134,12 +142,12 @@ impl Pool {
     /// Makes one more spare now. `false` when the medium is full.
     pub(super) fn make(
         &mut self,
-        medium: &mut Medium,
+        medium: &mut JournalMedium,
         options: &SegmentOptions,
     ) -> Result<bool, JournalError> {
         let before = self.ready.len();
         while self.ready.len() == before {
-            if self.step(medium, options)? == Step::NoRoom {
+            if self.step(medium, options)? == PoolStep::NoRoom {
                 return Ok(false);
             }
         }
@@ -149,7 +157,7 @@ impl Pool {
     /// Takes a file that holds no live record any more: as a spare, or away with it.
     pub(super) fn recycle(
         &mut self,
-        medium: &Medium,
+        medium: &JournalMedium,
         name: &str,
         bytes: u64,
         options: &SegmentOptions,

@@ -1,10 +1,12 @@
 //! Reading all that is on the medium: which records are there, and what is wrong with them. Writes
 //! nothing, so recovery, inspection and repair all judge by the same code.
 
-use super::format::{FORMAT, FRAMES_OFFSET, Flaw, HEAD_BYTES, Head, Kind, SegmentHeader, u32_at};
-use super::medium::Medium;
+use super::format::{
+    FORMAT, FRAMES_OFFSET, Flaw, FrameKind, HEAD_BYTES, Head, SegmentHeader, u32_at,
+};
+use super::medium::JournalMedium;
 use super::names::Inventory;
-use super::walk::{DAMAGE_MAX, Damage, Segment, Visit, walk};
+use super::walk::{DAMAGE_MAX, Damage, FrameVisitor, Segment, walk};
 use crate::journal::JournalError;
 
 /// What is on the medium, as far as it can be read.
@@ -24,10 +26,10 @@ pub(crate) struct Scan {
 
 /// Reads all live segments. Unless `all`, it stops at the first damage.
 pub(crate) fn scan(
-    medium: &Medium,
+    medium: &JournalMedium,
     inventory: &Inventory,
     all: bool,
-    visit: &mut Visit<'_>,
+    visit: &mut FrameVisitor<'_>,
 ) -> Result<Scan, JournalError> {
     let mut scan = Scan {
         id: inventory.floor.id,
@@ -39,7 +41,7 @@ pub(crate) fn scan(
     };
     let mut starts = Vec::new();
     for (number, name) in inventory.live() {
-        starts.push(Start::read(medium, *number, name)?);
+        starts.push(SegmentStart::read(medium, *number, name)?);
     }
     if scan.id == 0 {
         scan.id = starts
@@ -74,7 +76,7 @@ pub(crate) fn scan(
             .map(|next| next.first)
             .filter(|first| *first >= segment.first);
         let found = walk(&segment, &buffer, limit, &mut |frame, offset| {
-            scan.records += u64::from(frame.kind == Kind::Record);
+            scan.records += u64::from(frame.kind == FrameKind::Record);
             visit(frame, offset)
         });
         (segment.next, segment.end) = (found.next, found.end as u64);
@@ -91,7 +93,7 @@ pub(crate) fn scan(
 
 impl Scan {
     /// Of a last segment that lost its end nobody knows how many records were in it.
-    fn cut_off(&mut self, start: &Start, last: &Segment) {
+    fn cut_off(&mut self, start: &SegmentStart, last: &Segment) {
         let room = start.bytes_due.saturating_sub(last.end) / HEAD_BYTES as u64;
         if start.bytes_due > start.bytes {
             self.damage.push(Damage {
@@ -108,7 +110,7 @@ impl Scan {
     }
 
     /// Judges how a segment begins; `false` when nothing in it can be read.
-    fn enter(&mut self, start: &Start, missing: Option<u64>) -> bool {
+    fn enter(&mut self, start: &SegmentStart, missing: Option<u64>) -> bool {
         let foreign = start.id != 0 && start.id != self.id;
         let mut lost_to = start.first.max(self.next);
         let what = match (&start.flaw, missing) {
@@ -144,7 +146,7 @@ impl Scan {
 }
 
 /// What the beginning of a segment file tells.
-struct Start {
+struct SegmentStart {
     name: String,
     number: u64,
     id: u64,
@@ -157,8 +159,8 @@ struct Start {
     flaw: Option<String>,
 }
 
-impl Start {
-    fn read(medium: &Medium, number: u64, name: &str) -> Result<Self, JournalError> {
+impl SegmentStart {
+    fn read(medium: &JournalMedium, number: u64, name: &str) -> Result<Self, JournalError> {
         let mut buffer = Vec::new();
         let bytes = medium.load(name, (FRAMES_OFFSET + HEAD_BYTES) as u64, &mut buffer)?;
         let mut start = Self {

@@ -3,13 +3,13 @@
 use crc32c::{crc32c, crc32c_append};
 
 use super::format::{BLOCK_BYTES, FORMAT, Flaw, SNAPSHOT_MAGIC, seal, unseal};
-use super::medium::{FILE_BYTES_MAX, Medium, is_full};
+use super::medium::{FILE_BYTES_MAX, JournalMedium, is_full};
 use super::names::{TEMP_SNAPSHOT, snapshot_name};
 use crate::engine::ids::Position;
 use crate::journal::{JournalError, Snapshot};
 
 /// Writes the snapshot durably; the one it replaces stays until the new one is whole.
-pub(crate) fn save(medium: &mut Medium, snapshot: &Snapshot) -> Result<u64, JournalError> {
+pub(crate) fn save(medium: &mut JournalMedium, snapshot: &Snapshot) -> Result<u64, JournalError> {
     let project = snapshot.project.as_str().as_bytes();
     let crc = crc32c_append(crc32c(project), &snapshot.state);
     let lengths = [project.len() as u64, snapshot.state.len() as u64];
@@ -46,14 +46,14 @@ pub(crate) fn save(medium: &mut Medium, snapshot: &Snapshot) -> Result<u64, Jour
     Ok(length)
 }
 
-fn write_temp(medium: &mut Medium, bytes: &[u8]) -> Result<(), JournalError> {
+fn write_temp(medium: &mut JournalMedium, bytes: &[u8]) -> Result<(), JournalError> {
     let file = medium.create(TEMP_SNAPSHOT)?;
     medium.write(&file, bytes, 0)?;
     medium.sync(&file)
 }
 
 /// Reads and checks one snapshot file.
-pub(crate) fn load(medium: &Medium, name: &str) -> Result<(Snapshot, u64), JournalError> {
+pub(crate) fn load(medium: &JournalMedium, name: &str) -> Result<(Snapshot, u64), JournalError> {
     let mut bytes = Vec::new();
     let length = medium.load(name, u64::MAX, &mut bytes)?;
     let fields = match unseal(SNAPSHOT_MAGIC, &bytes) {

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use super::format::{ALIGN_BYTES, FRAMES_OFFSET, Frame, HEAD_BYTES, Head, frame_at, u32_at};
+use super::format::{ALIGN_BYTES, FRAMES_OFFSET, HEAD_BYTES, Head, SegmentFrame, frame_at, u32_at};
 
 /// Most places of damage that are listed; the first is enough to refuse.
 pub(super) const DAMAGE_MAX: usize = 1000;
@@ -36,7 +36,7 @@ pub(crate) struct Segment {
 
 /// What a walk over one segment found.
 #[derive(Debug)]
-pub(crate) struct Walk {
+pub(crate) struct SegmentWalk {
     pub(crate) next: u64,
     pub(crate) end: usize,
     /// The end of what the last, torn write left behind; equals `end` when there is nothing.
@@ -45,7 +45,7 @@ pub(crate) struct Walk {
 }
 
 /// Called with every readable frame and its offset.
-pub(crate) type Visit<'a> = dyn FnMut(&Frame<'_>, u64) -> ControlFlow<()> + 'a;
+pub(crate) type FrameVisitor<'a> = dyn FnMut(&SegmentFrame<'_>, u64) -> ControlFlow<()> + 'a;
 
 /// Reads the frames of one segment. `limit` is the position at which the next segment begins, or
 /// where the caller knows this one to end; without it the segment is the last one, whose tail may
@@ -54,17 +54,17 @@ pub(crate) fn walk(
     segment: &Segment,
     bytes: &[u8],
     limit: Option<u64>,
-    visit: &mut Visit<'_>,
-) -> Walk {
+    visit: &mut FrameVisitor<'_>,
+) -> SegmentWalk {
     let (salt, name) = (segment.salt, &segment.name);
-    let mut walk = Walk {
+    let mut walk = SegmentWalk {
         next: segment.first,
         end: FRAMES_OFFSET,
         torn_to: 0,
         damage: Vec::new(),
     };
     // Found once, at the first bad frame: a damaged file is searched in one pass, not one a flaw.
-    let mut heads: Option<Heads> = None;
+    let mut heads: Option<LaterHeads> = None;
     loop {
         if limit.is_some_and(|limit| walk.next >= limit) {
             walk.torn_to = walk.end;
@@ -81,7 +81,7 @@ pub(crate) fn walk(
             }
             continue;
         }
-        let heads = heads.get_or_insert_with(|| Heads::find(bytes, walk.end, salt));
+        let heads = heads.get_or_insert_with(|| LaterHeads::find(bytes, walk.end, salt));
         // A write is begun only when the one before is durable. So a frame of a later write proves
         // that this one was on the medium, and what is missing was damaged; frames of the same
         // write prove nothing: its sectors may reach the medium in any order.
@@ -130,12 +130,12 @@ fn describe(bytes: &[u8], offset: usize, salt: u32, next: u64, resume: u64) -> S
 }
 
 /// The valid heads of a salt behind an offset, and where the last thing that bears it ends.
-struct Heads {
+struct LaterHeads {
     found: Vec<(usize, Head)>,
     end: usize,
 }
 
-impl Heads {
+impl LaterHeads {
     fn find(bytes: &[u8], from: usize, salt: u32) -> Self {
         let mut heads = Self {
             found: Vec::new(),
