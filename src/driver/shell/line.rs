@@ -21,7 +21,7 @@ use crate::driver::line::{AppendFailure, LineError, Loss};
 use crate::engine::ids::{Cursor, Epoch, NodeId, Position, ProjectName};
 use crate::journal::Entry;
 use crate::journal::shared::{
-    Batch, Connector, Established, Holder, Stage, Start, Store, StoreError, StreamRecord,
+    Batch, Connector, Established, Stage, Start, StateHolder, Store, StoreError, StreamRecord,
     StreamSnapshot, establish,
 };
 
@@ -455,7 +455,7 @@ fn seconds(micros: u64) -> f64 {
     micros as f64 / 1e6
 }
 
-impl<H: Host> Holder for LineTask<H> {
+impl<H: Host> StateHolder for LineTask<H> {
     fn node(&self) -> NodeId {
         self.host.inspect(|core| core.config().node.clone())
     }

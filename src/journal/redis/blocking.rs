@@ -12,7 +12,7 @@ use std::ops::ControlFlow;
 
 use tokio::runtime::{Builder, Runtime};
 
-use super::scripts::{Beginning, EMPTY};
+use super::scripts::{EMPTY, EpochBeginning};
 use super::{READ_RECORDS_MAX, RedisConnector, RedisStore};
 use crate::engine::ids::{Cursor, Epoch, Position, ProjectName};
 use crate::journal::shared::{
@@ -321,7 +321,7 @@ impl RedisStore {
         at: Cursor,
         marker: &Entry,
     ) -> Result<bool, StoreError> {
-        self.begin(Beginning {
+        self.begin(EpochBeginning {
             incarnation: &Incarnation(OFFLINE.to_owned()),
             meant: true,
             expected: EMPTY.to_owned(),

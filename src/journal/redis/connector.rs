@@ -9,9 +9,9 @@ use rustls::ClientConfig;
 use super::RedisStore;
 use super::durability::Durability;
 use super::keys::{Keys, PROJECTS_KEY};
-use super::place::Place;
+use super::place::RedisPlace;
 use super::reply;
-use super::server::Server;
+use super::server::RedisServer;
 use super::wire::{CALL_MAX, Login, Wire};
 use crate::config::{Endpoint, REDIS_ENVIRONMENT_KEY, RedisConfig, ReplicaWait, Trust};
 use crate::engine::ids::ProjectName;
@@ -28,7 +28,7 @@ pub struct RedisConnector {
 #[derive(Debug)]
 struct Settings {
     environment: Profile,
-    place: Place,
+    place: RedisPlace,
     login: Login,
     tls: Option<Arc<ClientConfig>>,
     replicas: Option<ReplicaWait>,
@@ -49,7 +49,7 @@ impl RedisConnector {
         let tls = config.tls.then(|| link::tls::config(&trust)).transpose()?;
         let settings = Settings {
             environment,
-            place: Place::of(config),
+            place: RedisPlace::of(config),
             login,
             tls: tls.map(Arc::new),
             replicas: config.replicas,
@@ -85,7 +85,7 @@ impl RedisConnector {
     async fn claim(&self) -> Result<(), StoreError> {
         let own = self.settings.environment.name();
         let wire = self.open(REDIS_ENVIRONMENT_KEY).await?;
-        Server::at(&wire).await?;
+        RedisServer::at(&wire).await?;
         let mut read = cmd("GET");
         read.arg(REDIS_ENVIRONMENT_KEY);
         if wire.ask(&read, CALL_MAX).await? == Value::Nil {
@@ -143,10 +143,10 @@ impl Connector for RedisConnector {
         let endpoint = self.find(&keys.stream).await?;
         let writer = self.open_at(&endpoint).await?;
         let follower = self.open_at(&endpoint).await?;
-        let server = Server::at(&writer).await?;
+        let server = RedisServer::at(&writer).await?;
         // Two connections may lead to two servers, for instance during a failover. What one of them shows would then
         // say nothing about what the other writes.
-        if Server::at(&follower).await? != server {
+        if RedisServer::at(&follower).await? != server {
             let text = "two connections led to two servers, or to one that restarted in between";
             return Err(StoreError::Refused(text.to_owned()));
         }

@@ -43,8 +43,8 @@ use super::shared::{Batch, Incarnation, Saved, StoreError};
 use crate::config::ReplicaWait;
 use crate::engine::ids::{Cursor, Epoch, ProjectName};
 use keys::{Keys, id_of};
-use scripts::Beginning;
-use server::Server;
+use scripts::EpochBeginning;
+use server::RedisServer;
 use wire::{CALL_MAX, SNAPSHOT_CALL_MAX, Wire};
 
 /// The format of a project in Redis.
@@ -64,7 +64,7 @@ pub const SNAPSHOT_BYTES_MAX: usize = 256 * 1024 * 1024;
 pub struct RedisStore {
     project: ProjectName,
     keys: Keys,
-    server: Server,
+    server: RedisServer,
     writer: Wire,
     follower: Wire,
     /// Until when the follower's connection may be busy with a call that was dropped.
@@ -80,7 +80,7 @@ impl RedisStore {
 
     /// Begins an epoch of `incarnation`, if the server is still the one that this store connected to, and if that
     /// server is the one that was `meant`.
-    async fn begin(&self, beginning: Beginning<'_>) -> Result<bool, StoreError> {
+    async fn begin(&self, beginning: EpochBeginning<'_>) -> Result<bool, StoreError> {
         if !beginning.meant {
             return Err(another_incarnation());
         }
@@ -105,7 +105,7 @@ impl RedisStore {
         at: Cursor,
         marker: &Batch,
     ) -> Result<bool, StoreError> {
-        self.begin(Beginning {
+        self.begin(EpochBeginning {
             incarnation,
             meant,
             expected: expected.map_or(String::new(), id_of),

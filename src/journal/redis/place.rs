@@ -23,10 +23,10 @@ pub const LOOKUP_MS_MAX: u64 = 1_500;
 /// How many nodes of a Cluster are remembered, to be asked if the configured one is gone.
 const KNOWN_NODES_MAX: usize = 32;
 
-type Tls<'a> = Option<&'a Arc<ClientConfig>>;
+type TlsClient<'a> = Option<&'a Arc<ClientConfig>>;
 
 #[derive(Debug)]
-pub(super) enum Place {
+pub(super) enum RedisPlace {
     Fixed(Endpoint),
     Sentinel {
         sentinels: Vec<Endpoint>,
@@ -47,7 +47,7 @@ struct Slots {
     master: Endpoint,
 }
 
-impl Place {
+impl RedisPlace {
     pub(super) fn of(config: &RedisConfig) -> Self {
         match &config.topology {
             RedisTopology::Single => Self::Fixed(config.endpoint.clone()),
@@ -76,7 +76,7 @@ impl Place {
     pub(super) async fn find(
         &self,
         key: &str,
-        tls: Tls<'_>,
+        tls: TlsClient<'_>,
         login: &Login,
     ) -> Result<Endpoint, StoreError> {
         let asked = match self {
@@ -117,7 +117,7 @@ impl Place {
         &self,
         asked: &Endpoint,
         key: &str,
-        tls: Tls<'_>,
+        tls: TlsClient<'_>,
         login: &Login,
     ) -> Result<Endpoint, StoreError> {
         match self {
@@ -143,7 +143,7 @@ impl Place {
 async fn master_named(
     master: &str,
     sentinel: &Endpoint,
-    tls: Tls<'_>,
+    tls: TlsClient<'_>,
     login: &Login,
 ) -> Result<Endpoint, StoreError> {
     let wire = Wire::open(sentinel, tls, login).await?;
@@ -161,7 +161,7 @@ async fn master_named(
 async fn slots_at(
     node: &Endpoint,
     key: &str,
-    tls: Tls<'_>,
+    tls: TlsClient<'_>,
     login: &Login,
 ) -> Result<(i64, Vec<Slots>), StoreError> {
     let wire = Wire::open(node, tls, login).await?;

@@ -5,7 +5,7 @@ use redis::{Cmd, Value, cmd};
 use super::FORMAT;
 use super::keys::{Keys, id_of};
 use super::reply::{self, array, cursor, odd, parsed};
-use super::server::Server;
+use super::server::RedisServer;
 use crate::engine::ids::{Cursor, Epoch};
 use crate::journal::shared::{
     Batch, Candidate, Incarnation, Look, Saved, StoreError, StreamSnapshot,
@@ -21,7 +21,7 @@ pub(super) const EMPTY: &str = "empty";
 
 /// The beginning of an epoch.
 #[derive(Debug)]
-pub(super) struct Beginning<'a> {
+pub(super) struct EpochBeginning<'a> {
     pub(super) incarnation: &'a Incarnation,
     /// Whether the store is connected to the server that was meant.
     pub(super) meant: bool,
@@ -37,10 +37,10 @@ pub(super) fn look(keys: &Keys) -> Cmd {
 }
 
 /// The server that answered, and what it holds.
-pub(super) fn seen(answer: Value) -> Result<(Server, Look), StoreError> {
+pub(super) fn seen(answer: Value) -> Result<(RedisServer, Look), StoreError> {
     let mut parts = array(answer, "EVAL")?.into_iter();
     let mut next = || parts.next().unwrap_or_default();
-    let server = Server::of(next())?;
+    let server = RedisServer::of(next())?;
     let last = cursor(next(), "the last id of the stream")?;
     let snapshot = cursor(next(), "what the snapshot covers")?;
     let mut meta = array(next(), "EVAL")?.into_iter();
@@ -75,7 +75,11 @@ fn known(format: Option<u32>) -> Result<(), StoreError> {
     }
 }
 
-pub(super) fn begin_epoch(keys: &Keys, server: &Server, beginning: &Beginning<'_>) -> Cmd {
+pub(super) fn begin_epoch(
+    keys: &Keys,
+    server: &RedisServer,
+    beginning: &EpochBeginning<'_>,
+) -> Cmd {
     // The marker is written even to a full Redis: without it, no coordinator could trim records, and the Redis would
     // stay full. With a snapshot the script must stay within the limit.
     let flags = match beginning.snapshot {
@@ -84,7 +88,7 @@ pub(super) fn begin_epoch(keys: &Keys, server: &Server, beginning: &Beginning<'_
     };
     let text = format!("{flags}\n{BEGIN_EPOCH}");
     let mut command = script(&text, &[&keys.stream, &keys.snapshot, &keys.meta]);
-    let Beginning { at, marker, .. } = beginning;
+    let EpochBeginning { at, marker, .. } = beginning;
     command
         .arg(&server.run_id)
         .arg(&server.replication_id)

@@ -12,13 +12,13 @@ const VALKEY_VERSION_MIN: (u64, u64) = (7, 2);
 
 /// One run of one server as the master.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Server {
+pub(super) struct RedisServer {
     pub(super) run_id: String,
     /// Changes whenever a replica becomes a master.
     pub(super) replication_id: String,
 }
 
-impl Server {
+impl RedisServer {
     /// Asks which server is at the other end of a connection.
     pub(super) async fn at(wire: &Wire) -> Result<Self, StoreError> {
         let mut info = cmd("INFO");
@@ -80,9 +80,9 @@ fn of_age(info: &str) -> Result<(), StoreError> {
 mod tests {
     use super::*;
 
-    fn of(lines: &str) -> Result<Server, StoreError> {
+    fn of(lines: &str) -> Result<RedisServer, StoreError> {
         let rest = "\r\nrun_id:r\r\nrole:master\r\nmaster_replid:m\r\n";
-        Server::of(Value::BulkString(format!("{lines}{rest}").into_bytes()))
+        RedisServer::of(Value::BulkString(format!("{lines}{rest}").into_bytes()))
     }
 
     #[test]

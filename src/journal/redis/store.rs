@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::keys::id_of;
 use super::reply;
-use super::scripts::{self, Beginning};
+use super::scripts::{self, EpochBeginning};
 use super::wire::{CALL_MAX, SNAPSHOT_CALL_MAX};
 use super::{CANDIDATE_MS, READ_RECORDS_MAX, RedisStore, SNAPSHOT_BYTES_MAX, another_incarnation};
 use crate::engine::ids::{Cursor, Epoch, Position};
@@ -102,7 +102,7 @@ impl Store for RedisStore {
         marker: &Entry,
     ) -> Result<bool, StoreError> {
         snapshot.map_or(Ok(()), fits)?;
-        self.begin(Beginning {
+        self.begin(EpochBeginning {
             incarnation,
             meant: *incarnation == self.incarnation(),
             expected: scripts::EMPTY.to_owned(),

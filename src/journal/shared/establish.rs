@@ -37,7 +37,7 @@ const EPOCH_GAP_MAX: u64 = 1 << 20;
 const SEED_GAP: u64 = 1 << 32;
 
 /// What establishing needs from the coordinator.
-pub trait Holder: Sync {
+pub trait StateHolder: Sync {
     fn node(&self) -> NodeId;
     /// The newest record that it applied; `None` when it holds nothing of the project.
     fn known(&self) -> Option<Cursor>;
@@ -96,7 +96,7 @@ pub enum Start {
 }
 
 /// Establishes the line of one project over a new connection.
-pub async fn establish<S: Store, H: Holder>(
+pub async fn establish<S: Store, H: StateHolder>(
     store: &S,
     holder: &H,
 ) -> Result<Established, StoreError> {
@@ -191,7 +191,7 @@ async fn start<S: Store>(
 }
 
 /// Waits until the store is filled, by this coordinator if it holds the most. Returns whether this one filled it.
-async fn seed<S: Store, H: Holder>(store: &S, holder: &H) -> Result<bool, StoreError> {
+async fn seed<S: Store, H: StateHolder>(store: &S, holder: &H) -> Result<bool, StoreError> {
     for round in 0..SEED_ROUNDS_MAX {
         let known = holder.known();
         let own = Candidate {

@@ -22,7 +22,7 @@ use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
-pub use establish::{Established, Holder, Stage, Start, establish};
+pub use establish::{Established, Stage, Start, StateHolder, establish};
 pub use record::{
     Batch, NoBatch, RECORD_COMMANDS_MAX, StreamCommand, StreamRecord, end_of, next_end, number_of,
     positions, record_end,

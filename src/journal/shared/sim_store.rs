@@ -21,7 +21,7 @@ use std::task::{Context, Poll, Waker};
 
 pub use chronicle::{Chronicle, Seeding, Written};
 pub use connection::{SimConnection, SimConnector};
-use server::{Answer, Request, Server};
+use server::{SimAnswer, SimRequest, SimServer};
 
 use super::StoreError;
 use crate::engine::ids::{Cursor, ProjectName};
@@ -55,12 +55,12 @@ pub struct CallView {
 
 /// The deployment: servers, and calls under way to them. Cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub struct SimStore(Arc<Mutex<Inner>>);
+pub struct SimStore(Arc<Mutex<SimStoreState>>);
 
 #[derive(Debug)]
-struct Inner {
+struct SimStoreState {
     now_us: u64,
-    servers: BTreeMap<u64, Server>,
+    servers: BTreeMap<u64, SimServer>,
     master: u64,
     calls: BTreeMap<u64, Call>,
     last_call: u64,
@@ -78,26 +78,26 @@ struct Call {
     project: ProjectName,
     /// The run of the server that the connection leads to; `None` for a new connection.
     run: Option<u64>,
-    request: Request,
-    stage: Stage,
+    request: SimRequest,
+    stage: CallStage,
     waker: Option<Waker>,
     sent_us: u64,
     abandoned: bool,
 }
 
 #[derive(Debug, Clone)]
-enum Stage {
+enum CallStage {
     Sent,
     /// How many writes the server had done by then.
-    Done(Result<Answer, StoreError>, u64),
-    Answered(Result<Answer, StoreError>),
+    Done(Result<SimAnswer, StoreError>, u64),
+    Answered(Result<SimAnswer, StoreError>),
 }
 
-impl Default for Inner {
+impl Default for SimStoreState {
     fn default() -> Self {
         Self {
             now_us: 0,
-            servers: BTreeMap::from([(1, Server::new(1))]),
+            servers: BTreeMap::from([(1, SimServer::new(1))]),
             master: 1,
             calls: BTreeMap::new(),
             last_call: 0,
@@ -149,13 +149,13 @@ impl SimStore {
     pub fn calls(&self) -> Vec<CallView> {
         let inner = self.lock();
         let calls = inner.calls.iter();
-        let open = calls.filter(|(_, call)| !matches!(call.stage, Stage::Answered(_)));
+        let open = calls.filter(|(_, call)| !matches!(call.stage, CallStage::Answered(_)));
         open.map(|(id, call)| CallView {
             id: *id,
             from: call.from,
             project: call.project.clone(),
             what: call.request.name(),
-            took_effect: matches!(call.stage, Stage::Done(..)),
+            took_effect: matches!(call.stage, CallStage::Done(..)),
             abandoned: call.abandoned,
         })
         .collect()
@@ -189,7 +189,7 @@ impl SimStore {
         let mut inner = self.lock();
         let old = &inner.servers[&inner.master];
         let run = inner.master + 1;
-        let next = Server::holding(run, old.replica.clone());
+        let next = SimServer::holding(run, old.replica.clone());
         inner.take_over(next);
     }
 
@@ -222,7 +222,7 @@ impl SimStore {
             Restart::WithoutTail => old.replica.clone(),
             Restart::Empty => BTreeMap::new(),
         };
-        inner.take_over(Server::holding(master + 1, held));
+        inner.take_over(SimServer::holding(master + 1, held));
         inner.servers.remove(&master);
     }
 
@@ -240,7 +240,7 @@ impl SimStore {
     pub fn forget_tail(&self) {
         let mut inner = self.lock();
         let run = inner.master;
-        let next = Server::holding(run, inner.servers[&run].replica.clone());
+        let next = SimServer::holding(run, inner.servers[&run].replica.clone());
         inner.take_over(next);
     }
 
@@ -279,12 +279,18 @@ impl SimStore {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    fn lock(&self) -> MutexGuard<'_, SimStoreState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Sends a call.
-    fn ask(&self, from: u64, run: Option<u64>, project: &ProjectName, request: Request) -> Waiting {
+    fn ask(
+        &self,
+        from: u64,
+        run: Option<u64>,
+        project: &ProjectName,
+        request: SimRequest,
+    ) -> PendingCall {
         let mut inner = self.lock();
         inner.last_call += 1;
         let (id, sent_us) = (inner.last_call, inner.now_us);
@@ -293,21 +299,21 @@ impl SimStore {
             project: project.clone(),
             run,
             request,
-            stage: Stage::Sent,
+            stage: CallStage::Sent,
             waker: None,
             sent_us,
             abandoned: false,
         };
         inner.calls.insert(id, call);
-        Waiting {
+        PendingCall {
             store: self.clone(),
             id,
         }
     }
 }
 
-impl Inner {
-    fn server(&mut self, run: u64) -> &mut Server {
+impl SimStoreState {
+    fn server(&mut self, run: u64) -> &mut SimServer {
         self.servers.get_mut(&run).expect("the master is a server")
     }
 
@@ -325,7 +331,7 @@ impl Inner {
             return true;
         };
         match &call.stage {
-            Stage::Sent => {
+            CallStage::Sent => {
                 let waited_ms = (self.now_us - call.sent_us) / 1_000;
                 if server.has_nothing_yet(&call.project, &call.request, waited_ms) {
                     return false;
@@ -338,25 +344,25 @@ impl Inner {
                 chronicle.is_master = is_master;
                 let result =
                     server.carry_out(call.from, &call.project, &call.request, now_ms, chronicle);
-                call.stage = Stage::Done(result, server.written);
+                call.stage = CallStage::Done(result, server.written);
                 if call.abandoned {
                     self.calls.remove(&id);
                 }
                 true
             }
-            Stage::Done(_, written)
+            CallStage::Done(_, written)
                 if self.waits_for_replica
-                    && matches!(call.request, Request::Append { .. })
+                    && matches!(call.request, SimRequest::Append { .. })
                     && server.replicated() < *written =>
             {
                 false
             }
-            Stage::Done(result, _) => {
+            CallStage::Done(result, _) => {
                 let result = result.clone();
                 call.answer(result);
                 true
             }
-            Stage::Answered(_) => false,
+            CallStage::Answered(_) => false,
         }
     }
 
@@ -392,16 +398,16 @@ impl Inner {
         self.calls
             .retain(|_, call| !(call.abandoned && concerned(call)));
         for call in self.calls.values_mut().filter(|call| concerned(call)) {
-            if !matches!(call.stage, Stage::Answered(_)) {
+            if !matches!(call.stage, CallStage::Answered(_)) {
                 call.answer(Err(gone()));
             }
         }
     }
 
-    fn take_over(&mut self, next: Server) {
+    fn take_over(&mut self, next: SimServer) {
         let old = &self.servers[&self.master];
         for (project, kept) in &old.projects {
-            let after = next.projects.get(project).and_then(server::Kept::end);
+            let after = next.projects.get(project).and_then(server::SimProject::end);
             self.chronicle.replaced(project, kept.end(), after);
         }
         self.master = next.run;
@@ -409,9 +415,9 @@ impl Inner {
     }
 
     /// The answer to a call, or a timeout if the caller has waited long enough.
-    fn take(&mut self, id: u64, context: &Context<'_>) -> Option<Result<Answer, StoreError>> {
+    fn take(&mut self, id: u64, context: &Context<'_>) -> Option<Result<SimAnswer, StoreError>> {
         let call = self.calls.get_mut(&id)?;
-        if let Stage::Answered(result) = &call.stage {
+        if let CallStage::Answered(result) = &call.stage {
             let result = result.clone();
             self.calls.remove(&id);
             return Some(result);
@@ -428,8 +434,8 @@ impl Inner {
 }
 
 impl Call {
-    fn answer(&mut self, result: Result<Answer, StoreError>) {
-        self.stage = Stage::Answered(result);
+    fn answer(&mut self, result: Result<SimAnswer, StoreError>) {
+        self.stage = CallStage::Answered(result);
         if let Some(waker) = self.waker.take() {
             waker.wake();
         }
@@ -437,7 +443,7 @@ impl Call {
 
     /// What remains of the call when its caller gives up.
     fn left_behind(&self) -> Option<Self> {
-        matches!(self.stage, Stage::Sent).then(|| Self {
+        matches!(self.stage, CallStage::Sent).then(|| Self {
             abandoned: true,
             waker: None,
             ..self.clone()
@@ -451,13 +457,13 @@ fn gone() -> StoreError {
 
 /// The answer to a call that was sent.
 #[derive(Debug)]
-struct Waiting {
+struct PendingCall {
     store: SimStore,
     id: u64,
 }
 
-impl Future for Waiting {
-    type Output = Result<Answer, StoreError>;
+impl Future for PendingCall {
+    type Output = Result<SimAnswer, StoreError>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match self.store.lock().take(self.id, context) {
@@ -467,7 +473,7 @@ impl Future for Waiting {
     }
 }
 
-impl Drop for Waiting {
+impl Drop for PendingCall {
     fn drop(&mut self) {
         self.store.lock().abandon(self.id);
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::SimStore;
-use super::server::{Answer, Beginning, Expected, Request};
+use super::server::{ExpectedEnd, SimAnswer, SimBeginning, SimRequest};
 use crate::engine::ids::{Cursor, Epoch, Position, ProjectName};
 use crate::journal::Entry;
 use crate::journal::shared::{
@@ -39,9 +39,11 @@ impl Connector for SimConnector {
     type Store = SimConnection;
 
     async fn connect(&self, project: &ProjectName) -> Result<SimConnection, StoreError> {
-        let connected = self.store.ask(self.from, None, project, Request::Connect);
+        let connected = self
+            .store
+            .ask(self.from, None, project, SimRequest::Connect);
         match connected.await? {
-            Answer::Connected(run) => Ok(SimConnection {
+            SimAnswer::Connected(run) => Ok(SimConnection {
                 store: self.store.clone(),
                 from: self.from,
                 run,
@@ -65,21 +67,21 @@ impl SimConnection {
         Incarnation(format!("run-{}", self.run))
     }
 
-    async fn ask(&self, request: Request) -> Result<Answer, StoreError> {
+    async fn ask(&self, request: SimRequest) -> Result<SimAnswer, StoreError> {
         let run = Some(self.run);
         self.store.ask(self.from, run, &self.project, request).await
     }
 
-    async fn begin(&self, beginning: Beginning) -> Result<bool, StoreError> {
-        match self.ask(Request::Begin(Box::new(beginning))).await? {
-            Answer::Begun(begun) => Ok(begun),
+    async fn begin(&self, beginning: SimBeginning) -> Result<bool, StoreError> {
+        match self.ask(SimRequest::Begin(Box::new(beginning))).await? {
+            SimAnswer::Begun(begun) => Ok(begun),
             _ => Err(odd()),
         }
     }
 
-    async fn records(&self, request: Request) -> Result<Vec<StreamRecord>, StoreError> {
+    async fn records(&self, request: SimRequest) -> Result<Vec<StreamRecord>, StoreError> {
         match self.ask(request).await? {
-            Answer::Records(records) => Ok(records),
+            SimAnswer::Records(records) => Ok(records),
             _ => Err(odd()),
         }
     }
@@ -87,14 +89,14 @@ impl SimConnection {
 
 impl Store for SimConnection {
     async fn look(&self) -> Result<Look, StoreError> {
-        match self.ask(Request::Look).await? {
-            Answer::Look(look) => Ok(look),
+        match self.ask(SimRequest::Look).await? {
+            SimAnswer::Look(look) => Ok(look),
             _ => Err(odd()),
         }
     }
 
     async fn read(&self, after: Cursor, count_max: usize) -> Result<Vec<StreamRecord>, StoreError> {
-        self.records(Request::Read { after, count_max }).await
+        self.records(SimRequest::Read { after, count_max }).await
     }
 
     async fn follow(
@@ -104,7 +106,7 @@ impl Store for SimConnection {
         wait: Duration,
     ) -> Result<Vec<StreamRecord>, StoreError> {
         let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1);
-        self.records(Request::Follow {
+        self.records(SimRequest::Follow {
             after,
             count_max,
             wait_ms,
@@ -114,8 +116,8 @@ impl Store for SimConnection {
 
     async fn append(&self, epoch: Epoch, batch: &Batch) -> Result<Position, StoreError> {
         let batch = batch.clone();
-        match self.ask(Request::Append { epoch, batch }).await? {
-            Answer::Appended(position) => Ok(position),
+        match self.ask(SimRequest::Append { epoch, batch }).await? {
+            SimAnswer::Appended(position) => Ok(position),
             _ => Err(odd()),
         }
     }
@@ -127,9 +129,9 @@ impl Store for SimConnection {
         at: Cursor,
         marker: &Entry,
     ) -> Result<bool, StoreError> {
-        self.begin(Beginning {
+        self.begin(SimBeginning {
             incarnation: incarnation.clone(),
-            expected: Expected::Last(expected),
+            expected: ExpectedEnd::Last(expected),
             at,
             marker: marker.clone(),
             snapshot: None,
@@ -144,9 +146,9 @@ impl Store for SimConnection {
         at: Cursor,
         marker: &Entry,
     ) -> Result<bool, StoreError> {
-        self.begin(Beginning {
+        self.begin(SimBeginning {
             incarnation: incarnation.clone(),
-            expected: Expected::Empty,
+            expected: ExpectedEnd::Empty,
             at,
             marker: marker.clone(),
             snapshot: snapshot.cloned().map(Arc::new),
@@ -155,15 +157,15 @@ impl Store for SimConnection {
     }
 
     async fn stand_for_seeding(&self, own: &Candidate) -> Result<Vec<Candidate>, StoreError> {
-        match self.ask(Request::Stand(own.clone())).await? {
-            Answer::Standing(standing) => Ok(standing),
+        match self.ask(SimRequest::Stand(own.clone())).await? {
+            SimAnswer::Standing(standing) => Ok(standing),
             _ => Err(odd()),
         }
     }
 
     async fn snapshot(&self) -> Result<Option<StreamSnapshot>, StoreError> {
-        match self.ask(Request::Snapshot).await? {
-            Answer::Snapshot(snapshot) => Ok(snapshot),
+        match self.ask(SimRequest::Snapshot).await? {
+            SimAnswer::Snapshot(snapshot) => Ok(snapshot),
             _ => Err(odd()),
         }
     }
@@ -174,13 +176,13 @@ impl Store for SimConnection {
         snapshot: &StreamSnapshot,
         keep_from: Cursor,
     ) -> Result<Saved, StoreError> {
-        let request = Request::SaveSnapshot {
+        let request = SimRequest::SaveSnapshot {
             epoch,
             snapshot: Arc::new(snapshot.clone()),
             keep_from,
         };
         match self.ask(request).await? {
-            Answer::Saved(saved) => Ok(saved),
+            SimAnswer::Saved(saved) => Ok(saved),
             _ => Err(odd()),
         }
     }

@@ -14,7 +14,7 @@ use crate::journal::shared::{
 
 /// A request to a server.
 #[derive(Debug, Clone)]
-pub(super) enum Request {
+pub(super) enum SimRequest {
     Connect,
     Look,
     Read {
@@ -30,7 +30,7 @@ pub(super) enum Request {
         epoch: Epoch,
         batch: Batch,
     },
-    Begin(Box<Beginning>),
+    Begin(Box<SimBeginning>),
     Stand(Candidate),
     Snapshot,
     SaveSnapshot {
@@ -42,16 +42,16 @@ pub(super) enum Request {
 
 /// The beginning of an epoch.
 #[derive(Debug, Clone)]
-pub(super) struct Beginning {
+pub(super) struct SimBeginning {
     pub(super) incarnation: Incarnation,
-    pub(super) expected: Expected,
+    pub(super) expected: ExpectedEnd,
     pub(super) at: Cursor,
     pub(super) marker: Entry,
     pub(super) snapshot: Option<Arc<StreamSnapshot>>,
 }
 
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Expected {
+pub(super) enum ExpectedEnd {
     /// The newest record; `None`: no stream.
     Last(Option<Cursor>),
     /// Neither stream nor snapshot.
@@ -59,7 +59,7 @@ pub(super) enum Expected {
 }
 
 #[derive(Debug, Clone)]
-pub(super) enum Answer {
+pub(super) enum SimAnswer {
     Connected(u64),
     Look(Look),
     Records(Vec<StreamRecord>),
@@ -72,8 +72,8 @@ pub(super) enum Answer {
 
 /// What a server holds of one project.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Kept {
-    stream: Option<Stream>,
+pub(super) struct SimProject {
+    stream: Option<SimStream>,
     epoch: Option<(Epoch, Incarnation)>,
     pub(super) snapshot: Option<Arc<StreamSnapshot>>,
     /// The candidates for filling an empty store, and until when each is valid.
@@ -81,25 +81,25 @@ pub(super) struct Kept {
 }
 
 #[derive(Debug, Clone)]
-struct Stream {
+struct SimStream {
     last: Cursor,
     records: VecDeque<Arc<StreamRecord>>,
 }
 
 /// One run of one server.
 #[derive(Debug)]
-pub(super) struct Server {
+pub(super) struct SimServer {
     pub(super) run: u64,
     pub(super) alive: bool,
     pub(super) full: bool,
-    pub(super) projects: BTreeMap<ProjectName, Kept>,
+    pub(super) projects: BTreeMap<ProjectName, SimProject>,
     /// What the replica has: the state before the writes that were not replicated yet.
-    pub(super) replica: BTreeMap<ProjectName, Kept>,
-    untold: VecDeque<(ProjectName, Kept)>,
+    pub(super) replica: BTreeMap<ProjectName, SimProject>,
+    untold: VecDeque<(ProjectName, SimProject)>,
     pub(super) written: u64,
 }
 
-impl Request {
+impl SimRequest {
     pub(super) fn name(&self) -> &'static str {
         match self {
             Self::Connect => "connect",
@@ -107,7 +107,7 @@ impl Request {
             Self::Read { .. } => "read",
             Self::Follow { .. } => "follow",
             Self::Append { .. } => "append",
-            Self::Begin(beginning) if matches!(beginning.expected, Expected::Empty) => "seed",
+            Self::Begin(beginning) if matches!(beginning.expected, ExpectedEnd::Empty) => "seed",
             Self::Begin(_) => "open epoch",
             Self::Stand(_) => "stand",
             Self::Snapshot => "snapshot",
@@ -123,7 +123,7 @@ impl Request {
     }
 }
 
-impl Kept {
+impl SimProject {
     /// The newest record, or what the snapshot covers.
     pub(super) fn end(&self) -> Option<Cursor> {
         let last = self.stream.as_ref().map(|stream| stream.last);
@@ -142,13 +142,13 @@ impl Kept {
     }
 }
 
-impl Server {
+impl SimServer {
     pub(super) fn new(run: u64) -> Self {
         Self::holding(run, BTreeMap::new())
     }
 
     /// A run that begins with these data, as does its replica.
-    pub(super) fn holding(run: u64, projects: BTreeMap<ProjectName, Kept>) -> Self {
+    pub(super) fn holding(run: u64, projects: BTreeMap<ProjectName, SimProject>) -> Self {
         Self {
             run,
             alive: true,
@@ -187,10 +187,10 @@ impl Server {
     pub(super) fn has_nothing_yet(
         &self,
         project: &ProjectName,
-        request: &Request,
+        request: &SimRequest,
         waited_ms: u64,
     ) -> bool {
-        let Request::Follow { after, wait_ms, .. } = request else {
+        let SimRequest::Follow { after, wait_ms, .. } = request else {
             return false;
         };
         let kept = self.projects.get(project);
@@ -201,59 +201,65 @@ impl Server {
         &mut self,
         from: u64,
         project: &ProjectName,
-        request: &Request,
+        request: &SimRequest,
         now_ms: u64,
         chronicle: &mut Chronicle,
-    ) -> Result<Answer, StoreError> {
+    ) -> Result<SimAnswer, StoreError> {
         let (run, full, incarnation) = (self.run, self.full, self.incarnation());
         let kept = self.projects.entry(project.clone()).or_default();
         let result = match request {
-            Request::Connect => return Ok(Answer::Connected(run)),
-            Request::Look => {
-                return Ok(Answer::Look(Look {
+            SimRequest::Connect => return Ok(SimAnswer::Connected(run)),
+            SimRequest::Look => {
+                return Ok(SimAnswer::Look(Look {
                     incarnation,
                     epoch: kept.epoch.clone(),
                     last: kept.last(),
                     snapshot: kept.snapshot.as_ref().map(|snapshot| snapshot.at),
                 }));
             }
-            Request::Follow { .. } if kept.stream.is_none() => return Err(StoreError::StreamGone),
-            Request::Read { after, count_max }
-            | Request::Follow {
+            SimRequest::Follow { .. } if kept.stream.is_none() => {
+                return Err(StoreError::StreamGone);
+            }
+            SimRequest::Read { after, count_max }
+            | SimRequest::Follow {
                 after, count_max, ..
             } => {
-                return Ok(Answer::Records(kept.after(*after, *count_max)));
+                return Ok(SimAnswer::Records(kept.after(*after, *count_max)));
             }
-            Request::Snapshot => {
-                return Ok(Answer::Snapshot(kept.snapshot.as_deref().cloned()));
+            SimRequest::Snapshot => {
+                return Ok(SimAnswer::Snapshot(kept.snapshot.as_deref().cloned()));
             }
-            Request::Append { .. } | Request::Stand(_) if full => return Err(no_room()),
+            SimRequest::Append { .. } | SimRequest::Stand(_) if full => return Err(no_room()),
             // A full store still takes the marker of an epoch, but no seeding.
-            Request::Begin(beginning) if full && matches!(beginning.expected, Expected::Empty) => {
+            SimRequest::Begin(beginning)
+                if full && matches!(beginning.expected, ExpectedEnd::Empty) =>
+            {
                 return Err(no_room());
             }
-            Request::Append { epoch, batch } => kept
+            SimRequest::Append { epoch, batch } => kept
                 .append(project, *epoch, batch, chronicle)
-                .map(Answer::Appended),
-            Request::Begin(beginning) if beginning.incarnation != incarnation => {
+                .map(SimAnswer::Appended),
+            SimRequest::Begin(beginning) if beginning.incarnation != incarnation => {
                 let text = "another incarnation".to_owned();
                 return Err(StoreError::Refused(text));
             }
-            Request::Begin(beginning) => kept
+            SimRequest::Begin(beginning) => kept
                 .begin(from, project, beginning, chronicle)
-                .map(Answer::Begun),
-            Request::Stand(candidate) => {
+                .map(SimAnswer::Begun),
+            SimRequest::Stand(candidate) => {
                 let standing = kept.stand(candidate, now_ms);
                 chronicle
                     .asked
                     .insert((from, project.clone()), standing.clone());
-                Ok(Answer::Standing(standing))
+                Ok(SimAnswer::Standing(standing))
             }
-            Request::SaveSnapshot {
+            SimRequest::SaveSnapshot {
                 epoch,
                 snapshot,
                 keep_from,
-            } => kept.save(*epoch, snapshot, *keep_from).map(Answer::Saved),
+            } => kept
+                .save(*epoch, snapshot, *keep_from)
+                .map(SimAnswer::Saved),
         };
         if result.is_ok() {
             let after = kept.clone();
@@ -264,7 +270,7 @@ impl Server {
     }
 }
 
-impl Kept {
+impl SimProject {
     fn append(
         &mut self,
         project: &ProjectName,
@@ -293,13 +299,13 @@ impl Kept {
         &mut self,
         from: u64,
         project: &ProjectName,
-        beginning: &Beginning,
+        beginning: &SimBeginning,
         chronicle: &mut Chronicle,
     ) -> Result<bool, StoreError> {
         let at = beginning.at;
         let fits = match beginning.expected {
-            Expected::Empty => self.end().is_none(),
-            Expected::Last(expected) => self.last() == expected,
+            ExpectedEnd::Empty => self.end().is_none(),
+            ExpectedEnd::Last(expected) => self.last() == expected,
         };
         let newest = self.epoch.as_ref().map(|(epoch, _)| *epoch);
         if !fits || newest >= Some(at.epoch) {
@@ -308,7 +314,7 @@ impl Kept {
         if self.last().is_some_and(|last| at <= last) {
             return Err(StoreError::EpochEnded);
         }
-        if matches!(beginning.expected, Expected::Empty) {
+        if matches!(beginning.expected, ExpectedEnd::Empty) {
             let covers = beginning.snapshot.as_ref().map(|snapshot| snapshot.at);
             chronicle.seeded(from, project, covers);
         }
@@ -316,7 +322,7 @@ impl Kept {
             self.snapshot.clone_from(&beginning.snapshot);
         }
         let before = self.end();
-        let stream = self.stream.get_or_insert_with(|| Stream {
+        let stream = self.stream.get_or_insert_with(|| SimStream {
             last: Cursor::default(),
             records: VecDeque::new(),
         });
@@ -376,7 +382,7 @@ impl Kept {
     }
 }
 
-impl Stream {
+impl SimStream {
     fn push(
         &mut self,
         project: &ProjectName,
