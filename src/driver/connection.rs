@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::core::{Core, DEFAULT_PROJECT, Moment};
 use super::secret::secret_hash;
-use super::subscriptions::Subscription;
+use super::subscriptions::EventSubscription;
 use crate::engine::command::{Action, Actor, LostReason, ProjectScope, Role, SessionLost};
 use crate::engine::ids::{AgentName, PortFingerprint, ProjectName, SessionId, TokenId};
 use crate::protocol::error::{ErrorKind, RpcError};
@@ -35,7 +35,7 @@ pub(super) struct Connection {
     /// Those of them that may come to wait.
     pub(super) claiming: u64,
     pub(super) waiting: u64,
-    pub(super) subscription: Option<Box<Subscription>>,
+    pub(super) subscription: Option<Box<EventSubscription>>,
     pub(super) outbox: Outbox,
     /// The fingerprint of the peer's port configuration, if it is not ours.
     pub(super) other_ports: Option<PortFingerprint>,

@@ -120,7 +120,7 @@ pub struct Core {
     pub(super) deferred: Vec<(ProjectName, Action)>,
     pub(super) deferred_until: Option<Moment>,
     /// On a full disk: whether it still is, asked ever more seldom.
-    pub(super) probe: Probe,
+    pub(super) probe: SpaceProbe,
     pub(super) backups: BTreeMap<u64, (ConnectionId, Box<RawValue>, Moment)>,
     pub(super) outputs: VecDeque<Output>,
     pub(super) status: JournalStatus,
@@ -153,7 +153,7 @@ pub struct Load {
 /// When a full disk is asked again whether it has room. Each time up to a segment is written and
 /// given back, so the pauses double.
 #[derive(Debug, Default)]
-pub(super) struct Probe {
+pub(super) struct SpaceProbe {
     /// An empty append is on its way; nothing else is sent off beside it.
     pub(super) under_way: bool,
     /// `None`: the disk is not known to be full.
@@ -189,7 +189,7 @@ impl Core {
             synced: Vec::new(),
             deferred: Vec::new(),
             deferred_until: None,
-            probe: Probe::default(),
+            probe: SpaceProbe::default(),
             backups: BTreeMap::new(),
             outputs: VecDeque::new(),
             status,

@@ -15,7 +15,7 @@ const LOOKS_MAX: usize = 4;
 
 /// Claims that wait at this coordinator, as one task sees them.
 #[derive(Debug, Default)]
-struct Waiting {
+struct WaitingClaims {
     suitable: u64,
     /// For other labels, a higher priority, or another task.
     elsewhere: u64,
@@ -75,8 +75,8 @@ impl Core {
             .collect()
     }
 
-    fn waiting(&self, project: &Project, task: &Task) -> Waiting {
-        let mut waiting = Waiting::default();
+    fn waiting(&self, project: &Project, task: &Task) -> WaitingClaims {
+        let mut waiting = WaitingClaims::default();
         for parked in project.parked.values() {
             let Action::TaskClaim(claim) = &parked.action else {
                 continue;
@@ -101,7 +101,7 @@ impl Core {
     }
 }
 
-impl Waiting {
+impl WaitingClaims {
     fn reason(&self) -> ReasonView {
         let all = self.suitable + self.elsewhere + self.lacking;
         if self.suitable > 0 {

@@ -22,9 +22,9 @@ use std::thread;
 
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
-pub use host::Host;
+pub use host::LineHost;
 use line::LineJob;
-pub use link::Link;
+pub use link::DriverLink;
 pub use worker::BackupWriter;
 use worker::{Done, Job, append, journal_thread};
 
@@ -48,7 +48,7 @@ const JOURNAL_JOBS_MAX: usize = 8;
 /// The running driver; cheap to clone.
 #[derive(Clone)]
 pub struct Driver {
-    shared: Arc<Shared>,
+    shared: Arc<DriverParts>,
 }
 
 impl std::fmt::Debug for Driver {
@@ -63,8 +63,8 @@ const SYNC_IN_PLACE_US_MAX: u64 = 1_000;
 /// How many turns of the connections a batch for a shared journal waits at most.
 const GATHER_TURNS_MAX: usize = 32;
 
-struct Shared {
-    state: Mutex<State>,
+struct DriverParts {
+    state: Mutex<DriverState>,
     journal: Arc<Mutex<Box<dyn Journal>>>,
     /// How long syncs take: a moving average.
     sync_us: AtomicU64,
@@ -81,7 +81,7 @@ struct Shared {
     settled: Notify,
 }
 
-struct State {
+struct DriverState {
     core: Core,
     /// A batch of one command, to be synced in place.
     lone: Option<Vec<Entry>>,
@@ -132,8 +132,8 @@ impl Driver {
         let (done, results) = mpsc::channel(JOURNAL_JOBS_MAX);
         let (failure, _) = watch::channel(None);
         let journal = Arc::new(Mutex::new(journal));
-        let shared = Arc::new(Shared {
-            state: Mutex::new(State {
+        let shared = Arc::new(DriverParts {
+            state: Mutex::new(DriverState {
                 core,
                 lone: None,
                 wakers: HashMap::new(),
@@ -174,7 +174,7 @@ impl Driver {
         identity: Identity,
         project: Option<&str>,
         peer: &PeerConfig,
-    ) -> Result<Link, RpcError> {
+    ) -> Result<DriverLink, RpcError> {
         let notify = Arc::new(Notify::new());
         let now = self.shared.clock.now();
         let mut state = self.lock();
@@ -184,7 +184,7 @@ impl Driver {
         state.core.compare_ports(id, peer.port_fingerprint.as_ref());
         state.wakers.insert(id, Arc::clone(&notify));
         drop(state);
-        Ok(Link {
+        Ok(DriverLink {
             driver: self.clone(),
             id,
             notify,
@@ -273,7 +273,7 @@ impl Driver {
         self.shared.failure.subscribe()
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, DriverState> {
         // A panic under the lock aborts a release build. In a test the state is still consistent, because the core
         // applies whole records.
         self.shared
@@ -304,7 +304,7 @@ impl Driver {
         result
     }
 
-    fn carry_out(&self, state: &mut State, caller: Option<ConnectionId>) {
+    fn carry_out(&self, state: &mut DriverState, caller: Option<ConnectionId>) {
         while let Some(output) = state.core.poll_output() {
             let job = match output {
                 Output::Wake(id) | Output::Close(id) => {
@@ -363,7 +363,7 @@ impl Driver {
 
     /// The queue of a line holds every job that the core can have under way at once. The line is gone only after it
     /// has failed permanently, which ends the process.
-    fn to_line(state: &State, project: &ProjectName, job: LineJob) {
+    fn to_line(state: &DriverState, project: &ProjectName, job: LineJob) {
         if let Some(line) = state.lines.get(project) {
             let _ = line.try_send(job);
         }

@@ -25,7 +25,7 @@ use crate::protocol::lease::LeaseLost;
 use crate::protocol::session::Empty;
 
 #[derive(Debug)]
-pub(super) struct Subscription {
+pub(super) struct EventSubscription {
     filters: Vec<EventFilter>,
     watches: Vec<EventFilter>,
     /// Every event up to this position was told or did not match.
@@ -36,7 +36,7 @@ pub(super) struct Subscription {
     pub(super) lagging: bool,
 }
 
-impl Subscription {
+impl EventSubscription {
     /// Up to where it was told, with the epoch it was told in.
     pub(super) fn cursor(&self) -> Cursor {
         Cursor {
@@ -58,7 +58,7 @@ impl Subscription {
 }
 
 impl Core {
-    pub(super) fn subscription_mut(&mut self, id: ConnectionId) -> Option<&mut Subscription> {
+    pub(super) fn subscription_mut(&mut self, id: ConnectionId) -> Option<&mut EventSubscription> {
         self.connections.get_mut(&id)?.subscription.as_deref_mut()
     }
 
@@ -114,7 +114,7 @@ impl Core {
         now: Moment,
         origin: &RequestOrigin,
         from: Option<Cursor>,
-        change: impl FnOnce(&mut Subscription),
+        change: impl FnOnce(&mut EventSubscription),
     ) {
         let Some(connection) = self.connections.get_mut(&origin.connection) else {
             return;
@@ -128,7 +128,7 @@ impl Core {
             Err(error) => return self.send_error(now, origin, &error),
         };
         let subscription = connection.subscription.get_or_insert_with(|| {
-            Box::new(Subscription {
+            Box::new(EventSubscription {
                 filters: Vec::new(),
                 watches: Vec::new(),
                 told: start,

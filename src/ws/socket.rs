@@ -19,7 +19,7 @@ use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
 use super::{PeerGuard, SocketOptions};
 use crate::driver::Prospect;
-use crate::driver::shell::Link;
+use crate::driver::shell::DriverLink;
 use crate::engine::command::LostReason;
 
 /// The library's default of 128 KiB, filled with zeros at every read, costs thrice the processor
@@ -54,7 +54,7 @@ enum End {
 /// Waits for the upgrade, then serves the socket until one side ends it.
 pub(super) async fn serve(
     upgrade: OnUpgrade,
-    link: Link,
+    link: DriverLink,
     options: SocketOptions,
     peer: Option<PeerGuard>,
 ) {
@@ -78,7 +78,7 @@ pub(super) async fn serve(
     drop(peer);
 }
 
-async fn run<S>(stream: S, read: Bytes, mut link: Link, options: SocketOptions)
+async fn run<S>(stream: S, read: Bytes, mut link: DriverLink, options: SocketOptions)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -118,7 +118,7 @@ fn close_frame(code: CloseCode, reason: &str) -> CloseFrame {
     }
 }
 
-async fn talk<S>(socket: &mut WebSocketStream<S>, link: &Link, options: SocketOptions) -> End
+async fn talk<S>(socket: &mut WebSocketStream<S>, link: &DriverLink, options: SocketOptions) -> End
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -177,7 +177,7 @@ where
 /// Writes all that waits, with one flush for many frames. Says whether the connection goes on.
 async fn write_all<S>(
     socket: &mut WebSocketStream<S>,
-    link: &Link,
+    link: &DriverLink,
     frames: &mut Vec<Bytes>,
 ) -> Result<Prospect, Error>
 where
@@ -211,7 +211,7 @@ async fn within<F: Future>(time: Duration, future: F) -> Result<F::Output, Elaps
 /// Hands on a message and those that have arrived with it.
 fn receive<S>(
     socket: &mut WebSocketStream<S>,
-    link: &Link,
+    link: &DriverLink,
     first: Option<Result<Message, Error>>,
     options: SocketOptions,
 ) -> Option<End>

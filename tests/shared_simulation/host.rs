@@ -7,7 +7,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use cli_coordinator::driver::core::{Core, Moment, Output};
-use cli_coordinator::driver::shell::Host;
+use cli_coordinator::driver::shell::LineHost;
 use cli_coordinator::driver::shell::line::LineJob;
 use cli_coordinator::engine::ids::ProjectName;
 use cli_coordinator::metrics::Metrics;
@@ -103,7 +103,7 @@ impl SimHost {
     }
 }
 
-impl Host for SimHost {
+impl LineHost for SimHost {
     fn with_core<T>(&self, call: impl FnOnce(&mut Core, Moment) -> T) -> T {
         let now = self.now();
         let mut core = self.lock();

@@ -9,7 +9,7 @@ use std::task::{Context, Wake, Waker};
 
 use cli_coordinator::driver::core::{Core, Moment, Output, SYSTEM_PROJECT};
 use cli_coordinator::driver::secret::Entropy;
-use cli_coordinator::driver::shell::Host as _;
+use cli_coordinator::driver::shell::LineHost as _;
 use cli_coordinator::driver::shell::line::task;
 use cli_coordinator::engine::ids::ProjectName;
 use cli_coordinator::journal::shared::sim_store::SimConnector;

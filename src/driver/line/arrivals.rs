@@ -1,7 +1,7 @@
 //! Arrivals: records from the stream and from this node's own appends, until they are applied to the state.
 
 use super::rebuilt::{hole, read_command};
-use super::{AppendFailure, Arrival, Company, Line, LineError};
+use super::{AppendFailure, Arrival, Line, LineError, OtherWriters};
 use crate::driver::admit::storage_full;
 use crate::driver::core::{Core, Moment};
 use crate::driver::propose::Proposed;
@@ -75,7 +75,7 @@ impl Core {
             // If the record is not our append under way, another coordinator may have written it. Halves pay only when
             // no other coordinator writes (see `Line::share`).
             if !is_under_way(&node, &record, &line.appending) {
-                line.company = Company::Coordinators;
+                line.company = OtherWriters::Coordinators;
             }
             line.snapshots.live_bytes += record.batch.as_bytes().len() as u64;
             // An own append that was answered stays as it is: it still knows which requests to answer.
@@ -133,14 +133,14 @@ impl Core {
         let last = line.arrivals.last_key_value();
         let followed = last.is_some_and(|(last, _)| *last > at);
         line.company = if !unbroken || followed {
-            Company::Coordinators
+            OtherWriters::Coordinators
         } else if others {
-            Company::Lines
+            OtherWriters::Lines
         } else {
-            Company::Nobody
+            OtherWriters::Nobody
         };
         // Send the other half before this half is applied: the store works on one while we answer the other.
-        if line.company == Company::Nobody {
+        if line.company == OtherWriters::Nobody {
             self.flush();
         }
         Ok(())

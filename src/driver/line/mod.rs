@@ -30,7 +30,7 @@ use crate::engine::ids::{CommandId, Cursor, Epoch, Position, ProjectName};
 use crate::engine::{Engine, Newest};
 use crate::journal::Entry;
 use crate::journal::shared::StreamRecord;
-use progress::Progress;
+use progress::LineProgress;
 pub use progress::{Condition, Loss, Readiness};
 pub use sharing::Sharing;
 use snapshots::Snapshots;
@@ -49,7 +49,7 @@ pub(in crate::driver) struct Line {
     appended: Position,
     /// How many commands were under way when that append was answered: its own, and those in `batch`.
     under_way: usize,
-    company: Company,
+    company: OtherWriters,
     /// Records that are not applied yet, by the position of their last command.
     arrivals: BTreeMap<Position, Arrival>,
     /// The state that replaces the present one once it is complete.
@@ -64,7 +64,7 @@ pub(in crate::driver) struct Line {
     beating: bool,
     /// Epochs seen since the start.
     epochs: u64,
-    progress: Progress,
+    progress: LineProgress,
 }
 
 /// A full store: since when, and when it last said so.
@@ -87,7 +87,7 @@ enum Reach {
 
 /// Who else was writing when the last append was answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Company {
+enum OtherWriters {
     /// Other coordinators appended since the append before it, or may have.
     Coordinators,
     /// Only other lines of this node.
@@ -140,7 +140,7 @@ impl Line {
             appending: Vec::new(),
             appended: Position(0),
             under_way: 0,
-            company: Company::Coordinators,
+            company: OtherWriters::Coordinators,
             arrivals: BTreeMap::new(),
             rebuilding: None,
             snapshots: Snapshots::default(),
@@ -149,7 +149,7 @@ impl Line {
             refused_since: None,
             beating: false,
             epochs: 0,
-            progress: Progress::new(now, late),
+            progress: LineProgress::new(now, late),
         }
     }
 
@@ -170,7 +170,7 @@ impl Line {
     /// ask again. With all in one append, the store and this node would wait for each other. Several nodes or
     /// lines take turns anyway, and every append is work for each of them, so there an append carries all.
     pub(in crate::driver) fn share(&self) -> usize {
-        if self.company != Company::Nobody {
+        if self.company != OtherWriters::Nobody {
             return usize::MAX;
         }
         self.under_way.max(self.batch.len()).div_ceil(2)

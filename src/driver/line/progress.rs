@@ -9,8 +9,8 @@ use crate::protocol::error::{ErrorKind, RpcError};
 
 /// How far a line that is not up has come.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Progress {
-    step: Step,
+pub(super) struct LineProgress {
+    step: LineStep,
     since: Moment,
     /// It was up before.
     was_up: bool,
@@ -19,7 +19,7 @@ pub(super) struct Progress {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Step {
+enum LineStep {
     At(Stage),
     Lost(Loss),
 }
@@ -56,10 +56,10 @@ pub struct Readiness {
     pub retry_after_ms: Option<u64>,
 }
 
-impl Progress {
+impl LineProgress {
     pub(super) fn new(now: Moment, late: bool) -> Self {
         Self {
-            step: Step::At(Stage::Connecting),
+            step: LineStep::At(Stage::Connecting),
             since: now,
             was_up: false,
             late,
@@ -67,7 +67,7 @@ impl Progress {
     }
 
     fn is_lost(self) -> bool {
-        self.step == Step::Lost(Loss::OutOfReach)
+        self.step == LineStep::Lost(Loss::OutOfReach)
     }
 
     /// Whether the coordinator as a whole waits for this line.
@@ -76,7 +76,7 @@ impl Progress {
     }
 
     fn left_ms(self, now: Moment) -> Option<u64> {
-        let Step::At(
+        let LineStep::At(
             Stage::AwaitingOthers { milliseconds } | Stage::AwaitingSeeder { milliseconds },
         ) = self.step
         else {
@@ -88,13 +88,13 @@ impl Progress {
     /// The stage as a word for programs.
     fn stage(self) -> &'static str {
         match self.step {
-            Step::At(Stage::Connecting) => "connecting",
-            Step::At(Stage::Looking) => "establishing",
-            Step::At(Stage::AwaitingOthers { .. }) => "awaiting_others",
-            Step::At(Stage::AwaitingSeeder { .. }) => "awaiting_seeder",
-            Step::At(Stage::CatchingUp) => "catching_up",
-            Step::Lost(Loss::Loading) => "store_loading",
-            Step::Lost(Loss::OutOfReach) => "out_of_reach",
+            LineStep::At(Stage::Connecting) => "connecting",
+            LineStep::At(Stage::Looking) => "establishing",
+            LineStep::At(Stage::AwaitingOthers { .. }) => "awaiting_others",
+            LineStep::At(Stage::AwaitingSeeder { .. }) => "awaiting_seeder",
+            LineStep::At(Stage::CatchingUp) => "catching_up",
+            LineStep::Lost(Loss::Loading) => "store_loading",
+            LineStep::Lost(Loss::OutOfReach) => "out_of_reach",
         }
     }
 
@@ -102,19 +102,19 @@ impl Progress {
     fn text(self, now: Moment, journal: &str) -> String {
         let seconds = self.left_ms(now).unwrap_or(0).div_ceil(1_000);
         match self.step {
-            Step::At(Stage::Connecting) => format!("connecting to {journal}"),
-            Step::At(Stage::Looking) => format!("establishing {journal}"),
-            Step::At(Stage::AwaitingOthers { .. }) => format!(
+            LineStep::At(Stage::Connecting) => format!("connecting to {journal}"),
+            LineStep::At(Stage::Looking) => format!("establishing {journal}"),
+            LineStep::At(Stage::AwaitingOthers { .. }) => format!(
                 "establishing {journal}: the store is empty, waiting {seconds} s for coordinators that hold more"
             ),
-            Step::At(Stage::AwaitingSeeder { .. }) => format!(
+            LineStep::At(Stage::AwaitingSeeder { .. }) => format!(
                 "establishing {journal}: the store is empty, waiting at most {seconds} s for the coordinator that holds most to fill it"
             ),
-            Step::At(Stage::CatchingUp) => format!("reading {journal}"),
-            Step::Lost(Loss::Loading) => {
+            LineStep::At(Stage::CatchingUp) => format!("reading {journal}"),
+            LineStep::Lost(Loss::Loading) => {
                 format!("waiting for the store of {journal} to load its data")
             }
-            Step::Lost(Loss::OutOfReach) => format!("{journal} is out of reach"),
+            LineStep::Lost(Loss::OutOfReach) => format!("{journal} is out of reach"),
         }
     }
 }
@@ -123,7 +123,7 @@ impl Core {
     /// A line that is not up has reached this stage.
     pub fn line_reached(&mut self, now: Moment, project: &ProjectName, stage: Stage) {
         if let Some(line) = self.line_mut(project) {
-            line.progress.step = Step::At(stage);
+            line.progress.step = LineStep::At(stage);
             line.progress.since = now;
         }
     }
@@ -132,7 +132,7 @@ impl Core {
     /// store.
     pub fn line_lost(&mut self, project: &ProjectName, loss: Option<Loss>) {
         if let Some(line) = self.line_mut(project) {
-            line.progress.step = loss.map_or(Step::At(Stage::Looking), Step::Lost);
+            line.progress.step = loss.map_or(LineStep::At(Stage::Looking), LineStep::Lost);
         }
     }
 
@@ -191,7 +191,7 @@ impl Core {
         Some(progress.text(now, &format!("the journal of project {project}")))
     }
 
-    fn retry_after_ms(&self, progress: Progress, now: Moment) -> u64 {
+    fn retry_after_ms(&self, progress: LineProgress, now: Moment) -> u64 {
         let least = self.config.driver.retry_after_ms;
         progress.left_ms(now).unwrap_or(0).max(least)
     }

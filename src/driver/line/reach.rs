@@ -1,6 +1,6 @@
 //! Whether the store is reachable, and what that means for requests that arrive or wait.
 
-use super::{Arrival, Company, Reach};
+use super::{Arrival, OtherWriters, Reach};
 use crate::driver::admit::storage_full;
 use crate::driver::connection::Connection;
 use crate::driver::core::{Core, Moment};
@@ -113,7 +113,7 @@ impl Core {
         line.snapshots.failed(now);
         line.full = None;
         // Who writes is not known again before the next append is answered. Assume that other coordinators do.
-        line.company = Company::Coordinators;
+        line.company = OtherWriters::Coordinators;
         // Only the first time: while the line is down, failed connections must not restart the wait of requests.
         if line.is_up() {
             line.reach = Reach::Down { since: now };

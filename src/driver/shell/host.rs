@@ -9,7 +9,7 @@ use crate::metrics::Metrics;
 
 /// What a line needs around it: the core behind its lock, time, and ways to report. The simulation implements it
 /// too, so that it runs the shipped code of the line.
-pub trait Host: Send + Sync + 'static {
+pub trait LineHost: Send + Sync + 'static {
     /// Calls the core and carries out its effects.
     fn with_core<T>(&self, call: impl FnOnce(&mut Core, Moment) -> T) -> T;
     fn inspect<T>(&self, look: impl FnOnce(&Core) -> T) -> T;
@@ -24,7 +24,7 @@ pub trait Host: Send + Sync + 'static {
     fn pause(&self, time: Duration) -> impl Future<Output = ()> + Send;
 }
 
-impl Host for Driver {
+impl LineHost for Driver {
     fn with_core<T>(&self, call: impl FnOnce(&mut Core, Moment) -> T) -> T {
         self.with_core(None, call)
     }

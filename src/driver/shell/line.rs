@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::{self, Receiver};
 
-use super::{Driver, Host};
+use super::{Driver, LineHost};
 use crate::causes;
 use crate::driver::core::{Core, Moment};
 use crate::driver::line::{AppendFailure, LineError, Loss};
@@ -58,7 +58,7 @@ pub(super) fn spawn<C: Connector>(
 }
 
 /// The task of a line, and the sender for its jobs. The task ends when all senders are dropped.
-pub fn task<H: Host, C: Connector>(
+pub fn task<H: LineHost, C: Connector>(
     host: H,
     connector: C,
     project: ProjectName,
@@ -74,7 +74,7 @@ pub fn task<H: Host, C: Connector>(
 }
 
 /// Why a connection is no longer used.
-enum End {
+enum LineEnd {
     /// The store failed or refused.
     Store(StoreError),
     /// What was read does not continue what was applied.
@@ -83,24 +83,24 @@ enum End {
     Stopped,
 }
 
-impl From<StoreError> for End {
+impl From<StoreError> for LineEnd {
     fn from(error: StoreError) -> Self {
         Self::Store(error)
     }
 }
 
-impl From<LineError> for End {
+impl From<LineError> for LineEnd {
     fn from(error: LineError) -> Self {
         Self::Line(error)
     }
 }
 
 /// What the end of a connection means for health. `None`: the line reconnects at once.
-fn lost(end: &End) -> Option<Loss> {
+fn lost(end: &LineEnd) -> Option<Loss> {
     match end {
-        End::Store(error) if error.is_loading() => Some(Loss::Loading),
-        End::Line(_) | End::Store(StoreError::EpochEnded | StoreError::StreamGone) => None,
-        End::Store(_) | End::Stopped => Some(Loss::OutOfReach),
+        LineEnd::Store(error) if error.is_loading() => Some(Loss::Loading),
+        LineEnd::Line(_) | LineEnd::Store(StoreError::EpochEnded | StoreError::StreamGone) => None,
+        LineEnd::Store(_) | LineEnd::Stopped => Some(Loss::OutOfReach),
     }
 }
 
@@ -120,7 +120,7 @@ struct Delay {
     shown: Position,
 }
 
-impl<H: Host> LineTask<H> {
+impl<H: LineHost> LineTask<H> {
     async fn run<C: Connector>(self, connector: C, mut jobs: Receiver<LineJob>) {
         let mut pause_ms = PAUSE_MS_MIN;
         let mut told = None;
@@ -148,18 +148,19 @@ impl<H: Host> LineTask<H> {
             self.host
                 .with_core(|core, _| core.line_lost(&self.project, lost));
             match end {
-                End::Stopped => return,
-                End::Store(StoreError::Unfit(why) | StoreError::Corrupt(why)) => {
+                LineEnd::Stopped => return,
+                LineEnd::Store(StoreError::Unfit(why) | StoreError::Corrupt(why)) => {
                     return self.host.fail(why);
                 }
-                End::Line(error @ LineError::Unreadable(_)) => {
+                LineEnd::Line(error @ LineError::Unreadable(_)) => {
                     return self.host.fail(causes::one_line(&error));
                 }
-                End::Line(error) if !was_up => self.tell(&mut told, error.to_string()),
-                End::Line(_) | End::Store(StoreError::EpochEnded | StoreError::StreamGone) => {
+                LineEnd::Line(error) if !was_up => self.tell(&mut told, error.to_string()),
+                LineEnd::Line(_)
+                | LineEnd::Store(StoreError::EpochEnded | StoreError::StreamGone) => {
                     told = Some(String::new());
                 }
-                End::Store(error) => self.tell(&mut told, error.to_string()),
+                LineEnd::Store(error) => self.tell(&mut told, error.to_string()),
             }
             self.host.metrics().shared.reconnects.inc();
             if self.rest(pause_ms, &mut jobs).await.is_none() {
@@ -205,7 +206,7 @@ impl<H: Host> LineTask<H> {
         connector: &C,
         jobs: &mut Receiver<LineJob>,
         told: &mut Option<String>,
-    ) -> End {
+    ) -> LineEnd {
         match self.establish(connector).await {
             Ok((store, epoch)) => {
                 if told.take().is_some() {
@@ -225,7 +226,7 @@ impl<H: Host> LineTask<H> {
         }
     }
 
-    async fn establish<C: Connector>(&self, connector: &C) -> Result<(C::Store, Epoch), End> {
+    async fn establish<C: Connector>(&self, connector: &C) -> Result<(C::Store, Epoch), LineEnd> {
         let store = connector.connect(&self.project).await?;
         let Established {
             epoch,
@@ -253,7 +254,7 @@ impl<H: Host> LineTask<H> {
     }
 
     /// Reads up to the tail that establishing found.
-    async fn catch_up<S: Store>(&self, store: &S, tail: Cursor) -> Result<(), End> {
+    async fn catch_up<S: Store>(&self, store: &S, tail: Cursor) -> Result<(), LineEnd> {
         loop {
             let read = self.host.inspect(|core| core.read_up_to(&self.project));
             if read >= tail {
@@ -263,12 +264,12 @@ impl<H: Host> LineTask<H> {
             // The tail was there a moment ago. Asking again would loop for ever on a store that lost it.
             if records.is_empty() {
                 let why = format!("its stream ended at {tail} and now has nothing after {read}");
-                return Err(End::Store(StoreError::Refused(why)));
+                return Err(LineEnd::Store(StoreError::Refused(why)));
             }
             self.deliver(records)?;
             if self.host.inspect(|core| core.read_up_to(&self.project)) == read {
                 let why = format!("what its stream has after {read} does not follow on that");
-                return Err(End::Store(StoreError::Refused(why)));
+                return Err(LineEnd::Store(StoreError::Refused(why)));
             }
         }
     }
@@ -278,7 +279,12 @@ impl<H: Host> LineTask<H> {
             .with_core(|core, now| core.delivered(now, &self.project, records))
     }
 
-    async fn write<S: Store>(&self, store: &S, epoch: Epoch, jobs: &mut Receiver<LineJob>) -> End {
+    async fn write<S: Store>(
+        &self,
+        store: &S,
+        epoch: Epoch,
+        jobs: &mut Receiver<LineJob>,
+    ) -> LineEnd {
         loop {
             let job = match self.next_job(jobs).await {
                 Ok(job) => job,
@@ -294,15 +300,15 @@ impl<H: Host> LineTask<H> {
     }
 
     /// The next job. If none is waiting, what was appended by now is applied first.
-    async fn next_job(&self, jobs: &mut Receiver<LineJob>) -> Result<LineJob, End> {
+    async fn next_job(&self, jobs: &mut Receiver<LineJob>) -> Result<LineJob, LineEnd> {
         if let Ok(job) = jobs.try_recv() {
             return Ok(job);
         }
         self.apply()?;
-        jobs.recv().await.ok_or(End::Stopped)
+        jobs.recv().await.ok_or(LineEnd::Stopped)
     }
 
-    fn apply(&self) -> Result<(), End> {
+    fn apply(&self) -> Result<(), LineEnd> {
         self.host
             .with_core(|core, now| core.apply_arrivals(now, &self.project))?;
         self.host.settled();
@@ -310,12 +316,17 @@ impl<H: Host> LineTask<H> {
     }
 
     /// Applies after one turn of the other tasks, so that the job beside it reaches the store first.
-    async fn apply_later(&self) -> Result<(), End> {
+    async fn apply_later(&self) -> Result<(), LineEnd> {
         tokio::task::yield_now().await;
         self.apply()
     }
 
-    async fn carry_out<S: Store>(&self, store: &S, epoch: Epoch, job: LineJob) -> Result<(), End> {
+    async fn carry_out<S: Store>(
+        &self,
+        store: &S,
+        epoch: Epoch,
+        job: LineJob,
+    ) -> Result<(), LineEnd> {
         match job {
             LineJob::Append(batch) => self.append(store, epoch, &batch).await,
             LineJob::Snapshot {
@@ -325,7 +336,12 @@ impl<H: Host> LineTask<H> {
         }
     }
 
-    async fn append<S: Store>(&self, store: &S, epoch: Epoch, batch: &Batch) -> Result<(), End> {
+    async fn append<S: Store>(
+        &self,
+        store: &S,
+        epoch: Epoch,
+        batch: &Batch,
+    ) -> Result<(), LineEnd> {
         let begun = self.host.now();
         self.appending.store(true, Ordering::Relaxed);
         let result = store.append(epoch, batch).await;
@@ -369,7 +385,7 @@ impl<H: Host> LineTask<H> {
         epoch: Epoch,
         snapshot: &StreamSnapshot,
         keep_from: Cursor,
-    ) -> Result<(), End> {
+    ) -> Result<(), LineEnd> {
         match store.save_snapshot(epoch, snapshot, keep_from).await {
             Ok(saved) => {
                 let metrics = &self.host.metrics().shared;
@@ -396,7 +412,7 @@ impl<H: Host> LineTask<H> {
             .with_core(|core, now| core.stream_snapshot_failed(now, &self.project));
     }
 
-    async fn follow<S: Store>(&self, store: &S, epoch: Epoch) -> End {
+    async fn follow<S: Store>(&self, store: &S, epoch: Epoch) -> LineEnd {
         let mut read = Cursor::default();
         loop {
             let follow_from = |core: &Core| core.follow_from(&self.project, epoch);
@@ -455,7 +471,7 @@ fn seconds(micros: u64) -> f64 {
     micros as f64 / 1e6
 }
 
-impl<H: Host> StateHolder for LineTask<H> {
+impl<H: LineHost> StateHolder for LineTask<H> {
     fn node(&self) -> NodeId {
         self.host.inspect(|core| core.config().node.clone())
     }

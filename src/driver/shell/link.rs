@@ -11,14 +11,14 @@ use crate::engine::command::LostReason;
 
 /// One connection's end of the driver. Dropping it tells the driver that the connection is gone.
 #[derive(Debug)]
-pub struct Link {
+pub struct DriverLink {
     pub(super) driver: Driver,
     pub(super) id: ConnectionId,
     pub(super) notify: Arc<Notify>,
     pub(super) reason: LostReason,
 }
 
-impl Link {
+impl DriverLink {
     /// One text frame from the peer.
     pub fn frame(&self, text: &str) {
         self.driver
@@ -32,7 +32,7 @@ impl Link {
     }
 
     /// Takes frames to write, oldest first. Returns whether the connection continues once they are written, or
-    /// `None` if there are more. [`Link::ready`] announces later ones.
+    /// `None` if there are more. [`DriverLink::ready`] announces later ones.
     pub fn take_frames(&self, frames_max: usize, into: &mut Vec<Bytes>) -> Option<Prospect> {
         let mut state = self.driver.lock();
         state.core.take_frames(self.id, frames_max, into);
@@ -50,7 +50,7 @@ impl Link {
     }
 }
 
-impl Drop for Link {
+impl Drop for DriverLink {
     fn drop(&mut self) {
         let (id, reason) = (self.id, self.reason);
         self.driver
