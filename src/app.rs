@@ -47,7 +47,7 @@ use crate::ws::{self, Admitted, SocketOptions};
 use accepted::Accepted;
 use live::{Live, Values};
 use operator::OperatorError;
-use running::Running;
+use running::RunningCoordinator;
 use starting::Starting;
 
 pub use journal::segment_options;
@@ -171,7 +171,7 @@ async fn start(
     manager: Option<&Manager>,
     elsewhere: &dyn Environment,
     out: &mut dyn Write,
-) -> Result<Running, AppError> {
+) -> Result<RunningCoordinator, AppError> {
     let clock = Clock::start();
     let metrics = Metrics::new(&[
         ("version", VERSION),
@@ -198,7 +198,7 @@ async fn start(
     let values = live.values();
     let fingerprint = values.tls.as_ref().map(|tls| tls.fingerprint.as_str());
     greeting::greet(config, fingerprint, &operator, elsewhere, out);
-    Ok(Running {
+    Ok(RunningCoordinator {
         driver,
         live,
         metrics,
@@ -243,7 +243,7 @@ fn front_routes(
     config: &Config,
     driver: &Driver,
     live: &Live,
-    refused: &access::Refused,
+    refused: &access::RefusalObserver,
 ) -> Router {
     let (message_bytes_max, asked) = (config.websocket.message_bytes_max, live.clone());
     let options = Arc::new(move || SocketOptions {
@@ -283,7 +283,7 @@ fn front_routes(
 
 /// Lets the socket keep the connection's place among the listener's.
 async fn hold_place(mut request: axum::extract::Request) -> axum::extract::Request {
-    if let Some(peer) = request.extensions().get::<http::Peer>().cloned() {
+    if let Some(peer) = request.extensions().get::<http::AdmittedPeer>().cloned() {
         request.extensions_mut().insert(ws::PeerGuard::new(peer));
     }
     request

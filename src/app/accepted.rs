@@ -12,7 +12,7 @@ use super::starting::Starting;
 use super::supervise::Listener;
 use super::{AppError, Listeners};
 use crate::config::Config;
-use crate::http::access::{self, Access, Refused};
+use crate::http::access::{self, Access, RefusalObserver};
 use crate::http::{self, Accepting, Door, Handshake, ListenerOptions};
 use crate::metrics::Metrics;
 
@@ -23,7 +23,7 @@ pub(super) struct Accepted {
     pub(super) front_door: Door,
     pub(super) scrape_door: Door,
     /// Told why a connection or a request is turned away.
-    pub(super) refused: Refused,
+    pub(super) refused: RefusalObserver,
     /// Through which each listener shows that it accepts.
     pub(super) accepting: Vec<Listener>,
     pub(super) serving: JoinSet<()>,
@@ -89,7 +89,7 @@ fn accepting(
     made.map(Arc::new)
 }
 
-fn counted(metrics: &Metrics) -> Refused {
+fn counted(metrics: &Metrics) -> RefusalObserver {
     let refused = metrics.connections_refused.clone();
     Arc::new(move |reason| refused.with_label_values(&[reason]).inc())
 }
@@ -112,7 +112,7 @@ fn handshake(live: &Live, front: bool) -> Arc<dyn Fn() -> Handshake + Send + Syn
 fn guarded(
     router: Router,
     live: &Live,
-    refused: &Refused,
+    refused: &RefusalObserver,
     access: fn(&Values) -> Access,
 ) -> Router {
     let live = live.clone();

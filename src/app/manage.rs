@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use super::greeting::url;
 use super::reload::Reloader;
-use super::running::Running;
+use super::running::RunningCoordinator;
 use super::supervise::Supervisor;
 use super::{AppError, Hangup, Surroundings};
 use crate::clock;
@@ -16,12 +16,12 @@ use crate::systemd::Manager;
 
 /// Serves until a signal says that it ends; reads the configuration anew as often as one says so.
 pub(super) async fn serve(
-    running: Running,
+    running: RunningCoordinator,
     config: &Config,
     surroundings: &Surroundings<'_>,
     manager: &Arc<Manager>,
 ) -> Result<(), AppError> {
-    let mut signals = Signals::new()?;
+    let mut signals = ProcessSignals::new()?;
     let serving = format!("serving agents on {}", url(config));
     manager.ready(&serving);
     let (remark, remarks) = watch::channel(String::new());
@@ -62,13 +62,13 @@ enum Wish {
 }
 
 /// The signals that mean something.
-struct Signals {
+struct ProcessSignals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
 }
 
-impl Signals {
+impl ProcessSignals {
     fn new() -> Result<Self, AppError> {
         let handler = |kind| {
             signal(kind).map_err(|source| AppError::Start {

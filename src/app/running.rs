@@ -18,7 +18,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A coordinator that serves.
-pub(super) struct Running {
+pub(super) struct RunningCoordinator {
     pub(super) driver: Driver,
     pub(super) live: Live,
     pub(super) metrics: Metrics,
@@ -29,7 +29,7 @@ pub(super) struct Running {
     pub(super) close: watch::Sender<bool>,
 }
 
-impl Running {
+impl RunningCoordinator {
     /// Waits for something, unless the journal fails before.
     pub(super) async fn until<T>(&self, awaited: impl Future<Output = T>) -> Result<T, AppError> {
         let mut failure = self.driver.failure();

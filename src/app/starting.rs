@@ -33,9 +33,9 @@ const RETRY_AFTER_MS: u64 = 1_000;
 
 /// A start under way; cheap to clone.
 #[derive(Clone)]
-pub(super) struct Starting(Arc<Shared>);
+pub(super) struct Starting(Arc<StartState>);
 
-struct Shared {
+struct StartState {
     core: CoreConfig,
     clock: Clock,
     begun: Moment,
@@ -48,7 +48,7 @@ struct Shared {
 
 impl Starting {
     pub(super) fn new(core: CoreConfig, clock: Clock, live: Live) -> Self {
-        Self(Arc::new(Shared {
+        Self(Arc::new(StartState {
             core,
             clock,
             begun: clock.now(),
@@ -104,7 +104,7 @@ impl Starting {
     }
 
     fn health(&self) -> Health {
-        let Shared {
+        let StartState {
             core, clock, live, ..
         } = &*self.0;
         if let Some(driver) = self.0.driver.get() {

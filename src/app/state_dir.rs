@@ -47,7 +47,7 @@ enum Writers {
 
 /// What the file system says of a folder, and who asks.
 #[derive(Debug, Clone, Copy)]
-struct Facts {
+struct DirFacts {
     mode: u32,
     owner: u32,
     us: u32,
@@ -107,7 +107,7 @@ fn check(path: &Path) -> Result<(), StateDirError> {
         let mut members = group.mem.iter();
         members.any(|member| Some(member) != own_name.as_ref())
     });
-    let facts = Facts {
+    let facts = DirFacts {
         mode: folder.mode(),
         owner: folder.uid(),
         us: us.as_raw(),
@@ -124,7 +124,7 @@ fn check(path: &Path) -> Result<(), StateDirError> {
     Ok(())
 }
 
-impl Facts {
+impl DirFacts {
     fn writers(self, group: &str) -> Writers {
         let Self {
             mode,
@@ -164,7 +164,7 @@ mod tests {
     const OTHER: u32 = 61_002;
 
     fn check(mode: u32, owner: u32, group_has_others: bool, refused: Option<bool>) {
-        let facts = Facts {
+        let facts = DirFacts {
             mode,
             owner,
             us: US,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::live::Live;
-use super::wall_clock::{self, Certificate};
+use super::wall_clock::{self, CertificateState};
 use crate::driver::core::Core;
 use crate::driver::line::Condition;
 use crate::driver::shell::Driver;
@@ -167,9 +167,9 @@ impl Supervisor {
 pub(super) fn reading(live: &Live) -> wall_clock::Reading {
     let values = live.values();
     let certificate = match values.tls.as_ref().map(|tls| tls.validity) {
-        None => Certificate::None,
-        Some(None) => Certificate::Unreadable,
-        Some(Some(validity)) => Certificate::Valid(validity),
+        None => CertificateState::None,
+        Some(None) => CertificateState::Unreadable,
+        Some(Some(validity)) => CertificateState::Valid(validity),
     };
     wall_clock::read(certificate)
 }

@@ -32,7 +32,7 @@ pub(super) struct Reading {
 
 /// What is known of the certificate that is served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Certificate {
+pub(super) enum CertificateState {
     /// There is no TLS.
     None,
     /// Its dates cannot be read.
@@ -41,18 +41,18 @@ pub(super) enum Certificate {
 }
 
 /// The reading at this moment.
-pub(super) fn read(certificate: Certificate) -> Reading {
+pub(super) fn read(certificate: CertificateState) -> Reading {
     judge(clock::wall_ms() / 1_000, certificate)
 }
 
 /// A certificate that is not valid yet is taken for a clock that is behind: nobody makes certificates
 /// for later, while clocks without a battery begin anew with every start.
-fn judge(now_s: u64, certificate: Certificate) -> Reading {
+fn judge(now_s: u64, certificate: CertificateState) -> Reading {
     let behind = (now_s < WRITTEN_AFTER_S).then_some(Trouble::Behind { now_s });
     let (certificate, of_certificate) = match certificate {
-        Certificate::None => ("none", None),
-        Certificate::Unreadable => ("unreadable", None),
-        Certificate::Valid(validity) => by_date(now_s, validity),
+        CertificateState::None => ("none", None),
+        CertificateState::Unreadable => ("unreadable", None),
+        CertificateState::Valid(validity) => by_date(now_s, validity),
     };
     Reading {
         trouble: of_certificate.or(behind),
@@ -140,7 +140,7 @@ mod tests {
     const DAY: u64 = 86_400;
 
     #[track_caller]
-    fn check(now_s: u64, certificate: Certificate, expected: (&str, &str)) {
+    fn check(now_s: u64, certificate: CertificateState, expected: (&str, &str)) {
         let reading = judge(now_s, certificate);
         assert_eq!((reading.clock(), reading.certificate), expected);
         assert_eq!(reading.trouble.is_none(), reading.clock() == "right");
@@ -149,19 +149,19 @@ mod tests {
     #[test]
     fn each_reading_has_one_meaning() {
         let valid = |not_before_s, not_after_s| {
-            Certificate::Valid(Validity {
+            CertificateState::Valid(Validity {
                 not_before_s,
                 not_after_s,
             })
         };
         let good = valid(TODAY - DAY, TODAY + DAY);
         let since_1970 = valid(0, 67_090_118_400);
-        check(TODAY, Certificate::None, ("right", "none"));
+        check(TODAY, CertificateState::None, ("right", "none"));
         check(TODAY, good, ("right", "valid"));
         check(TODAY, since_1970, ("right", "valid"));
-        check(TODAY, Certificate::Unreadable, ("right", "unreadable"));
+        check(TODAY, CertificateState::Unreadable, ("right", "unreadable"));
         // A box that has just woken up.
-        check(10, Certificate::None, ("behind", "none"));
+        check(10, CertificateState::None, ("behind", "none"));
         check(10, since_1970, ("behind", "valid"));
         check(10, good, ("behind", "not_yet_valid"));
         check(TODAY - 2 * DAY, good, ("behind", "not_yet_valid"));

@@ -187,10 +187,10 @@ impl IntoResponse for Denied {
 pub type AccessSource = Arc<dyn Fn() -> Access + Send + Sync>;
 
 /// Told the reason when a request is turned away.
-pub type Refused = Arc<dyn Fn(&'static str) + Send + Sync>;
+pub type RefusalObserver = Arc<dyn Fn(&'static str) + Send + Sync>;
 
 /// Checks Host before anything of a listener answers, what it does not know included.
-pub fn guarded(router: Router, access: AccessSource, refused: Refused) -> Router {
+pub fn guarded(router: Router, access: AccessSource, refused: RefusalObserver) -> Router {
     router.layer(from_fn(move |request: Request, next: Next| {
         let target = request.uri().authority();
         let checked = access().check_host(request.version(), target, request.headers());

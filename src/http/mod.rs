@@ -73,7 +73,7 @@ impl std::fmt::Debug for ListenerOptions {
 /// Who is at the other end, and the place it takes among the connections; the place is free again
 /// when the last copy is dropped.
 #[derive(Debug, Clone)]
-pub struct Peer {
+pub struct AdmittedPeer {
     pub address: SocketAddr,
     _place: Arc<tokio::sync::OwnedSemaphorePermit>,
 }
@@ -113,7 +113,7 @@ pub async fn serve(
             (options.refused)("connections_max");
             continue;
         };
-        let peer = Peer {
+        let peer = AdmittedPeer {
             address,
             _place: Arc::new(place),
         };
@@ -135,7 +135,7 @@ pub async fn serve(
 
 async fn shake_hands(
     stream: TcpStream,
-    peer: Peer,
+    peer: AdmittedPeer,
     router: Router,
     handshake: Handshake,
     refused: Arc<dyn Fn(&'static str) + Send + Sync>,
@@ -158,7 +158,7 @@ async fn shake_hands(
 /// Boxed, so that the memory of a handshake is not kept by the connection's whole life.
 fn serve_connection<S>(
     stream: S,
-    peer: Peer,
+    peer: AdmittedPeer,
     router: Router,
     head_timeout: Duration,
     mut stop: watch::Receiver<bool>,

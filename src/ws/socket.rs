@@ -40,7 +40,7 @@ const QUIET: Duration = Duration::from_millis(200);
 const QUIET_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Why a connection ends.
-enum End {
+enum SocketEnd {
     /// The peer closed, or its stream ended.
     Peer,
     /// The driver wants it closed; it has told the peer why.
@@ -94,15 +94,15 @@ where
         WebSocketStream::from_partially_read(stream, read.into(), Role::Server, Some(config)).await
     };
     let end = talk(&mut socket, &link, options).await;
-    if matches!(end, End::Silent) {
+    if matches!(end, SocketEnd::Silent) {
         link.lost(LostReason::NoAnswerToPing);
     }
     // The driver hears of the end before the handshake of closing, which a dead peer never answers.
     drop(link);
     let frame = match end {
-        End::Peer | End::Silent => None,
-        End::Driver => Some(close_frame(CloseCode::Away, "see session.closed")),
-        End::Refused(code, reason) => Some(close_frame(code, &reason)),
+        SocketEnd::Peer | SocketEnd::Silent => None,
+        SocketEnd::Driver => Some(close_frame(CloseCode::Away, "see session.closed")),
+        SocketEnd::Refused(code, reason) => Some(close_frame(code, &reason)),
     };
     let closing = async {
         let _ = socket.close(frame).await;
@@ -118,7 +118,11 @@ fn close_frame(code: CloseCode, reason: &str) -> CloseFrame {
     }
 }
 
-async fn talk<S>(socket: &mut WebSocketStream<S>, link: &DriverLink, options: SocketOptions) -> End
+async fn talk<S>(
+    socket: &mut WebSocketStream<S>,
+    link: &DriverLink,
+    options: SocketOptions,
+) -> SocketEnd
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -137,16 +141,16 @@ where
                 let latest = *ending.get_or_insert_with(|| Instant::now() + QUIET_TIMEOUT);
                 let quiet = latest.min(Instant::now() + QUIET);
                 let Ok(message) = timeout_at(quiet, socket.next()).await else {
-                    return End::Driver;
+                    return SocketEnd::Driver;
                 };
                 if let Some(end) = receive(socket, link, message, options) {
                     return end;
                 }
                 continue;
             }
-            Ok(Ok(Prospect::EndsNow)) => return End::Driver,
-            Ok(Err(_)) => return End::Peer,
-            Err(_) => return End::Silent,
+            Ok(Ok(Prospect::EndsNow)) => return SocketEnd::Driver,
+            Ok(Err(_)) => return SocketEnd::Peer,
+            Err(_) => return SocketEnd::Silent,
         }
         // In this order, since looking for input costs a buffer full of zeros. It is not starved:
         // frames that wait are written, and only a peer that does not read makes that take long.
@@ -161,13 +165,13 @@ where
             }
             _ = pings.tick() => {
                 if !heard {
-                    return End::Silent;
+                    return SocketEnd::Silent;
                 }
                 heard = false;
                 match timeout(options.ping_interval, socket.send(Message::Ping(Bytes::new()))).await {
                     Ok(Ok(())) => {}
-                    Ok(Err(_)) => return End::Peer,
-                    Err(_) => return End::Silent,
+                    Ok(Err(_)) => return SocketEnd::Peer,
+                    Err(_) => return SocketEnd::Silent,
                 }
             }
         }
@@ -214,7 +218,7 @@ fn receive<S>(
     link: &DriverLink,
     first: Option<Result<Message, Error>>,
     options: SocketOptions,
-) -> Option<End>
+) -> Option<SocketEnd>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -226,7 +230,7 @@ where
                 link.refuse_frame("binary frames are not accepted: send JSON as text");
             }
             Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
-            Some(Ok(Message::Close(_))) | None => return Some(End::Peer),
+            Some(Ok(Message::Close(_))) | None => return Some(SocketEnd::Peer),
             Some(Err(error)) => return Some(refuse(&error, options)),
         }
         message = socket.next().now_or_never()?;
@@ -237,20 +241,22 @@ where
             link.frame(text.as_str());
             None
         }
-        Some(Ok(Message::Close(_))) | None => Some(End::Peer),
+        Some(Ok(Message::Close(_))) | None => Some(SocketEnd::Peer),
         Some(Ok(_)) => None,
         Some(Err(error)) => Some(refuse(&error, options)),
     }
 }
 
-fn refuse(error: &Error, options: SocketOptions) -> End {
+fn refuse(error: &Error, options: SocketOptions) -> SocketEnd {
     match error {
         Error::Capacity(CapacityError::MessageTooLong { .. }) => {
             let reason = format!("message_bytes_max is {}", options.message_bytes_max);
-            End::Refused(CloseCode::Size, reason)
+            SocketEnd::Refused(CloseCode::Size, reason)
         }
-        Error::Utf8(_) => End::Refused(CloseCode::Invalid, "text frames must be UTF-8".to_owned()),
-        Error::Protocol(error) => End::Refused(CloseCode::Protocol, error.to_string()),
-        _ => End::Peer,
+        Error::Utf8(_) => {
+            SocketEnd::Refused(CloseCode::Invalid, "text frames must be UTF-8".to_owned())
+        }
+        Error::Protocol(error) => SocketEnd::Refused(CloseCode::Protocol, error.to_string()),
+        _ => SocketEnd::Peer,
     }
 }
