@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::metrics::Metrics;
-use crate::nft::{Board, Reboot, State, read_board};
+use crate::nft::{Board, Reboot, TableState, read_board};
 
 /// Reads the helper's file anew. Without one there are no values: a box without a firewall of ours is
 /// no box whose firewall is down.
@@ -34,7 +34,7 @@ pub(super) fn refresh(file: &Path, metrics: &Metrics) {
 }
 
 fn show(board: &Board, metrics: &Metrics) {
-    for state in State::ALL {
+    for state in TableState::ALL {
         let holds = i64::from(state == board.state);
         let gauge = metrics.firewall.state.with_label_values(&[state.name()]);
         gauge.set(holds);

@@ -67,7 +67,7 @@ pub fn difference(from: &str, to: &str, names: (&str, &str)) -> String {
 /// The counters of `nft -j list counters`.
 pub fn counters(json: &str) -> Result<Vec<Counter>, serde_json::Error> {
     #[derive(Deserialize)]
-    struct Reply {
+    struct NftReply {
         nftables: Vec<Item>,
     }
     #[derive(Deserialize)]
@@ -80,7 +80,7 @@ pub fn counters(json: &str) -> Result<Vec<Counter>, serde_json::Error> {
         packets: u64,
         bytes: u64,
     }
-    let reply: Reply = serde_json::from_str(json)?;
+    let reply: NftReply = serde_json::from_str(json)?;
     let counted = reply.nftables.into_iter().filter_map(|item| item.counter);
     let of = |it: Counted| Counter {
         name: it.name,

@@ -11,7 +11,7 @@ pub struct Handle(OwnedFd);
 
 /// How a process is asked to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
+pub enum EndSignal {
     /// It may tidy up first, or take no notice.
     Term,
     /// The kernel ends it.
@@ -33,10 +33,10 @@ impl Handle {
     }
 
     /// Sends it a signal; one that has ended needs none.
-    pub fn end(&self, how: End) -> io::Result<()> {
+    pub fn end(&self, how: EndSignal) -> io::Result<()> {
         let signal = match how {
-            End::Term => Signal::TERM,
-            End::Kill => Signal::KILL,
+            EndSignal::Term => Signal::TERM,
+            EndSignal::Kill => Signal::KILL,
         };
         match pidfd_send_signal(&self.0, signal) {
             Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
@@ -45,7 +45,7 @@ impl Handle {
     }
 }
 
-impl End {
+impl EndSignal {
     pub fn name(self) -> &'static str {
         match self {
             Self::Term => "TERM",

@@ -32,9 +32,9 @@ use tables::Listening;
 
 pub use behind::{Behind, CONTAINER, COORDINATOR, KernelSocket};
 pub use free::is_free;
-pub use handle::{End, Handle};
+pub use handle::{EndSignal, Handle};
 pub use lock::{LockHolder, PortLock};
-pub use running::Running;
+pub use running::RunningProcess;
 pub use starter::Starter;
 
 /// Where the kernel shows its processes.

@@ -9,14 +9,14 @@ use super::owners;
 
 /// What a process runs, and where. Agents in two worktrees run the same command, and servers in two containers do.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Running {
+pub struct RunningProcess {
     user_id: u32,
     words: Vec<String>,
     folder: PathBuf,
     network_namespace: PathBuf,
 }
 
-impl Running {
+impl RunningProcess {
     /// What a process runs; `None` of one that has ended, that this user may not look into, or that is a thread of the
     /// kernel.
     pub fn of(proc: &Path, pid: u32) -> Option<Self> {
@@ -72,12 +72,12 @@ mod tests {
             cat(folder.path(), "--"),
         ];
         let [first, second, ..] = cats.each_ref().map(Child::id);
-        let running = Running::of(proc, first).expect("it runs");
+        let running = RunningProcess::of(proc, first).expect("it runs");
         assert_eq!(running.all(proc), BTreeSet::from([first, second]));
         for cat in &mut cats {
             drop(cat.stdin.take());
             cat.wait().expect("it ends");
         }
-        assert_eq!(Running::of(proc, first), None);
+        assert_eq!(RunningProcess::of(proc, first), None);
     }
 }

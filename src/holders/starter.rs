@@ -21,13 +21,13 @@ pub struct Starter {
 }
 
 /// A supervisor, by its names, and how it is told to stop one of its programs.
-struct Supervisor {
+struct SupervisorKind {
     programs: &'static [&'static str],
     stop: fn(&Facts, &Program) -> String,
 }
 
-const SUPERVISORS: &[Supervisor] = &[
-    Supervisor {
+const SUPERVISORS: &[SupervisorKind] = &[
+    SupervisorKind {
         programs: &["supervisord"],
         stop: |facts, _| {
             let of = |name: &str| word(facts.variables.get(name)?);
@@ -39,30 +39,30 @@ const SUPERVISORS: &[Supervisor] = &[
             }
         },
     },
-    Supervisor {
+    SupervisorKind {
         programs: &["PM2", "pm2", "pm2-runtime"],
         stop: |facts, _| {
             let id = facts.variables.get("pm_id").and_then(|id| word(id));
             format!("pm2 stop {}", id.unwrap_or("NAME"))
         },
     },
-    Supervisor {
+    SupervisorKind {
         programs: &["runsv"],
         stop: |_, own| format!("sv down {}", service(own)),
     },
-    Supervisor {
+    SupervisorKind {
         programs: &["s6-supervise"],
         stop: |_, own| format!("s6-svc -d /run/service/{}", service(own)),
     },
-    Supervisor {
+    SupervisorKind {
         programs: &["supervise"],
         stop: |_, own| format!("svc -d /service/{}", service(own)),
     },
-    Supervisor {
+    SupervisorKind {
         programs: &["supervise-daemon"],
         stop: |_, own| format!("rc-service {} stop", service(own)),
     },
-    Supervisor {
+    SupervisorKind {
         programs: &["circusd"],
         stop: |_, _| "circusctl stop NAME".to_owned(),
     },

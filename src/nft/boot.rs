@@ -8,10 +8,10 @@
 //! | that a first change was never confirmed | whatever | nothing |
 //! | cannot be read | makes rules | those, since there are no others; they are not kept |
 
-use super::change::{Change, Lasting};
+use super::change::{Lasting, RulesChange};
 use super::error::NftError;
 use super::folder::Folder;
-use super::kept::{Keep, Kept, Rules};
+use super::kept::{Keep, KeptRules, Rules};
 use super::run::Nft;
 
 /// What a start loaded. All but the first two want somebody to look.
@@ -37,12 +37,12 @@ pub async fn boot(
     wanted: Option<&Rules>,
 ) -> Result<Booted, NftError> {
     let load = async |rules, lasting| {
-        let change = Change { rules, lasting };
+        let change = RulesChange { rules, lasting };
         change.apply(nft, folder, keep).await
     };
     let kept = match (keep.read(), wanted) {
-        (Ok(Some(Kept::Rules(kept))), _) => kept,
-        (Ok(Some(Kept::Nothing)), _) => return Err(NftError::NeverConfirmed),
+        (Ok(Some(KeptRules::Rules(kept))), _) => kept,
+        (Ok(Some(KeptRules::Nothing)), _) => return Err(NftError::NeverConfirmed),
         (Ok(None), Some(wanted)) => {
             load(wanted, Lasting::Kept).await?;
             return Ok(Booted::Configured);

@@ -1,15 +1,15 @@
 //! Applying and removing.
 
 use super::error::NftError;
-use super::folder::{Applied, Folder, Pending};
-use super::kept::{Keep, Kept, Rules};
+use super::folder::{AppliedRules, Folder, PendingChange};
+use super::kept::{Keep, KeptRules, Rules};
 use super::revert::{self, Revert};
 use super::run::Nft;
 use crate::firewall::{self, Loaded};
 
 /// A wish to have these rules loaded.
 #[derive(Debug)]
-pub struct Change<'a> {
+pub struct RulesChange<'a> {
     pub rules: &'a Rules,
     pub lasting: Lasting,
 }
@@ -45,7 +45,7 @@ pub enum Removed {
     Table,
 }
 
-impl Change<'_> {
+impl RulesChange<'_> {
     /// Checks the rules first, arms the way back if asked to, then loads them in one transaction.
     pub async fn apply(
         &self,
@@ -77,7 +77,7 @@ impl Change<'_> {
                 nft.check(&restoration).await?;
                 let marked = mark(keep, applied.as_ref())?;
                 let rules = self.rules.clone();
-                let pending = Pending::new(revert::new_id()?, restoration, applied, rules);
+                let pending = PendingChange::new(revert::new_id()?, restoration, applied, rules);
                 let done = self
                     .load_guarded(nft, folder, &transaction, revert, &pending)
                     .await;
@@ -98,7 +98,7 @@ impl Change<'_> {
         folder: &Folder,
         transaction: &str,
         revert: &Revert,
-        pending: &Pending,
+        pending: &PendingChange,
     ) -> Result<(), NftError> {
         revert::arm(revert, pending, folder).await?;
         let done = self.load(nft, folder, transaction).await;
@@ -113,28 +113,30 @@ impl Change<'_> {
         folder.set_reverted(false)?;
         nft.load(transaction).await?;
         let listing = self::listing(nft).await?.unwrap_or_default();
-        folder.set_applied(Some(&Applied::new(self.rules.clone(), listing)))
+        folder.set_applied(Some(&AppliedRules::new(self.rules.clone(), listing)))
     }
 
     fn keep(&self, keep: &Keep) -> Result<(), NftError> {
         if !matches!(self.lasting, Lasting::Kept) {
             return Ok(());
         }
-        let kept = keep.write(&Kept::Rules(self.rules.clone()));
+        let kept = keep.write(&KeptRules::Rules(self.rules.clone()));
         kept.map_err(|error| NftError::NotKept(Box::new(error)))
     }
 }
 
 /// Before a change that nobody has confirmed: what a start is to load until somebody does. Whether it is
 /// nothing, and was not so before.
-fn mark(keep: &Keep, applied: Option<&Applied>) -> Result<bool, NftError> {
+fn mark(keep: &Keep, applied: Option<&AppliedRules>) -> Result<bool, NftError> {
     // One that cannot be read is as good as none, and written anew.
     if let Ok(Some(_)) = keep.read() {
         return Ok(false);
     }
-    let before = applied.map_or(Kept::Nothing, |applied| Kept::Rules(applied.rules.clone()));
+    let before = applied.map_or(KeptRules::Nothing, |applied| {
+        KeptRules::Rules(applied.rules.clone())
+    });
     keep.write(&before)?;
-    Ok(before == Kept::Nothing)
+    Ok(before == KeptRules::Nothing)
 }
 
 /// Deletes the table, and with it the way back of a change that nobody confirmed, and what a start
@@ -171,7 +173,7 @@ pub(super) async fn listing(nft: &Nft) -> Result<Option<String>, NftError> {
 }
 
 /// How the table came to be as it is.
-pub(super) fn loaded<'a>(listing: Option<&str>, applied: Option<&'a Applied>) -> Loaded<'a> {
+pub(super) fn loaded<'a>(listing: Option<&str>, applied: Option<&'a AppliedRules>) -> Loaded<'a> {
     match (listing, applied) {
         (None, _) => Loaded::Absent,
         (Some(listing), Some(applied)) if applied.listing == listing => {

@@ -39,7 +39,7 @@ pub struct Folder {
 
 /// What was loaded last.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Applied {
+pub(super) struct AppliedRules {
     format: u32,
     pub(super) rules: Rules,
     /// The table as `nft` listed it right after.
@@ -48,20 +48,20 @@ pub(super) struct Applied {
 
 /// What to go back to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Pending {
+pub(super) struct PendingChange {
     format: u32,
     /// Of this change and no other.
     pub(super) id: String,
     /// What `nft` is given to go back.
     pub(super) restoration: String,
-    pub(super) applied: Option<Applied>,
+    pub(super) applied: Option<AppliedRules>,
     /// What is on trial.
     pub(super) rules: Rules,
 }
 
 /// While it lives, nobody else changes anything.
 #[derive(Debug)]
-pub(super) struct Lock(#[expect(dead_code, reason = "it unlocks when dropped")] Flock<File>);
+pub(super) struct FolderLock(#[expect(dead_code, reason = "it unlocks when dropped")] Flock<File>);
 
 impl Folder {
     /// Makes it, or makes sure that only this user enters it.
@@ -77,7 +77,7 @@ impl Folder {
     }
 
     /// Waits while another command changes something: as long as one run of `nft` may take.
-    pub(super) fn lock(&self) -> Result<Lock, NftError> {
+    pub(super) fn lock(&self) -> Result<FolderLock, NftError> {
         let path = self.path.join(LOCK);
         let file = OpenOptions::new()
             .write(true)
@@ -88,16 +88,16 @@ impl Folder {
             .map_err(NftError::file("open", &path))?;
         let locked = Flock::lock(file, FlockArg::LockExclusive);
         let lock = locked.map_err(|(_, errno)| NftError::file("lock", &path)(errno.into()))?;
-        Ok(Lock(lock))
+        Ok(FolderLock(lock))
     }
 
-    pub(super) fn applied(&self) -> Result<Option<Applied>, NftError> {
-        let read: Option<Applied> = self.read(APPLIED)?;
+    pub(super) fn applied(&self) -> Result<Option<AppliedRules>, NftError> {
+        let read: Option<AppliedRules> = self.read(APPLIED)?;
         Ok(read.filter(|applied| applied.format == FORMAT))
     }
 
-    pub(super) fn pending(&self) -> Result<Option<Pending>, NftError> {
-        let read: Option<Pending> = self.read(PENDING)?;
+    pub(super) fn pending(&self) -> Result<Option<PendingChange>, NftError> {
+        let read: Option<PendingChange> = self.read(PENDING)?;
         Ok(read.filter(|pending| pending.format == FORMAT))
     }
 
@@ -105,11 +105,11 @@ impl Folder {
         self.path.join(REVERTED).exists()
     }
 
-    pub(super) fn set_applied(&self, applied: Option<&Applied>) -> Result<(), NftError> {
+    pub(super) fn set_applied(&self, applied: Option<&AppliedRules>) -> Result<(), NftError> {
         self.write_or_remove(APPLIED, applied)
     }
 
-    pub(super) fn set_pending(&self, pending: Option<&Pending>) -> Result<(), NftError> {
+    pub(super) fn set_pending(&self, pending: Option<&PendingChange>) -> Result<(), NftError> {
         self.write_or_remove(PENDING, pending)
     }
 
@@ -150,7 +150,7 @@ impl Folder {
     }
 }
 
-impl Applied {
+impl AppliedRules {
     pub(super) fn new(rules: Rules, listing: String) -> Self {
         Self {
             format: FORMAT,
@@ -160,11 +160,11 @@ impl Applied {
     }
 }
 
-impl Pending {
+impl PendingChange {
     pub(super) fn new(
         id: String,
         restoration: String,
-        applied: Option<Applied>,
+        applied: Option<AppliedRules>,
         rules: Rules,
     ) -> Self {
         Self {

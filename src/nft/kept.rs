@@ -41,7 +41,7 @@ pub struct Rules {
 /// What a start may load.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Kept {
+pub(super) enum KeptRules {
     /// A change was loaded that waits, or waited in vain, to be confirmed, and nothing before it.
     Nothing,
     Rules(Rules),
@@ -82,7 +82,7 @@ impl Keep {
 
     /// What was kept; `None` when nothing ever was. What is not as it was written is an error: it could
     /// be anybody's.
-    pub(super) fn read(&self) -> Result<Option<Kept>, NftError> {
+    pub(super) fn read(&self) -> Result<Option<KeptRules>, NftError> {
         match folder::is_private(&self.path) {
             Err(NftError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
                 return Ok(None);
@@ -113,7 +113,7 @@ impl Keep {
 
     /// Keeps this from now on, through a power cut at any moment: the old or the new, whole. Writes
     /// nothing when that is kept already.
-    pub(super) fn write(&self, kept: &Kept) -> Result<(), NftError> {
+    pub(super) fn write(&self, kept: &KeptRules) -> Result<(), NftError> {
         if self.read().is_ok_and(|old| old.as_ref() == Some(kept)) {
             return Ok(());
         }

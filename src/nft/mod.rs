@@ -24,10 +24,10 @@ pub mod session;
 mod status;
 
 pub use boot::{Booted, boot};
-pub use change::{Change, Changed, Lasting, Removed, open_leased, remove};
+pub use change::{Changed, Lasting, Removed, RulesChange, open_leased, remove};
 pub use error::NftError;
 pub use folder::{Folder, RUNTIME_DIR};
 pub use kept::{Keep, Rules, STATE_DIR};
 pub use revert::{Confirmed, Revert, confirm, run as wait_and_revert};
 pub use run::Nft;
-pub use status::{Board, BoardError, Reboot, Report, State, read_board, write_board};
+pub use status::{Board, BoardError, FirewallReport, Reboot, TableState, read_board, write_board};

@@ -21,8 +21,8 @@ use tokio::process::{Child, Command};
 
 use super::change;
 use super::error::NftError;
-use super::folder::{Folder, Pending};
-use super::kept::{Keep, Kept};
+use super::folder::{Folder, PendingChange};
+use super::kept::{Keep, KeptRules};
 use super::run::Nft;
 use crate::firewall;
 
@@ -64,7 +64,7 @@ pub async fn confirm(nft: &Nft, folder: &Folder, keep: &Keep) -> Result<Confirme
     if !is_loaded(nft, folder, &pending).await? {
         return Err(NftError::NeverLoaded);
     }
-    let kept = keep.write(&Kept::Rules(pending.rules));
+    let kept = keep.write(&KeptRules::Rules(pending.rules));
     kept.map_err(|error| NftError::NotConfirmed(Box::new(error)))?;
     Ok(if disarm(folder).await? {
         Confirmed::Kept
@@ -75,7 +75,7 @@ pub async fn confirm(nft: &Nft, folder: &Folder, keep: &Keep) -> Result<Confirme
 
 /// Whether what is on trial was loaded. Its applier may have been killed before that, and also before he
 /// could note it down.
-async fn is_loaded(nft: &Nft, folder: &Folder, pending: &Pending) -> Result<bool, NftError> {
+async fn is_loaded(nft: &Nft, folder: &Folder, pending: &PendingChange) -> Result<bool, NftError> {
     let listing = change::listing(nft).await?;
     let noted = folder.applied()?.is_some_and(|applied| {
         applied.rules == pending.rules && Some(&applied.listing) == listing.as_ref()
@@ -88,7 +88,7 @@ async fn is_loaded(nft: &Nft, folder: &Folder, pending: &Pending) -> Result<bool
 pub async fn run(nft: &Nft, folder: &Folder, id: &str, after_ms: u64) -> Result<(), NftError> {
     // One that systemd started leads a session already.
     let _ = nix::unistd::setsid();
-    let own = |pending: &Pending| pending.id == id;
+    let own = |pending: &PendingChange| pending.id == id;
     if !folder.pending()?.as_ref().is_some_and(own) {
         return Err(NftError::NothingPending { reverted: false });
     }
@@ -146,7 +146,7 @@ pub(super) fn is_guarded(folder: &Folder) -> bool {
 /// Starts the waiting process, and returns when it is ready.
 pub(super) async fn arm(
     revert: &Revert,
-    pending: &Pending,
+    pending: &PendingChange,
     folder: &Folder,
 ) -> Result<(), NftError> {
     let path = arm_socket(folder, &pending.id);
@@ -185,7 +185,7 @@ pub(super) fn new_id() -> Result<String, NftError> {
 }
 
 /// To the table that was there before, and to what was known of it.
-async fn go_back(nft: &Nft, folder: &Folder, pending: &Pending) -> Result<(), NftError> {
+async fn go_back(nft: &Nft, folder: &Folder, pending: &PendingChange) -> Result<(), NftError> {
     if nft.load(&pending.restoration).await.is_ok() {
         folder.set_applied(pending.applied.as_ref())?;
     } else {

@@ -25,14 +25,14 @@ const ENVIRONMENT_BYTES_MAX: u64 = 1024 * 1024;
 
 /// One end of an SSH session: from where it comes, and to which port of this box.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Session {
+pub struct SshSession {
     pub peer: IpAddr,
     pub port: Port,
 }
 
 /// The sessions that this process was started from; `own` is its own `SSH_CONNECTION`.
-pub fn own(proc: &Path, own: Option<&str>) -> BTreeSet<Session> {
-    let mut sessions: BTreeSet<Session> = own.and_then(parse).into_iter().collect();
+pub fn own(proc: &Path, own: Option<&str>) -> BTreeSet<SshSession> {
+    let mut sessions: BTreeSet<SshSession> = own.and_then(parse).into_iter().collect();
     let mut process = std::process::id();
     for _ in 0..ANCESTORS_MAX {
         let folder = proc.join(process.to_string());
@@ -98,13 +98,13 @@ pub fn unknown_interface<'a>(proc: &Path, names: &'a [InterfaceName]) -> Option<
 }
 
 /// `peer peer-port own-address own-port`, as the SSH server sets it.
-fn parse(text: &str) -> Option<Session> {
+fn parse(text: &str) -> Option<SshSession> {
     let mut words = text.split_ascii_whitespace();
     let peer = words.next()?;
     // A link-local address comes with the interface it is on.
     let peer = peer.split('%').next()?.parse::<IpAddr>().ok()?;
     let port = words.nth(2)?.parse().ok()?;
-    Some(Session {
+    Some(SshSession {
         peer: peer.to_canonical(),
         port,
     })

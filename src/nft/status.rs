@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::change;
 use super::error::NftError;
 use super::folder::{self, Folder, MODE_OTHERS_WRITE};
-use super::kept::{Keep, Kept, Rules};
+use super::kept::{Keep, KeptRules, Rules};
 use super::revert;
 use super::run::Nft;
 use crate::firewall::{self, Counter};
@@ -29,7 +29,7 @@ const BOARD_FOLDER_MODE: u32 = 0o755;
 /// How the loaded table stands to what it should be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum State {
+pub enum TableState {
     /// Nothing is loaded, and nothing was applied.
     Absent,
     /// What is loaded is what the configuration asks for.
@@ -66,8 +66,8 @@ pub enum Reboot {
     clippy::struct_excessive_bools,
     reason = "it is printed as it stands, and each is a question of its own"
 )]
-pub struct Report {
-    pub state: State,
+pub struct FirewallReport {
+    pub state: TableState,
     pub drift: bool,
     /// A change waits for its confirmation.
     pub pending: bool,
@@ -91,7 +91,7 @@ pub struct Board {
     format: u32,
     /// How long the box had been up when it was written, which no clock that is set can change.
     pub uptime_ms: u64,
-    pub state: State,
+    pub state: TableState,
     pub pending: bool,
     #[serde(default)]
     pub configuration_wrong: bool,
@@ -111,7 +111,7 @@ pub enum BoardError {
     Form(#[from] serde_json::Error),
 }
 
-impl State {
+impl TableState {
     pub const ALL: [Self; 6] = [
         Self::Absent,
         Self::AsConfigured,
@@ -138,7 +138,7 @@ impl State {
     }
 }
 
-impl Report {
+impl FirewallReport {
     /// Looks; changes nothing. `wanted` is what the configuration asks for, if it makes any rules.
     pub async fn look(
         nft: &Nft,
@@ -151,12 +151,14 @@ impl Report {
         let applied = folder.applied()?;
         let text = wanted.map(|wanted| wanted.text.as_str());
         let state = match (&listing, &applied) {
-            (None, None) => State::Absent,
-            (None, Some(_)) => State::Gone,
-            (Some(_), None) => State::Unknown,
-            (Some(listing), Some(applied)) if applied.listing != *listing => State::ChangedByOthers,
-            (Some(_), Some(applied)) if text != Some(&applied.rules.text) => State::Outdated,
-            (Some(_), Some(_)) => State::AsConfigured,
+            (None, None) => TableState::Absent,
+            (None, Some(_)) => TableState::Gone,
+            (Some(_), None) => TableState::Unknown,
+            (Some(listing), Some(applied)) if applied.listing != *listing => {
+                TableState::ChangedByOthers
+            }
+            (Some(_), Some(applied)) if text != Some(&applied.rules.text) => TableState::Outdated,
+            (Some(_), Some(_)) => TableState::AsConfigured,
         };
         let counters = match &listing {
             Some(_) => firewall::counters(&nft.counters().await?).map_err(NftError::Reply)?,
@@ -204,8 +206,8 @@ impl Reboot {
         match keep.read() {
             Err(_) => Self::Unreadable,
             Ok(None) => Self::Configured,
-            Ok(Some(Kept::Nothing)) => Self::Nothing,
-            Ok(Some(Kept::Rules(kept))) => {
+            Ok(Some(KeptRules::Nothing)) => Self::Nothing,
+            Ok(Some(KeptRules::Rules(kept))) => {
                 let same = wanted.is_some_and(|it| it.policy_sha256 == kept.policy_sha256);
                 if same {
                     Self::Configured

@@ -22,7 +22,7 @@ pub(super) struct Variable {
 }
 
 /// A secret that is not written, and where it comes from.
-pub(super) struct Kept {
+pub(super) struct KeptSecret {
     /// The variable that names a file with it.
     pub(super) variable: String,
     /// The file it was read from, if it was.
@@ -97,13 +97,13 @@ pub(super) fn chosen(config: &Config, folder: &Path) -> Vec<Variable> {
 }
 
 /// The password of Redis: a URL's other parts are variables of their own.
-pub(super) fn secrets(config: &Config, folder: &Path) -> Vec<Kept> {
+pub(super) fn secrets(config: &Config, folder: &Path) -> Vec<KeptSecret> {
     let password = config
         .redis
         .as_ref()
         .and_then(|redis| redis.password.as_ref());
     password
-        .map(|secret| Kept {
+        .map(|secret| KeptSecret {
             variable: format!("{}_FILE", name(&settings::REDIS_PASSWORD)),
             file: secret.file().map(|file| folder.join(file)),
             source: config.origins.source(&settings::REDIS_PASSWORD).to_string(),
@@ -133,7 +133,7 @@ fn typed(value: &Value) -> Option<String> {
 }
 
 /// A known file is named; of what came otherwise only the way in is said.
-fn kept_line(kept: &Kept) -> String {
+fn kept_line(kept: &KeptSecret) -> String {
     let variable = &kept.variable;
     match &kept.file {
         Some(file) => {

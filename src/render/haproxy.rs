@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::proxy::{self, CONNECT_TIMEOUT_S, PATHS, Plan, ProxyOptions, READY};
+use super::proxy::{self, CONNECT_TIMEOUT_S, PATHS, ProxyOptions, ProxyPlan, READY};
 use super::{RenderError, heading, push, quote};
 use crate::config::{Config, Host};
 
@@ -22,7 +22,7 @@ pub fn haproxy(
     folder: &Path,
     options: &ProxyOptions,
 ) -> Result<String, RenderError> {
-    let plan = Plan::new(FORM, config, folder, options)?;
+    let plan = ProxyPlan::new(FORM, config, folder, options)?;
     let mut text = heading("HAProxy's configuration", "haproxy", config);
     text.push_str(proxy::host_remark(config));
     text.push_str(&global(&plan));
@@ -33,7 +33,7 @@ pub fn haproxy(
     Ok(text)
 }
 
-fn global(plan: &Plan) -> String {
+fn global(plan: &ProxyPlan) -> String {
     let connections_max = plan.connections_max * plan.backends.len() + CONNECTIONS_SPARE;
     format!(
         "
@@ -68,7 +68,7 @@ defaults
     )
 }
 
-fn frontend(plan: &Plan, combined: &Path) -> Result<String, RenderError> {
+fn frontend(plan: &ProxyPlan, combined: &Path) -> Result<String, RenderError> {
     let mut text = String::from("\nfrontend coord_agents\n");
     let mut tls = String::new();
     if let Some(certificate) = &plan.front {
@@ -99,7 +99,7 @@ fn frontend(plan: &Plan, combined: &Path) -> Result<String, RenderError> {
     Ok(text)
 }
 
-fn backend(plan: &Plan) -> Result<String, RenderError> {
+fn backend(plan: &ProxyPlan) -> Result<String, RenderError> {
     let has_names = plan
         .backends
         .iter()

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::proxy::{self, CONNECT_TIMEOUT_S, PATHS, Plan, ProxyOptions};
+use super::proxy::{self, CONNECT_TIMEOUT_S, PATHS, ProxyOptions, ProxyPlan};
 use super::{RenderError, heading, push, quote};
 use crate::config::Config;
 
@@ -16,7 +16,7 @@ pub fn nginx(
     folder: &Path,
     options: &ProxyOptions,
 ) -> Result<String, RenderError> {
-    let plan = Plan::new(FORM, config, folder, options)?;
+    let plan = ProxyPlan::new(FORM, config, folder, options)?;
     let mut text = heading("nginx' part", "nginx", config);
     text.push_str("# It belongs into the http block: /etc/nginx/conf.d/coord.conf.\n");
     text.push_str(proxy::host_remark(config));
@@ -25,7 +25,7 @@ pub fn nginx(
     Ok(text)
 }
 
-fn upstream(plan: &Plan) -> String {
+fn upstream(plan: &ProxyPlan) -> String {
     let mut text = String::from(
         "
 map $http_upgrade $coord_connection {
@@ -52,7 +52,7 @@ upstream coord_coordinators {
     text
 }
 
-fn server(plan: &Plan) -> Result<String, RenderError> {
+fn server(plan: &ProxyPlan) -> Result<String, RenderError> {
     let tls = if plan.front.is_some() { " ssl" } else { "" };
     let mut text = format!(
         "\nserver {{\n    listen {}{tls};\n    server_name _;\n",

@@ -30,11 +30,11 @@ pub struct ProxyOptions {
 }
 
 /// Everything worked out.
-pub(super) struct Plan {
+pub(super) struct ProxyPlan {
     pub(super) listen: Endpoint,
     pub(super) backends: Vec<Endpoint>,
     pub(super) front: Option<Certificate>,
-    pub(super) back: Option<Trust>,
+    pub(super) back: Option<BackendTrust>,
     pub(super) tunnel_timeout_s: u64,
     pub(super) handshake_timeout_s: u64,
     /// Of each coordinator.
@@ -48,14 +48,14 @@ pub(super) struct Certificate {
 }
 
 /// How a coordinator is recognised.
-pub(super) struct Trust {
+pub(super) struct BackendTrust {
     /// `None`: the machine's.
     pub(super) ca: Option<PathBuf>,
     /// The name that its certificate bears.
     pub(super) name: String,
 }
 
-impl Plan {
+impl ProxyPlan {
     pub(super) fn new(
         form: &'static str,
         config: &Config,
@@ -181,7 +181,7 @@ fn trust(
     tls: &TlsConfig,
     backends: &[Endpoint],
     options: &ProxyOptions,
-) -> Result<Trust, RenderError> {
+) -> Result<BackendTrust, RenderError> {
     let given = options.backend_ca.as_ref().map(|file| folder.join(file));
     if *tls == TlsConfig::SelfSigned {
         let near = backends.iter().all(|backend| backend.host.is_loopback());
@@ -191,7 +191,7 @@ fn trust(
             return Err(RenderError::new(form, what, next));
         }
         let own = certificate(config, folder, tls).chain;
-        return Ok(Trust {
+        return Ok(BackendTrust {
             ca: Some(given.unwrap_or(own)),
             // Every certificate that a coordinator makes for itself bears this name.
             name: "localhost".to_owned(),
@@ -202,7 +202,7 @@ fn trust(
         let next = "set websocket.allowed_hosts (COORD_ALLOWED_HOSTS) to it";
         RenderError::new(form, what, next)
     })?;
-    Ok(Trust { ca: given, name })
+    Ok(BackendTrust { ca: given, name })
 }
 
 /// The name that all coordinators share: the first that clients use, or the only one there is.

@@ -8,7 +8,7 @@ use crate::cli::duration::Millis;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::shell::Shell;
-use crate::nft::{self, Change, Changed, Confirmed, Lasting, Nft, Removed, Revert};
+use crate::nft::{self, Changed, Confirmed, Lasting, Nft, Removed, Revert, RulesChange};
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct ApplyArgs {
@@ -47,7 +47,7 @@ pub(super) async fn apply(args: ApplyArgs, shell: &mut Shell<'_>) -> Result<Exit
         Some(time) => Lasting::UntilConfirmed(revert_after(time, &args.place, shell)?),
         None => Lasting::Kept,
     };
-    let change = Change {
+    let change = RulesChange {
         rules: &super::rules(&config, &policy),
         lasting,
     };

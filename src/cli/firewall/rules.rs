@@ -10,7 +10,7 @@ use crate::cli::exit::Exit;
 use crate::cli::shell::Shell;
 use crate::config::FirewallConfig;
 use crate::firewall::{Policy, removal};
-use crate::nft::{Nft, NftError, Report, State, session};
+use crate::nft::{FirewallReport, Nft, NftError, TableState, session};
 
 pub(super) fn render(args: PolicyArgs, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
     let config = super::config(args, shell)?;
@@ -55,7 +55,7 @@ pub(super) async fn diff(
     let nft = Nft::find()?;
     let folder = super::folder(place, shell)?;
     let keep = super::keep(place, shell);
-    let report = Report::look(&nft, &folder, &keep, Some(&rules)).await?;
+    let report = FirewallReport::look(&nft, &folder, &keep, Some(&rules)).await?;
     if shell.out.style().json {
         let differs = json!({ "changed_by_others": report.changed, "to_apply": report.to_apply, "reboot": report.reboot });
         shell.out.json(&differs)?;
@@ -63,7 +63,7 @@ pub(super) async fn diff(
         let (changed, to_apply) = (&report.changed, &report.to_apply);
         shell.out.page(&format!("{changed}{to_apply}"))?;
     }
-    if report.state == State::Unknown {
+    if report.state == TableState::Unknown {
         let note = "the loaded table was not applied since the box started, so it cannot be compared \
                     line by line: applying replaces it";
         shell.out.note(note);
@@ -71,7 +71,7 @@ pub(super) async fn diff(
     if let Some(note) = super::status::note_of(report.reboot) {
         shell.out.note(note);
     }
-    let same = report.state == State::AsConfigured;
+    let same = report.state == TableState::AsConfigured;
     Ok(if same { Exit::Ok } else { Exit::Failed })
 }
 

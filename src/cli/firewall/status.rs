@@ -10,7 +10,7 @@ use crate::cli::output::{Output, Paint};
 use crate::cli::shell::Shell;
 use crate::cli::table::Table;
 use crate::config::settings::FIREWALL_STATUS_FILE_DEFAULT;
-use crate::nft::{Nft, Reboot, Report, Rules, State, write_board};
+use crate::nft::{FirewallReport, Nft, Reboot, Rules, TableState, write_board};
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct StatusArgs {
@@ -49,7 +49,7 @@ pub(super) async fn run(args: StatusArgs, shell: &mut Shell<'_>) -> Result<Exit,
         show(&report, &mut shell.out)?;
     }
     wanted?;
-    let right = report.state == State::AsConfigured;
+    let right = report.state == TableState::AsConfigured;
     Ok(if right { Exit::Ok } else { Exit::Failed })
 }
 
@@ -57,11 +57,11 @@ async fn look(
     place: &PlaceArgs,
     wanted: Option<&Rules>,
     shell: &Shell<'_>,
-) -> Result<Report, CliError> {
+) -> Result<FirewallReport, CliError> {
     let nft = Nft::find()?;
     let folder = super::folder(place, shell)?;
     let keep = super::keep(place, shell);
-    Ok(Report::look(&nft, &folder, &keep, wanted).await?)
+    Ok(FirewallReport::look(&nft, &folder, &keep, wanted).await?)
 }
 
 /// What somebody should know of the next start, unless it is what he expects.
@@ -81,18 +81,18 @@ pub(super) fn note_of(reboot: Reboot) -> Option<&'static str> {
     }
 }
 
-fn show(report: &Report, out: &mut Output<'_>) -> Result<(), CliError> {
+fn show(report: &FirewallReport, out: &mut Output<'_>) -> Result<(), CliError> {
     let (paint, state) = match report.state {
-        State::Absent => (Paint::Faint, "no rules are loaded, and none were applied"),
-        State::AsConfigured => (Paint::Good, "loaded, as the configuration asks for"),
-        State::Outdated if report.configuration_wrong => (
+        TableState::Absent => (Paint::Faint, "no rules are loaded, and none were applied"),
+        TableState::AsConfigured => (Paint::Good, "loaded, as the configuration asks for"),
+        TableState::Outdated if report.configuration_wrong => (
             Paint::Bad,
             "loaded as they were applied, but the configuration makes no rules",
         ),
-        State::Outdated => (Paint::Busy, "loaded, but the configuration asks for others"),
-        State::ChangedByOthers => (Paint::Bad, "changed by others since they were applied"),
-        State::Gone => (Paint::Bad, "deleted by others since they were applied"),
-        State::Unknown => (
+        TableState::Outdated => (Paint::Busy, "loaded, but the configuration asks for others"),
+        TableState::ChangedByOthers => (Paint::Bad, "changed by others since they were applied"),
+        TableState::Gone => (Paint::Bad, "deleted by others since they were applied"),
+        TableState::Unknown => (
             Paint::Bad,
             "a table that was not applied since the box started",
         ),
@@ -125,13 +125,13 @@ fn show(report: &Report, out: &mut Output<'_>) -> Result<(), CliError> {
         out.table(&table, "nothing counted")?;
     }
     match report.state {
-        State::AsConfigured => {}
-        State::ChangedByOthers | State::Outdated => {
+        TableState::AsConfigured => {}
+        TableState::ChangedByOthers | TableState::Outdated => {
             out.note(
                 "`coord firewall diff` shows what differs, `coord firewall apply` sets it right",
             );
         }
-        State::Absent | State::Gone | State::Unknown => {
+        TableState::Absent | TableState::Gone | TableState::Unknown => {
             out.note("`coord firewall apply` loads the rules");
         }
     }

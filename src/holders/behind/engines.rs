@@ -1,6 +1,6 @@
 //! Containers: their proxies, their monitors, their engines.
 
-use super::{CONTAINER, KIND, Kind};
+use super::{BehindKind, CONTAINER, KIND};
 use crate::holders::facts::Facts;
 use crate::holders::program::Program;
 
@@ -11,8 +11,8 @@ const ENDS_ALL: &str =
 const ROOTLESS: [&str; 2] = ["rootlesskit", "rootlesskit-docker-proxy"];
 const NERDCTL: &str = "containerd-rootless";
 
-pub(super) const KINDS: &[Kind] = &[
-    Kind {
+pub(super) const KINDS: &[BehindKind] = &[
+    BehindKind {
         name: "docker-proxy",
         when: |facts| {
             let named = facts
@@ -31,7 +31,7 @@ pub(super) const KINDS: &[Kind] = &[
         stop: docker,
         ..KIND
     },
-    Kind {
+    BehindKind {
         name: "rootlessport",
         programs: &[
             "rootlessport",
@@ -44,7 +44,7 @@ pub(super) const KINDS: &[Kind] = &[
         stop: podman,
         ..KIND
     },
-    Kind {
+    BehindKind {
         name: "slirp4netns",
         programs: &["slirp4netns"],
         is: "the network of rootless containers",
@@ -52,7 +52,7 @@ pub(super) const KINDS: &[Kind] = &[
         stop: rootless,
         ..KIND
     },
-    Kind {
+    BehindKind {
         name: "pasta",
         programs: &["pasta", "pasta.avx2", "passt", "passt.avx2"],
         is: "the network of a rootless container or a virtual machine",
@@ -60,7 +60,7 @@ pub(super) const KINDS: &[Kind] = &[
         stop: podman,
         ..KIND
     },
-    Kind {
+    BehindKind {
         name: "conmon",
         programs: &["conmon", "conmonrs"],
         is: "the monitor of a container",
@@ -69,7 +69,7 @@ pub(super) const KINDS: &[Kind] = &[
         stop: conmon,
         ..KIND
     },
-    Kind {
+    BehindKind {
         name: "containerd-shim",
         when: |facts| {
             facts.program.begins("containerd-shim")
@@ -80,7 +80,7 @@ pub(super) const KINDS: &[Kind] = &[
         stop: shim,
         ..KIND
     },
-    Kind {
+    BehindKind {
         name: "forkproxy",
         programs: &["lxd", "incusd", "incus"],
         when: |facts| facts.program.has("forkproxy"),
@@ -89,7 +89,7 @@ pub(super) const KINDS: &[Kind] = &[
         stop: instances,
         ..KIND
     },
-    Kind {
+    BehindKind {
         name: "rootlesskit",
         programs: &ROOTLESS,
         is: "the namespaces of a rootless container engine",
@@ -97,7 +97,7 @@ pub(super) const KINDS: &[Kind] = &[
         stop: rootless,
         ..KIND
     },
-    Kind {
+    BehindKind {
         name: "docker",
         when: |facts| {
             let engines = [
@@ -114,7 +114,7 @@ pub(super) const KINDS: &[Kind] = &[
         stop: docker,
         ..KIND
     },
-    Kind {
+    BehindKind {
         name: "podman",
         programs: &["podman"],
         is: "Podman itself",
@@ -122,7 +122,7 @@ pub(super) const KINDS: &[Kind] = &[
         stop: podman,
         ..KIND
     },
-    Kind {
+    BehindKind {
         name: "kubernetes",
         programs: &[
             "kubelet",
@@ -147,7 +147,7 @@ pub(super) const KINDS: &[Kind] = &[
         ),
         ..KIND
     },
-    Kind {
+    BehindKind {
         name: "instances",
         programs: &["lxd", "incusd"],
         is: "the manager of this machine's instances",
@@ -158,7 +158,7 @@ pub(super) const KINDS: &[Kind] = &[
 ];
 
 /// A process that runs in a container and listens in the host's own network.
-pub(super) const IN_CONTAINER: Kind = Kind {
+pub(super) const IN_CONTAINER: BehindKind = BehindKind {
     name: CONTAINER,
     when: |facts| facts.container().is_some(),
     is: "a process of a container that uses this machine's network",

@@ -1,8 +1,8 @@
 //! The table, in the order in which it is asked: the first kind that fits counts.
 
-use super::{Kind, engines, machines, sessions, tunnels};
+use super::{BehindKind, engines, machines, sessions, tunnels};
 
-pub(super) fn all() -> impl Iterator<Item = &'static Kind> {
+pub(super) fn all() -> impl Iterator<Item = &'static BehindKind> {
     let tables = [
         engines::KINDS,
         machines::KINDS,

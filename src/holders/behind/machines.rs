@@ -1,13 +1,13 @@
 //! Virtual machines, their networks and their managers.
 
 use super::engines::{named, podman};
-use super::{KIND, Kind};
+use super::{BehindKind, KIND};
 use crate::holders::program::{Program, word};
 
 const ENDS_VM: &str = "ends the whole virtual machine";
 
-pub(super) const KINDS: &[Kind] = &[
-    Kind {
+pub(super) const KINDS: &[BehindKind] = &[
+    BehindKind {
         name: "gvproxy",
         programs: &["gvproxy"],
         is: "the network of a virtual machine that runs containers",
@@ -15,7 +15,7 @@ pub(super) const KINDS: &[Kind] = &[
         stop: |facts| [podman(facts), vec!["podman machine stop".to_owned()]].concat(),
         ..KIND
     },
-    Kind {
+    BehindKind {
         name: "lima",
         programs: &["limactl", "lima-hostagent", "colima"],
         is: "the agent of a Lima virtual machine",
@@ -31,7 +31,7 @@ pub(super) const KINDS: &[Kind] = &[
         },
         ..KIND
     },
-    Kind {
+    BehindKind {
         name: "qemu",
         when: |facts| {
             facts.program.begins("qemu-system-") || facts.program.is(&["qemu-kvm", "kvm", "qemu"])
@@ -47,7 +47,7 @@ pub(super) const KINDS: &[Kind] = &[
         advice: Some("stop what serves inside the virtual machine, or shut it down from inside"),
         ..KIND
     },
-    Kind {
+    BehindKind {
         name: "virtualbox",
         programs: &[
             "VBoxHeadless",
@@ -67,7 +67,7 @@ pub(super) const KINDS: &[Kind] = &[
         },
         ..KIND
     },
-    Kind {
+    BehindKind {
         name: "virtual-machine",
         programs: &[
             "vmware-vmx",
@@ -86,7 +86,7 @@ pub(super) const KINDS: &[Kind] = &[
         advice: Some("stop what serves inside the virtual machine, or shut it down from inside"),
         ..KIND
     },
-    Kind {
+    BehindKind {
         name: "wslrelay",
         when: |facts| {
             facts

@@ -44,7 +44,7 @@ pub struct Behind {
 }
 
 /// A kind of process: a row of the table.
-struct Kind {
+struct BehindKind {
     name: &'static str,
     /// Names, of which one is enough; for a kind without names `when` alone decides.
     programs: &'static [&'static str],
@@ -60,7 +60,7 @@ struct Kind {
 }
 
 /// What most rows share.
-const KIND: Kind = Kind {
+const KIND: BehindKind = BehindKind {
     name: "",
     programs: &[],
     when: |_| true,
@@ -88,7 +88,7 @@ pub(super) fn of(facts: &Facts) -> Option<Behind> {
     })
 }
 
-impl Kind {
+impl BehindKind {
     fn fits(&self, facts: &Facts) -> bool {
         (self.programs.is_empty() || facts.program.is(self.programs)) && (self.when)(facts)
     }

@@ -1,14 +1,14 @@
 //! Processes that are more than the port: managers of services, login sessions, editors, agents, a coordinator.
 
-use super::{COORDINATOR, KIND, Kind};
+use super::{BehindKind, COORDINATOR, KIND};
 use crate::holders::INIT;
 use crate::holders::facts::{Facts, systemctl};
 
 const ENDS_SERVICES: &str = "ends or abandons every program that it looks after";
 const ENDS_SESSION: &str = "ends that session with everything in it";
 
-pub(super) const KINDS: &[Kind] = &[
-    Kind {
+pub(super) const KINDS: &[BehindKind] = &[
+    BehindKind {
         name: "systemd",
         programs: &["systemd"],
         is: "systemd, which listens for a service",
@@ -25,7 +25,7 @@ pub(super) const KINDS: &[Kind] = &[
         },
         ..KIND
     },
-    Kind {
+    BehindKind {
         name: "init",
         when: |facts| {
             let inits = [
@@ -43,7 +43,7 @@ pub(super) const KINDS: &[Kind] = &[
         advice: Some("stop the service by its manager, or the container from outside"),
         ..KIND
     },
-    Kind {
+    BehindKind {
         name: "supervisord",
         programs: &["supervisord"],
         is: "the supervisor of other programs",
@@ -56,7 +56,7 @@ pub(super) const KINDS: &[Kind] = &[
         },
         ..KIND
     },
-    Kind {
+    BehindKind {
         name: "pm2",
         when: |facts| {
             facts.program.is(&["PM2", "pm2", "pm2-runtime"]) || facts.program.mentions("God Daemon")
@@ -66,7 +66,7 @@ pub(super) const KINDS: &[Kind] = &[
         stop: |_| vec!["pm2 list".to_owned(), "pm2 stop NAME".to_owned()],
         ..KIND
     },
-    Kind {
+    BehindKind {
         name: "supervisor",
         programs: &[
             "circusd",
@@ -82,7 +82,7 @@ pub(super) const KINDS: &[Kind] = &[
         advice: Some("stop the program by its supervisor's own command"),
         ..KIND
     },
-    Kind {
+    BehindKind {
         name: "inetd",
         programs: &["xinetd", "inetd", "openbsd-inetd", "inetutils-inetd"],
         is: "a server that listens for other services and starts them",
@@ -92,7 +92,7 @@ pub(super) const KINDS: &[Kind] = &[
         ),
         ..KIND
     },
-    Kind {
+    BehindKind {
         name: "ssh-session",
         programs: &["sshd", "sshd-session", "dropbear"],
         when: is_session,
@@ -101,7 +101,7 @@ pub(super) const KINDS: &[Kind] = &[
         advice: Some("end the forward (`ssh -R`) where the session comes from"),
         ..KIND
     },
-    Kind {
+    BehindKind {
         name: "ssh-server",
         programs: &["sshd", "dropbear", "tinysshd", "teleport"],
         is: "the SSH server",
@@ -110,7 +110,7 @@ pub(super) const KINDS: &[Kind] = &[
         advice: Some("make sure that there is another way in before it is stopped"),
         ..KIND
     },
-    Kind {
+    BehindKind {
         name: "ide",
         when: is_editor,
         is: "an editor or its server",
@@ -118,7 +118,7 @@ pub(super) const KINDS: &[Kind] = &[
         advice: Some("close the port in the editor's list of ports, or the editor itself"),
         ..KIND
     },
-    Kind {
+    BehindKind {
         name: "agent",
         when: |facts| {
             facts
@@ -131,7 +131,7 @@ pub(super) const KINDS: &[Kind] = &[
         advice: Some("close it where it runs"),
         ..KIND
     },
-    Kind {
+    BehindKind {
         name: COORDINATOR,
         programs: &["coord"],
         when: |facts| facts.program.has("serve"),
@@ -146,7 +146,7 @@ pub(super) const KINDS: &[Kind] = &[
         ),
         ..KIND
     },
-    Kind {
+    BehindKind {
         name: "desktop",
         programs: &[
             "Xorg",

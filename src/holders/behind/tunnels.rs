@@ -1,14 +1,14 @@
 //! Programs that pass connections on to another machine, or to other servers of this one.
 
-use super::{KIND, Kind};
+use super::{BehindKind, KIND};
 use crate::holders::facts::Facts;
 use crate::holders::program::{Program, word};
 
 const GOES_ON: &str =
     "ends the tunnel, with all else that goes through it, and leaves what serves running";
 
-pub(super) const KINDS: &[Kind] = &[
-    Kind {
+pub(super) const KINDS: &[BehindKind] = &[
+    BehindKind {
         name: "ssh",
         // An SSH client listens for nothing but forwards; a configuration may ask for them, too.
         programs: &["ssh", "autossh", "slogin"],
@@ -36,7 +36,7 @@ pub(super) const KINDS: &[Kind] = &[
         advice: Some("stop what serves on the other side"),
         ..KIND
     },
-    Kind {
+    BehindKind {
         name: "sshuttle",
         programs: &["sshuttle"],
         is: "a tunnel over SSH",
@@ -44,7 +44,7 @@ pub(super) const KINDS: &[Kind] = &[
         advice: Some("stop what serves on the other side"),
         ..KIND
     },
-    Kind {
+    BehindKind {
         name: "kubectl",
         programs: &[
             "kubectl",
@@ -63,7 +63,7 @@ pub(super) const KINDS: &[Kind] = &[
         advice: Some("stop what serves in the cluster, or end the forward where it was started"),
         ..KIND
     },
-    Kind {
+    BehindKind {
         name: "cloud-tunnel",
         when: |facts| {
             let tunnels = [
@@ -91,7 +91,7 @@ pub(super) const KINDS: &[Kind] = &[
         advice: Some("stop what serves on the other side, or end the tunnel where it was started"),
         ..KIND
     },
-    Kind {
+    BehindKind {
         name: "public-tunnel",
         programs: &["ngrok", "cloudflared", "zerotier-one", "localtunnel"],
         is: "the way into this machine from outside",
@@ -99,7 +99,7 @@ pub(super) const KINDS: &[Kind] = &[
         advice: Some("end the tunnel where it was started, or stop what serves behind it"),
         ..KIND
     },
-    Kind {
+    BehindKind {
         name: "tailscale",
         programs: &["tailscaled"],
         is: "this machine's private network",
@@ -113,7 +113,7 @@ pub(super) const KINDS: &[Kind] = &[
         },
         ..KIND
     },
-    Kind {
+    BehindKind {
         name: "adb",
         programs: &["adb"],
         is: "the server of Android's debug bridge",
@@ -133,7 +133,7 @@ pub(super) const KINDS: &[Kind] = &[
 ];
 
 /// Proxies that are servers in their own right: one may well want to stop them.
-pub(super) const TOLD: &[Kind] = &[Kind {
+pub(super) const TOLD: &[BehindKind] = &[BehindKind {
     name: "reverse-proxy",
     when: |facts| {
         let proxies = [

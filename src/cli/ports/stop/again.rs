@@ -22,7 +22,7 @@ use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::ports::who::holders_of;
 use crate::cli::table::one_line;
-use crate::holders::{self, Holder, Process, Running, Starter};
+use crate::holders::{self, Holder, Process, RunningProcess, Starter};
 use crate::ports::Port;
 
 /// How long a new process of the same command may take to listen.
@@ -34,7 +34,7 @@ const LOOKS_PER_SEARCH: u32 = 5;
 #[derive(Debug)]
 pub(super) struct Before {
     /// What was stopped, and everybody who ran the same.
-    stopped: Vec<(Running, BTreeSet<u32>)>,
+    stopped: Vec<(RunningProcess, BTreeSet<u32>)>,
 }
 
 /// Who has the port again, or is about to.
@@ -56,7 +56,7 @@ impl Before {
     pub(super) fn of(targets: &[Target]) -> Self {
         let proc = Path::new(holders::PROC);
         let stopped = targets.iter().filter_map(|target| {
-            let running = Running::of(proc, target.process.pid)?;
+            let running = RunningProcess::of(proc, target.process.pid)?;
             let pids = running.all(proc);
             Some((running, pids))
         });

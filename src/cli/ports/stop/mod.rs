@@ -26,7 +26,7 @@ use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::output::Output;
 use crate::cli::table::{lines, one_line};
-use crate::holders::{self, CONTAINER, End, Handle, Holder, Process};
+use crate::holders::{self, CONTAINER, EndSignal, Handle, Holder, Process};
 use crate::ports::Port;
 use again::{Again, Before};
 use refuse::{check_stoppable, check_visible};
@@ -178,16 +178,16 @@ fn keeper_of(process: &Process) -> Option<(&'static str, String)> {
 }
 
 /// Signals, and waits until the sockets are gone; with which signal they went.
-async fn end(args: &StopArgs, found: &[Holder], targets: &[Target]) -> Result<End, CliError> {
+async fn end(args: &StopArgs, found: &[Holder], targets: &[Target]) -> Result<EndSignal, CliError> {
     let inodes: BTreeSet<u64> = found.iter().map(|holder| holder.inode).collect();
-    signal(targets, End::Term)?;
+    signal(targets, EndSignal::Term)?;
     if are_gone(args.port, &inodes, args.wait.duration()).await? {
-        return Ok(End::Term);
+        return Ok(EndSignal::Term);
     }
     if args.force {
-        signal(targets, End::Kill)?;
+        signal(targets, EndSignal::Kill)?;
         if are_gone(args.port, &inodes, Duration::from_millis(KILL_MS_MAX)).await? {
-            return Ok(End::Kill);
+            return Ok(EndSignal::Kill);
         }
     }
     let who: Vec<String> = found.iter().map(ToString::to_string).collect();
@@ -200,7 +200,7 @@ async fn end(args: &StopArgs, found: &[Holder], targets: &[Target]) -> Result<En
     Err(CliError::unmet(Exit::TimedOut, what))
 }
 
-fn signal(targets: &[Target], how: End) -> Result<(), CliError> {
+fn signal(targets: &[Target], how: EndSignal) -> Result<(), CliError> {
     for Target { process, handle } in targets {
         handle.end(how).map_err(|error| {
             let what = format!("{process}) may not be stopped by this user: {error}");
@@ -236,7 +236,7 @@ fn millis(time: Duration) -> u64 {
 struct Stopped<'a> {
     port: Port,
     found: &'a [Holder],
-    how: End,
+    how: EndSignal,
     after_ms: u64,
 }
 
