@@ -54,7 +54,7 @@ pub(super) struct HealthArgs {
 
 /// One round, as it is printed with `--json`.
 #[derive(Debug, Serialize)]
-struct Report {
+struct HealthReport {
     well: bool,
     profile: Profile,
     port_fingerprint: PortFingerprint,
@@ -62,7 +62,7 @@ struct Report {
 }
 
 /// Everything that the probes need, worked out once.
-struct Plan {
+struct HealthPlan {
     config: Config,
     websocket: Target,
     metrics: Target,
@@ -102,7 +102,7 @@ pub(super) async fn run(args: HealthArgs, shell: &mut Shell<'_>) -> Result<Exit,
     Ok(report.exit())
 }
 
-fn plan(flags: &Flags, timeout_ms: u64, shell: &Shell<'_>) -> Result<Plan, CliError> {
+fn plan(flags: &Flags, timeout_ms: u64, shell: &Shell<'_>) -> Result<HealthPlan, CliError> {
     // Nothing is bound here, so it does not matter who may bind which port.
     let config = Config::load(flags, shell.environment, Invoker::from(0))?;
     let encrypted = config.websocket.tls.is_some();
@@ -142,7 +142,7 @@ fn plan(flags: &Flags, timeout_ms: u64, shell: &Shell<'_>) -> Result<Plan, CliEr
         }),
         None => None,
     };
-    Ok(Plan {
+    Ok(HealthPlan {
         websocket,
         metrics: Target {
             endpoint: config.metrics.endpoint.clone(),
@@ -184,9 +184,9 @@ fn trust(config: &Config, given: Trust, shell: &Shell<'_>) -> Trust {
     }
 }
 
-impl Plan {
+impl HealthPlan {
     /// One round; the services are asked side by side.
-    async fn probe(&self) -> Report {
+    async fn probe(&self) -> HealthReport {
         let redis = async {
             match (&self.redis, &self.config.redis) {
                 (Some(target), Some(config)) => self.redis(target, config).await,
@@ -200,7 +200,7 @@ impl Plan {
             probe::metrics(&self.metrics, path, &self.expected),
         );
         let services = vec![redis, websocket, metrics];
-        Report {
+        HealthReport {
             well: services.iter().all(|finding| finding.state.is_well()),
             profile: self.config.profile,
             port_fingerprint: self.config.port_fingerprint(),
@@ -242,18 +242,18 @@ fn nowhere(detail: String) -> Finding {
     }
 }
 
-impl Report {
+impl HealthReport {
     fn exit(&self) -> Exit {
         if self.well { Exit::Ok } else { Exit::Failed }
     }
 }
 
 /// Rounds until interrupted; the exit code is that of the last one.
-async fn watch(plan: &Plan, pause: Duration, out: &mut Output<'_>) -> Result<Exit, CliError> {
+async fn watch(plan: &HealthPlan, pause: Duration, out: &mut Output<'_>) -> Result<Exit, CliError> {
     let redraws = io::stdout().is_terminal() && !out.style().json;
     let mut rounds = interval(pause);
     rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut last: Option<Report> = None;
+    let mut last: Option<HealthReport> = None;
     let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
     loop {
         let report = tokio::select! {
@@ -274,7 +274,11 @@ async fn watch(plan: &Plan, pause: Duration, out: &mut Output<'_>) -> Result<Exi
     }
 }
 
-fn tell_changes(last: Option<&Report>, report: &Report, out: &mut Output<'_>) -> io::Result<()> {
+fn tell_changes(
+    last: Option<&HealthReport>,
+    report: &HealthReport,
+    out: &mut Output<'_>,
+) -> io::Result<()> {
     for (i, now) in report.services.iter().enumerate() {
         let before = last.and_then(|last| last.services.get(i));
         // A latency that differs is no change.
@@ -294,7 +298,7 @@ fn tell_changes(last: Option<&Report>, report: &Report, out: &mut Output<'_>) ->
     Ok(())
 }
 
-fn show(report: &Report, out: &mut Output<'_>) -> io::Result<()> {
+fn show(report: &HealthReport, out: &mut Output<'_>) -> io::Result<()> {
     let mut table = Table::new(&["SERVICE", "ADDRESS", "STATE", "LATENCY", "DETAIL"]);
     for finding in &report.services {
         table.row(&[

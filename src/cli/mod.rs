@@ -89,7 +89,7 @@ pub struct Cli {
     #[command(flatten)]
     connection: ConnectionFlags,
     #[command(subcommand)]
-    command: Command,
+    command: CliCommand,
 }
 
 #[derive(Debug, Clone, Copy, Default, clap::ValueEnum)]
@@ -101,7 +101,7 @@ enum ColorArg {
 }
 
 #[derive(Debug, clap::Subcommand)]
-enum Command {
+enum CliCommand {
     /// Runs a coordinator until it gets SIGTERM or SIGINT
     ///
     /// Exits with 0 when it stopped in order, 65 when its state is damaged, 70 when its journal
@@ -190,7 +190,7 @@ enum Command {
     Guard(child::guard::GuardArgs),
 }
 
-impl Command {
+impl CliCommand {
     /// Whether only an operator may run it, or it is the same whoever does.
     fn is_operators(&self) -> bool {
         match self {
@@ -249,69 +249,71 @@ pub fn run(
     }
 }
 
-fn dispatch(command: Command, shell: &mut Shell<'_>) -> Result<ExitCode, CliError> {
+fn dispatch(command: CliCommand, shell: &mut Shell<'_>) -> Result<ExitCode, CliError> {
     let environment = shell.environment;
     let out = &mut shell.out;
     match command {
-        Command::Config(command) => {
+        CliCommand::Config(command) => {
             let invoker = Invoker::current();
             let command = command.in_json(out.style().json)?;
             return config::run(command, environment, invoker, out.sink()).map_err(CliError::from);
         }
-        Command::Serve(command) => {
+        CliCommand::Serve(command) => {
             let style = out.style();
             return Ok(serve::run(command, environment, style, out.sink())?);
         }
-        Command::Restore(command) => {
+        CliCommand::Restore(command) => {
             journal::restore(&command, environment, out)?;
         }
-        Command::Journal(command) => {
+        CliCommand::Journal(command) => {
             let json = out.style().json;
             return Ok(journal::run(&command, environment, json, out.sink())?);
         }
-        Command::Render(command) => render::run(command, environment, out)?,
-        Command::Guard(args) => return child::guard::run(args).map(ExitCode::from),
-        Command::Install(args) => return install::run(&args, environment, out).map(ExitCode::from),
-        Command::Protocol(args) => protocol::run(&args, out)?,
-        Command::Completions { shell } => generate::completions(shell, out)?,
-        Command::Man(args) => generate::man(&args, out)?,
+        CliCommand::Render(command) => render::run(command, environment, out)?,
+        CliCommand::Guard(args) => return child::guard::run(args).map(ExitCode::from),
+        CliCommand::Install(args) => {
+            return install::run(&args, environment, out).map(ExitCode::from);
+        }
+        CliCommand::Protocol(args) => protocol::run(&args, out)?,
+        CliCommand::Completions { shell } => generate::completions(shell, out)?,
+        CliCommand::Man(args) => generate::man(&args, out)?,
         connected => return call(connected, shell).map(ExitCode::from),
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// The commands that talk to a coordinator, or wait for something.
-fn call(command: Command, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
+fn call(command: CliCommand, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
     let mut builder = tokio::runtime::Builder::new_current_thread();
     let runtime = builder.enable_all().build()?;
     let ended = runtime.block_on(async {
         match command {
-            Command::Status => server::status(shell).await,
-            Command::Ping => server::ping(shell).await,
-            Command::Ports(command) => ports::run(command, shell).await,
-            Command::Health(args) => health::run(args, shell).await,
-            Command::SelfTest(args) => Box::pin(self_test::run(args, shell)).await,
-            Command::Token(command) => token::run(command, shell).await,
-            Command::Project(command) => project::run(command, shell).await,
-            Command::Agent(command) => agent::run(command, shell).await,
-            Command::Task(command) => Box::pin(task::run(command, shell)).await,
-            Command::Lease(command) => lease::run(command, shell).await,
-            Command::Message(command) => message::run(command, shell).await,
-            Command::Context(command) => context::run(command, shell).await,
-            Command::Events(command) => events::run(command, shell).await,
-            Command::Backup(args) => server::backup(args, shell).await,
-            Command::Call(args) => server::call(args, shell).await,
-            Command::Firewall(command) => Box::pin(firewall::run(command, shell)).await,
-            Command::Serve(_)
-            | Command::Restore(_)
-            | Command::Journal(_)
-            | Command::Install(_)
-            | Command::Config(_)
-            | Command::Render(_)
-            | Command::Protocol(_)
-            | Command::Completions { .. }
-            | Command::Man(_)
-            | Command::Guard(_) => Ok(Exit::Ok),
+            CliCommand::Status => server::status(shell).await,
+            CliCommand::Ping => server::ping(shell).await,
+            CliCommand::Ports(command) => ports::run(command, shell).await,
+            CliCommand::Health(args) => health::run(args, shell).await,
+            CliCommand::SelfTest(args) => Box::pin(self_test::run(args, shell)).await,
+            CliCommand::Token(command) => token::run(command, shell).await,
+            CliCommand::Project(command) => project::run(command, shell).await,
+            CliCommand::Agent(command) => agent::run(command, shell).await,
+            CliCommand::Task(command) => Box::pin(task::run(command, shell)).await,
+            CliCommand::Lease(command) => lease::run(command, shell).await,
+            CliCommand::Message(command) => message::run(command, shell).await,
+            CliCommand::Context(command) => context::run(command, shell).await,
+            CliCommand::Events(command) => events::run(command, shell).await,
+            CliCommand::Backup(args) => server::backup(args, shell).await,
+            CliCommand::Call(args) => server::call(args, shell).await,
+            CliCommand::Firewall(command) => Box::pin(firewall::run(command, shell)).await,
+            CliCommand::Serve(_)
+            | CliCommand::Restore(_)
+            | CliCommand::Journal(_)
+            | CliCommand::Install(_)
+            | CliCommand::Config(_)
+            | CliCommand::Render(_)
+            | CliCommand::Protocol(_)
+            | CliCommand::Completions { .. }
+            | CliCommand::Man(_)
+            | CliCommand::Guard(_) => Ok(Exit::Ok),
         }
     });
     // A read of stdin or a write to a stuck terminal may still be under way on a helper thread.

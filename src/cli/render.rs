@@ -19,7 +19,7 @@ pub enum RenderCommand {
     /// Exports for a shell, which give `coord serve` this configuration; --json prints them as data
     ///
     /// Secrets are not written: each is named with the place it comes from.
-    Env(Common),
+    Env(RenderArgs),
     /// A compose file, with a Redis if one on this machine is configured
     ///
     /// Ports are published on the addresses of the configuration, which is loopback unless it says
@@ -29,7 +29,7 @@ pub enum RenderCommand {
         #[arg(long, value_name = "IMAGE")]
         image: Option<String>,
         #[command(flatten)]
-        common: Common,
+        common: RenderArgs,
     },
     /// A configuration of `HAProxy` in front of one or several coordinators
     Haproxy {
@@ -40,14 +40,14 @@ pub enum RenderCommand {
         #[command(flatten)]
         proxy: Proxy,
         #[command(flatten)]
-        common: Common,
+        common: RenderArgs,
     },
     /// A part of the http block of nginx in front of one or several coordinators
     Nginx {
         #[command(flatten)]
         proxy: Proxy,
         #[command(flatten)]
-        common: Common,
+        common: RenderArgs,
     },
     /// A scrape job for Prometheus
     Prometheus {
@@ -59,14 +59,14 @@ pub enum RenderCommand {
         #[arg(long = "target", value_name = "HOST:PORT", value_parser = Endpoint::from_str)]
         targets: Vec<Endpoint>,
         #[command(flatten)]
-        common: Common,
+        common: RenderArgs,
     },
     /// The port documentation of this deployment; --json prints it as data
-    Markdown(Common),
+    Markdown(RenderArgs),
 }
 
 #[derive(Debug, clap::Args)]
-pub struct Common {
+pub struct RenderArgs {
     /// Write to this file, whole or not at all, instead of to stdout
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,

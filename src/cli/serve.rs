@@ -51,13 +51,13 @@ pub(super) fn run(
         // Beside JSON there is nothing but JSON.
         flags.set(&settings::LOG_FORMAT, Some("json"));
     }
-    let mut out = Greeting { style, inner: out };
+    let mut out = StartHints { style, inner: out };
     let invoker = invoker(environment);
     let read = || Config::load(&flags, environment, invoker);
     let config = match read() {
         Ok(config) => config,
         Err(problems) => {
-            let failure = Failure {
+            let failure = ServeFailure {
                 kind: "configuration",
                 text: problems.to_string(),
                 next: None,
@@ -90,7 +90,7 @@ pub(super) fn run(
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(error) => {
             let exit = exit_of(&error);
-            let failure = Failure {
+            let failure = ServeFailure {
                 kind: kind_of(exit),
                 text: format!("error: {}", causes::joined(&error, "\n  because: ")),
                 next: match &error {
@@ -114,14 +114,14 @@ fn advice(config: &Config) -> String {
 }
 
 /// Why a coordinator did not start, or ended.
-struct Failure {
+struct ServeFailure {
     kind: &'static str,
     text: String,
     next: Option<String>,
     exit: u8,
 }
 
-impl Failure {
+impl ServeFailure {
     /// On stderr: for people, or in the shape that errors have with `--json`.
     fn tell(&self, json: bool) -> io::Result<()> {
         let Self {
@@ -151,12 +151,12 @@ fn kind_of(exit: u8) -> &'static str {
 }
 
 /// What a start says on stdout: hints, which `--quiet` leaves out; with `--json` each line is a remark.
-struct Greeting<'a> {
+struct StartHints<'a> {
     style: Style,
     inner: &'a mut dyn Write,
 }
 
-impl Write for Greeting<'_> {
+impl Write for StartHints<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let said = String::from_utf8_lossy(bytes);
         // A line comes whole, with its break after it, or in a write of its own.

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use super::running::PERMIT_MS;
 use super::signals::{Signals, suspend};
 use super::terminal::{Mates, Terminal, interrupt_mates};
-use super::words::{Deaf, Leftovers, Report};
+use super::words::{Deaf, GuardReport, Leftovers};
 use super::{Ended, Question, Reaction, Running, Spec, Streams};
 use crate::cli::error::CliError;
 use crate::cli::output::{self, Output};
@@ -199,20 +199,22 @@ impl<'a, 'b> Company<'a, 'b> {
 
     pub(super) fn hear(
         &mut self,
-        report: Option<Report>,
+        report: Option<GuardReport>,
         signals: &mut Signals,
     ) -> Result<(), CliError> {
         match report {
-            Some(Report::NotStarted { errno }) => {
+            Some(GuardReport::NotStarted { errno }) => {
                 return Err(self.spec.failed(io::Error::from_raw_os_error(errno)));
             }
-            Some(Report::StandsStill) if self.stand == Stand::Suspending => self.sleep(signals),
-            Some(Report::StandsStill) if self.stand == Stand::Runs => self.overslept(),
+            Some(GuardReport::StandsStill) if self.stand == Stand::Suspending => {
+                self.sleep(signals);
+            }
+            Some(GuardReport::StandsStill) if self.stand == Stand::Runs => self.overslept(),
             // Told of already, or expected.
-            Some(Report::Started { .. } | Report::StandsStill) => {}
-            Some(Report::Halted { signal }) => self.halted(signal, signals),
-            Some(Report::Ended { status }) => self.status = Some(ExitStatus::from_raw(status)),
-            Some(Report::Finished(leftovers)) => self.leftovers = Some(leftovers),
+            Some(GuardReport::Started { .. } | GuardReport::StandsStill) => {}
+            Some(GuardReport::Halted { signal }) => self.halted(signal, signals),
+            Some(GuardReport::Ended { status }) => self.status = Some(ExitStatus::from_raw(status)),
+            Some(GuardReport::Finished(leftovers)) => self.leftovers = Some(leftovers),
             None => self.unguarded = true,
         }
         Ok(())

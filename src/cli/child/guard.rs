@@ -36,8 +36,8 @@ use tokio::time::{Instant, sleep_until};
 
 use super::signals::{bit, ignored_signals};
 use super::terminal::Terminal;
-use super::tree::{Process, Tree};
-use super::words::{Leftovers, Order, Permit, Report, Talk};
+use super::tree::{ProcessStat, Tree};
+use super::words::{GuardReport, GuardTalk, Leftovers, Order, Permit};
 use crate::cli::duration::Millis;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
@@ -85,7 +85,7 @@ enum Ending {
 
 struct Guard {
     args: GuardArgs,
-    talk: Talk,
+    talk: GuardTalk,
     /// Taken when the command is started.
     stdin: Option<OwnedFd>,
     terminal: Option<Terminal>,
@@ -118,7 +118,7 @@ pub(in crate::cli) fn run(args: GuardArgs) -> Result<Exit, CliError> {
         let _caught = catch_all();
         let permit = timer()?;
         let mut guard = Guard {
-            talk: Talk::over(socket)?,
+            talk: GuardTalk::over(socket)?,
             stdin: Some(stdin),
             terminal: Terminal::of_this_process(),
             tree: Tree::below(Pid::this().as_raw()),
@@ -205,12 +205,12 @@ impl Guard {
             }
         }
         let leftovers = std::mem::take(&mut self.leftovers);
-        self.report(&Report::Finished(leftovers));
+        self.report(&GuardReport::Finished(leftovers));
         Ok(())
     }
 
     /// When the wrapper is gone nobody hears it, and the end of the socket tells what to do.
-    fn report(&mut self, report: &Report) {
+    fn report(&mut self, report: &GuardReport) {
         let _ = self.talk.say(report);
     }
 
@@ -268,11 +268,11 @@ impl Guard {
                 if foreground {
                     self.show(pid);
                 }
-                self.report(&Report::Started { pid: pid.as_raw() });
+                self.report(&GuardReport::Started { pid: pid.as_raw() });
             }
             Err(error) => {
                 let errno = error.raw_os_error().unwrap_or_default();
-                self.report(&Report::NotStarted { errno });
+                self.report(&GuardReport::NotStarted { errno });
                 self.alone = true;
             }
         }
@@ -302,7 +302,7 @@ impl Guard {
     fn stand_still(&mut self) -> io::Result<()> {
         self.stands_still = true;
         self.tree.stand_still()?;
-        self.report(&Report::StandsStill);
+        self.report(&GuardReport::StandsStill);
         Ok(())
     }
 
@@ -365,7 +365,7 @@ impl Guard {
                 WaitStatus::Signaled(_, signal, _) => self.ended(signal as i32),
                 WaitStatus::Stopped(_, signal) if !self.stands_still => {
                     let signal = signal as i32;
-                    self.report(&Report::Halted { signal });
+                    self.report(&GuardReport::Halted { signal });
                 }
                 _ => {}
             }
@@ -377,7 +377,7 @@ impl Guard {
         if self.ending == Ending::No {
             self.ending = Ending::Lingering(Instant::now() + LINGER);
         }
-        self.report(&Report::Ended { status });
+        self.report(&GuardReport::Ended { status });
     }
 
     /// Looks after what is to end or to stand still; whether all is over.
@@ -408,7 +408,7 @@ impl Guard {
     }
 }
 
-fn named(processes: &[Process]) -> Vec<String> {
+fn named(processes: &[ProcessStat]) -> Vec<String> {
     let names = processes.iter().take(NAMED_MAX);
     names.map(ToString::to_string).collect()
 }

@@ -33,7 +33,7 @@ use super::exit::Exit;
 use super::output::Output;
 use company::Company;
 pub(super) use running::{Running, Spec, Streams};
-use signals::Asked;
+use signals::SignalRequest;
 pub(super) use signals::Signals;
 
 /// How long a command has to end after TERM, before KILL; as long as the resources of a holder that
@@ -128,11 +128,11 @@ pub(super) async fn accompany(
         tokio::select! {
             report = company.running.report() => company.hear(report, signals)?,
             asked = signals.asked() => match asked {
-                Asked::Suspend => {
+                SignalRequest::Suspend => {
                     signals.was_continued();
                     company.stand_still();
                 }
-                Asked::PassOn(signal) => company.pass_on(signal, on_signal(signal)),
+                SignalRequest::PassOn(signal) => company.pass_on(signal, on_signal(signal)),
             },
             () = sleep_until(company.renew_at) => company.renew(),
             answer = answered(&mut company.question) => company.answered(answer.is_ok()),

@@ -18,7 +18,7 @@ use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use tokio::time::{Instant, sleep};
 
 use super::tree::Tree;
-use super::words::{Deaf, Order, Permit, Report, Talk};
+use super::words::{Deaf, GuardReport, GuardTalk, Order, Permit};
 use crate::clock::boot_ms;
 
 /// For how long a permit lets the command run. A wrapper that stands still for longer finds its command
@@ -58,7 +58,7 @@ pub(in crate::cli) struct Running {
     pub(in crate::cli) stdout: Option<ChildStdout>,
     pub(in crate::cli) stderr: Option<ChildStderr>,
     guard: Child,
-    talk: Talk,
+    talk: GuardTalk,
     /// The command's process, which leads its group.
     pub(super) pid: Option<Pid>,
     /// Until when the last permit lets the command run.
@@ -86,16 +86,16 @@ impl Running {
             stdout: guard.stdout.take(),
             stderr: guard.stderr.take(),
             guard,
-            talk: Talk::over(OwnedFd::from(ours))?,
+            talk: GuardTalk::over(OwnedFd::from(ours))?,
             pid: None,
             until_ms: 0,
         })
     }
 
     /// What the guard says next; `None` when it is gone. Nothing is lost when the future is dropped.
-    pub(super) async fn report(&mut self) -> Option<Report> {
+    pub(super) async fn report(&mut self) -> Option<GuardReport> {
         let report = self.talk.hear().await;
-        if let Some(Report::Started { pid }) = report {
+        if let Some(GuardReport::Started { pid }) = report {
             self.pid = Some(Pid::from_raw(pid));
         }
         report

@@ -23,7 +23,7 @@ pub(in crate::cli) struct Signals {
 
 /// What a signal asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Asked {
+pub(super) enum SignalRequest {
     /// The command is to get this one.
     PassOn(Signal),
     /// Ctrl-Z.
@@ -52,8 +52,8 @@ impl Signals {
     pub(in crate::cli) async fn next(&mut self) -> Signal {
         loop {
             match self.asked().await {
-                Asked::PassOn(signal) => return signal,
-                Asked::Suspend => suspend(),
+                SignalRequest::PassOn(signal) => return signal,
+                SignalRequest::Suspend => suspend(),
             }
         }
     }
@@ -67,13 +67,13 @@ impl Signals {
         continued
     }
 
-    pub(super) async fn asked(&mut self) -> Asked {
+    pub(super) async fn asked(&mut self) -> SignalRequest {
         tokio::select! {
-            () = received(&mut self.interrupt) => Asked::PassOn(Signal::SIGINT),
-            () = received(&mut self.terminate) => Asked::PassOn(Signal::SIGTERM),
-            () = received(&mut self.hangup) => Asked::PassOn(Signal::SIGHUP),
-            () = received(&mut self.quit) => Asked::PassOn(Signal::SIGQUIT),
-            () = received(&mut self.suspend) => Asked::Suspend,
+            () = received(&mut self.interrupt) => SignalRequest::PassOn(Signal::SIGINT),
+            () = received(&mut self.terminate) => SignalRequest::PassOn(Signal::SIGTERM),
+            () = received(&mut self.hangup) => SignalRequest::PassOn(Signal::SIGHUP),
+            () = received(&mut self.quit) => SignalRequest::PassOn(Signal::SIGQUIT),
+            () = received(&mut self.suspend) => SignalRequest::Suspend,
         }
     }
 }

@@ -11,7 +11,7 @@ use std::io;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, pthread_sigmask};
 use nix::unistd::{Pid, getpgrp, tcgetpgrp, tcsetpgrp};
 
-use super::tree::{Process, members};
+use super::tree::{ProcessStat, members};
 
 /// The controlling terminal.
 #[derive(Debug)]
@@ -65,12 +65,12 @@ impl Mates {
         let group = getpgrp().as_raw();
         let own = std::process::id().try_into().unwrap_or_default();
         let ancestors = ancestors(own);
-        let in_group = |process: &&Process| process.group == group;
+        let in_group = |process: &&ProcessStat| process.group == group;
         let mates = members(group).unwrap_or_default();
         let mut mates = mates.iter().filter(|mate| mate.pid != own).peekable();
         let some = mates.peek().is_some();
-        let is_ancestor = |mate: &Process| ancestors.iter().any(|it| it.pid == mate.pid);
-        let own = Process::of(own);
+        let is_ancestor = |mate: &ProcessStat| ancestors.iter().any(|it| it.pid == mate.pid);
+        let own = ProcessStat::of(own);
         let outside = ancestors.iter().find(|process| !in_group(process));
         Self {
             wait_for_us: mates.all(is_ancestor),
@@ -83,16 +83,16 @@ impl Mates {
 }
 
 /// The parent, its parent and so on.
-fn ancestors(pid: i32) -> Vec<Process> {
-    let parent = |process: &Process| Process::of(process.parent);
-    let first = Process::of(pid).as_ref().and_then(parent);
+fn ancestors(pid: i32) -> Vec<ProcessStat> {
+    let parent = |process: &ProcessStat| ProcessStat::of(process.parent);
+    let first = ProcessStat::of(pid).as_ref().and_then(parent);
     std::iter::successors(first, parent).collect()
 }
 
 /// Interrupts the others of this process's group, as the terminal would have had the command been in their
 /// group: a script ends when its command was interrupted.
 pub(super) fn interrupt_mates() {
-    let own = Process::of(std::process::id().try_into().unwrap_or_default());
+    let own = ProcessStat::of(std::process::id().try_into().unwrap_or_default());
     for mate in members(getpgrp().as_raw()).unwrap_or_default() {
         if own.as_ref().is_none_or(|own| own.pid != mate.pid) {
             // One of another user does not get it, as with the terminal's own.

@@ -15,7 +15,7 @@ const LOOKS_MAX: usize = 16;
 
 /// A process as /proc shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Process {
+pub(super) struct ProcessStat {
     pub(super) pid: i32,
     pub(super) parent: i32,
     pub(super) group: i32,
@@ -28,13 +28,13 @@ pub(super) struct Process {
     name: String,
 }
 
-impl fmt::Display for Process {
+impl fmt::Display for ProcessStat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} (process {})", self.name, self.pid)
     }
 }
 
-impl Process {
+impl ProcessStat {
     /// `None` when there is no such process.
     pub(super) fn of(pid: i32) -> Option<Self> {
         Self::parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
@@ -103,7 +103,7 @@ impl Process {
 pub(super) struct Tree {
     root: i32,
     /// What [`Tree::stand_still`] stopped, to be continued by [`Tree::go_on`].
-    stopped: Vec<Process>,
+    stopped: Vec<ProcessStat>,
 }
 
 impl Tree {
@@ -118,7 +118,7 @@ impl Tree {
     ///
     /// That there are none is said only after a look at every process there is: the kernel's lists of
     /// children may leave one out while another ends.
-    pub(super) fn descendants(&self) -> io::Result<Vec<Process>> {
+    pub(super) fn descendants(&self) -> io::Result<Vec<ProcessStat>> {
         match self.listed() {
             Some(found) if !found.is_empty() => Ok(found),
             _ => self.searched(),
@@ -126,21 +126,21 @@ impl Tree {
     }
 
     /// By the kernel's lists of children; `None` where it keeps none.
-    fn listed(&self) -> Option<Vec<Process>> {
+    fn listed(&self) -> Option<Vec<ProcessStat>> {
         let mut found = Vec::new();
         let mut parents = vec![self.root];
         while let Some(parent) = parents.pop() {
             let below = children(parent)?;
-            found.extend(below.iter().copied().filter_map(Process::of));
+            found.extend(below.iter().copied().filter_map(ProcessStat::of));
             parents.extend(below);
         }
-        found.retain(Process::runs);
+        found.retain(ProcessStat::runs);
         Some(found)
     }
 
     /// By the parents of all processes.
-    fn searched(&self) -> io::Result<Vec<Process>> {
-        let mut children: BTreeMap<i32, Vec<Process>> = BTreeMap::new();
+    fn searched(&self) -> io::Result<Vec<ProcessStat>> {
+        let mut children: BTreeMap<i32, Vec<ProcessStat>> = BTreeMap::new();
         for process in processes()? {
             children.entry(process.parent).or_default().push(process);
         }
@@ -149,7 +149,7 @@ impl Tree {
         while let Some(parent) = parents.pop() {
             let below = children.remove(&parent).unwrap_or_default();
             parents.extend(below.iter().map(|process| process.pid));
-            found.extend(below.into_iter().filter(Process::runs));
+            found.extend(below.into_iter().filter(ProcessStat::runs));
         }
         Ok(found)
     }
@@ -180,7 +180,7 @@ impl Tree {
         Ok(())
     }
 
-    fn stop(&mut self, running: Vec<Process>) {
+    fn stop(&mut self, running: Vec<ProcessStat>) {
         for process in running {
             // One of another user cannot be stopped, and is told of when it cannot be ended.
             if process.signal(Signal::STOP).is_ok()
@@ -246,16 +246,16 @@ fn children(pid: i32) -> Option<Vec<i32>> {
 }
 
 /// Every process there is; one that ends meanwhile is not.
-fn processes() -> io::Result<impl Iterator<Item = Process>> {
+fn processes() -> io::Result<impl Iterator<Item = ProcessStat>> {
     let entries = fs::read_dir("/proc")?;
     Ok(entries.flatten().filter_map(|entry| {
         let pid = entry.file_name().to_str()?.parse().ok()?;
-        Process::of(pid)
+        ProcessStat::of(pid)
     }))
 }
 
 /// Everybody in a process group.
-pub(super) fn members(group: i32) -> io::Result<Vec<Process>> {
+pub(super) fn members(group: i32) -> io::Result<Vec<ProcessStat>> {
     Ok(processes()?.filter(|it| it.group == group).collect())
 }
 
@@ -266,7 +266,7 @@ mod tests {
     #[test]
     fn a_name_may_hold_anything() {
         let stat = "12 (a) R (b c) T 3 4 5 34816 5 4194304 1 2 3 4 5 6 7 8 20 0 2 0 4711 99 1";
-        let process = Process::parse(stat).expect("it is a line of /proc");
+        let process = ProcessStat::parse(stat).expect("it is a line of /proc");
         assert_eq!(process.name, "a) R (b c");
         assert_eq!((process.pid, process.parent), (12, 3));
         assert_eq!((process.group, process.session), (4, 5));
@@ -279,10 +279,10 @@ mod tests {
         let line = |state: char, threads: u32| {
             format!("1 (x) {state} 0 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 {threads} 0 5 0")
         };
-        let runs = |state, threads| Process::parse(&line(state, threads)).map(|it| it.runs());
+        let runs = |state, threads| ProcessStat::parse(&line(state, threads)).map(|it| it.runs());
         assert_eq!(runs('Z', 1), Some(false));
         assert_eq!(runs('Z', 3), Some(true));
         assert_eq!(runs('D', 1), Some(true));
-        assert_eq!(Process::parse("1 (x) S"), None);
+        assert_eq!(ProcessStat::parse("1 (x) S"), None);
     }
 }

@@ -38,7 +38,7 @@ pub(super) struct Permit {
 /// From the guard to its wrapper.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Report {
+pub(super) enum GuardReport {
     Started {
         pid: i32,
     },
@@ -70,7 +70,7 @@ pub(super) struct Leftovers {
 
 /// One end of the socket.
 #[derive(Debug)]
-pub(super) struct Talk {
+pub(super) struct GuardTalk {
     reader: Lines<BufReader<OwnedReadHalf>>,
     writer: OwnedWriteHalf,
 }
@@ -79,7 +79,7 @@ pub(super) struct Talk {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Deaf;
 
-impl Talk {
+impl GuardTalk {
     pub(super) fn over(socket: OwnedFd) -> std::io::Result<Self> {
         let socket = UnixStream::from(socket);
         socket.set_nonblocking(true)?;

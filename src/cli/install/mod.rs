@@ -13,7 +13,7 @@ use super::exit::Exit;
 use super::output::Output;
 use crate::config::Environment;
 use crate::nft;
-use plan::{Action, Plan};
+use plan::{FileAction, InstallPlan};
 
 /// What `coord install` is given.
 #[derive(Debug, clap::Args)]
@@ -83,7 +83,7 @@ fn check(args: &InstallArgs) -> Result<(), CliError> {
     Ok(())
 }
 
-fn report(args: &InstallArgs, plan: &Plan, out: &mut Output<'_>) -> io::Result<()> {
+fn report(args: &InstallArgs, plan: &InstallPlan, out: &mut Output<'_>) -> io::Result<()> {
     if out.style().json {
         let files: Vec<_> = plan
             .files
@@ -117,11 +117,13 @@ fn report(args: &InstallArgs, plan: &Plan, out: &mut Output<'_>) -> io::Result<(
 }
 
 /// What to do next, or what is left.
-fn next(args: &InstallArgs, plan: &Plan) -> &'static str {
-    let changed = plan
-        .files
-        .iter()
-        .any(|file| !matches!(file.action, Action::Same | Action::Absent | Action::Keep));
+fn next(args: &InstallArgs, plan: &InstallPlan) -> &'static str {
+    let changed = plan.files.iter().any(|file| {
+        !matches!(
+            file.action,
+            FileAction::Same | FileAction::Absent | FileAction::Keep
+        )
+    });
     let changed = changed || (args.now && plan.restarts());
     match (args.uninstall, changed) {
         (true, true) if args.root.is_none() && Path::new(nft::RUNTIME_DIR).exists() => {

@@ -37,7 +37,7 @@ const MODE_FILE: u32 = 0o644;
 
 /// Everything to do, in this order: `before`, the files, `after`.
 #[derive(Debug, Default)]
-pub(super) struct Plan {
+pub(super) struct InstallPlan {
     pub(super) before: Vec<Vec<String>>,
     pub(super) files: Vec<FilePlan>,
     pub(super) after: Vec<Vec<String>>,
@@ -47,13 +47,13 @@ pub(super) struct Plan {
 #[derive(Debug)]
 pub(super) struct FilePlan {
     pub(super) path: PathBuf,
-    pub(super) action: Action,
+    pub(super) action: FileAction,
     pub(super) content: Vec<u8>,
     pub(super) mode: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Action {
+pub(super) enum FileAction {
     Create,
     Replace,
     Same,
@@ -63,7 +63,7 @@ pub(super) enum Action {
     Absent,
 }
 
-impl Action {
+impl FileAction {
     pub(super) fn word(self) -> &'static str {
         match self {
             Self::Create => "create",
@@ -76,7 +76,7 @@ impl Action {
     }
 }
 
-impl Plan {
+impl InstallPlan {
     pub(super) fn commands(&self) -> impl Iterator<Item = &Vec<String>> {
         self.before.iter().chain(&self.after)
     }
@@ -100,19 +100,23 @@ impl Plan {
     }
 
     fn changes(&self, part: &str) -> bool {
-        let changed = |file: &&FilePlan| matches!(file.action, Action::Create | Action::Replace);
+        let changed =
+            |file: &&FilePlan| matches!(file.action, FileAction::Create | FileAction::Replace);
         let mut files = self.files.iter().filter(changed);
         files.any(|file| file.path.to_string_lossy().contains(part))
     }
 }
 
 /// What is missing or different.
-pub(super) fn install(args: &InstallArgs, environment: &dyn Environment) -> Result<Plan, CliError> {
+pub(super) fn install(
+    args: &InstallArgs,
+    environment: &dyn Environment,
+) -> Result<InstallPlan, CliError> {
     let choices = Choices {
         binary: args.prefix.join("bin/coord").display().to_string(),
         ..choices(args, environment)?
     };
-    let mut plan = Plan::default();
+    let mut plan = InstallPlan::default();
     let program = own_program()?;
     let wanted = units::render(&choices);
     plan.files.push(file(
@@ -130,8 +134,8 @@ pub(super) fn install(args: &InstallArgs, environment: &dyn Environment) -> Resu
         DEFAULT_CONFIGURATION.into(),
         MODE_FILE,
     )?;
-    if configuration.action == Action::Replace {
-        configuration.action = Action::Keep;
+    if configuration.action == FileAction::Replace {
+        configuration.action = FileAction::Keep;
     }
     plan.files.push(configuration);
     stay_inside(args, &plan)?;
@@ -140,7 +144,7 @@ pub(super) fn install(args: &InstallArgs, environment: &dyn Environment) -> Resu
 }
 
 /// Everything that an installation below this prefix may have left.
-pub(super) fn uninstall(args: &InstallArgs) -> Result<Plan, CliError> {
+pub(super) fn uninstall(args: &InstallArgs) -> Result<InstallPlan, CliError> {
     let places = units::places().chain(["bin/coord"]);
     let files: Vec<FilePlan> = places
         .map(|place| {
@@ -148,9 +152,9 @@ pub(super) fn uninstall(args: &InstallArgs) -> Result<Plan, CliError> {
             let there = path.symlink_metadata().is_ok();
             FilePlan {
                 action: if there {
-                    Action::Remove
+                    FileAction::Remove
                 } else {
-                    Action::Absent
+                    FileAction::Absent
                 },
                 path,
                 content: Vec::new(),
@@ -158,13 +162,13 @@ pub(super) fn uninstall(args: &InstallArgs) -> Result<Plan, CliError> {
             }
         })
         .collect();
-    let there = files.iter().any(|file| file.action == Action::Remove);
-    let unit = files
-        .iter()
-        .any(|file| file.action == Action::Remove && file.path.ends_with("system/coord.service"));
-    let mut plan = Plan {
+    let there = files.iter().any(|file| file.action == FileAction::Remove);
+    let unit = files.iter().any(|file| {
+        file.action == FileAction::Remove && file.path.ends_with("system/coord.service")
+    });
+    let mut plan = InstallPlan {
         files,
-        ..Plan::default()
+        ..InstallPlan::default()
     };
     if unit {
         let mut disable = systemctl(args, &["disable"]);
@@ -184,7 +188,7 @@ pub(super) fn uninstall(args: &InstallArgs) -> Result<Plan, CliError> {
 
 /// A link in an image is meant for the system that will run from it: followed from here, an absolute one
 /// would lead into this system.
-fn stay_inside(args: &InstallArgs, plan: &Plan) -> Result<(), CliError> {
+fn stay_inside(args: &InstallArgs, plan: &InstallPlan) -> Result<(), CliError> {
     let Some(root) = &args.root else {
         return Ok(());
     };
@@ -207,7 +211,7 @@ fn stay_inside(args: &InstallArgs, plan: &Plan) -> Result<(), CliError> {
     Ok(())
 }
 
-fn commands(args: &InstallArgs, plan: &Plan) -> Vec<Vec<String>> {
+fn commands(args: &InstallArgs, plan: &InstallPlan) -> Vec<Vec<String>> {
     let mut commands = Vec::new();
     let running = args.root.is_none();
     let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
@@ -221,7 +225,7 @@ fn commands(args: &InstallArgs, plan: &Plan) -> Vec<Vec<String>> {
     }
     // Only once: later it is the administrator who says what is switched on.
     let is_new = |file: &FilePlan| {
-        file.action == Action::Create && file.path.ends_with("system/coord.service")
+        file.action == FileAction::Create && file.path.ends_with("system/coord.service")
     };
     if plan.files.iter().any(is_new) {
         let mut preset = systemctl(args, &["preset"]);
@@ -257,7 +261,7 @@ fn commands(args: &InstallArgs, plan: &Plan) -> Vec<Vec<String>> {
 }
 
 /// Starts the sockets and the service, or restarts what runs with older files.
-fn starting(args: &InstallArgs, plan: &Plan) -> Vec<Vec<String>> {
+fn starting(args: &InstallArgs, plan: &InstallPlan) -> Vec<Vec<String>> {
     let mut commands = Vec::new();
     // A socket cannot be opened anew while its service runs.
     let sockets = ["coord.socket", "coord-metrics.socket"];
@@ -356,9 +360,9 @@ fn below(args: &InstallArgs, path: &Path) -> PathBuf {
 
 fn file(path: PathBuf, content: Vec<u8>, mode: u32) -> Result<FilePlan, CliError> {
     let action = match fs::read(&path) {
-        Ok(found) if found == content => Action::Same,
-        Ok(_) => Action::Replace,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Action::Create,
+        Ok(found) if found == content => FileAction::Same,
+        Ok(_) => FileAction::Replace,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => FileAction::Create,
         Err(error) => {
             return Err(CliError::input(format!("read {}", path.display()), error));
         }

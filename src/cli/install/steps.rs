@@ -6,7 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::process::Command;
 
-use super::plan::{Action, FilePlan, Plan};
+use super::plan::{FileAction, FilePlan, InstallPlan};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 
@@ -14,7 +14,7 @@ const MODE_FOLDER: u32 = 0o755;
 /// Of the log of units that were not started.
 const LINES_MAX: usize = 12;
 
-pub(super) fn carry_out(plan: &Plan) -> Result<(), CliError> {
+pub(super) fn carry_out(plan: &InstallPlan) -> Result<(), CliError> {
     for command in &plan.before {
         run(command)?;
     }
@@ -29,9 +29,9 @@ pub(super) fn carry_out(plan: &Plan) -> Result<(), CliError> {
 
 fn change(file: &FilePlan) -> Result<(), CliError> {
     let (what, done) = match file.action {
-        Action::Create | Action::Replace => ("write", write(file)),
-        Action::Remove => ("remove", fs::remove_file(&file.path)),
-        Action::Same | Action::Keep | Action::Absent => return Ok(()),
+        FileAction::Create | FileAction::Replace => ("write", write(file)),
+        FileAction::Remove => ("remove", fs::remove_file(&file.path)),
+        FileAction::Same | FileAction::Keep | FileAction::Absent => return Ok(()),
     };
     done.map_err(|error| failed(what, &file.path, error))
 }

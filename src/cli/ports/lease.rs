@@ -66,7 +66,7 @@ pub struct LeaseArgs {
 pub(super) struct Leased {
     client: Client,
     host: String,
-    hold: Hold,
+    hold: PortHold,
     project: Option<ProjectName>,
     leases: Vec<LeaseAcquireResult>,
     passed_over: Vec<PassedOver>,
@@ -74,7 +74,7 @@ pub(super) struct Leased {
 
 /// What keeps the leases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Hold {
+pub(super) enum PortHold {
     /// The session, for as long as the command runs.
     Session,
     Ttl(Millis),
@@ -88,7 +88,7 @@ struct PassedOver {
 }
 
 #[derive(Debug, Serialize)]
-struct Given<'a> {
+struct LeasedPort<'a> {
     variable: &'a str,
     port: Port,
     #[serde(flatten)]
@@ -99,7 +99,7 @@ pub(super) async fn run(args: LeaseArgs, shell: &mut Shell<'_>) -> Result<Exit, 
     let host = host(args.host.as_deref(), shell)?;
     let wants = args.pools.iter().map(|pool| want(pool, args.id.as_deref()));
     let wants: Vec<Want> = wants.collect();
-    let mut leased = Leased::open(shell, host, Hold::Ttl(args.ttl)).await?;
+    let mut leased = Leased::open(shell, host, PortHold::Ttl(args.ttl)).await?;
     let taken = leased
         .take_all(&wants, &Patience::of(args.wait), &shell.out)
         .await;
@@ -135,11 +135,11 @@ impl Leased {
     pub(super) async fn open(
         shell: &Shell<'_>,
         host: String,
-        hold: Hold,
+        hold: PortHold,
     ) -> Result<Self, CliError> {
         let mut client = shell.client().await?;
         let mut project = None;
-        if hold == Hold::Session {
+        if hold == PortHold::Session {
             let opened = client.open_session(&SessionOpenParams::default()).await?;
             shell.out.warn_of(&opened);
             project = Some(opened.project);
@@ -302,12 +302,12 @@ impl Leased {
     fn show(&self, taken: &[Taken], ttl: Millis, out: &mut Output<'_>) -> Result<(), CliError> {
         let given = taken.iter().zip(&self.leases);
         if out.style().json {
-            let given = given.map(|(Taken { variable, port, .. }, lease)| Given {
+            let given = given.map(|(Taken { variable, port, .. }, lease)| LeasedPort {
                 variable,
                 port: *port,
                 lease,
             });
-            let given: Vec<Given<'_>> = given.collect();
+            let given: Vec<LeasedPort<'_>> = given.collect();
             let passed_over = &self.passed_over;
             return Ok(out.json(&json!({ "ports": given, "passed_over": passed_over }))?);
         }
@@ -368,7 +368,7 @@ impl Holders {
     }
 }
 
-impl Hold {
+impl PortHold {
     fn ttl_ms(self) -> Option<u64> {
         match self {
             Self::Session => None,

@@ -53,7 +53,7 @@ pub enum PortsCommand {
     /// leased from the coordinator too, when this user has a token for one that answers (see
     /// --lease and --no-lease). Exits with the command's own code; with 6, or 124 after --wait, when
     /// no port is free, with 7 when a lease was lost.
-    Run(run::RunArgs),
+    Run(run::PortsRunArgs),
     /// Leases ports of this machine from a coordinator, and prints them
     ///
     /// Each is free here on all addresses; one that a program has that no coordinator knows of is

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::lease::{self, Hold, Leased};
+use super::lease::{self, Leased, PortHold};
 use super::pool::{Pool, Taken, Want, take_all};
 use crate::cli::child::{self, Signals, Spec, Streams, Watch};
 use crate::cli::duration::Millis;
@@ -20,7 +20,7 @@ use crate::ports::Profile;
 pub(super) const LOOK_MS: u64 = 100;
 
 #[derive(Debug, clap::Args)]
-pub struct RunArgs {
+pub struct PortsRunArgs {
     /// Whose ports: the same name gets the same ports again, as long as nobody else has them
     /// [default with --pool: the current folder]
     #[arg(long, value_name = "NAME", required_unless_present = "pools")]
@@ -51,7 +51,7 @@ pub struct RunArgs {
     command: Vec<OsString>,
 }
 
-pub(super) async fn run(args: RunArgs, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
+pub(super) async fn run(args: PortsRunArgs, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
     let wants = wants(&args)?;
     let mut signals = Signals::new()?;
     let patience = Patience::of(args.wait);
@@ -94,7 +94,7 @@ pub(super) async fn run(args: RunArgs, shell: &mut Shell<'_>) -> Result<Exit, Cl
     ended
 }
 
-fn wants(args: &RunArgs) -> Result<Vec<Want>, CliError> {
+fn wants(args: &PortsRunArgs) -> Result<Vec<Want>, CliError> {
     let pools = &args.pools;
     for (i, pool) in pools.iter().enumerate() {
         if pools[..i]
@@ -121,18 +121,18 @@ fn wants(args: &RunArgs) -> Result<Vec<Want>, CliError> {
 }
 
 /// The coordinator to lease from, when one was asked for, or this user has one that answers.
-async fn leased(args: &RunArgs, shell: &Shell<'_>) -> Result<Option<Leased>, CliError> {
+async fn leased(args: &PortsRunArgs, shell: &Shell<'_>) -> Result<Option<Leased>, CliError> {
     if args.pools.is_empty() || args.no_lease {
         return Ok(None);
     }
     let host = lease::host(args.host.as_deref(), shell)?;
     if args.lease {
-        return Leased::open(shell, host, Hold::Session).await.map(Some);
+        return Leased::open(shell, host, PortHold::Session).await.map(Some);
     }
     if !shell.has_token()? {
         return Ok(None);
     }
-    match Leased::open(shell, host, Hold::Session).await {
+    match Leased::open(shell, host, PortHold::Session).await {
         Ok(leased) => Ok(Some(leased)),
         Err(error) if error.exit() == Exit::Unreachable => {
             shell.out.note(format_args!(
@@ -166,7 +166,7 @@ async fn take(
 }
 
 fn spec<'a>(
-    args: &'a RunArgs,
+    args: &'a PortsRunArgs,
     taken: &[Taken],
     connection: Vec<(&'static str, OsString)>,
     out: &Output<'_>,

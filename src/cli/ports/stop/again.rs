@@ -17,7 +17,7 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
-use super::{LOOK_MS, Target, millis, sockets_now};
+use super::{LOOK_MS, StopTarget, millis, sockets_now};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::ports::who::holders_of;
@@ -53,7 +53,7 @@ pub(super) struct Again {
 }
 
 impl Before {
-    pub(super) fn of(targets: &[Target]) -> Self {
+    pub(super) fn of(targets: &[StopTarget]) -> Self {
         let proc = Path::new(holders::PROC);
         let stopped = targets.iter().filter_map(|target| {
             let running = RunningProcess::of(proc, target.process.pid)?;

@@ -67,7 +67,7 @@ pub struct StopArgs {
 }
 
 /// A process to stop.
-struct Target {
+struct StopTarget {
     process: Process,
     handle: Handle,
 }
@@ -109,7 +109,7 @@ pub(super) async fn run(args: StopArgs, out: &mut Output<'_>) -> Result<Exit, Cl
 }
 
 /// A grip on every process that still has one of the sockets open.
-fn targets(found: &[Holder]) -> Result<Vec<Target>, CliError> {
+fn targets(found: &[Holder]) -> Result<Vec<StopTarget>, CliError> {
     let mut targets = BTreeMap::new();
     for holder in found {
         for process in &holder.processes {
@@ -119,7 +119,7 @@ fn targets(found: &[Holder]) -> Result<Vec<Target>, CliError> {
             let Some(handle) = handle else { continue };
             if holders::has_socket(Path::new(holders::PROC), pid, holder.inode) {
                 let process = process.clone();
-                targets.insert(pid, Target { process, handle });
+                targets.insert(pid, StopTarget { process, handle });
             }
         }
     }
@@ -127,12 +127,12 @@ fn targets(found: &[Holder]) -> Result<Vec<Target>, CliError> {
 }
 
 /// Names whom it is about, and asks.
-fn confirm(found: &[Holder], targets: &[Target], out: &Output<'_>) -> Result<(), CliError> {
+fn confirm(found: &[Holder], targets: &[StopTarget], out: &Output<'_>) -> Result<(), CliError> {
     let held = found
         .iter()
         .map(|holder| format!("{} is held by {holder}\n", holder.address));
     let mut words: String = held.collect();
-    for Target { process, .. } in targets {
+    for StopTarget { process, .. } in targets {
         words.extend([format!(
             "  process {}: {}\n",
             process.pid,
@@ -178,7 +178,11 @@ fn keeper_of(process: &Process) -> Option<(&'static str, String)> {
 }
 
 /// Signals, and waits until the sockets are gone; with which signal they went.
-async fn end(args: &StopArgs, found: &[Holder], targets: &[Target]) -> Result<EndSignal, CliError> {
+async fn end(
+    args: &StopArgs,
+    found: &[Holder],
+    targets: &[StopTarget],
+) -> Result<EndSignal, CliError> {
     let inodes: BTreeSet<u64> = found.iter().map(|holder| holder.inode).collect();
     signal(targets, EndSignal::Term)?;
     if are_gone(args.port, &inodes, args.wait.duration()).await? {
@@ -200,8 +204,8 @@ async fn end(args: &StopArgs, found: &[Holder], targets: &[Target]) -> Result<En
     Err(CliError::unmet(Exit::TimedOut, what))
 }
 
-fn signal(targets: &[Target], how: EndSignal) -> Result<(), CliError> {
-    for Target { process, handle } in targets {
+fn signal(targets: &[StopTarget], how: EndSignal) -> Result<(), CliError> {
+    for StopTarget { process, handle } in targets {
         handle.end(how).map_err(|error| {
             let what = format!("{process}) may not be stopped by this user: {error}");
             CliError::unmet(Exit::Denied, what)
@@ -268,7 +272,7 @@ impl Stopped<'_> {
 }
 
 /// Nobody was seen starting it again; the manager of a service may still be about to.
-fn tell_who_may_start_it(targets: &[Target], out: &Output<'_>) {
+fn tell_who_may_start_it(targets: &[StopTarget], out: &Output<'_>) {
     let keepers = targets
         .iter()
         .filter_map(|target| keeper_of(&target.process));

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use nix::unistd::geteuid;
 
-use super::{StopArgs, Target};
+use super::{StopArgs, StopTarget};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::table::one_line;
@@ -35,10 +35,10 @@ pub(super) fn check_visible(port: Port, found: &[Holder]) -> Result<(), CliError
 }
 
 /// Whose end would do more, or less, than free the port.
-pub(super) fn check_stoppable(args: &StopArgs, targets: &[Target]) -> Result<(), CliError> {
+pub(super) fn check_stoppable(args: &StopArgs, targets: &[StopTarget]) -> Result<(), CliError> {
     let own = std::process::id();
     let ancestors = holders::ancestors(Path::new(holders::PROC), own);
-    for Target { process, .. } in targets {
+    for StopTarget { process, .. } in targets {
         let what = if process.pid == own {
             Some("that is this command itself".to_owned())
         } else if process.pid == INIT {
