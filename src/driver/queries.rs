@@ -94,7 +94,10 @@ impl Core {
         origin: &RequestOrigin,
         result: Result<T, RpcError>,
     ) {
-        self.send(now, origin, result.as_ref());
+        match result {
+            Ok(value) => self.send(now, origin, Ok(&value)),
+            Err(error) => self.send_error(now, origin, &error),
+        }
     }
 
     fn status(
