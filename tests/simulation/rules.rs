@@ -12,8 +12,8 @@ use cli_coordinator::engine::state::State;
 use cli_coordinator::engine::tasks::{Attempt, TaskState};
 
 use super::paths;
-use super::stuck;
 use super::violation::{Checked, Invariant, ensure};
+use crate::naive_stuck as stuck;
 
 /// One record and its surroundings.
 #[derive(Debug)]

@@ -1,14 +1,36 @@
 //! The invariants by name, and what a run says when one does not hold.
 
-pub(crate) use super::seeds::{broken, ensure};
+/// A promise that was broken. The name says which.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Violation {
+    pub(crate) invariant: Invariant,
+    pub(crate) what: String,
+}
 
-pub(crate) type Violation = super::seeds::Violation<Invariant>;
 pub(crate) type Checked = Result<(), Violation>;
 
-/// What must hold after every step.
+pub(crate) fn broken<T>(invariant: Invariant, what: impl Into<String>) -> Result<T, Violation> {
+    Err(Violation {
+        invariant,
+        what: what.into(),
+    })
+}
+
+/// Breaks `invariant` unless `holds`.
+pub(crate) fn ensure(holds: bool, invariant: Invariant, what: impl FnOnce() -> String) -> Checked {
+    if holds {
+        Ok(())
+    } else {
+        broken(invariant, what())
+    }
+}
+
+/// What must hold after every step. Those of a shared journal take into account that its store may lose
+/// records, and that clients are told so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Invariant {
-    /// P1: what was acknowledged is in the state after a crash, and what was found then stays.
+    /// P1: what was acknowledged is in the state after a crash, and what was found then stays. Of a shared
+    /// journal: it is in the line that survives, or the store lost it and the connected clients were told.
     Durable,
     /// P2: nobody holds what another holds; an overlap is decided by trying every path.
     Exclusive,
@@ -18,23 +40,32 @@ pub(crate) enum Invariant {
     Answered,
     /// P3: a subscriber gets every event that matches, once, in order, or is told that it cannot.
     Gapless,
-    /// The same `request_id` has one effect and one answer.
+    /// P3: the same across coordinators and epochs; and nobody is told of a loss that was none.
+    Honest,
+    /// The same `request_id` has one effect and one answer; a command is in the line once.
     Once,
     /// P3: a task that became stuck is told of.
     Told,
     /// P4: nothing grows beyond its limit.
     Bounded,
-    /// P5: journal time never runs ahead of the uptime; nothing expires before its time.
+    /// P5: journal time never runs ahead of the uptime, and time without the store does not pass; nothing
+    /// expires before its time.
     TimeProof,
     /// P5: what is due is freed; time goes on, also under load.
     Expires,
     /// P7: state is a fold over the journal: from scratch, from a snapshot, and live.
     Deterministic,
+    /// P7: all coordinators have the state that the line comes to, and so has the snapshot.
+    Same,
     /// What the engine looks up is what its state says.
     Consistent,
+    /// Records are numbered without a gap, an epoch is one run of one server, a cursor is one command.
+    OneLine,
+    /// An empty store is filled with the most that those hold who took part.
+    SeededOnce,
     /// Nobody waits for what could be had.
     NoLostWakeUp,
-    /// After the faults are over, work goes on.
+    /// After the faults are over, work goes on, at every coordinator.
     Live,
     /// Recovery succeeds after any crash.
     Recovers,

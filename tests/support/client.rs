@@ -12,7 +12,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use super::within;
+use super::waiting::within;
 
 const LIMITS: FrameLimits = FrameLimits {
     message_bytes_max: 64 * 1024 * 1024,

@@ -11,9 +11,10 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::client::Client;
+use super::http;
 use super::port::HeldPort;
 use super::redis::Redis;
-use super::{http, until};
+use super::waiting::until;
 
 /// How a coordinator is started.
 #[derive(Debug)]

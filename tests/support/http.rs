@@ -3,7 +3,7 @@
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::within;
+use super::waiting::within;
 
 /// The status and everything after the status line.
 #[derive(Debug)]

@@ -1,47 +1,21 @@
 //! What tests of the real binary share: a coordinator process, clients, plain HTTP, ports.
-//!
-//! Nothing here waits for a fixed time to pass: it waits for a state, and gives up loudly.
 
 #![allow(
     dead_code,
     unused_imports,
     unreachable_pub,
-    clippy::unwrap_used,
-    reason = "each test file uses a part of it, and a test fails by panicking"
+    reason = "each test program uses a part of it"
 )]
 
 pub mod client;
 pub mod coordinator;
 pub mod http;
+pub mod load;
 pub mod port;
 pub mod random;
 pub mod redis;
-
-use std::time::Duration;
+pub mod waiting;
 
 pub use client::{Client, RpcFailure};
 pub use coordinator::Coordinator;
-
-/// Longer than anything that works takes, shorter than anybody's patience.
-pub const PATIENCE: Duration = Duration::from_secs(30);
-/// The pause between two looks at a state that nobody announces.
-pub const POLL: Duration = Duration::from_millis(5);
-
-/// Waits for a future that must come; says what did not when it does not.
-pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
-    let waited = tokio::time::timeout(PATIENCE, future).await;
-    waited.unwrap_or_else(|_| panic!("waited {PATIENCE:?} in vain for {what}"))
-}
-
-/// Looks again and again until `look` finds something.
-pub async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
-    within(what, async {
-        loop {
-            if let Some(found) = look().await {
-                return found;
-            }
-            tokio::time::sleep(POLL).await;
-        }
-    })
-    .await
-}
+pub use waiting::{PATIENCE, POLL, until, within};

@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::port::HeldPort;
-use super::until;
+use super::waiting::until;
 
 /// Names the program to run instead of `redis-server`: `valkey-server` takes the same arguments.
 const PROGRAM_VARIABLE: &str = "COORD_TEST_REDIS_SERVER";

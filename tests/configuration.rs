@@ -1,0 +1,7 @@
+//! What was typed, and what is meant by it: settings and where they come from, profiles, ports.
+
+mod configuration {
+    mod commands;
+    mod ports;
+    mod values;
+}

@@ -1,0 +1,19 @@
+//! What `coord` does for its host beside coordinating: firewall, ports and their holders, service, files for
+//! other programs, health and self-test; with real programs, packets and service managers.
+
+#![allow(
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "nothing outside uses a test, and it fails by panicking"
+)]
+
+mod support;
+
+mod host {
+    mod firewall;
+    mod health;
+    mod holders;
+    mod render;
+    mod self_test;
+    mod systemd;
+}

@@ -1,0 +1,10 @@
+//! `coord render`: the texts themselves, and what the programs they are for make of them.
+
+mod compose;
+mod containerfile;
+mod env;
+mod golden;
+mod prometheus;
+mod proxies;
+mod refusals;
+mod tool;

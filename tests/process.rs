@@ -1,0 +1,18 @@
+//! `coord` as a process: what its users, its clients and those who start and kill it rely on.
+
+#![allow(
+    unreachable_pub,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "nothing outside uses a test, it says how it goes, and fails by panicking"
+)]
+
+mod support;
+
+mod process {
+    mod bad_input;
+    mod cli_work;
+    mod crash;
+    mod foreign_clients;
+    mod panic_report;
+}

@@ -1,0 +1,24 @@
+//! Deterministic simulation of the code that ships: one coordinator over a disk, a clock and a network that
+//! fail, and several over a shared store that fails over and forgets.
+
+#![allow(
+    clippy::case_sensitive_file_extension_comparisons,
+    clippy::cast_possible_truncation,
+    clippy::similar_names,
+    clippy::unused_self,
+    clippy::unwrap_used,
+    reason = "names of operations end like files do; counts are small; a test fails by panicking; the rest reads better so"
+)]
+
+mod naive_stuck;
+mod store_contract;
+
+mod simulation {
+    mod alone;
+    mod chance;
+    mod paths;
+    mod rules;
+    mod seeds;
+    mod shared;
+    mod violation;
+}
