@@ -16,7 +16,6 @@ pub mod journal;
 pub mod link;
 pub mod metrics;
 pub mod nft;
-#[cfg(feature = "planted-bugs")]
 pub mod planted;
 pub mod ports;
 pub mod probe;

@@ -1,13 +1,17 @@
-//! Deliberate bugs, switched on one at a time by tests. Compiled only with the feature
-//! `planted-bugs`: a simulation that has caught nothing proves nothing.
+//! Deliberate bugs that the tests must catch: a simulation that has caught nothing proves nothing.
+//!
+//! The code asks [`is_on`] where a bug can be. Without the feature `test-doubles` that is `false` for the
+//! compiler too, so what ships contains none of it. With the feature, a bug is on while a test holds a `Planted`,
+//! for the code on the thread of that test; no setting and no variable can do that. So a `coord` that was built
+//! for tests differs from what ships by one read of a thread's own memory at each of these places.
 
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+#[cfg(feature = "test-doubles")]
+pub use switch::{Planted, set_wall_ms};
+pub use switch::{is_on, wall_ms};
 
-/// A bug that the simulation must catch.
+/// A bug that the tests must catch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
 pub enum Bug {
-    None,
     ReplyBeforeSync,
     FenceNotChecked,
     DeadlineOnWallClock,
@@ -54,26 +58,70 @@ pub enum Bug {
     OvertakenTwice,
     /// Nobody is told that a task waits for one that is dead or cancelled.
     DependentsNotTold,
+    /// An append to the embedded journal returns without a sync.
+    SkipSync,
+    /// Recovery leaves what a torn write wrote.
+    KeepTornBytes,
+    /// After recovery the last sequence is given out again.
+    ReuseSequence,
+    /// A segment is written to before its name is durable.
+    SkipRenameSync,
+    /// A trim does not write the floor first.
+    SkipFloor,
 }
 
-static ACTIVE: AtomicU8 = AtomicU8::new(Bug::None as u8);
+#[cfg(not(feature = "test-doubles"))]
+mod switch {
+    use super::Bug;
 
-/// Switches one bug on, and all others off.
-pub fn plant(bug: Bug) {
-    ACTIVE.store(bug as u8, Ordering::SeqCst);
+    pub const fn is_on(_: Bug) -> bool {
+        false
+    }
+
+    pub const fn wall_ms() -> u64 {
+        0
+    }
 }
 
-pub fn is_on(bug: Bug) -> bool {
-    ACTIVE.load(Ordering::Relaxed) == bug as u8
-}
+#[cfg(feature = "test-doubles")]
+mod switch {
+    use std::cell::Cell;
 
-static WALL_MS: AtomicU64 = AtomicU64::new(0);
+    use super::Bug;
 
-/// Sets what the bug `DeadlineOnWallClock` takes for the time.
-pub fn set_wall_ms(wall_ms: u64) {
-    WALL_MS.store(wall_ms, Ordering::SeqCst);
-}
+    thread_local! {
+        static PLANTED: Cell<Option<Bug>> = const { Cell::new(None) };
+        static WALL_MS: Cell<u64> = const { Cell::new(0) };
+    }
 
-pub fn wall_ms() -> u64 {
-    WALL_MS.load(Ordering::Relaxed)
+    /// Keeps a bug switched on, on this thread, until it is dropped.
+    #[derive(Debug)]
+    #[must_use = "the bug is gone when this is dropped"]
+    pub struct Planted(());
+
+    impl Planted {
+        pub fn new(bug: Bug) -> Self {
+            PLANTED.set(Some(bug));
+            Self(())
+        }
+    }
+
+    impl Drop for Planted {
+        fn drop(&mut self) {
+            PLANTED.set(None);
+        }
+    }
+
+    pub fn is_on(bug: Bug) -> bool {
+        PLANTED.get() == Some(bug)
+    }
+
+    /// Sets what the bug `DeadlineOnWallClock` takes for the time.
+    pub fn set_wall_ms(wall_ms: u64) {
+        WALL_MS.set(wall_ms);
+    }
+
+    pub fn wall_ms() -> u64 {
+        WALL_MS.get()
+    }
 }

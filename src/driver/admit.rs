@@ -11,6 +11,7 @@ use super::propose::{Extra, Pending, RequestOrigin};
 use super::queries::cursor_of;
 use crate::engine::command::{Action, Actor};
 use crate::engine::outcome::{Outcome, Refusal};
+use crate::planted::{Bug, is_on};
 use crate::protocol::error::{ErrorKind, RpcError};
 use crate::protocol::jsonrpc;
 use crate::protocol::operations::{ConnectionRequest, Request};
@@ -328,8 +329,7 @@ pub(super) fn storage_full() -> RpcError {
 /// With other coordinators, the request may be the second sending of one whose record has not arrived:
 /// only a record of its own, which comes back behind that one, tells whether it is to go away empty.
 fn may_be_granted_elsewhere(project: &Project, planned: &Planned) -> bool {
-    #[cfg(feature = "planted-bugs")]
-    if crate::planted::is_on(crate::planted::Bug::VainFromOwnState) {
+    if is_on(Bug::VainFromOwnState) {
         return false;
     }
     project.line.is_some() && planned.request_id.is_some()

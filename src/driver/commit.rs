@@ -12,6 +12,7 @@ use crate::engine::event::{ChangeKind, Event, Subject};
 use crate::engine::ids::{Position, ProjectName, SessionId, TokenId};
 use crate::engine::outcome::{Answer, Outcome, Refusal, SessionOutcome};
 use crate::journal::{JournalStatus, Space};
+use crate::planted::{Bug, is_on};
 use crate::protocol::error::RpcError;
 
 /// When the node's own commands are tried again that a full disk refused.
@@ -316,8 +317,7 @@ impl Core {
     /// A session was taken up at another coordinator: the connection it had here must not go on as if
     /// it still served it.
     fn close_if_resumed_elsewhere(&mut self, project: &ProjectName, session: SessionId) {
-        #[cfg(feature = "planted-bugs")]
-        if crate::planted::is_on(crate::planted::Bug::ResumedTwice) {
+        if is_on(Bug::ResumedTwice) {
             return;
         }
         let known = self.projects.get_mut(project);
@@ -417,47 +417,5 @@ impl Core {
         let probe = (self.storage_full() && !self.probe.under_way)
             .then(|| self.probe.next.unwrap_or_default());
         ticks.chain(others).chain(probe).min()
-    }
-
-    /// The planted bug "reply before sync": answers as soon as the batch is sent off.
-    #[cfg(feature = "planted-bugs")]
-    pub(super) fn planted_reply_before_sync(&mut self) {
-        if !crate::planted::is_on(crate::planted::Bug::ReplyBeforeSync) {
-            return;
-        }
-        let mut early_answers = Vec::new();
-        for proposed in &self.appending {
-            let Some(project) = self.projects.get(&proposed.project) else {
-                continue;
-            };
-            let mut ahead = project.engine.clone();
-            let position = Position(ahead.state().position.0 + 1);
-            let answer = ahead
-                .apply(position, proposed.at_ms, &proposed.command)
-                .answer;
-            let Some(pending) = self.pending.get_mut(&proposed.sequence) else {
-                continue;
-            };
-            let Some(origin) = pending.request.as_mut() else {
-                continue;
-            };
-            let Some(id) = origin.id.take() else { continue };
-            let early = super::propose::RequestOrigin {
-                connection: origin.connection,
-                id: Some(id),
-                operation: origin.operation,
-                started: origin.started,
-            };
-            // The form of the answer; its secrets stay with the one that is due.
-            let extra = match pending.extra {
-                Extra::OwnAgent => Extra::OwnAgent,
-                Extra::OneTask => Extra::OneTask,
-                _ => Extra::None,
-            };
-            early_answers.push((early, answer, extra));
-        }
-        for (origin, answer, extra) in early_answers {
-            self.send_answer(Moment(0), &origin, answer, extra);
-        }
     }
 }

@@ -18,6 +18,7 @@ pub mod migrate;
 mod parked;
 mod peers;
 mod plan;
+mod planted;
 mod project;
 mod propose;
 pub mod queries;

@@ -16,6 +16,7 @@ use super::propose::{Extra, Pending, RequestOrigin};
 use crate::engine::command::{Action, Actor};
 use crate::engine::ids::{ProjectName, RequestId, TaskId};
 use crate::engine::outcome::{LeaseConflicts, Outcome, Refusal};
+use crate::planted::{Bug, is_on};
 use crate::protocol::operations::Operation;
 
 /// A request that waits until it can be granted, or until its time is over.
@@ -113,8 +114,7 @@ impl Core {
         claims: bool,
         acquires: bool,
     ) {
-        #[cfg(feature = "planted-bugs")]
-        if crate::planted::is_on(crate::planted::Bug::LostWakeUp) {
+        if is_on(Bug::LostWakeUp) {
             return;
         }
         let Some(known) = self.projects.get(project) else {

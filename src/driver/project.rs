@@ -8,6 +8,7 @@ use super::line::Line;
 use super::parked::Parked;
 use crate::engine::Engine;
 use crate::engine::ids::{AgentName, JournalTime, Position, SessionId, TaskId};
+use crate::planted::{Bug, is_on, wall_ms};
 
 /// One project and who is connected to it.
 #[derive(Debug)]
@@ -50,12 +51,10 @@ impl Project {
     /// lies beyond (the process stood still) is dropped here, once: were every command of a batch
     /// to carry it, each would move the engine by a step.
     pub(super) fn reading(&mut self, now: Moment) -> JournalTime {
-        #[cfg(feature = "planted-bugs")]
-        if crate::planted::is_on(crate::planted::Bug::DeadlineOnWallClock) {
-            return JournalTime(crate::planted::wall_ms());
+        if is_on(Bug::DeadlineOnWallClock) {
+            return JournalTime(wall_ms());
         }
-        #[cfg(feature = "planted-bugs")]
-        if crate::planted::is_on(crate::planted::Bug::JumpsCount) {
+        if is_on(Bug::JumpsCount) {
             return self.clock.time_at(now);
         }
         let engine = &self.engine;
@@ -72,10 +71,7 @@ impl Project {
     /// A record was applied. Time goes on from the reading its proposer took, not from now: else
     /// the time that a sync takes would never count, and a busy journal would stand still.
     pub(super) fn applied(&mut self, now: Moment) {
-        #[cfg(feature = "planted-bugs")]
-        let ahead = crate::planted::is_on(crate::planted::Bug::ClockStandsStill);
-        #[cfg(not(feature = "planted-bugs"))]
-        let ahead = false;
+        let ahead = is_on(Bug::ClockStandsStill);
         if ahead || self.engine.now() > self.clock.time_at(now) {
             self.clock = ReadingClock {
                 at: now,

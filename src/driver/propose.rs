@@ -14,6 +14,7 @@ use crate::engine::command::{Action, Actor, Command};
 use crate::engine::ids::{AgentName, CommandId, JournalTime, ProjectName, RequestId, TaskId};
 use crate::journal::Entry;
 use crate::journal::shared::{Batch, RECORD_COMMANDS_MAX};
+use crate::planted::{Bug, is_on};
 use crate::protocol::error::RpcError;
 use crate::protocol::operations::{ConnectionRequest, Operation};
 
@@ -193,8 +194,9 @@ impl Core {
         self.appending = next_batch(&mut self.batch, commands_max, bytes_max);
         let entries = entries_of(&mut self.appending);
         self.outputs.push_back(Output::Append(entries));
-        #[cfg(feature = "planted-bugs")]
-        self.planted_reply_before_sync();
+        if is_on(Bug::ReplyBeforeSync) {
+            self.reply_before_sync();
+        }
     }
 
     fn commands_max(&self) -> usize {

@@ -9,6 +9,7 @@ use crate::engine::ids::{Position, ProjectName};
 use crate::engine::limits::Limits;
 use crate::engine::state::State;
 use crate::journal::{Journal, JournalError, Record};
+use crate::planted::{Bug, is_on};
 
 /// The projects after all their records.
 #[derive(Debug)]
@@ -105,10 +106,7 @@ impl Recovered {
         if record.position <= *covered {
             return Ok(());
         }
-        #[cfg(feature = "planted-bugs")]
-        if crate::planted::is_on(crate::planted::Bug::SnapshotForgetsRecord)
-            && covered.0 > 0
-            && record.position.0 == covered.0 + 1
+        if is_on(Bug::SnapshotForgetsRecord) && covered.0 > 0 && record.position.0 == covered.0 + 1
         {
             return Ok(());
         }

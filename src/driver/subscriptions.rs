@@ -14,6 +14,7 @@ use super::queries::cursor_of;
 use crate::engine::Engine;
 use crate::engine::event::{Change, ChangeKind, Event, Subject};
 use crate::engine::ids::{Cursor, Epoch, Position, ProjectName};
+use crate::planted::{Bug, is_on};
 use crate::protocol::context::ContextWatchParams;
 use crate::protocol::error::{ErrorKind, RpcError};
 use crate::protocol::events::{
@@ -279,10 +280,7 @@ fn resume_point(engine: &Engine, from: Option<Cursor>) -> Result<Position, RpcEr
         let error = RpcError::new(kind, message);
         Err(error.with(|detail| detail.cursor = Some(here)))
     };
-    #[cfg(feature = "planted-bugs")]
-    let accepted = crate::planted::is_on(crate::planted::Bug::StaleCursorAccepted);
-    #[cfg(not(feature = "planted-bugs"))]
-    let accepted = false;
+    let accepted = is_on(Bug::StaleCursorAccepted);
     if !accepted && !engine.holds(from) {
         let message = if from.epoch == here.epoch {
             format!("cursor {from} is not of this journal, which is at {here}")

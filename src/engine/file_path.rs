@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::glob::{Glob, is_path};
+use crate::planted::{Bug, is_on};
 
 /// The most bytes a file's name may have, its folders included.
 pub const FILE_BYTES_MAX: usize = 1024;
@@ -81,8 +82,7 @@ impl FilePath {
 
     /// Whether the glob matches a path that is meant.
     pub fn overlaps_glob(&self, glob: &Glob) -> bool {
-        #[cfg(feature = "planted-bugs")]
-        if crate::planted::is_on(crate::planted::Bug::FileReadAsGlob) {
+        if is_on(Bug::FileReadAsGlob) {
             let read = Glob::new(&self.text, glob.coverage());
             return read.is_ok_and(|read| read.overlaps(glob));
         }

@@ -35,6 +35,7 @@ pub mod tasks;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::planted::{Bug, is_on};
 use command::{Action, Actor, Command};
 use event::{Change, Event};
 use ids::{JournalTime, Position, RequestId, TaskId};
@@ -171,8 +172,7 @@ impl Engine {
 
     /// The answer already given to this agent's request of the same id, if it is remembered.
     pub fn remembered(&self, by: &Actor, id: &RequestId, action: &Action) -> Option<Answer> {
-        #[cfg(feature = "planted-bugs")]
-        if crate::planted::is_on(crate::planted::Bug::RepeatedTwice) {
+        if is_on(Bug::RepeatedTwice) {
             return None;
         }
         let known = self.state.answers.get(by.agent()?)?;
@@ -196,8 +196,7 @@ impl Engine {
     /// Whether an answer to this agent may have been forgotten since this was the newest record: then a
     /// request with a `request_id` from before may be a repeated one.
     pub fn may_have_forgotten(&self, by: &Actor, since: Newest) -> bool {
-        #[cfg(feature = "planted-bugs")]
-        if crate::planted::is_on(crate::planted::Bug::OvertakenTwice) {
+        if is_on(Bug::OvertakenTwice) {
             return false;
         }
         let moved = self.state.position > since.position;
@@ -273,8 +272,7 @@ impl Engine {
     /// Whether a request took so long to the journal that it may be the first sending of one whose
     /// second, by way of another coordinator, was answered since, and forgotten.
     fn is_overtaken(&self, by: &Actor, at_ms: JournalTime) -> bool {
-        #[cfg(feature = "planted-bugs")]
-        if crate::planted::is_on(crate::planted::Bug::OvertakenTwice) {
+        if is_on(Bug::OvertakenTwice) {
             return false;
         }
         self.forgotten(by).is_some_and(|at| at_ms <= at)

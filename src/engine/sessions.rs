@@ -9,6 +9,7 @@ use super::event::{Change, ChangeKind, Subject};
 use super::ids::{NodeId, SessionId};
 use super::limits::check_limit;
 use super::outcome::{Outcome, Refusal, SessionOutcome};
+use crate::planted::{Bug, is_on};
 
 impl Engine {
     pub(super) fn check_session_open(&self, by: &Actor, open: &SessionOpen) -> Result<(), Refusal> {
@@ -164,8 +165,7 @@ impl Engine {
                 self.attempt_lost(task, "its session ended");
             }
         }
-        #[cfg(feature = "planted-bugs")]
-        if crate::planted::is_on(crate::planted::Bug::HoldsOutliveSession) {
+        if is_on(Bug::HoldsOutliveSession) {
             return;
         }
         let leases = self.index.session_leases.get(&id).cloned();

@@ -1,4 +1,5 @@
-//! A journal that forgets everything when it is dropped, for tests of the layers above.
+//! A journal that forgets everything when it is dropped: of a coordinator whose records are all in a shared
+//! journal, of snapshots on their way into a backup, and of tests.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;

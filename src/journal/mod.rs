@@ -13,6 +13,7 @@ pub mod memory;
 pub mod redis;
 pub mod segments;
 pub mod shared;
+#[cfg(feature = "test-doubles")]
 pub mod sim_disk;
 
 pub use segments::{Recovery, SegmentJournal, SegmentOptions};

@@ -87,6 +87,7 @@ use std::ops::ControlFlow;
 use super::disk::LockGuard;
 use super::{Entry, Journal, JournalError, JournalStatus, Record, Snapshot, Space};
 use crate::engine::ids::{JournalTime, Position, ProjectName};
+use crate::planted::{Bug, is_on};
 use format::FrameKind;
 use ledger::Ledger;
 use medium::{JournalMedium, NamedFile};
@@ -108,7 +109,7 @@ pub(crate) mod snapshots;
 pub(crate) mod walk;
 
 pub(crate) use ledger::NameCache;
-pub use options::{Planted, SegmentOptions};
+pub use options::SegmentOptions;
 pub use walk::Damage;
 
 /// What recovery found.
@@ -340,7 +341,7 @@ impl SegmentJournal {
         let first = &self.segments[keep_from];
         self.floor.generation += 1;
         (self.floor.position, self.floor.number) = (first.first, first.number);
-        if !self.options.planted(Planted::SkipFloor) {
+        if !is_on(Bug::SkipFloor) {
             self.floor.write(&mut self.medium)?;
         }
         for segment in self.segments.drain(..keep_from) {

@@ -51,7 +51,6 @@ fn check_on_one_machine(promise: impl Fn(&mut dyn Journal)) {
 }
 
 /// Segments so small that every promise crosses several.
-#[allow(clippy::needless_update, reason = "a feature adds a field")]
 fn small() -> SegmentOptions {
     SegmentOptions {
         segment_bytes: 8 << 10,

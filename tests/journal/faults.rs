@@ -11,6 +11,7 @@ use cli_coordinator::journal::sim_disk::{Fault, Rng, SimDisk};
 use cli_coordinator::journal::{
     Entry, Journal, JournalError, Record, Recovery, SegmentJournal, SegmentOptions, Snapshot, Space,
 };
+use cli_coordinator::planted::{Bug, Planted};
 
 /// Seeds for which every single operation is made to fail in turn.
 const EXHAUSTIVE_SEEDS: u64 = 24;
@@ -19,7 +20,6 @@ const RANDOM_SEEDS: u64 = 2000;
 /// What one run does.
 const STEPS: usize = 40;
 
-#[allow(clippy::needless_update, reason = "a feature adds a field")]
 fn options() -> SegmentOptions {
     SegmentOptions {
         segment_bytes: 8 << 10,
@@ -476,32 +476,25 @@ fn a_full_disk_leaves_the_reserve_and_a_trim_brings_it_back() {
 }
 
 /// The tests above must notice each rule that is broken on purpose.
-#[cfg(feature = "planted-bugs")]
 #[test]
 fn planted_bugs_are_caught() {
-    use cli_coordinator::journal::segments::Planted;
     std::panic::set_hook(Box::new(|_| {}));
     let all = [
-        Planted::SkipSync,
-        Planted::KeepTornBytes,
-        Planted::ReuseSequence,
-        Planted::SkipRenameSync,
-        Planted::SkipFloor,
+        Bug::SkipSync,
+        Bug::KeepTornBytes,
+        Bug::ReuseSequence,
+        Bug::SkipRenameSync,
+        Bug::SkipFloor,
     ];
-    let missed: Vec<Planted> = all
-        .into_iter()
-        .filter(|bug| {
-            let options = SegmentOptions {
-                planted: Some(*bug),
-                ..options()
-            };
-            std::panic::catch_unwind(|| {
-                fail_everywhere(0..10, Fault::Crash, &options);
-                several_lives(0..RANDOM_SEEDS, &options);
-            })
-            .is_ok()
+    let is_missed = |bug: &Bug| {
+        let _planted = Planted::new(*bug);
+        std::panic::catch_unwind(|| {
+            fail_everywhere(0..10, Fault::Crash, &options());
+            several_lives(0..RANDOM_SEEDS, &options());
         })
-        .collect();
+        .is_ok()
+    };
+    let missed: Vec<Bug> = all.into_iter().filter(is_missed).collect();
     let _ = std::panic::take_hook();
     assert!(missed.is_empty(), "not caught: {missed:?}");
 }

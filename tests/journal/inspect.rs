@@ -14,7 +14,6 @@ use cli_coordinator::journal::{
 
 const SEEDS: u64 = 1500;
 
-#[allow(clippy::needless_update, reason = "a feature adds a field")]
 fn options() -> SegmentOptions {
     SegmentOptions {
         segment_bytes: 8 << 10,

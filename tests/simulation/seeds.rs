@@ -1,15 +1,11 @@
 //! What the simulations share: many seeds on all processors, replays, planted bugs.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use cli_coordinator::metrics::Metrics;
 
-#[cfg(feature = "planted-bugs")]
-use super::violation::Invariant;
-use super::violation::Violation;
-#[cfg(feature = "planted-bugs")]
-use cli_coordinator::planted::{Bug, plant};
+use super::violation::{Invariant, Violation};
+use cli_coordinator::planted::{Bug, Planted};
 
 /// Failing seeds after which a run gives up: enough to see whether they have one cause.
 const FAILURES_SHOWN: usize = 12;
@@ -43,14 +39,6 @@ pub(crate) struct Simulation {
     pub(crate) reached: &'static [&'static str],
     /// Runs a seed; the last argument asks for a trace.
     pub(crate) run: fn(u64, &Metrics, bool) -> Result<Report, Violation>,
-}
-
-/// Planted bugs are switched on for a whole process: tests that must not see each other's take turns.
-static TURN: Mutex<()> = Mutex::new(());
-
-pub(crate) fn turn() -> MutexGuard<'static, ()> {
-    // A test that failed leaves nothing behind that another could not start from.
-    TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 pub(crate) fn metrics() -> Metrics {
@@ -90,7 +78,6 @@ impl Simulation {
         let Plan::Many(count) = self.plan() else {
             return;
         };
-        let _turn = turn();
         let Results { failing, seen } = self.all_seeds(count);
         let shown: Vec<String> = failing
             .iter()
@@ -98,7 +85,7 @@ impl Simulation {
             .collect();
         assert!(
             failing.is_empty(),
-            "{}\nreplay: SIM_SEED={} cargo test --test simulation {}::replay -- --nocapture",
+            "{}\nreplay: SIM_SEED={} cargo test --features test-doubles --test simulation {}::replay -- --nocapture",
             shown.join("\n"),
             failing[0].0,
             self.name
@@ -113,7 +100,6 @@ impl Simulation {
 
     /// Replays the seed in `SIM_SEED` with a trace; without one, proves on some that replays are exact.
     pub(crate) fn replay(&self) {
-        let _turn = turn();
         let metrics = metrics();
         if let Plan::One(seed) = self.plan() {
             let result = (self.run)(seed, &metrics, true);
@@ -171,10 +157,8 @@ impl Simulation {
 
     /// A bug is found within so many seeds, by the invariant that is there for it; `others` may see it
     /// first.
-    #[cfg(feature = "planted-bugs")]
     #[allow(clippy::print_stdout, reason = "says how soon each bug was found")]
     pub(crate) fn finds(&self, bug: Bug, within: u64, expected: Invariant, others: &[Invariant]) {
-        let _turn = turn();
         let _planted = Planted::new(bug);
         let metrics = metrics();
         for seed in 0..within {
@@ -191,24 +175,5 @@ impl Simulation {
             assert!(seen_first, "{broke}");
         }
         panic!("{bug:?} did not break {expected:?} within {within} seeds");
-    }
-}
-
-/// A bug that is there until the test ends, however it does.
-#[cfg(feature = "planted-bugs")]
-pub(crate) struct Planted(());
-
-#[cfg(feature = "planted-bugs")]
-impl Planted {
-    pub(crate) fn new(bug: Bug) -> Self {
-        plant(bug);
-        Self(())
-    }
-}
-
-#[cfg(feature = "planted-bugs")]
-impl Drop for Planted {
-    fn drop(&mut self) {
-        plant(Bug::None);
     }
 }

@@ -1,5 +1,6 @@
 //! Arrivals: records from the stream and from this node's own appends, until they are applied to the state.
 
+use super::planted;
 use super::rebuilt::{hole, read_command};
 use super::{AppendFailure, Arrival, Line, LineError, OtherWriters};
 use crate::driver::admit::storage_full;
@@ -8,11 +9,8 @@ use crate::driver::propose::Proposed;
 use crate::engine::command::{Action, Actor};
 use crate::engine::ids::{Cursor, Epoch, NodeId, Position, ProjectName};
 use crate::engine::{Newest, Signals};
-use crate::journal::shared::{StreamRecord, next_end, positions};
-#[cfg(feature = "planted-bugs")]
-use crate::journal::shared::{end_of, number_of};
-#[cfg(feature = "planted-bugs")]
-use crate::planted::{Bug, is_on as planted};
+use crate::journal::shared::{StreamRecord, end_of, next_end, number_of, positions};
+use crate::planted::{Bug, is_on};
 use crate::protocol::error::RpcError;
 
 impl Line {
@@ -64,8 +62,7 @@ impl Core {
             }
             // A hole before this record means that the stream was trimmed: one answer has no hole in itself. This
             // node's own appends behind the hole do not fill it.
-            #[cfg(feature = "planted-bugs")]
-            if planted(Bug::HoleSkipped) {
+            if is_on(Bug::HoleSkipped) {
                 reached = end_of(number_of(at) - 1);
             }
             if at > next_end(reached) {
@@ -96,8 +93,7 @@ impl Core {
         self.answered(now, project);
         let applied = self.known(project).unwrap_or_default();
         let given_again = at <= applied.position;
-        #[cfg(feature = "planted-bugs")]
-        let given_again = given_again && !planted(Bug::OwnAnswerForgotten);
+        let given_again = given_again && !is_on(Bug::OwnAnswerForgotten);
         if given_again {
             // The store lost its tail and gives applied positions a second time: this is no longer the line that was
             // applied. The append is in a line that this node does not know, so its outcome counts as unknown.
@@ -175,11 +171,7 @@ impl Core {
             return;
         };
         let appending = std::mem::take(&mut line.appending);
-        #[cfg(feature = "planted-bugs")]
-        let how = match how {
-            AppendFailure::Unknown if planted(Bug::UnknownTriedAgain) => AppendFailure::NotWritten,
-            how => how,
-        };
+        let how = planted::outcome(how);
         match how {
             AppendFailure::NotWritten => {
                 // Kept from the first refusal on: a store that can be read but not written to comes up again and
@@ -259,8 +251,7 @@ impl Core {
             return Ok(None);
         };
         let next = next_end(known.engine.state().position);
-        #[cfg(feature = "planted-bugs")]
-        let next = planted_next(line, next);
+        let next = planted::next(line, next);
         while let Some(entry) = line.arrivals.first_entry() {
             // A hole: the stream has yet to show what is before this record.
             if *entry.key() > next {
@@ -276,9 +267,8 @@ impl Core {
             if let Arrival::Read(record) = entry.get()
                 && is_under_way(&node, record, &line.appending)
             {
-                #[cfg(feature = "planted-bugs")]
-                if planted(Bug::OwnAnswerForgotten) {
-                    return planted_strangers(entry.remove(), project, next);
+                if is_on(Bug::OwnAnswerForgotten) {
+                    return planted::of_strangers(entry.remove(), project, next);
                 }
                 return Ok(None);
             }
@@ -343,7 +333,7 @@ fn is_under_way(node: &NodeId, record: &StreamRecord, appending: &[Proposed]) ->
 }
 
 /// The commands of a record from the stream, in the form of proposed ones.
-fn read_batch(
+pub(super) fn read_batch(
     node: &NodeId,
     project: &ProjectName,
     record: &StreamRecord,
@@ -369,29 +359,4 @@ fn own_sequence(node: &NodeId, body: &[u8]) -> Option<u64> {
     let rest = rest.strip_prefix(b"-")?;
     let digits = rest.split(|byte| *byte == b'"').next()?;
     std::str::from_utf8(digits).ok()?.parse().ok()
-}
-
-/// The planted bugs that apply a record before its turn: across a hole, or because it is this node's own.
-#[cfg(feature = "planted-bugs")]
-fn planted_next(line: &Line, next: Position) -> Position {
-    let first = line.arrivals.first_key_value();
-    match first {
-        Some((at, _)) if planted(Bug::HoleSkipped) => next.max(*at),
-        Some((at, Arrival::Own(_))) if planted(Bug::OwnRecordsFirst) => next.max(*at),
-        _ => next,
-    }
-}
-
-/// The planted bug that treats a record of this node as one of another node: no request is answered.
-#[cfg(feature = "planted-bugs")]
-fn planted_strangers(
-    arrival: Arrival,
-    project: &ProjectName,
-    at: Position,
-) -> Result<Option<(Position, Vec<Proposed>)>, LineError> {
-    let Arrival::Read(record) = arrival else {
-        return Ok(None);
-    };
-    let nobody: NodeId = "nobody".parse().expect("the name is valid");
-    Ok(Some((at, read_batch(&nobody, project, &record)?)))
 }

@@ -12,6 +12,7 @@
 //! ```
 
 mod arrivals;
+mod planted;
 mod progress;
 mod reach;
 mod rebuilt;

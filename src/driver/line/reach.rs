@@ -8,8 +8,7 @@ use crate::driver::propose::Proposed;
 use crate::engine::command::Action;
 use crate::engine::ids::ProjectName;
 use crate::engine::outcome::Refusal;
-#[cfg(feature = "planted-bugs")]
-use crate::planted::{Bug, is_on as planted};
+use crate::planted::{Bug, is_on};
 use crate::protocol::error::{ErrorKind, RpcError};
 
 impl Core {
@@ -23,10 +22,7 @@ impl Core {
         };
         // The time without the store does not count in journal time. No agent could renew or complete anything
         // then, so counting it would let their leases expire.
-        #[cfg(feature = "planted-bugs")]
-        let stands = !planted(Bug::OutageCounts);
-        #[cfg(not(feature = "planted-bugs"))]
-        let stands = true;
+        let stands = !is_on(Bug::OutageCounts);
         if stands {
             known.stand_at(now);
         }

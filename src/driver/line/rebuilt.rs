@@ -13,6 +13,7 @@ use crate::engine::command::Command;
 use crate::engine::ids::{Cursor, NodeId, Position, ProjectName, SessionId};
 use crate::engine::state::State;
 use crate::journal::shared::{StreamCommand, StreamRecord, StreamSnapshot, next_end};
+use crate::planted::{Bug, is_on};
 use crate::protocol::error::ErrorKind;
 use crate::protocol::events::{EpochChanged, EventsClosed};
 use crate::protocol::jsonrpc;
@@ -107,8 +108,7 @@ impl Core {
         let Some(known) = self.projects.get_mut(project) else {
             return;
         };
-        #[cfg(feature = "planted-bugs")]
-        let lost = lost && !crate::planted::is_on(crate::planted::Bug::LossNotTold);
+        let lost = lost && !is_on(Bug::LossNotTold);
         let old = std::mem::replace(&mut known.engine, *rebuilt);
         // They name tasks of the old state, and the new state may have other tasks under those numbers.
         known.reserved.clear();

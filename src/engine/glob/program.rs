@@ -16,6 +16,7 @@ use super::error::GlobError;
 use super::left::Left;
 use super::parse::{Part, Pattern};
 use super::{Coverage, GLOB_STATES_MAX};
+use crate::planted::{Bug, is_on};
 
 /// Index of a state.
 pub(super) type Id = u16;
@@ -104,8 +105,7 @@ pub(super) enum Shape {
 
 impl GlobProgram {
     pub(super) fn compile(pattern: Pattern, coverage: Coverage) -> Result<Self, GlobError> {
-        #[cfg(feature = "planted-bugs")]
-        let coverage = if crate::planted::is_on(crate::planted::Bug::FolderNotCovered) {
+        let coverage = if is_on(Bug::FolderNotCovered) {
             Coverage::Exact
         } else {
             coverage

@@ -12,6 +12,7 @@ use super::super::limits::check_limit;
 use super::super::outcome::{Answer, FailOutcome, Outcome, Refusal};
 use super::super::payload::bytes_of;
 use super::{Attempt, CAPABILITY_BYTES, Handoff, Offer, Progress, TaskState, about};
+use crate::planted::{Bug, is_on};
 
 impl Engine {
     /// The attempt of `task` that `fence` stands for, if `by` holds it.
@@ -293,13 +294,6 @@ fn backoff_ms(base_ms: u64, failures: u32, backoff_ms_max: u64) -> u64 {
     base_ms.saturating_mul(1 << doublings).min(backoff_ms_max)
 }
 
-#[cfg(not(feature = "planted-bugs"))]
 fn is_current(current: Option<FencingToken>, given: FencingToken) -> bool {
-    current == Some(given)
-}
-
-/// The planted bug "fence not checked": any token passes. The simulation must catch it.
-#[cfg(feature = "planted-bugs")]
-fn is_current(current: Option<FencingToken>, given: FencingToken) -> bool {
-    crate::planted::is_on(crate::planted::Bug::FenceNotChecked) || current == Some(given)
+    is_on(Bug::FenceNotChecked) || current == Some(given)
 }

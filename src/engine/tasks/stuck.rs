@@ -10,6 +10,7 @@ use super::super::ids::{AgentName, Capability, TaskId};
 use super::super::index::stuck::Standing;
 use super::super::nodes::STUCK_FORMAT;
 use super::{Task, TaskState};
+use crate::planted::{Bug, is_on};
 
 /// Causes that are named for one task.
 const CAUSES_MAX: usize = 8;
@@ -234,8 +235,7 @@ impl Engine {
         let mut roots = self.roots();
         let mut changes = Vec::new();
         for id in stuck.iter().take(max) {
-            #[cfg(feature = "planted-bugs")]
-            if self.planted_dependents_not_told(&mut roots, *id) {
+            if is_on(Bug::DependentsNotTold) && self.waits_for_ended(&mut roots, *id) {
                 continue;
             }
             let Some(task) = self.state.tasks.get(id) else {
@@ -258,9 +258,8 @@ impl Engine {
         changes
     }
 
-    /// The planted bug: nobody is told that a task waits for one that is dead or cancelled.
-    #[cfg(feature = "planted-bugs")]
-    fn planted_dependents_not_told(&self, roots: &mut Roots<'_>, id: TaskId) -> bool {
+    /// Whether a task waits for one that is dead or cancelled: what a planted bug does not tell of.
+    fn waits_for_ended(&self, roots: &mut Roots<'_>, id: TaskId) -> bool {
         let causes = self.state.tasks.get(&id).map(|task| roots.of(task));
         let ended = |stuck: &Stuck| {
             matches!(
@@ -268,8 +267,7 @@ impl Engine {
                 Cause::DependencyDead | Cause::DependencyCancelled
             )
         };
-        crate::planted::is_on(crate::planted::Bug::DependentsNotTold)
-            && causes.is_some_and(|causes| causes.first().is_some_and(ended))
+        causes.is_some_and(|causes| causes.first().is_some_and(ended))
     }
 }
 

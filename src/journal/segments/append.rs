@@ -4,9 +4,10 @@ use super::format::{FRAMES_OFFSET, FrameKind, SegmentFrame, SegmentHeader, frame
 use super::medium::{JournalMedium, NamedFile};
 use super::pool::Spare;
 use super::walk::Segment;
-use super::{Planted, SegmentJournal, names};
+use super::{SegmentJournal, names};
 use crate::engine::ids::Position;
 use crate::journal::{Entry, JournalError, Space};
+use crate::planted::{Bug, is_on};
 
 /// After so many bytes appended, or an eighth of a segment, one step is done towards a spare.
 const PREPARE_EVERY_BYTES: u64 = 64 << 10;
@@ -117,7 +118,7 @@ impl SegmentJournal {
             sequence += 1;
         }
         self.medium.write(&self.active, &self.buffer, segment.end)?;
-        if !self.options.planted(Planted::SkipSync) {
+        if !is_on(Bug::SkipSync) {
             self.medium.sync(&self.active)?;
         }
         let bytes = self.buffer.len() as u64;
@@ -158,7 +159,7 @@ impl SegmentJournal {
         let spare = self.pool.ready.remove(0);
         let last = self.segments.last().map_or(0, |segment| segment.number);
         let first = self.next();
-        let durable = !self.options.planted(Planted::SkipRenameSync);
+        let durable = !is_on(Bug::SkipRenameSync);
         let (active, segment) = activate(
             &mut self.medium,
             &spare,

@@ -10,11 +10,12 @@ use super::medium::{JournalMedium, NamedFile};
 use super::names::{self, Floor, Inventory};
 use super::pool::SparePool;
 use super::walk::Segment;
-use super::{Planted, Recovery, SegmentJournal, SegmentOptions};
+use super::{Recovery, SegmentJournal, SegmentOptions};
 use super::{append, scan, snapshots};
 use crate::engine::ids::{Position, ProjectName};
 use crate::journal::disk::{Disk, Lock, LockGuard};
 use crate::journal::{JournalError, Space};
+use crate::planted::{Bug, is_on};
 
 impl SegmentJournal {
     /// Takes the disk for this process and recovers what is on it; on an empty one, begins.
@@ -74,13 +75,13 @@ impl SegmentJournal {
             return Err(medium.corrupt(names::FLOOR_FILE, 0, "there is no segment"));
         };
         let active = medium.open(&last.name)?;
-        if found.torn_bytes > 0 && !options.planted(Planted::KeepTornBytes) {
+        if found.torn_bytes > 0 && !is_on(Bug::KeepTornBytes) {
             // Zeros, and durable before anything is appended: see the docs of the module.
             let zeros = vec![0; usize::try_from(found.torn_bytes).expect("it is within the file")];
             medium.write(&active, &zeros, last.end)?;
         }
         confirm_last_write(&mut medium, &active, last, books.last_write_at)?;
-        if options.planted(Planted::ReuseSequence) {
+        if is_on(Bug::ReuseSequence) {
             last.next = last.next.saturating_sub(1).max(last.first);
         }
         let torn_at = (found.torn_bytes > 0).then(|| (medium.disk.path(&last.name), last.end));

@@ -20,24 +20,6 @@ pub struct SegmentOptions {
     pub reserve_bytes: u64,
     /// Most bytes of the body of one record.
     pub record_bytes_max: usize,
-    /// A deliberate bug, which the fault tests must catch.
-    #[cfg(feature = "planted-bugs")]
-    pub planted: Option<Planted>,
-}
-
-/// Deliberate bugs, one a rule that durability rests on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Planted {
-    /// Append returns without a sync.
-    SkipSync,
-    /// Recovery leaves what a torn write wrote.
-    KeepTornBytes,
-    /// After recovery the last sequence is given out again.
-    ReuseSequence,
-    /// A segment is written to before its name is durable.
-    SkipRenameSync,
-    /// A trim does not write the floor first.
-    SkipFloor,
 }
 
 impl Default for SegmentOptions {
@@ -48,8 +30,6 @@ impl Default for SegmentOptions {
             spare_segments_max: 4,
             reserve_bytes: 8 << 20,
             record_bytes_max: 128 << 10,
-            #[cfg(feature = "planted-bugs")]
-            planted: None,
         }
     }
 }
@@ -61,20 +41,6 @@ impl SegmentOptions {
         FIRST_SEGMENT_BYTES
             .max(record as u64)
             .min(self.segment_bytes)
-    }
-
-    #[cfg(feature = "planted-bugs")]
-    pub(super) fn planted(&self, bug: Planted) -> bool {
-        self.planted == Some(bug)
-    }
-
-    #[cfg(not(feature = "planted-bugs"))]
-    #[expect(
-        clippy::unused_self,
-        reason = "the same signature as with planted bugs"
-    )]
-    pub(super) fn planted(&self, _bug: Planted) -> bool {
-        false
     }
 
     pub(super) fn check(&self) -> io::Result<()> {

@@ -17,8 +17,7 @@ use super::{
 };
 use crate::engine::ids::{Cursor, Epoch, NodeId};
 use crate::journal::Entry;
-#[cfg(feature = "planted-bugs")]
-use crate::planted::{Bug, is_on as planted};
+use crate::planted::{Bug, is_on};
 
 /// The most looks before this connection is given up. Each further look means that another coordinator opened an
 /// epoch in between.
@@ -142,8 +141,7 @@ pub async fn establish<S: Store, H: StateHolder>(
 fn current(look: &Look, tail: Cursor, known: Option<Cursor>) -> Option<Epoch> {
     let (epoch, incarnation) = look.epoch.as_ref()?;
     let same = *incarnation == look.incarnation && look.last.is_some();
-    #[cfg(feature = "planted-bugs")]
-    let same = same || (planted(Bug::EpochNotOpened) && look.last.is_some());
+    let same = same || (is_on(Bug::EpochNotOpened) && look.last.is_some());
     // A stream that ends before what is known was cut by hand. Appended to, it would give known positions to other
     // records.
     let whole = known.is_none_or(|known| known <= tail);
@@ -207,8 +205,7 @@ async fn seed<S: Store, H: StateHolder>(store: &S, holder: &H) -> Result<bool, S
         }
         // The order of candidates decides, so all of them agree on the one, without talking to each other.
         let most = candidates.iter().max() == Some(&own);
-        #[cfg(feature = "planted-bugs")]
-        let most = most || planted(Bug::AnySeeds);
+        let most = most || is_on(Bug::AnySeeds);
         // Not in the first rounds: a coordinator with more records may still be connecting, and what only it holds
         // would be lost.
         if round >= SEED_ROUNDS_MIN && most {

@@ -16,6 +16,7 @@
 
 mod establish;
 mod record;
+#[cfg(feature = "test-doubles")]
 pub mod sim_store;
 
 use std::fmt;

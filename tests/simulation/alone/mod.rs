@@ -1,12 +1,11 @@
 //! Deterministic simulation: the real engine, driver core and journal over a simulated disk, clock
 //! and network, one seed after another.
 //!
-//! A failing seed prints how to replay it: `SIM_SEED=n cargo test --test simulation alone::replay -- --nocapture`.
+//! A failing seed prints how to replay it: `SIM_SEED=n cargo test --features test-doubles --test simulation alone::replay -- --nocapture`.
 //! `SIM_SEEDS=n` runs that many. The invariants are listed in `violation.rs`.
 
 mod client;
 mod network;
-#[cfg(feature = "planted-bugs")]
 mod planted;
 mod replies;
 mod run;

@@ -7,6 +7,7 @@ use cli_coordinator::engine::command::{Action, Actor, Role};
 use cli_coordinator::engine::ids::SessionId;
 use cli_coordinator::journal::sim_disk::Fault;
 use cli_coordinator::metrics::Metrics;
+use cli_coordinator::planted::set_wall_ms;
 use serde_json::Value;
 
 use super::network::Wire;
@@ -278,19 +279,11 @@ fn time(world: &mut World) {
     if world.chance.one_in(3) {
         world.wall_ms = world.chance.number(2_000_000_000_000);
     }
-    set_wall(world.wall_ms);
+    set_wall_ms(world.wall_ms);
     if world.core.next_wakeup().is_some_and(|at| at <= world.now) && !world.chance.one_in(5) {
         world.tick();
     }
 }
-
-#[cfg(feature = "planted-bugs")]
-fn set_wall(wall_ms: u64) {
-    cli_coordinator::planted::set_wall_ms(wall_ms);
-}
-
-#[cfg(not(feature = "planted-bugs"))]
-fn set_wall(_wall_ms: u64) {}
 
 fn fault(world: &mut World) -> Checked {
     match world.chance.below(10) {

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::script::ask_at;
 use super::world::{World, project};
-use crate::simulation::seeds::{metrics, turn};
+use crate::simulation::seeds::metrics;
 use crate::simulation::violation::{Checked, Invariant, ensure};
 
 /// Two coordinators, and answers that do not wait for a replica.
@@ -46,6 +46,5 @@ fn positions_are_given_again() -> Checked {
 
 #[test]
 fn a_request_whose_position_was_given_before_is_answered() {
-    let _turn = turn();
     positions_are_given_again().expect("it is answered, and goes on");
 }

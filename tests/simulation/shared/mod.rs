@@ -2,7 +2,7 @@
 //! tasks of their lines, over a simulated store that fails over, forgets, fills up and is cut off.
 //!
 //! A failing seed prints how to replay it:
-//! `SIM_SEED=n cargo test --test simulation shared::replay -- --nocapture`. `SIM_SHARED_SEEDS=n` runs that many.
+//! `SIM_SEED=n cargo test --features test-doubles --test simulation shared::replay -- --nocapture`. `SIM_SHARED_SEEDS=n` runs that many.
 //! The invariants are listed in `violation.rs`.
 
 mod client;
@@ -14,7 +14,6 @@ mod host;
 mod judge;
 mod node;
 mod own_batch;
-#[cfg(feature = "planted-bugs")]
 mod planted;
 mod repeated;
 mod run;

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::judge::judge;
 use super::script::ask_at;
 use super::world::{World, project};
-use crate::simulation::seeds::{metrics, turn};
+use crate::simulation::seeds::metrics;
 use crate::simulation::violation::{Checked, Invariant, Violation, broken, ensure};
 
 /// Two coordinators, and answers that do not wait for a replica.
@@ -124,12 +124,10 @@ fn open_call(world: &World, what: &str) -> Result<u64, Violation> {
 
 #[test]
 fn a_record_behind_an_unanswered_batch_is_no_hole() {
-    let _turn = turn();
     answer_comes().expect("it reads on behind the batch");
 }
 
 #[test]
 fn a_batch_that_is_never_answered_is_read() {
-    let _turn = turn();
     answer_never_comes().expect("all of it is read");
 }

@@ -1,13 +1,12 @@
 //! Deliberate bugs, each of which the simulation must catch, by the invariant that it breaks.
 
-use cli_coordinator::planted::Bug;
+use cli_coordinator::planted::{Bug, Planted};
 
 use super::SIMULATION;
 use super::repeated::{
     LATE, answer_of_the_second_sending, first_sending_comes_last, first_sending_waits_for_a_task,
     first_sending_waits_for_the_store,
 };
-use crate::simulation::seeds::{Planted, turn};
 use crate::simulation::violation::Invariant;
 
 /// Seeds within which each bug must be found.
@@ -82,7 +81,6 @@ fn a_session_served_twice_is_found() {
 
 #[test]
 fn a_claim_granted_elsewhere_and_answered_with_nothing_is_found() {
-    let _turn = turn();
     let _planted = Planted::new(Bug::VainFromOwnState);
     let found = answer_of_the_second_sending().map_err(|violation| violation.invariant);
     assert_eq!(found, Err(Invariant::Once));
@@ -90,7 +88,6 @@ fn a_claim_granted_elsewhere_and_answered_with_nothing_is_found() {
 
 #[test]
 fn a_late_first_sending_that_is_carried_out_is_found() {
-    let _turn = turn();
     let _planted = Planted::new(Bug::OvertakenTwice);
     let found = [
         first_sending_comes_last(),

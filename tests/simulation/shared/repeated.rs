@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::judge::judge;
 use super::script::ask_at;
 use super::world::World;
-use crate::simulation::seeds::{metrics, turn};
+use crate::simulation::seeds::metrics;
 use crate::simulation::violation::{Checked, Invariant, Violation, broken, ensure};
 
 const HERE: usize = 0;
@@ -151,20 +151,17 @@ pub(crate) fn first_sending_waits_for_a_task() -> Checked {
 
 #[test]
 fn the_second_sending_is_told_what_the_first_was_granted() {
-    let _turn = turn();
     let answer = answer_of_the_second_sending().expect("every promise is kept");
     assert_eq!(answer["claim"]["title"], "once", "{answer}");
 }
 
 #[test]
 fn a_first_sending_that_comes_last_has_no_effect_of_its_own() {
-    let _turn = turn();
     first_sending_comes_last().expect("every promise is kept");
 }
 
 #[test]
 fn a_first_sending_that_waited_for_the_store_has_no_effect_of_its_own() {
-    let _turn = turn();
     for seed in [0, LATE] {
         first_sending_waits_for_the_store(seed).expect("every promise is kept");
     }
@@ -172,6 +169,5 @@ fn a_first_sending_that_waited_for_the_store_has_no_effect_of_its_own() {
 
 #[test]
 fn a_claim_that_waited_out_an_outage_is_not_granted_twice() {
-    let _turn = turn();
     first_sending_waits_for_a_task().expect("every promise is kept");
 }

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::script::{ask_at, ask_while};
 use super::world::{World, project};
-use crate::simulation::seeds::{metrics, turn};
+use crate::simulation::seeds::metrics;
 use crate::simulation::violation::{Checked, Invariant, Violation, broken};
 
 const HERE: usize = 0;
@@ -125,12 +125,10 @@ fn covered(world: &World) -> Position {
 
 #[test]
 fn a_snapshot_that_was_broken_off_is_not_the_last() {
-    let _turn = turn();
     snapshots_go_on().expect("snapshots go on");
 }
 
 #[test]
 fn a_snapshot_that_was_not_saved_is_tried_again() {
-    let _turn = turn();
     a_snapshot_is_tried_again().expect("it is tried again");
 }
