@@ -2,7 +2,7 @@
 //! accepts only what the helper can have written, and a board that it accepts is parsed again to the same board.
 #![no_main]
 
-use cli_coordinator::nft::{Board, BoardError};
+use cli_coordinator::edge::nft::{Board, BoardError};
 use libfuzzer_sys::fuzz_target;
 
 /// The file's bounds, as its reader documents them.

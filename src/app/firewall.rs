@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
+use crate::edge::nft::{Board, Reboot, TableState, read_board};
 use crate::metrics::Metrics;
-use crate::nft::{Board, Reboot, TableState, read_board};
 
 /// Reads the helper's file anew. Without one there are no values: a box without a firewall of ours is
 /// no box whose firewall is down.

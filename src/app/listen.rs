@@ -8,9 +8,9 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::net::{TcpListener, TcpSocket, lookup_host};
 
 use crate::config::{Endpoint, Host};
-use crate::holders::{self, COORDINATOR};
-use crate::probe::{self, Target};
-use crate::systemd::{ActivationError, Inherited};
+use crate::edge::holders::{self, COORDINATOR};
+use crate::edge::probe::{self, Target};
+use crate::edge::systemd::{ActivationError, Inherited};
 
 /// Connections that wait to be accepted.
 const BACKLOG: u32 = 1024;

@@ -12,7 +12,7 @@ use super::supervise::Supervisor;
 use super::{AppError, Hangup, Surroundings};
 use crate::clock;
 use crate::config::Config;
-use crate::systemd::Manager;
+use crate::edge::systemd::Manager;
 
 /// Serves until a signal says that it ends; reads the configuration anew as often as one says so.
 pub(super) async fn serve(

@@ -16,10 +16,10 @@ use crate::clock::Clock;
 use crate::driver::core::{CoreConfig, Moment};
 use crate::driver::line::Condition;
 use crate::driver::shell::Driver;
+use crate::edge::systemd::Manager;
 use crate::http::access::not_yet;
 use crate::http::health::{self, Health};
 use crate::http::{self, Door, WaitingRoom};
-use crate::systemd::Manager;
 
 /// How long an agent that connects during a start is kept waiting before it is refused. Clients wait
 /// longer than this for a handshake.

@@ -11,9 +11,9 @@ use super::wall_clock::{self, CertificateState};
 use crate::driver::core::Core;
 use crate::driver::line::Condition;
 use crate::driver::shell::Driver;
+use crate::edge::systemd::Manager;
 use crate::http::Accepting;
 use crate::metrics::Metrics;
-use crate::systemd::Manager;
 
 /// How often it looks at itself when no watchdog says so.
 const PERIOD: Duration = Duration::from_secs(30);

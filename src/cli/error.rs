@@ -13,10 +13,10 @@ use super::journal::JournalCommandError;
 use super::text;
 use crate::causes;
 use crate::config::ConfigErrors;
-use crate::firewall::PolicyErrors;
-use crate::nft::NftError;
+use crate::edge::firewall::PolicyErrors;
+use crate::edge::nft::NftError;
+use crate::edge::render::RenderError;
 use crate::protocol::error::{Conflict, ErrorKind};
-use crate::render::RenderError;
 
 /// Why a command could not do its work.
 #[derive(Debug, thiserror::Error)]

@@ -18,10 +18,10 @@ use super::table::{Table, or_nothing};
 use crate::config::{
     ClientConfig, Config, Flags, Invoker, RedisConfig, RedisTopology, TlsConfig, Trust, settings,
 };
+use crate::edge::ports::{PortFingerprint, Profile, Service};
+use crate::edge::probe::{self, Credentials, Expected, Finding, PROBE_MS_MAX, State, Target};
 use crate::journal::redis::RedisConnector;
 use crate::link::tls;
-use crate::ports::{PortFingerprint, Profile, Service};
-use crate::probe::{self, Credentials, Expected, Finding, PROBE_MS_MAX, State, Target};
 
 /// The shortest pause between two rounds.
 const INTERVAL_MS_MIN: u64 = 100;

@@ -11,7 +11,7 @@ use super::output::Output;
 use super::text;
 use super::write_file::replace;
 use crate::config::{Config, Endpoint, Environment, Flags, Invoker};
-use crate::render::{self, ComposeOptions, ProxyOptions};
+use crate::edge::render::{self, ComposeOptions, ProxyOptions};
 
 /// Makes what has to stay in step with the ports.
 #[derive(Debug, clap::Subcommand)]

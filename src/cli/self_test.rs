@@ -9,7 +9,7 @@ use super::output::{Output, Paint};
 use super::shell::Shell;
 use super::table::Table;
 use crate::config::{Config, Environment, Flags, Invoker};
-use crate::self_test::{self, Machine, Plan, Report, State};
+use crate::edge::self_test::{self, Machine, Plan, Report, State};
 
 /// Where a folder is made when there is no better place.
 const FOLDERS: &[&str] = &["/var/tmp", "/tmp"];

@@ -18,8 +18,8 @@ use crate::config::{
     settings,
 };
 use crate::driver::recover::RecoverError;
+use crate::edge::systemd::{Manager, socket_names};
 use crate::journal::JournalError;
-use crate::systemd::{Manager, socket_names};
 
 /// The coordinator ended because it could not make anything durable any more: a restart recovers.
 const EXIT_JOURNAL_FAILED: u8 = 70;

@@ -12,7 +12,7 @@ use super::reader::Reader;
 use super::redis::RedisConfig;
 use super::settings::{self, ServicePort, Setting, Spec};
 use super::source::Source;
-use crate::ports::{Port, Service, neighbour, owner};
+use crate::edge::ports::{Port, Service, neighbour, owner};
 
 /// How many segments a snapshot must leave room for: the one being written, and the next.
 const SEGMENTS_LIVE_MIN: u64 = 2;

@@ -19,8 +19,8 @@ use super::settings;
 use super::source::Source;
 use super::token_form;
 use super::variables;
+use crate::edge::ports::{PortFingerprint, Profile};
 use crate::engine::ids::ProjectName;
-use crate::ports::{PortFingerprint, Profile};
 
 /// The file in the state directory that holds the operator's token.
 pub const OPERATOR_TOKEN_FILE: &str = "operator.token";

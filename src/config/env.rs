@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::env::VarError;
 use std::path::{Path, PathBuf};
 
-use crate::ports::PORT_UNPRIVILEGED_MIN;
+use crate::edge::ports::PORT_UNPRIVILEGED_MIN;
 
 /// Where the configuration of the whole machine is looked for.
 const SYSTEM_FOLDER: &str = "/etc/coord";

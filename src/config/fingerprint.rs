@@ -4,7 +4,7 @@ use super::env::{Environment, Invoker};
 use super::flags::Flags;
 use super::parsed::Config;
 use super::settings::{self, Spec};
-use crate::ports::{PortFingerprint, PortPlan, Service};
+use crate::edge::ports::{PortFingerprint, PortPlan, Service};
 
 impl Config {
     /// The fingerprint of the effective ports.

@@ -16,7 +16,7 @@ use super::reader::Reader;
 use super::redis::{self, RedisConfig};
 use super::settings::{self, Or, ServicePort, Setting, Spec};
 use super::variables;
-use crate::ports::{PortRange, Profile, Service};
+use crate::edge::ports::{PortRange, Profile, Service};
 
 /// What must be right before a rule is made of it, besides the firewall's own settings.
 static NEEDED: [&Spec; 8] = [

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use serde::{Serialize, Serializer};
 
 use super::problem::{Misfit, quoted};
-use crate::ports::Port;
+use crate::edge::ports::Port;
 
 /// Bounds of DNS.
 const HOST_BYTES_MAX: usize = 253;
@@ -190,9 +190,10 @@ pub(super) fn split_port(text: &str) -> (&str, Option<&str>) {
 }
 
 fn port_in(text: &str) -> Result<Port, Misfit> {
-    text.parse().map_err(|error: crate::ports::PortError| {
-        Misfit::new(error.to_string(), "use a port from 1 to 65535")
-    })
+    text.parse()
+        .map_err(|error: crate::edge::ports::PortError| {
+            Misfit::new(error.to_string(), "use a port from 1 to 65535")
+        })
 }
 
 fn no_host(text: &str) -> Misfit {

@@ -9,7 +9,7 @@ use super::names::MetricsPath;
 use super::problem::Misfit;
 use super::source::Source;
 use super::value;
-use crate::ports::{Port, Profile, Service};
+use crate::edge::ports::{Port, Profile, Service};
 
 /// What kind of value a setting has, for those who only describe it: schema, example, documentation.
 #[derive(Debug, Clone, Copy)]

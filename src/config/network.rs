@@ -7,7 +7,7 @@ use std::str::FromStr;
 use serde::{Serialize, Serializer};
 
 use super::problem::{Misfit, quoted};
-use crate::ports::PortRange;
+use crate::edge::ports::PortRange;
 
 /// The kernel's bound, without its closing zero.
 const INTERFACE_BYTES_MAX: usize = 15;

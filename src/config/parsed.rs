@@ -21,7 +21,7 @@ use super::secret::Secret;
 use super::settings;
 use super::source::Source;
 use super::variables;
-use crate::ports::Profile;
+use crate::edge::ports::Profile;
 
 /// A coordinator's configuration. Everything in it has been checked; what can only be known by
 /// trying (is the port free, is the certificate valid) has not.

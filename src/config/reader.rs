@@ -10,7 +10,7 @@ use super::problem::{ConfigErrors, Misfit, Problem, Warning};
 use super::raw::{Gathered, RawConfig};
 use super::settings::{self, Setting, Spec};
 use super::source::Source;
-use crate::ports::Profile;
+use crate::edge::ports::Profile;
 
 /// Where values are taken from and problems go to. A setting that is wrong reads as its default, so
 /// that the rest can be checked; nobody sees that, because the problem is reported in the end.

@@ -20,7 +20,7 @@ use super::settings::{
 };
 use super::source::Source;
 use super::topology::{self, RedisTopology, ReplicaWait};
-use crate::ports::{Port, Service};
+use crate::edge::ports::{Port, Service};
 
 /// The key that says which environment a Redis is for: a string that names the profile. Absent, the
 /// Redis is not stamped yet.

@@ -5,7 +5,7 @@ use schemars::Schema;
 use serde_json::{Map, Value, json};
 
 use super::settings::{self, Count, Kind, Spec, Words};
-use crate::ports::Profile;
+use crate::edge::ports::Profile;
 
 /// Of a coordinator's file.
 pub fn server() -> Schema {

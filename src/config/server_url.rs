@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 
 use super::host::{Endpoint, split_port};
 use super::problem::{Misfit, quoted};
-use crate::ports::Port;
+use crate::edge::ports::Port;
 
 /// Where a coordinator answers WebSocket upgrades.
 pub const WEBSOCKET_PATH: &str = "/ws";

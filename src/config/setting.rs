@@ -9,7 +9,7 @@ use super::host::Host;
 use super::kinds::{Choice, Count, Kind, Or, Plain, ServicePort, Words};
 use super::problem::Misfit;
 use super::value;
-use crate::ports::Service;
+use crate::edge::ports::Service;
 
 /// One setting, with the kind of value it has. Whoever only describes it takes it as a [`Spec`].
 #[derive(Debug)]

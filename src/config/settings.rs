@@ -15,8 +15,8 @@ use super::server_url::{Fingerprint, ServerUrl};
 pub use super::setting::{Setting, Spec};
 use super::setting::{boolean, choice, count, host, list, of, path, port, settings};
 use super::value;
+use crate::edge::ports::{PortRange, Profile, Service};
 use crate::engine::ids::ProjectName;
-use crate::ports::{PortRange, Profile, Service};
 
 const PROFILES: [&str; Profile::ALL.len()] = [
     Profile::Production.name(),

@@ -14,7 +14,7 @@ use super::settings::{
     REDIS_SENTINEL_PASSWORD, REDIS_SENTINEL_USER, REDIS_SENTINELS, REDIS_URL, REDIS_WAIT_MS,
     REDIS_WAIT_REPLICAS, Spec,
 };
-use crate::ports::Port;
+use crate::edge::ports::Port;
 
 /// Where a Sentinel listens when nobody says otherwise.
 pub const SENTINEL_PORT: Port = Port::new(26379).expect("it is not nought");

@@ -13,8 +13,8 @@ use super::source::Source;
 use super::spelling;
 use super::suggest;
 use super::token_form;
+use crate::edge::ports::{Port, PortError, PortRange, PortRangeError};
 use crate::engine::ids::{NameError, ProjectName};
-use crate::ports::{Port, PortError, PortRange, PortRangeError};
 
 /// A shorter token could be guessed.
 const TOKEN_CHARS_MIN: usize = 32;

@@ -4,8 +4,9 @@ use clap::Parser;
 
 use cli_coordinator::cli::config as config_commands;
 use cli_coordinator::cli::ports::table;
+use cli_coordinator::config;
 use cli_coordinator::config::{Invoker, MapEnvironment, settings};
-use cli_coordinator::{config, ports};
+use cli_coordinator::edge::ports;
 
 #[derive(Debug, Parser)]
 enum Line {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use cli_coordinator::ports::{
+use cli_coordinator::edge::ports::{
     NEIGHBOURS, Port, PortRange, Profile, Service, TestPorts, candidates_above, candidates_for_key,
     candidates_in_pool, candidates_in_profile, neighbour, owner, spans_of_pool, table_json,
     table_markdown, table_text,

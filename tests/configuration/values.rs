@@ -14,7 +14,7 @@ use cli_coordinator::config::{
     Bound, ClientConfig, Config, ConfigErrors, Environment, Flags, Invoker, MASK, MapEnvironment,
     RedisTopology, Source, TlsConfig, Trust, example, schema, settings, show,
 };
-use cli_coordinator::ports::{Profile, Service};
+use cli_coordinator::edge::ports::{Profile, Service};
 
 /// Somebody who is not root.
 const USER: u32 = 1000;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-/// A folder or file of `src`, its layer, and the rooms it may import.
+/// A folder or file of `src`, its layer, and the modules it may import.
 struct Room {
     name: &'static str,
     layer: u8,
@@ -26,10 +26,12 @@ const ROOMS: &[Room] = &[
     room("build_info", 0, &[]),
     room("causes", 0, &[]),
     room("engine", 0, &["planted"]),
-    room("ports", 1, &[]),
+    room("edge/ports", 1, &[]),
     room("text", 0, &[]),
-    room("config", 2, &["engine", "ports"]),
+    room("config", 2, &["engine", "edge/ports"]),
     room("protocol", 1, &["engine"]),
+    // Only names its parts.
+    room("edge", 0, &[]),
     room("link", 2, &["config"]),
     room(
         "client",
@@ -39,9 +41,9 @@ const ROOMS: &[Room] = &[
     room(
         "journal",
         2,
-        &["config", "engine", "link", "planted", "ports"],
+        &["config", "engine", "link", "planted", "edge/ports"],
     ),
-    room("render", 2, &["config", "ports"]),
+    room("edge/render", 2, &["config", "edge/ports"]),
     room("metrics", 2, &["protocol"]),
     // The clock reads in the driver's moments, and the driver's shell holds the clock.
     room("clock", 2, &["driver"]),
@@ -53,15 +55,15 @@ const ROOMS: &[Room] = &[
         ],
     ),
     // Rules from the configuration, without looking at the box.
-    room("firewall", 2, &["config", "ports"]),
+    room("edge/firewall", 2, &["config", "edge/ports"]),
     room("http", 3, &["config"]),
-    room("nft", 3, &["config", "firewall", "ports"]),
-    room("holders", 3, &[]),
-    room("systemd", 3, &["config"]),
+    room("edge/nft", 3, &["config", "edge/firewall", "edge/ports"]),
+    room("edge/holders", 3, &[]),
+    room("edge/systemd", 3, &["config"]),
     room(
-        "probe",
+        "edge/probe",
         3,
-        &["client", "config", "link", "ports", "protocol"],
+        &["client", "config", "link", "edge/ports", "protocol"],
     ),
     room("ws", 3, &["driver", "engine", "protocol"]),
     room(
@@ -74,20 +76,20 @@ const ROOMS: &[Room] = &[
             "config",
             "driver",
             "engine",
-            "holders",
+            "edge/holders",
             "http",
             "journal",
             "metrics",
-            "nft",
-            "ports",
-            "probe",
+            "edge/nft",
+            "edge/ports",
+            "edge/probe",
             "protocol",
-            "systemd",
+            "edge/systemd",
             "ws",
         ],
     ),
     room(
-        "self_test",
+        "edge/self_test",
         5,
         &[
             "app",
@@ -97,12 +99,12 @@ const ROOMS: &[Room] = &[
             "clock",
             "config",
             "engine",
-            "holders",
+            "edge/holders",
             "http",
             "journal",
             "link",
-            "ports",
-            "probe",
+            "edge/ports",
+            "edge/probe",
             "protocol",
         ],
     ),
@@ -118,17 +120,17 @@ const ROOMS: &[Room] = &[
             "config",
             "driver",
             "engine",
-            "firewall",
-            "holders",
+            "edge/firewall",
+            "edge/holders",
             "journal",
             "link",
-            "nft",
-            "ports",
-            "probe",
+            "edge/nft",
+            "edge/ports",
+            "edge/probe",
             "protocol",
-            "render",
-            "self_test",
-            "systemd",
+            "edge/render",
+            "edge/self_test",
+            "edge/systemd",
             "text",
         ],
     ),
@@ -166,10 +168,9 @@ const WORDS: &[(&str, &[&str], &str)] = &[
 const PURE: &[&str] = &[
     "engine/",
     "protocol/",
-    "ports/",
-    "ports.rs",
-    "render/",
-    "firewall/",
+    "edge/ports/",
+    "edge/render/",
+    "edge/firewall/",
 ];
 const IMPURE_WORDS: &[&str] = &[
     "tokio",
@@ -246,9 +247,14 @@ fn problems(path: &str, text: &str) -> Vec<String> {
     found
 }
 
+/// The first folder or file of a path; below `edge`, the first two.
 fn room_of(path: &str) -> &str {
-    let first = path.split('/').next().unwrap_or(path);
-    first.strip_suffix(".rs").unwrap_or(first)
+    let inner = path.strip_prefix("edge/").filter(|rest| *rest != "mod.rs");
+    let folders = path.len() - inner.unwrap_or(path).len();
+    let end = path[folders..]
+        .find('/')
+        .map_or(path.len(), |at| folders + at);
+    path[..end].strip_suffix(".rs").unwrap_or(&path[..end])
 }
 
 /// The code without comments and without its unit tests, with groups of imports spelled out.
@@ -281,21 +287,51 @@ fn imports(path: &str, code: &str) -> BTreeSet<String> {
     for rest in code.split("crate::").skip(1) {
         match rest.strip_prefix('{') {
             Some(group) => named.extend(group_heads(group)),
-            None => named.extend(head(rest)),
+            None => named.extend(rooms_at(rest)),
         }
     }
     // The binary names the library by its name.
     for rest in code.split("cli_coordinator::").skip(1) {
-        named.extend(head(rest));
+        named.extend(rooms_at(rest));
     }
     let steps = path.trim_end_matches("/mod.rs").split('/').count();
-    let climb = "super::".repeat(steps);
-    for rest in code.split(climb.as_str()).skip(1) {
-        named.extend(head(rest));
+    for (climbed, rest) in climbs(code) {
+        if climbed == steps {
+            named.extend(rooms_at(rest));
+        } else if climbed + 1 == steps && path.starts_with("edge/") {
+            named.extend(head(rest).map(|name| format!("edge/{name}")));
+        }
     }
     named.remove(room_of(path));
     named.retain(|name| name.starts_with(|c: char| c.is_ascii_lowercase()));
     named
+}
+
+/// The rooms that a path from the root of the crate names.
+fn rooms_at(rest: &str) -> Vec<String> {
+    let Some(inner) = rest.strip_prefix("edge::") else {
+        return head(rest).into_iter().collect();
+    };
+    let names = match inner.strip_prefix('{') {
+        Some(group) => group_heads(group),
+        None => head(inner).into_iter().collect(),
+    };
+    let names = names.into_iter();
+    names.map(|name| format!("edge/{name}")).collect()
+}
+
+/// Each run of `super::`: how many there are, and what follows.
+fn climbs(code: &str) -> Vec<(usize, &str)> {
+    let (mut found, mut rest) = (Vec::new(), code);
+    while let Some(at) = rest.find("super::") {
+        rest = &rest[at..];
+        let mut count = 0;
+        while let Some(after) = rest.strip_prefix("super::") {
+            (rest, count) = (after, count + 1);
+        }
+        found.push((count, rest));
+    }
+    found
 }
 
 fn head(rest: &str) -> Option<String> {
@@ -411,6 +447,17 @@ fn planted_violations_are_found() {
         &["may not import http"],
     );
     check("engine/a/b.rs", "use super::super::ids::X;", &[]);
+    check(
+        "edge/ports/a.rs",
+        "use super::super::nft::X;",
+        &["edge/ports may not import edge/nft"],
+    );
+    check(
+        "edge/render/mod.rs",
+        "use crate::edge::{ports::X, probe};",
+        &["edge/render may not import edge/probe"],
+    );
+    check("edge/nft/a.rs", "use crate::edge::firewall::X;", &[]);
     check(
         "clock.rs",
         "use super::ws::X;",

@@ -7,7 +7,7 @@ use super::{PlaceArgs, PolicyArgs};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::shell::Shell;
-use crate::nft::{self, Booted, Nft, Rules};
+use crate::edge::nft::{self, Booted, Nft, Rules};
 
 pub(super) async fn run(
     args: PolicyArgs,

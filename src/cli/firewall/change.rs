@@ -8,7 +8,7 @@ use crate::cli::duration::Millis;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::shell::Shell;
-use crate::nft::{self, Changed, Confirmed, Lasting, Nft, Removed, Revert, RulesChange};
+use crate::edge::nft::{self, Changed, Confirmed, Lasting, Nft, Removed, Revert, RulesChange};
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct ApplyArgs {

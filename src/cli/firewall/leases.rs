@@ -11,10 +11,10 @@ use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::shell::Shell;
 use crate::config::{ClientConfig, Host, settings};
+use crate::edge::firewall::LEASE_PORTS_OPEN_MAX;
+use crate::edge::nft::{self, Nft};
+use crate::edge::ports::{Port, PortRange, Profile, Service};
 use crate::engine::ids::LeaseId;
-use crate::firewall::LEASE_PORTS_OPEN_MAX;
-use crate::nft::{self, Nft};
-use crate::ports::{Port, PortRange, Profile, Service};
 use crate::protocol::lease::{LeaseListParams, LeaseListResult, LeaseView};
 use crate::protocol::operations::Operation;
 

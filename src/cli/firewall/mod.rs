@@ -14,9 +14,9 @@ use super::exit::Exit;
 use super::input::check_place;
 use super::shell::Shell;
 use crate::config::{FirewallConfig, Flags};
-use crate::firewall::Policy;
-use crate::nft::{Folder, Keep, RUNTIME_DIR, Rules, STATE_DIR, session};
-use crate::ports::Port;
+use crate::edge::firewall::Policy;
+use crate::edge::nft::{Folder, Keep, RUNTIME_DIR, Rules, STATE_DIR, session};
+use crate::edge::ports::Port;
 
 /// Where the SSH server of this box is configured.
 const SSH_FOLDER: &str = "/etc/ssh";

@@ -9,8 +9,8 @@ use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::shell::Shell;
 use crate::config::FirewallConfig;
-use crate::firewall::{Policy, removal};
-use crate::nft::{FirewallReport, Nft, NftError, TableState, session};
+use crate::edge::firewall::{Policy, removal};
+use crate::edge::nft::{FirewallReport, Nft, NftError, TableState, session};
 
 pub(super) fn render(args: PolicyArgs, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
     let config = super::config(args, shell)?;

@@ -10,7 +10,7 @@ use crate::cli::output::{Output, Paint};
 use crate::cli::shell::Shell;
 use crate::cli::table::Table;
 use crate::config::settings::FIREWALL_STATUS_FILE_DEFAULT;
-use crate::nft::{FirewallReport, Nft, Reboot, Rules, TableState, write_board};
+use crate::edge::nft::{FirewallReport, Nft, Reboot, Rules, TableState, write_board};
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct StatusArgs {

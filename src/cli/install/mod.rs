@@ -12,7 +12,7 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::output::Output;
 use crate::config::Environment;
-use crate::nft;
+use crate::edge::nft;
 use plan::{FileAction, InstallPlan};
 
 /// What `coord install` is given.

@@ -13,7 +13,7 @@ use crate::cli::error::CliError;
 use crate::config::{
     Config, Endpoint, Environment, Flags, Host, Invoker, MapEnvironment, settings,
 };
-use crate::systemd::units::{self, Choices};
+use crate::edge::systemd::units::{self, Choices};
 
 const CONFIGURATION: &str = "/etc/coord/coord.toml";
 const DEFAULT_CONFIGURATION: &str = "\

@@ -7,8 +7,8 @@ use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::output::Output;
 use crate::cli::table::Table;
-use crate::holders::Holder;
-use crate::ports::{NEIGHBOURS, Port, Profile, Service};
+use crate::edge::holders::Holder;
+use crate::edge::ports::{NEIGHBOURS, Port, Profile, Service};
 
 /// One port and who is on it.
 #[derive(Debug, Serialize)]

@@ -5,8 +5,8 @@ use serde_json::json;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::output::Output;
-use crate::holders;
-use crate::ports::{Port, candidates_above};
+use crate::edge::holders;
+use crate::edge::ports::{Port, candidates_above};
 
 pub(super) fn run(from: Port, attempts: u16, out: &mut Output<'_>) -> Result<Exit, CliError> {
     let mut tried = 0_u32;

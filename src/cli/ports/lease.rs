@@ -26,8 +26,8 @@ use crate::cli::lease_run;
 use crate::cli::output::Output;
 use crate::cli::shell::{ConnectionFlags, Shell};
 use crate::cli::table::joined;
+use crate::edge::ports::{Port, spans_of_pool};
 use crate::engine::ids::{Note, ProjectName};
-use crate::ports::{Port, spans_of_pool};
 use crate::protocol::error::{Conflict, ErrorDetail, ErrorKind};
 use crate::protocol::lease::{
     LeaseAcquireParams, LeaseAcquireResult, LeaseReleaseParams, ModeParam,

@@ -13,7 +13,7 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::shell::Shell;
 use crate::config::{Config, Flags, Invoker};
-use crate::ports::{Port, Profile};
+use crate::edge::ports::{Port, Profile};
 
 /// Looks at ports, frees them, takes them.
 #[derive(Debug, clap::Subcommand)]

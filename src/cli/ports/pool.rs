@@ -8,8 +8,8 @@ use std::path::Path;
 use std::str::FromStr;
 
 use crate::cli::error::CliError;
-use crate::holders::{self, PortLock};
-use crate::ports::{
+use crate::edge::holders::{self, PortLock};
+use crate::edge::ports::{
     Port, PortRange, PortRangeError, Profile, Service, candidates_for_key, candidates_in_pool,
 };
 

@@ -14,7 +14,7 @@ use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::output::Output;
 use crate::cli::shell::Shell;
-use crate::ports::Profile;
+use crate::edge::ports::Profile;
 
 /// The pause between two attempts while ports are waited for.
 pub(super) const LOOK_MS: u64 = 100;

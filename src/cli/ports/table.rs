@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use crate::ports::{table_json, table_markdown, table_text};
+use crate::edge::ports::{table_json, table_markdown, table_text};
 
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub struct TableArgs {

@@ -8,8 +8,8 @@ use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::output::Output;
 use crate::cli::table::{Table, one_line, or_nothing};
-use crate::holders::{self, Holder, Process};
-use crate::ports::{Port, neighbour, owner};
+use crate::edge::holders::{self, Holder, Process};
+use crate::edge::ports::{Port, neighbour, owner};
 
 /// Everybody who listens on a port, or why that cannot be told.
 pub(super) fn holders_of(port: Port) -> Result<Vec<Holder>, CliError> {

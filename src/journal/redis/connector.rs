@@ -14,10 +14,10 @@ use super::reply;
 use super::server::RedisServer;
 use super::wire::{CALL_MAX, Login, Wire};
 use crate::config::{Endpoint, REDIS_ENVIRONMENT_KEY, RedisConfig, ReplicaWait, Trust};
+use crate::edge::ports::Profile;
 use crate::engine::ids::ProjectName;
 use crate::journal::shared::{Connector, Store, StoreError};
 use crate::link;
-use crate::ports::Profile;
 
 /// Connects the stores of one deployment. Cheap to clone.
 #[derive(Debug, Clone)]

@@ -14,8 +14,8 @@ use tokio::time::timeout;
 use super::reply::{self, array, odd};
 use super::wire::{CALL_MAX, Login, Wire};
 use crate::config::{Endpoint, RedisConfig, RedisTopology, SentinelConfig};
+use crate::edge::ports::Port;
 use crate::journal::shared::StoreError;
-use crate::ports::Port;
 
 /// How long to wait for one Sentinel or node before asking the next.
 pub const LOOKUP_MS_MAX: u64 = 1_500;

@@ -93,7 +93,7 @@ fn the_rules_of_before_come_back() {
         bed.gateway
             .run("nft", &["-s", "list", "table", "inet", "coord"])
     };
-    let before = cli_coordinator::firewall::normal(&listing());
+    let before = cli_coordinator::edge::firewall::normal(&listing());
     bed.configure(&format!("{LISTS}default_drop = true\n"));
     let said = bed.apply(&["--confirm", "1s"]);
     assert!(
@@ -103,7 +103,7 @@ fn the_rules_of_before_come_back() {
     until("the change to be undone", || {
         (bed.status()["pending"] == false).then_some(())
     });
-    assert_eq!(cli_coordinator::firewall::normal(&listing()), before);
+    assert_eq!(cli_coordinator::edge::firewall::normal(&listing()), before);
     // What is loaded is what was applied before, and the configuration is ahead of it.
     bed.check_state("outdated");
     bed.configure(LISTS);

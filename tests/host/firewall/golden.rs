@@ -3,8 +3,8 @@
 use std::fs;
 
 use cli_coordinator::config::{FirewallConfig, Flags, MapEnvironment};
-use cli_coordinator::firewall::{Policy, Ruleset};
-use cli_coordinator::ports::{Port, Profile};
+use cli_coordinator::edge::firewall::{Policy, Ruleset};
+use cli_coordinator::edge::ports::{Port, Profile};
 
 use super::bed::source_file;
 use super::space::Space;
@@ -113,7 +113,7 @@ fn check_both_forms(before: &[&str]) {
             nft(words);
             let listing = nft(&["-s", "list", "table", "inet", "coord"]);
             nft(&["delete", "table", "inet", "coord"]);
-            cli_coordinator::firewall::normal(&listing)
+            cli_coordinator::edge::firewall::normal(&listing)
         };
         let (of_text, of_json) = (loaded(&["-f", text]), loaded(&["-j", "-f", json]));
         assert_eq!(of_text, of_json, "{name}");

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use cli_coordinator::ports::{Profile, Service};
-use cli_coordinator::render::COMPOSE_UID;
+use cli_coordinator::edge::ports::{Profile, Service};
+use cli_coordinator::edge::render::COMPOSE_UID;
 
 use super::tool;
 

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use cli_coordinator::config::{Config, Flags, Invoker, MapEnvironment};
-use cli_coordinator::ports::Profile;
-use cli_coordinator::render::{self, ComposeOptions, ProxyOptions};
+use cli_coordinator::edge::ports::Profile;
+use cli_coordinator::edge::render::{self, ComposeOptions, ProxyOptions};
 
 use super::tool;
 

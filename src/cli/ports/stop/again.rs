@@ -22,8 +22,8 @@ use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::ports::who::holders_of;
 use crate::cli::table::one_line;
-use crate::holders::{self, Holder, Process, RunningProcess, Starter};
-use crate::ports::Port;
+use crate::edge::holders::{self, Holder, Process, RunningProcess, Starter};
+use crate::edge::ports::Port;
 
 /// How long a new process of the same command may take to listen.
 const RESTART_MS_MAX: u64 = 5_000;

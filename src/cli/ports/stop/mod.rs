@@ -26,8 +26,8 @@ use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::output::Output;
 use crate::cli::table::{lines, one_line};
-use crate::holders::{self, CONTAINER, EndSignal, Handle, Holder, Process};
-use crate::ports::Port;
+use crate::edge::holders::{self, CONTAINER, EndSignal, Handle, Holder, Process};
+use crate::edge::ports::Port;
 use again::{Again, Before};
 use refuse::{check_stoppable, check_visible};
 

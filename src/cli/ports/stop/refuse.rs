@@ -8,8 +8,8 @@ use super::{StopArgs, StopTarget};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::table::one_line;
-use crate::holders::{self, Behind, Holder, INIT, Process};
-use crate::ports::Port;
+use crate::edge::holders::{self, Behind, Holder, INIT, Process};
+use crate::edge::ports::Port;
 
 /// Who cannot be seen cannot be stopped.
 pub(super) fn check_visible(port: Port, found: &[Holder]) -> Result<(), CliError> {

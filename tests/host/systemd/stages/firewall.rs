@@ -51,7 +51,7 @@ pub fn status(machine: &Machine) -> serde_json::Value {
 /// What packets changed since is no difference.
 pub fn rules(machine: &Machine) -> String {
     let listed = machine.ok(&["nft", "-s", "list", "table", "inet", "coord"]);
-    cli_coordinator::firewall::normal(&listed)
+    cli_coordinator::edge::firewall::normal(&listed)
 }
 
 pub fn is_switched_on(machine: &Machine) {

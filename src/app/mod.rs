@@ -1,0 +1,332 @@
+//! The composition root: binds, recovers, serves, drains. The only part that knows every other.
+
+mod accepted;
+mod durability;
+mod firewall;
+mod gauges;
+mod greeting;
+mod journal;
+mod listen;
+mod live;
+mod manage;
+mod operator;
+mod reload;
+mod restore;
+mod running;
+mod starting;
+mod state_dir;
+mod supervise;
+mod surroundings;
+mod wall_clock;
+
+use std::io::Write;
+use std::sync::Arc;
+
+use axum::Router;
+use tokio::net::TcpListener;
+
+use crate::build_info::VERSION;
+use crate::causes;
+use crate::clock::Clock;
+use crate::config::{Config, Environment, MapEnvironment};
+use crate::driver::DriverLimits;
+use crate::driver::core::{Core, CoreConfig, Moment};
+use crate::driver::recover::RecoverError;
+use crate::driver::shell::Driver;
+use crate::edge::ports;
+use crate::edge::systemd::{ActivationError, Inherited, Manager, NotifyError};
+use crate::engine::ids::{NodeId, PortFingerprint};
+use crate::engine::limits::Limits;
+use crate::http;
+use crate::http::access::{self, Denied};
+use crate::http::health::Health;
+use crate::http::tls::TlsError;
+use crate::journal::JournalError;
+use crate::metrics::Metrics;
+use crate::ws::{self, Admitted, SocketOptions};
+use accepted::Accepted;
+use live::{Live, Values};
+use operator::OperatorError;
+use running::RunningCoordinator;
+use starting::Starting;
+
+pub use journal::segment_options;
+pub use listen::ListenError;
+pub use restore::{RestoreError, restore_into_redis};
+pub use state_dir::{StateDirError, open_state_dir};
+pub use surroundings::{Hangup, Surroundings};
+
+/// A command in the journal can be a little larger than the request it came from.
+const RECORD_HEADROOM_BYTES: usize = 64 * 1024;
+
+/// Why the coordinator did not start, or ended in failure.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    #[error(transparent)]
+    Activation(#[from] ActivationError),
+    #[error(transparent)]
+    Notify(#[from] NotifyError),
+    #[error(transparent)]
+    StateDir(#[from] StateDirError),
+    #[error("failed to open the journal in {path}")]
+    Journal {
+        path: String,
+        #[source]
+        source: JournalError,
+    },
+    #[error("failed to recover the state from {path}")]
+    Recover {
+        path: String,
+        #[source]
+        source: RecoverError,
+    },
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    #[error(transparent)]
+    Operator(#[from] OperatorError),
+    #[error("failed to get random bytes from the system: {0}")]
+    Entropy(String),
+    #[error("failed to start {what}")]
+    Start {
+        what: &'static str,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("the shared journal cannot be used: {0}")]
+    SharedJournal(String),
+    #[error("the journal failed, so nothing more can be made durable: {0}")]
+    JournalFailed(String),
+}
+
+/// Runs a coordinator until it is told to stop. `out` gets the lines for the person who started it.
+pub fn run(
+    config: &Config,
+    surroundings: &Surroundings<'_>,
+    out: &mut dyn Write,
+) -> Result<(), AppError> {
+    let pid = std::process::id();
+    let manager = Arc::new(Manager::from_environment(surroundings.environment, pid)?);
+    let ended = run_managed(config, surroundings, &manager, out);
+    if let Err(error) = &ended {
+        manager.status(&format!("failed: {}", causes::one_line(error)));
+    }
+    ended
+}
+
+fn run_managed(
+    config: &Config,
+    surroundings: &Surroundings<'_>,
+    manager: &Arc<Manager>,
+    out: &mut dyn Write,
+) -> Result<(), AppError> {
+    // Before there is any thread.
+    let mut inherited = Inherited::from_environment(surroundings.environment, std::process::id())?;
+    manager.status("recovering the journal");
+    listen::raise_file_limit();
+    let started = |what| move |source| AppError::Start { what, source };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(started("the runtime"))?;
+    runtime.block_on(async {
+        let (websocket, metrics) = (&config.websocket.endpoint, &config.metrics.endpoint);
+        let listeners = Listeners {
+            websocket: listen::take(&mut inherited, "websocket", websocket, "WebSocket").await?,
+            metrics: listen::take(&mut inherited, "metrics", metrics, "metrics").await?,
+        };
+        listen::tell_left(&inherited);
+        let elsewhere = greeting::another_terminal(surroundings.environment);
+        let running = start(config, listeners, Some(manager), &elsewhere, out).await?;
+        manage::serve(running, config, surroundings, manager).await
+    })
+}
+
+/// The sockets that a coordinator listens on.
+#[derive(Debug)]
+pub struct Listeners {
+    pub websocket: TcpListener,
+    pub metrics: TcpListener,
+}
+
+/// Runs a coordinator on sockets that are bound already, within the caller's runtime, until `stop`
+/// is ready; then it drains.
+pub async fn serve(
+    config: &Config,
+    listeners: Listeners,
+    out: &mut dyn Write,
+    stop: impl Future<Output = Result<(), AppError>>,
+) -> Result<(), AppError> {
+    let elsewhere = MapEnvironment::default();
+    let running = start(config, listeners, None, &elsewhere, out).await?;
+    running.until(stop).await??;
+    running.end().await
+}
+
+/// Recovers, and serves from then on. `elsewhere` is what a client of this machine is told by nobody.
+async fn start(
+    config: &Config,
+    listeners: Listeners,
+    manager: Option<&Manager>,
+    elsewhere: &dyn Environment,
+    out: &mut dyn Write,
+) -> Result<RunningCoordinator, AppError> {
+    let clock = Clock::start();
+    let metrics = Metrics::new(&[
+        ("version", VERSION),
+        ("environment", config.profile.name()),
+        ("journal", journal::kind(config)),
+    ]);
+    let core = core_config(config, Limits::default())?;
+    // The certificate that is made for TLS lies in it.
+    let disk = open_state_dir(&config.state_dir)?;
+    let live = Live::new(Values::read(config)?);
+    let starting = Starting::new(core.clone(), clock, live.clone());
+    let accepted = Accepted::new(config, listeners, &live, &metrics, &starting)?;
+    let recovering = journal::start(config, core, clock, &metrics, &starting, disk);
+    let (driver, operator) = starting.telling(recovering, manager).await?;
+    let gauges = gauges::source(
+        driver.clone(),
+        metrics.clone(),
+        config.firewall.status_file.clone(),
+    );
+    let routes = front_routes(config, &driver, &live, &accepted.refused);
+    accepted.front_door.open(routes);
+    let routes = http::metrics::routes(config.metrics.path.as_str(), gauges);
+    accepted.scrape_door.open(routes);
+    let values = live.values();
+    let fingerprint = values.tls.as_ref().map(|tls| tls.fingerprint.as_str());
+    greeting::greet(config, fingerprint, &operator, elsewhere, out);
+    Ok(RunningCoordinator {
+        driver,
+        live,
+        metrics,
+        accepting: accepted.accepting,
+        serving: accepted.serving,
+        close: accepted.close,
+    })
+}
+
+fn core_config(config: &Config, engine: Limits) -> Result<CoreConfig, AppError> {
+    let run = operator::random();
+    let run = u32::from_le_bytes([run[0], run[1], run[2], run[3]]);
+    // Every run is a node of its own, so that sessions of an earlier one are known to be lost.
+    let name: String = config.node.as_str().chars().take(20).collect();
+    let node: NodeId = format!("{name}-{run:08x}")
+        .parse()
+        .map_err(|error| AppError::Entropy(format!("a node id: {error}")))?;
+    Ok(CoreConfig {
+        node,
+        environment: config.profile.name().to_owned(),
+        port_fingerprint: wire(config.port_fingerprint()),
+        journal: journal::kind(config),
+        version: VERSION,
+        message_bytes_max: config.websocket.message_bytes_max as u64,
+        record_bytes_max: journal::record_bytes_max(config),
+        grace_ms: u64::try_from(config.session.grace.as_millis()).unwrap_or(u64::MAX),
+        engine,
+        sharing: None,
+        driver: DriverLimits {
+            live_bytes_max: config.journal.live_bytes_max,
+            ..DriverLimits::default()
+        },
+    })
+}
+
+fn wire(fingerprint: ports::PortFingerprint) -> PortFingerprint {
+    let text = fingerprint.to_string();
+    text.parse().expect("it displays as 16 hexadecimal digits")
+}
+
+fn front_routes(
+    config: &Config,
+    driver: &Driver,
+    live: &Live,
+    refused: &access::RefusalObserver,
+) -> Router {
+    let (message_bytes_max, asked) = (config.websocket.message_bytes_max, live.clone());
+    let options = Arc::new(move || SocketOptions {
+        message_bytes_max,
+        ping_interval: asked.values().ping_interval,
+    });
+    let asked = live.clone();
+    let refused = Arc::clone(refused);
+    let admitting = driver.clone();
+    let admit = move |headers: &axum::http::HeaderMap| {
+        let identity = asked
+            .values()
+            .access
+            .check_origin(headers)
+            .and_then(|()| access::token(headers))
+            .and_then(|token| admitting.authenticate(token).ok_or(Denied::BadToken));
+        match identity {
+            Ok(identity) => Ok(Admitted {
+                identity,
+                subprotocol: access::offers_subprotocol(headers).then_some(access::SUBPROTOCOL),
+            }),
+            Err(denied) => {
+                refused(denied.reason());
+                Err(Box::new(axum::response::IntoResponse::into_response(
+                    denied,
+                )))
+            }
+        }
+    };
+    let (inspected, asked) = (driver.clone(), live.clone());
+    let health = http::health::routes(Arc::new(move || health_of(&inspected, &asked)));
+    let guarded = axum::middleware::map_request(hold_place);
+    ws::routes(driver.clone(), Arc::new(admit), options)
+        .layer(guarded)
+        .merge(health)
+}
+
+/// Lets the socket keep the connection's place among the listener's.
+async fn hold_place(mut request: axum::extract::Request) -> axum::extract::Request {
+    if let Some(peer) = request.extensions().get::<http::AdmittedPeer>().cloned() {
+        request.extensions_mut().insert(ws::PeerGuard::new(peer));
+    }
+    request
+}
+
+fn health_of(driver: &Driver, live: &Live) -> Health {
+    let reading = supervise::reading(live);
+    let failed = driver.failure().borrow().is_some();
+    let now = driver.now();
+    driver.inspect(|core| health_of_core(core, driver, now, failed, &reading))
+}
+
+fn health_of_core(
+    core: &Core,
+    driver: &Driver,
+    now: Moment,
+    failed: bool,
+    reading: &wall_clock::Reading,
+) -> Health {
+    let readiness = core.readiness(now);
+    let (stage, waiting_for) = readiness.waiting_for.unzip();
+    Health {
+        status: if failed {
+            "failed"
+        } else {
+            readiness.condition.as_str()
+        },
+        stage,
+        waiting_for,
+        retry_after_ms: readiness.retry_after_ms,
+        service: http::health::SERVICE,
+        version: VERSION,
+        node: core.config().node.to_string(),
+        environment: core.config().environment.clone(),
+        port_fingerprint: core.config().port_fingerprint.to_string(),
+        journal: core.config().journal,
+        draining: core.is_draining(),
+        storage_full: core.storage_full(),
+        durability_warnings: driver.metrics().shared.durability.warnings.get(),
+        connections_port_mismatch: core.port_mismatches(),
+        coordinators_port_mismatch: core.other_ports_nodes(),
+        clock: reading.clock(),
+        certificate: reading.certificate,
+        uptime_ms: core.uptime_ms(now),
+    }
+}

@@ -1,0 +1,360 @@
+//! Probes: whether the services of a configuration run, asked of each by its own protocol.
+//!
+//! That a port is taken says nothing: anybody may sit on it. So Redis is sent a PING, the agents'
+//! port must upgrade to WebSocket and name its coordinator, and the metrics must parse and carry our
+//! build info. Each probe has bounded time and reads a bounded number of bytes, and nothing that it
+//! says comes from a secret. A token is shown only to what already answered like a coordinator.
+
+mod exposition;
+mod http;
+mod link;
+mod metrics;
+mod redis;
+mod websocket;
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ClientConfig;
+use serde::Serialize;
+use tokio::time::Instant;
+
+use crate::config::{Endpoint, RedisConfig, Secret};
+use crate::edge::ports::{Profile, Service};
+use link::Stream;
+
+/// The longest a probe takes when nobody says otherwise, from the first packet to the last answer.
+pub const PROBE_MS_MAX: u64 = 3_000;
+
+/// How much of what a stranger said a detail repeats.
+const SAID_CHARS_MAX: usize = 120;
+
+/// What a probe found out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// It is ours, and it works.
+    Running,
+    /// The configuration does without it.
+    NotUsed,
+    /// It is ours, but cannot do its work now: it stops, loads, is full, or only repeats another.
+    NotReady,
+    /// Something else has the port.
+    WrongService,
+    /// It is a service of ours, meant for another environment.
+    WrongEnvironment,
+    /// It is there and does not let us in.
+    Unauthorised,
+    /// Nothing listens on the port.
+    NotRunning,
+    /// No answer: the time ran out, there is no way there, or the name is unknown.
+    Unreachable,
+}
+
+/// Who a coordinator says that it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Identity {
+    pub node: String,
+    pub version: String,
+    pub environment: String,
+    /// The fingerprint of its port configuration.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port_fingerprint: Option<String>,
+}
+
+/// One service and how it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    pub service: Service,
+    /// `host:port` as it was connected to; `None` when the service is not used.
+    pub address: Option<String>,
+    pub state: State,
+    /// From the first packet of a connection to the answer of the protocol: PONG, the upgrade, the
+    /// whole page. In microseconds.
+    pub latency_us: Option<u64>,
+    /// For people, on one line.
+    pub detail: String,
+    /// What to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub identity: Option<Identity>,
+}
+
+/// Where something is, and with what to speak TLS to it, if at all.
+#[derive(Debug, Clone)]
+pub struct Target {
+    pub endpoint: Endpoint,
+    pub tls: Option<Arc<ClientConfig>>,
+}
+
+/// As whom to enter a coordinator.
+#[derive(Debug, Clone, Default)]
+pub struct Credentials {
+    pub token: Option<Secret>,
+    /// The name of the project to enter; the token's own when absent.
+    pub project: Option<String>,
+}
+
+/// What a probe compares with and how long it may take.
+#[derive(Debug, Clone)]
+pub struct Expected {
+    pub profile: Profile,
+    pub port_fingerprint: String,
+    /// From the first packet to the last answer.
+    pub time_max: Duration,
+}
+
+/// Redis, by PING, its role and its stamp.
+pub async fn redis(target: &Target, config: &RedisConfig, expected: &Expected) -> Finding {
+    probe(Service::Redis, target, expected, |stream, begun| {
+        redis::speak(stream, begun, config, expected)
+    })
+    .await
+}
+
+/// The configuration keeps its journal on this machine.
+pub fn redis_not_used() -> Finding {
+    Finding {
+        service: Service::Redis,
+        address: None,
+        state: State::NotUsed,
+        latency_us: None,
+        detail: "the journal is embedded: on this machine's own disk".to_owned(),
+        next: None,
+        identity: None,
+    }
+}
+
+/// The agents' port: its health page, then a WebSocket handshake, then who is there.
+pub async fn websocket(target: &Target, credentials: &Credentials, expected: &Expected) -> Finding {
+    let target = reachable(target);
+    let again = &target;
+    probe(Service::WebSocket, &target, expected, |stream, _| {
+        websocket::speak(stream, again, credentials, expected)
+    })
+    .await
+}
+
+/// Which coordinator has the agents' port, asked of its health page alone; `None` when it is no
+/// coordinator, hides behind TLS, or does not say so within `time_ms_max`.
+pub async fn coordinator(target: &Target, time_ms_max: u64) -> Option<Identity> {
+    let target = reachable(target);
+    let asked = async {
+        let stream = link::open(&target).await.ok()?;
+        websocket::identity(stream, &target).await.ok()
+    };
+    let answered = tokio::time::timeout(Duration::from_millis(time_ms_max), asked).await;
+    answered.ok().flatten()
+}
+
+/// The page that Prometheus scrapes.
+pub async fn metrics(target: &Target, path: &str, expected: &Expected) -> Finding {
+    let target = reachable(target);
+    let authority = target.endpoint.to_string();
+    probe(Service::Metrics, &target, expected, |stream, begun| {
+        metrics::speak(stream, begun, authority, path, expected)
+    })
+    .await
+}
+
+/// What went well enough to say more than a failure.
+struct Said {
+    state: State,
+    latency: Duration,
+    detail: String,
+    next: Option<String>,
+    identity: Option<Identity>,
+}
+
+/// Why there was no answer of the protocol.
+#[derive(Debug)]
+struct Failure {
+    state: State,
+    detail: String,
+    next: Option<String>,
+}
+
+impl Failure {
+    fn new(state: State, detail: impl Into<String>) -> Self {
+        Self {
+            state,
+            detail: said(&detail.into()),
+            next: None,
+        }
+    }
+
+    fn wrong(detail: impl Into<String>) -> Self {
+        Self::new(State::WrongService, detail)
+    }
+
+    fn next(mut self, next: impl Into<String>) -> Self {
+        self.next = Some(next.into());
+        self
+    }
+}
+
+impl State {
+    /// Whether there is nothing to do about it.
+    pub fn is_well(self) -> bool {
+        matches!(self, Self::Running | Self::NotUsed)
+    }
+
+    /// As people read it.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::NotUsed => "not used",
+            Self::NotReady => "not ready",
+            Self::WrongService => "wrong service",
+            Self::WrongEnvironment => "wrong environment",
+            Self::Unauthorised => "unauthorised",
+            Self::NotRunning => "not running",
+            Self::Unreachable => "unreachable",
+        }
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.text())
+    }
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "coord {}, node {}, {}",
+            self.version, self.node, self.environment
+        )
+    }
+}
+
+/// Nobody can connect to "all addresses"; whoever listens on all listens on loopback too.
+pub fn reachable(target: &Target) -> Target {
+    let mut target = target.clone();
+    target.endpoint = target.endpoint.from_here();
+    target
+}
+
+/// Connects and speaks, both within the same time; says which of the two did not come to its end.
+async fn probe<F>(
+    service: Service,
+    target: &Target,
+    expected: &Expected,
+    speak: impl FnOnce(Stream, Instant) -> F,
+) -> Finding
+where
+    F: Future<Output = Result<Said, Failure>>,
+{
+    let begun = Instant::now();
+    let deadline = begun + expected.time_max;
+    let late = |what: &str| {
+        let waited = expected.time_max.as_millis();
+        Failure::new(State::Unreachable, format!("{what} within {waited} ms"))
+    };
+    let answered = match tokio::time::timeout_at(deadline, link::open(target)).await {
+        Err(_) => Err(late("no connection")),
+        Ok(Err(failure)) => Err(failure),
+        Ok(Ok(stream)) => match tokio::time::timeout_at(deadline, speak(stream, begun)).await {
+            Ok(answered) => answered,
+            Err(_) => Err(late("it takes connections, but gave no answer")),
+        },
+    };
+    finding(service, target, answered)
+}
+
+fn finding(service: Service, target: &Target, answered: Result<Said, Failure>) -> Finding {
+    let address = target.endpoint.to_string();
+    match answered {
+        Ok(answer) => Finding {
+            service,
+            address: Some(address),
+            state: answer.state,
+            latency_us: Some(u64::try_from(answer.latency.as_micros()).unwrap_or(u64::MAX)),
+            detail: answer.detail,
+            next: answer.next,
+            identity: answer.identity,
+        },
+        Err(failure) => Finding {
+            service,
+            next: failure.next.or_else(|| next_step(service, failure.state)),
+            address: Some(address),
+            state: failure.state,
+            latency_us: None,
+            detail: failure.detail,
+            identity: None,
+        },
+    }
+}
+
+/// What to do where the probe itself knew nothing better.
+fn next_step(service: Service, state: State) -> Option<String> {
+    let variable = service.variable();
+    let text = match (state, service) {
+        (State::NotRunning, Service::Redis) => {
+            "start Redis there, or check REDIS_HOST and REDIS_PORT".to_owned()
+        }
+        (State::NotRunning, _) => format!("start it with `coord serve`, or check {variable}"),
+        (State::Unreachable, _) => {
+            "check the host, its name and the firewall between; something may hang there".to_owned()
+        }
+        (State::WrongService, _) => {
+            format!(
+                "see who has the port with `coord ports who`, stop it, or choose another with {variable}"
+            )
+        }
+        _ => return None,
+    };
+    Some(text)
+}
+
+/// The state that another environment than ours makes of an answer; `None` when it is ours.
+fn other_environment(theirs: &str, expected: &Expected) -> Option<(State, String)> {
+    let ours = expected.profile.name();
+    let next = format!(
+        "it is {}: choose that profile, or point this one at its own {ours} services",
+        said(theirs)
+    );
+    (theirs != ours).then_some((State::WrongEnvironment, next))
+}
+
+/// What somebody else wrote, short and without control characters.
+fn said(text: &str) -> String {
+    let line = text.chars().map(|c| if c.is_control() { ' ' } else { c });
+    let line: String = line.take(SAID_CHARS_MAX).collect();
+    line.trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_addresses_are_asked_on_loopback() {
+        for (given, asked) in [
+            ("0.0.0.0", "127.0.0.1:8768"),
+            ("::", "[::1]:8768"),
+            ("192.0.2.1", "192.0.2.1:8768"),
+            ("gateway", "gateway:8768"),
+        ] {
+            let target = Target {
+                endpoint: Endpoint {
+                    host: given.parse().expect("a host"),
+                    port: Profile::Development.port(Service::WebSocket),
+                },
+                tls: None,
+            };
+            assert_eq!(reachable(&target).endpoint.to_string(), asked);
+        }
+    }
+
+    #[test]
+    fn what_strangers_say_is_short_and_harmless() {
+        assert_eq!(said(" a\u{1b}[31mb\r\n"), "a [31mb");
+        assert_eq!(said(&"x".repeat(10_000)).len(), SAID_CHARS_MAX);
+    }
+}

@@ -1,0 +1,79 @@
+//! Whether the ports of the configuration can be had, or who has them.
+
+use std::io;
+use std::path::Path;
+
+use super::{Finding, Found, State};
+use crate::config::{Config, Endpoint};
+use crate::edge::holders;
+use crate::edge::ports::Service;
+use crate::edge::probe::{self, Target};
+
+/// How long whoever has a port may take to say whether it is a coordinator.
+const ASKED_MS_MAX: u64 = 1_000;
+
+/// Nothing is bound for longer than a look.
+pub(super) async fn check(config: &Config) -> Finding {
+    let mut all = Found::ok("");
+    let ports = [
+        (Service::WebSocket, &config.websocket.endpoint),
+        (Service::Metrics, &config.metrics.endpoint),
+    ];
+    let mut running = None;
+    for (service, endpoint) in ports {
+        let found = match look(endpoint, &mut running).await {
+            Ok(found) => found,
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Found::failed(
+                "closed to this user",
+                format!("choose a port from 1024 with {}", service.variable()),
+            ),
+            Err(error) => return Err(error.into()),
+        };
+        let comma = if all.detail.is_empty() { "" } else { "; " };
+        let port = endpoint.port;
+        all.detail = format!(
+            "{}{comma}{} {port} {}",
+            all.detail,
+            service.title(),
+            found.detail
+        );
+        if found.state != State::Ok {
+            all.state = found.state;
+            all.next = found.next;
+        }
+    }
+    Ok(all)
+}
+
+/// `running` is the coordinator that was met at an earlier port, whose metrics are not asked again.
+async fn look(endpoint: &Endpoint, running: &mut Option<String>) -> io::Result<Found> {
+    let port = endpoint.port.number();
+    let holders = holders::of_port(Path::new(holders::PROC), port)?;
+    let Some(holder) = holders.first() else {
+        return Ok(if holders::is_free(port)? {
+            Found::ok("is free")
+        } else {
+            Found::warning(
+                "is held by nobody that can be seen",
+                "look again in a minute: connections of an ended program linger so long",
+            )
+        });
+    };
+    let target = Target {
+        endpoint: endpoint.clone(),
+        tls: None,
+    };
+    if let Some(identity) = probe::coordinator(&target, ASKED_MS_MAX).await {
+        let detail = format!("has the coordinator {}", identity.node);
+        *running = Some(holder.to_string());
+        return Ok(Found::ok(detail));
+    }
+    let holder = holder.to_string();
+    if running.as_ref() == Some(&holder) {
+        return Ok(Found::ok("has the same process"));
+    }
+    Ok(Found::warning(
+        format!("is taken by {holder}"),
+        "`coord health` tells whether it is the coordinator; else stop it, or choose another port",
+    ))
+}
