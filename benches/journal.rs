@@ -1,4 +1,10 @@
 //! What the embedded journal costs next to the bare system calls, in the same run.
+
+#![allow(
+    clippy::too_many_lines,
+    reason = "a measurement reads from its beginning to its end"
+)]
+
 //!
 //! `cargo bench --bench journal [-- FOLDER]`: the folder decides which medium is measured. Rounds of
 //! both sides alternate, so that a busy machine slows both; medians are printed, and their ratio.

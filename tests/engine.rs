@@ -1,5 +1,11 @@
 //! Properties of the engine, each against a naive model or against what must hold for any input.
 
+#![allow(
+    clippy::self_named_module_files,
+    clippy::too_many_lines,
+    reason = "cargo finds a test by this file; a scenario reads from its beginning to its end"
+)]
+
 mod naive_stuck;
 
 mod engine {

@@ -1,6 +1,11 @@
 //! `coord` as a process: what its users, its clients and those who start and kill it rely on.
 
 #![allow(
+    clippy::self_named_module_files,
+    clippy::too_many_lines,
+    reason = "cargo finds a test by this file; a scenario reads from its beginning to its end"
+)]
+#![allow(
     unreachable_pub,
     clippy::print_stdout,
     clippy::unwrap_used,

@@ -1,4 +1,10 @@
 //! What the coordinator costs, measured at the program that ships and next to peers in the same run.
+
+#![allow(
+    clippy::too_many_lines,
+    reason = "a measurement reads from its beginning to its end"
+)]
+
 //!
 //! See `benches/README.md`. A real server process, real sockets, a real medium; rounds of both
 //! sides alternate, so that a busy machine slows both.

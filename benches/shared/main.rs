@@ -1,4 +1,10 @@
 //! What several coordinators on one Redis cost, next to a plain work queue on a Redis stream.
+
+#![allow(
+    clippy::too_many_lines,
+    reason = "a measurement reads from its beginning to its end"
+)]
+
 //!
 //! See `benches/README.md`. Real processes, real sockets, a real medium; rounds of all sides
 //! alternate, so that a busy machine slows all.

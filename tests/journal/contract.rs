@@ -57,7 +57,6 @@ fn small() -> SegmentOptions {
         spare_segments_max: 2,
         reserve_bytes: 8 << 10,
         record_bytes_max: 2000,
-        ..SegmentOptions::default()
     }
 }
 

@@ -26,7 +26,6 @@ fn options() -> SegmentOptions {
         spare_segments_max: 2,
         reserve_bytes: 8 << 10,
         record_bytes_max: 1500,
-        ..SegmentOptions::default()
     }
 }
 

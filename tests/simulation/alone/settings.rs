@@ -61,7 +61,6 @@ impl Settings {
                     16 << 10
                 },
                 record_bytes_max: RECORD_BYTES_MAX,
-                ..SegmentOptions::default()
             },
             // Some seeds have few faults: long histories find other bugs than short lives do.
             fault_one_in: if seed.is_multiple_of(3) { 60 } else { 12 },
