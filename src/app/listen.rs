@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, TcpSocket, lookup_host};
 
 use crate::config::{Endpoint, Host};
 use crate::edge::holders::{self, COORDINATOR};
-use crate::edge::probe::{self, Target};
+use crate::edge::probe::{self, ProbeTarget};
 use crate::edge::systemd::{ActivationError, Inherited};
 
 /// Connections that wait to be accepted.
@@ -151,7 +151,7 @@ async fn bind(endpoint: &Endpoint, service: &'static str) -> Result<TcpListener,
 
 /// Whether a coordinator answers at an endpoint, and which, as words that follow its process.
 async fn coordinator_at(endpoint: &Endpoint) -> Option<String> {
-    let target = Target {
+    let target = ProbeTarget {
         endpoint: endpoint.clone(),
         tls: None,
     };

@@ -19,7 +19,9 @@ use crate::config::{
     ClientConfig, Config, Flags, Invoker, RedisConfig, RedisTopology, TlsConfig, Trust, settings,
 };
 use crate::edge::ports::{PortFingerprint, Profile, Service};
-use crate::edge::probe::{self, Credentials, Expected, Finding, PROBE_MS_MAX, State, Target};
+use crate::edge::probe::{
+    self, Credentials, Expected, PROBE_MS_MAX, ProbeFinding, ProbeTarget, ServiceState,
+};
 use crate::journal::redis::RedisConnector;
 use crate::link::tls;
 
@@ -58,15 +60,15 @@ struct HealthReport {
     well: bool,
     profile: Profile,
     port_fingerprint: PortFingerprint,
-    services: Vec<Finding>,
+    services: Vec<ProbeFinding>,
 }
 
 /// Everything that the probes need, worked out once.
 struct HealthPlan {
     config: Config,
-    websocket: Target,
-    metrics: Target,
-    redis: Option<Target>,
+    websocket: ProbeTarget,
+    metrics: ProbeTarget,
+    redis: Option<ProbeTarget>,
     credentials: Credentials,
     expected: Expected,
 }
@@ -106,7 +108,7 @@ fn plan(flags: &Flags, timeout_ms: u64, shell: &Shell<'_>) -> Result<HealthPlan,
     // Nothing is bound here, so it does not matter who may bind which port.
     let config = Config::load(flags, shell.environment, Invoker::from(0))?;
     let encrypted = config.websocket.tls.is_some();
-    let websocket = Target {
+    let websocket = ProbeTarget {
         endpoint: config.websocket.endpoint.clone(),
         tls: None,
     };
@@ -131,7 +133,7 @@ fn plan(flags: &Flags, timeout_ms: u64, shell: &Shell<'_>) -> Result<HealthPlan,
         websocket.tls = with(&trust(&config, client.trust, shell))?;
     }
     let redis = match &config.redis {
-        Some(redis) => Some(Target {
+        Some(redis) => Some(ProbeTarget {
             endpoint: redis.endpoint.clone(),
             tls: if redis.tls {
                 let authorities = redis.ca_file.clone().map(Trust::Authorities);
@@ -144,7 +146,7 @@ fn plan(flags: &Flags, timeout_ms: u64, shell: &Shell<'_>) -> Result<HealthPlan,
     };
     Ok(HealthPlan {
         websocket,
-        metrics: Target {
+        metrics: ProbeTarget {
             endpoint: config.metrics.endpoint.clone(),
             tls: None,
         },
@@ -209,7 +211,7 @@ impl HealthPlan {
     }
 
     /// Sentinels and a Cluster are asked first where Redis is.
-    async fn redis(&self, target: &Target, config: &RedisConfig) -> Finding {
+    async fn redis(&self, target: &ProbeTarget, config: &RedisConfig) -> ProbeFinding {
         let Expected {
             profile, time_max, ..
         } = &self.expected;
@@ -230,11 +232,11 @@ impl HealthPlan {
     }
 }
 
-fn nowhere(detail: String) -> Finding {
-    Finding {
+fn nowhere(detail: String) -> ProbeFinding {
+    ProbeFinding {
         service: Service::Redis,
         address: None,
-        state: State::Unreachable,
+        state: ServiceState::Unreachable,
         latency_us: None,
         detail,
         next: Some("check redis.sentinels, redis.sentinel_master or redis.cluster".to_owned()),
@@ -324,10 +326,10 @@ fn show(report: &HealthReport, out: &mut Output<'_>) -> io::Result<()> {
     out.line(out.paint(Paint::Faint, &format!("{profile} profile, ports {ports}")))
 }
 
-fn paint(state: State) -> Paint {
+fn paint(state: ServiceState) -> Paint {
     match state {
-        State::Running | State::NotUsed => Paint::Good,
-        State::NotReady | State::Unauthorised => Paint::Busy,
+        ServiceState::Running | ServiceState::NotUsed => Paint::Good,
+        ServiceState::NotReady | ServiceState::Unauthorised => Paint::Busy,
         _ => Paint::Bad,
     }
 }

@@ -9,7 +9,7 @@ use super::output::{Output, Paint};
 use super::shell::Shell;
 use super::table::Table;
 use crate::config::{Config, Environment, Flags, Invoker};
-use crate::edge::self_test::{self, Machine, Plan, Report, State};
+use crate::edge::self_test::{self, CheckState, Machine, Plan, Report};
 
 /// Where a folder is made when there is no better place.
 const FOLDERS: &[&str] = &["/var/tmp", "/tmp"];
@@ -152,10 +152,10 @@ fn show_machine(machine: &Machine, out: &mut Output<'_>) -> io::Result<()> {
     out.field("kernel lacks", names(false))
 }
 
-fn paint(state: State) -> Paint {
+fn paint(state: CheckState) -> Paint {
     match state {
-        State::Ok => Paint::Good,
-        State::Warning => Paint::Busy,
-        State::Failed => Paint::Bad,
+        CheckState::Ok => Paint::Good,
+        CheckState::Warning => Paint::Busy,
+        CheckState::Failed => Paint::Bad,
     }
 }

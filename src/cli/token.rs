@@ -99,7 +99,7 @@ pub(super) async fn run(command: TokenCommand, shell: &mut Shell<'_>) -> Result<
 /// Where the secret goes is settled before there is one.
 async fn create(args: CreateArgs, shell: &mut Shell<'_>) -> Result<(), CliError> {
     let file = match &args.out {
-        Some(path) => Some(SecretFile::create(path)?),
+        Some(path) => Some(TokenFile::create(path)?),
         None if args.print || shell.out.style().json || io::stdout().is_terminal() => None,
         None => {
             return Err(CliError::usage(
@@ -196,13 +196,13 @@ impl From<RoleArg> for RoleParam {
 }
 
 /// A new file that only its owner may read; removed again unless a secret gets into it.
-struct SecretFile {
+struct TokenFile {
     path: PathBuf,
     file: std::fs::File,
     written: bool,
 }
 
-impl SecretFile {
+impl TokenFile {
     fn create(path: &Path) -> Result<Self, CliError> {
         check_place(path)?;
         let mut options = OpenOptions::new();
@@ -226,7 +226,7 @@ impl SecretFile {
     }
 }
 
-impl Drop for SecretFile {
+impl Drop for TokenFile {
     fn drop(&mut self) {
         if !self.written {
             let _ = std::fs::remove_file(&self.path);
@@ -244,14 +244,14 @@ mod tests {
     fn a_secret_file_is_the_owners_alone_and_new() {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let path = folder.path().join("token");
-        let file = SecretFile::create(&path).expect("the file is new");
+        let file = TokenFile::create(&path).expect("the file is new");
         file.write("s3cret").expect("it can be written");
         let mode = std::fs::metadata(&path)
             .expect("it is there")
             .permissions()
             .mode();
         assert_eq!(mode & 0o777, SECRET_FILE_MODE);
-        assert!(SecretFile::create(&path).is_err(), "it is not overwritten");
+        assert!(TokenFile::create(&path).is_err(), "it is not overwritten");
         assert_eq!(
             std::fs::read_to_string(&path).expect("it is there"),
             "s3cret\n"
@@ -262,7 +262,7 @@ mod tests {
     fn a_secret_file_that_got_no_secret_is_removed() {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let path = folder.path().join("token");
-        drop(SecretFile::create(&path).expect("the file is new"));
+        drop(TokenFile::create(&path).expect("the file is new"));
         assert!(!path.exists());
     }
 }

@@ -149,10 +149,10 @@ impl Client {
     /// The raw reply says itself that it may be out of date.
     fn tell_stale(&mut self, raw: &RawValue) {
         #[derive(serde::Deserialize)]
-        struct Stale {
+        struct StaleReply {
             stale_ms: Option<u64>,
         }
-        let found = serde_json::from_str::<Stale>(raw.get());
+        let found = serde_json::from_str::<StaleReply>(raw.get());
         let Some(stale_ms) = found.ok().and_then(|stale| stale.stale_ms) else {
             return;
         };

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
 
-use super::given::{Given, RawValue};
+use super::given::{GivenValue, RawValue};
 use super::problem::{Misfit, Problem};
 use super::secret::Secret;
 use super::settings::Spec;
@@ -19,7 +19,7 @@ use super::suggest;
 const CONFIG_FILE_BYTES_MAX: u64 = 1024 * 1024;
 
 /// One setting found in the file.
-pub(super) struct Entry {
+pub(super) struct FileEntry {
     pub(super) spec: &'static Spec,
     pub(super) value: RawValue,
     /// The value is the path of a file that holds the secret.
@@ -31,7 +31,7 @@ pub(super) fn read(
     path: &Path,
     table: &[&'static Spec],
     problems: &mut Vec<Problem>,
-) -> Vec<Entry> {
+) -> Vec<FileEntry> {
     let text = match text(path) {
         Ok(text) => text,
         Err(error) => {
@@ -82,7 +82,7 @@ struct Walk<'a> {
     /// What stands there was guessed by the parser, so it is not judged a second time.
     broken_lines: Vec<usize>,
     problems: &'a mut Vec<Problem>,
-    entries: Vec<Entry>,
+    entries: Vec<FileEntry>,
 }
 
 impl Walk<'_> {
@@ -145,7 +145,7 @@ impl Walk<'_> {
     }
 
     fn push(&mut self, spec: &'static Spec, value: RawValue, names_file: bool) {
-        self.entries.push(Entry {
+        self.entries.push(FileEntry {
             spec,
             value,
             names_file,
@@ -214,32 +214,32 @@ fn text(path: &Path) -> io::Result<String> {
 }
 
 /// A secret is put behind its mask as soon as it is met.
-fn given(spec: &Spec, value: &DeValue<'_>) -> Given {
+fn given(spec: &Spec, value: &DeValue<'_>) -> GivenValue {
     match value {
-        DeValue::String(text) if spec.is_secret() => Given::Secret(Secret::new(text.as_ref())),
-        _ if spec.is_secret() => Given::Unfit("not a text"),
+        DeValue::String(text) if spec.is_secret() => GivenValue::Secret(Secret::new(text.as_ref())),
+        _ if spec.is_secret() => GivenValue::Unfit("not a text"),
         _ => plain(value),
     }
 }
 
-fn plain(value: &DeValue<'_>) -> Given {
+fn plain(value: &DeValue<'_>) -> GivenValue {
     match value {
-        DeValue::String(text) => Given::Text(text.to_string()),
-        DeValue::Boolean(truth) => Given::Boolean(*truth),
+        DeValue::String(text) => GivenValue::Text(text.to_string()),
+        DeValue::Boolean(truth) => GivenValue::Boolean(*truth),
         DeValue::Integer(number) => {
-            Given::Integer(i64::from_str_radix(number.as_str(), number.radix()).ok())
+            GivenValue::Integer(i64::from_str_radix(number.as_str(), number.radix()).ok())
         }
         DeValue::Array(items) => items
             .iter()
             .map(|item| item.get_ref().as_str().map(str::to_owned))
             .collect::<Option<Vec<String>>>()
             .map_or(
-                Given::Unfit("a list of something else than text"),
-                Given::List,
+                GivenValue::Unfit("a list of something else than text"),
+                GivenValue::List,
             ),
-        DeValue::Float(_) => Given::Unfit("a number with a fraction"),
-        DeValue::Datetime(_) => Given::Unfit("a date"),
-        DeValue::Table(_) => Given::Unfit("a section"),
+        DeValue::Float(_) => GivenValue::Unfit("a number with a fraction"),
+        DeValue::Datetime(_) => GivenValue::Unfit("a date"),
+        DeValue::Table(_) => GivenValue::Unfit("a section"),
     }
 }
 

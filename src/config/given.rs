@@ -5,7 +5,7 @@ use super::source::Source;
 
 /// One value as it was typed.
 #[derive(Debug, Clone)]
-pub(super) enum Given {
+pub(super) enum GivenValue {
     /// From a flag or a variable: text that may mean anything.
     Word(String),
     /// From a file, where text, numbers and truth values look different.
@@ -22,6 +22,6 @@ pub(super) enum Given {
 /// One value and where it came from.
 #[derive(Debug, Clone)]
 pub(super) struct RawValue {
-    pub(super) given: Given,
+    pub(super) given: GivenValue,
     pub(super) source: Source,
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 use super::env::Environment;
 use super::file;
 use super::flags::Flags;
-use super::given::{Given, RawValue};
+use super::given::{GivenValue, RawValue};
 use super::problem::{Problem, Warning};
 use super::secret::{self, Secret};
 use super::settings::Spec;
@@ -87,7 +87,7 @@ impl Gathered {
         values: &mut BTreeMap<&'static str, RawValue>,
     ) {
         if let (Some(name), Some(text)) = (spec.flag, flags.get(spec)) {
-            let given = Given::Word(text.to_owned());
+            let given = GivenValue::Word(text.to_owned());
             self.accept(spec, given, Source::Flag { name }, values);
         }
     }
@@ -107,9 +107,9 @@ impl Gathered {
                 Ok(Some(_)) if values.contains_key(spec.key) => {}
                 Ok(Some(text)) => {
                     let given = if spec.is_secret() {
-                        Given::Secret(Secret::new(text))
+                        GivenValue::Secret(Secret::new(text))
                     } else {
-                        Given::Word(text)
+                        GivenValue::Word(text)
                     };
                     self.insert(spec, RawValue { given, source }, values);
                 }
@@ -122,7 +122,12 @@ impl Gathered {
             let name = format!("{name}_FILE");
             match environment.variable(&name) {
                 Ok(Some(path)) => {
-                    self.accept(spec, Given::Word(path), Source::Variable { name }, values);
+                    self.accept(
+                        spec,
+                        GivenValue::Word(path),
+                        Source::Variable { name },
+                        values,
+                    );
                 }
                 Ok(None) => {}
                 Err(error) => {
@@ -141,7 +146,7 @@ impl Gathered {
     ) {
         let Some(name) = spec.credential else { return };
         if let Some(path) = environment.credential(name) {
-            let given = Given::Word(path.to_string_lossy().into_owned());
+            let given = GivenValue::Word(path.to_string_lossy().into_owned());
             self.accept(spec, given, Source::Credential { name }, values);
         }
     }
@@ -150,7 +155,7 @@ impl Gathered {
     fn accept(
         &mut self,
         spec: &'static Spec,
-        given: Given,
+        given: GivenValue,
         source: Source,
         values: &mut BTreeMap<&'static str, RawValue>,
     ) {
@@ -171,7 +176,7 @@ impl Gathered {
         values: &mut BTreeMap<&'static str, RawValue>,
     ) {
         let RawValue { given, source } = value;
-        let (Given::Word(name) | Given::Text(name)) = given else {
+        let (GivenValue::Word(name) | GivenValue::Text(name)) = given else {
             return self.problem(
                 spec,
                 source,
@@ -196,7 +201,7 @@ impl Gathered {
                         ),
                     });
                 }
-                let given = Given::Secret(file.secret);
+                let given = GivenValue::Secret(file.secret);
                 self.insert(spec, RawValue { given, source }, values);
             }
             Err(_) if token_form::is_secret_itself(&name) && !path.exists() => {

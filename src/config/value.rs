@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use super::given::{Given, RawValue};
+use super::given::{GivenValue, RawValue};
 use super::problem::{Misfit, quoted};
 use super::secret::Secret;
 use super::source::Source;
@@ -21,11 +21,11 @@ const TOKEN_CHARS_MIN: usize = 32;
 
 pub(super) fn text(raw: &RawValue) -> Result<&str, Misfit> {
     match &raw.given {
-        Given::Word(text) | Given::Text(text) if text.is_empty() => Err(Misfit::new(
+        GivenValue::Word(text) | GivenValue::Text(text) if text.is_empty() => Err(Misfit::new(
             "it is empty",
             "give it a value, or leave it out",
         )),
-        Given::Word(text) | Given::Text(text) => Ok(text),
+        GivenValue::Word(text) | GivenValue::Text(text) => Ok(text),
         other => Err(Misfit::new(
             format!("it is {}", found(other)),
             "write text, in quotes",
@@ -61,8 +61,8 @@ pub(super) fn path(raw: &RawValue) -> Result<PathBuf, Misfit> {
 pub(super) fn boolean(raw: &RawValue) -> Result<bool, Misfit> {
     let wrong = |what| Misfit::new(what, "use true or false (1, 0, yes and no do as well)");
     match &raw.given {
-        Given::Boolean(truth) => Ok(*truth),
-        Given::Word(text) => match text.to_ascii_lowercase().as_str() {
+        GivenValue::Boolean(truth) => Ok(*truth),
+        GivenValue::Word(text) => match text.to_ascii_lowercase().as_str() {
             "true" | "1" | "yes" => Ok(true),
             "false" | "0" | "no" => Ok(false),
             _ => Err(wrong(format!("{} is neither true nor false", quoted(text)))),
@@ -77,12 +77,12 @@ pub(super) fn boolean(raw: &RawValue) -> Result<bool, Misfit> {
 pub(super) fn port(raw: &RawValue) -> Result<Port, Misfit> {
     let wrong = |what| Misfit::new(what, "use a port from 1 to 65535");
     match &raw.given {
-        Given::Word(text) | Given::Text(text) if text.contains('-') => Err(range(text)),
-        Given::Word(text) => text
+        GivenValue::Word(text) | GivenValue::Text(text) if text.contains('-') => Err(range(text)),
+        GivenValue::Word(text) => text
             .parse()
             .map_err(|error: PortError| wrong(brief(&error, text))),
-        Given::Integer(Some(0)) => Err(wrong(PortError::Zero.to_string())),
-        Given::Integer(number) => number
+        GivenValue::Integer(Some(0)) => Err(wrong(PortError::Zero.to_string())),
+        GivenValue::Integer(number) => number
             .and_then(|number| u16::try_from(number).ok())
             .and_then(Port::new)
             .ok_or_else(|| wrong(not_within(*number, "a port"))),
@@ -127,11 +127,11 @@ pub(super) fn count(raw: &RawValue, unit: &str, min: u64, max: u64) -> Result<u6
         )
     };
     let number = match &raw.given {
-        Given::Word(text) => text
+        GivenValue::Word(text) => text
             .parse()
             .map_err(|_| wrong(format!("{} is not such a number", quoted(text))))?,
-        Given::Integer(Some(number)) => *number,
-        Given::Integer(None) => return Err(wrong("it is out of bounds".to_owned())),
+        GivenValue::Integer(Some(number)) => *number,
+        GivenValue::Integer(None) => return Err(wrong("it is out of bounds".to_owned())),
         other => return Err(no_number(other)),
     };
     u64::try_from(number)
@@ -158,13 +158,13 @@ pub(super) fn choice(raw: &RawValue, words: &[&str]) -> Result<usize, Misfit> {
 /// Each item on its own; in one word they are joined by commas.
 pub(super) fn list<T: FromStr<Err = Misfit>>(raw: &RawValue) -> Result<Vec<T>, Misfit> {
     match &raw.given {
-        Given::Word(text) => text
+        GivenValue::Word(text) => text
             .split(',')
             .map(str::trim)
             .filter(|item| !item.is_empty())
             .map(str::parse)
             .collect(),
-        Given::List(items) => items.iter().map(|item| item.parse()).collect(),
+        GivenValue::List(items) => items.iter().map(|item| item.parse()).collect(),
         other => {
             let what = format!("it is {}", found(other));
             Err(Misfit::new(what, "write a list of texts, in brackets"))
@@ -174,11 +174,11 @@ pub(super) fn list<T: FromStr<Err = Misfit>>(raw: &RawValue) -> Result<Vec<T>, M
 
 pub(super) fn secret(raw: &RawValue) -> Result<Secret, Misfit> {
     match &raw.given {
-        Given::Secret(secret) if secret.expose().is_empty() => Err(Misfit::new(
+        GivenValue::Secret(secret) if secret.expose().is_empty() => Err(Misfit::new(
             "it is empty",
             "give it a value, or leave it out",
         )),
-        Given::Secret(secret) => Ok(secret.clone()),
+        GivenValue::Secret(secret) => Ok(secret.clone()),
         other => Err(Misfit::new(
             format!("it is {}", found(other)),
             "write text, in quotes",
@@ -215,19 +215,19 @@ pub(super) fn made_token(raw: &RawValue) -> Result<Secret, Misfit> {
 }
 
 /// What a value looks like, without repeating it.
-fn found(given: &Given) -> &'static str {
+fn found(given: &GivenValue) -> &'static str {
     match given {
-        Given::Word(_) | Given::Text(_) | Given::Secret(_) => "text",
-        Given::Integer(_) => "a number",
-        Given::Boolean(_) => "true or false",
-        Given::List(_) => "a list",
-        Given::Unfit(what) => what,
+        GivenValue::Word(_) | GivenValue::Text(_) | GivenValue::Secret(_) => "text",
+        GivenValue::Integer(_) => "a number",
+        GivenValue::Boolean(_) => "true or false",
+        GivenValue::List(_) => "a list",
+        GivenValue::Unfit(what) => what,
     }
 }
 
-fn no_number(given: &Given) -> Misfit {
+fn no_number(given: &GivenValue) -> Misfit {
     let what = match given {
-        Given::Text(text) => format!("{} is text", quoted(text)),
+        GivenValue::Text(text) => format!("{} is text", quoted(text)),
         other => format!("it is {}", found(other)),
     };
     Misfit::new(what, "use a whole number, without quotes")

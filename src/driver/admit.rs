@@ -3,7 +3,7 @@
 use serde_json::value::RawValue;
 
 use super::connection::ConnectionId;
-use super::core::{Core, Moment, Output};
+use super::core::{Core, CoreOutput, Moment};
 use super::parked::Parked;
 use super::plan::Planned;
 use super::project::Project;
@@ -311,7 +311,7 @@ impl Core {
             .insert(request, (origin.connection, id, origin.started));
         let shared = self.config.sharing.is_some();
         let snapshots = shared.then(|| self.all_snapshots());
-        self.outputs.push_back(Output::Backup {
+        self.outputs.push_back(CoreOutput::Backup {
             request,
             name,
             snapshots,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::admit::storage_full;
 use super::connection::{Attached, ConnectionId};
-use super::core::{Core, Moment, Output};
+use super::core::{Core, CoreOutput, Moment};
 use super::propose::{Extra, Pending, Proposed};
 use crate::engine::Signals;
 use crate::engine::command::{Action, Command, LostReason};
@@ -369,7 +369,7 @@ impl Core {
         self.probe.next = Some(now.after_ms(self.probe.pause_ms));
         if self.appending.is_empty() {
             self.probe.under_way = true;
-            self.outputs.push_back(Output::Append(Vec::new()));
+            self.outputs.push_back(CoreOutput::Append(Vec::new()));
         }
     }
 

@@ -1,4 +1,4 @@
-//! The synchronous heart of the driver. Inputs are method calls, effects are [`Output`]s and the
+//! The synchronous heart of the driver. Inputs are method calls, effects are [`CoreOutput`]s and the
 //! connections' outboxes; time comes in with every call.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -64,7 +64,7 @@ pub struct CoreConfig {
 
 /// What the shell is to do. Frames for connections wait in their outboxes.
 #[derive(Debug)]
-pub enum Output {
+pub enum CoreOutput {
     /// Make these durable; answer with [`Core::appended`] or [`Core::append_refused`].
     Append(Vec<Entry>),
     /// Append this to the project's stream; answer with [`Core::stream_appended`], and
@@ -122,7 +122,7 @@ pub struct Core {
     /// On a full disk: whether it still is, asked ever more seldom.
     pub(super) probe: SpaceProbe,
     pub(super) backups: BTreeMap<u64, (ConnectionId, Box<RawValue>, Moment)>,
-    pub(super) outputs: VecDeque<Output>,
+    pub(super) outputs: VecDeque<CoreOutput>,
     pub(super) status: JournalStatus,
     pub(super) snapshotting: bool,
     pub(super) draining: bool,
@@ -267,7 +267,7 @@ impl Core {
                 .all(|p| p.line.as_ref().is_none_or(Line::is_settled))
     }
 
-    pub fn poll_output(&mut self) -> Option<Output> {
+    pub fn poll_output(&mut self) -> Option<CoreOutput> {
         self.outputs.pop_front()
     }
 
@@ -336,7 +336,7 @@ impl Core {
             let mut project = Project::new(engine, Position::default(), now);
             if self.config.sharing.is_some() {
                 project.line = Some(Line::new(now, self.serving));
-                self.outputs.push_back(Output::Follow(name.clone()));
+                self.outputs.push_back(CoreOutput::Follow(name.clone()));
             }
             self.projects.insert(name.clone(), project);
         }

@@ -5,10 +5,10 @@ use std::collections::VecDeque;
 use serde_json::value::RawValue;
 
 use super::connection::ConnectionId;
-use super::core::{Core, Moment, Output};
+use super::core::{Core, CoreOutput, Moment};
 use super::parked::Parked;
 use super::project::Project;
-use super::secret::Secret;
+use super::secret::IssuedSecret;
 use crate::engine::Newest;
 use crate::engine::command::{Action, Actor, Command};
 use crate::engine::ids::{AgentName, CommandId, JournalTime, ProjectName, RequestId, TaskId};
@@ -59,8 +59,8 @@ pub(super) struct RequestOrigin {
 #[derive(Debug)]
 pub(super) enum Extra {
     None,
-    Session(Secret),
-    Token(Secret),
+    Session(IssuedSecret),
+    Token(IssuedSecret),
     /// The view of the agent that asked.
     OwnAgent,
     /// The agent that was removed.
@@ -193,7 +193,7 @@ impl Core {
         let (commands_max, bytes_max) = (self.commands_max(), self.config.driver.batch_bytes_max);
         self.appending = next_batch(&mut self.batch, commands_max, bytes_max);
         let entries = entries_of(&mut self.appending);
-        self.outputs.push_back(Output::Append(entries));
+        self.outputs.push_back(CoreOutput::Append(entries));
         if is_on(Bug::ReplyBeforeSync) {
             self.reply_before_sync();
         }
@@ -214,7 +214,7 @@ impl Core {
             // Kept until it is known to be written: what was not goes off again.
             let commands = line.appending.iter().map(|p| (p.at_ms, &*p.body));
             if let Some(batch) = Batch::of_all(commands) {
-                self.outputs.push_back(Output::StreamAppend {
+                self.outputs.push_back(CoreOutput::StreamAppend {
                     project: name.clone(),
                     batch,
                 });

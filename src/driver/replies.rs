@@ -4,10 +4,10 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use super::connection::{ConnectionId, Outbox};
-use super::core::{Core, Moment, Output};
+use super::core::{Core, CoreOutput, Moment};
 use super::propose::{Extra, RequestOrigin};
 use super::queries::{cursor_of, inbox_result};
-use super::secret::Secret;
+use super::secret::IssuedSecret;
 use crate::engine::command::LostReason;
 use crate::engine::ids::{AgentName, MessageId};
 use crate::engine::outcome::{Answer, Outcome, SessionOutcome, Submitted};
@@ -101,7 +101,7 @@ impl Core {
             );
         }
         if was_empty {
-            self.outputs.push_back(Output::Wake(id));
+            self.outputs.push_back(CoreOutput::Wake(id));
         }
     }
 
@@ -115,7 +115,7 @@ impl Core {
         }
         connection.outbox.push_closed(reason);
         connection.outbox.closed = true;
-        self.outputs.push_back(Output::Close(id));
+        self.outputs.push_back(CoreOutput::Close(id));
         // Nothing may be granted any more to someone who will never read that it was.
         self.unpark_all_of(id);
     }
@@ -131,7 +131,7 @@ impl Core {
         connection.lost = Some(LostReason::Drained);
         connection.outbox.push_closed(reason);
         connection.outbox.ending = true;
-        self.outputs.push_back(Output::Close(id));
+        self.outputs.push_back(CoreOutput::Close(id));
     }
 
     /// Answers a request with what the engine said.
@@ -236,7 +236,7 @@ impl Core {
         self.send(now, origin, Ok(&result));
     }
 
-    fn send_token(&mut self, now: Moment, origin: &RequestOrigin, secret: Secret) {
+    fn send_token(&mut self, now: Moment, origin: &RequestOrigin, secret: IssuedSecret) {
         let hash = super::secret::secret_hash(&secret.0);
         let result = self
             .system_engine()

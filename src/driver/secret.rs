@@ -7,10 +7,10 @@ pub struct Entropy(pub Box<dyn FnMut() -> [u8; 32] + Send>);
 
 impl Entropy {
     /// 256 random bits as text.
-    pub(super) fn secret(&mut self, prefix: &str) -> Secret {
+    pub(super) fn secret(&mut self, prefix: &str) -> IssuedSecret {
         use base64::Engine as _;
         let text = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode((self.0)());
-        Secret(format!("{prefix}{text}"))
+        IssuedSecret(format!("{prefix}{text}"))
     }
 }
 
@@ -21,11 +21,11 @@ impl std::fmt::Debug for Entropy {
 }
 
 /// A secret in clear, on its way to the one who may have it.
-pub(super) struct Secret(pub(super) String);
+pub(super) struct IssuedSecret(pub(super) String);
 
-impl std::fmt::Debug for Secret {
+impl std::fmt::Debug for IssuedSecret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Secret")
+        f.write_str("IssuedSecret")
     }
 }
 

@@ -1,6 +1,6 @@
 //! Snapshots: taken when enough records have gathered, so that the journal stays small.
 
-use super::core::{Core, Output};
+use super::core::{Core, CoreOutput};
 use crate::engine::ids::{Position, ProjectName};
 use crate::journal::{Snapshot, Space};
 
@@ -41,7 +41,7 @@ impl Core {
             .set(i64::try_from(bytes).unwrap_or(i64::MAX));
         let floor = Position(last.0 + 1);
         self.outputs
-            .push_back(Output::Snapshots { snapshots, floor });
+            .push_back(CoreOutput::Snapshots { snapshots, floor });
     }
 
     /// The shell has saved snapshots, or could not; then they are tried again later.

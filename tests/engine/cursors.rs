@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use cli_coordinator::driver::core::{Core, CoreConfig, Moment, Output};
+use cli_coordinator::driver::core::{Core, CoreConfig, CoreOutput, Moment};
 use cli_coordinator::driver::secret::Entropy;
 use cli_coordinator::driver::{ConnectionId, DriverLimits, Identity};
 use cli_coordinator::engine::command::{LostReason, ProjectScope, Role};
@@ -58,7 +58,7 @@ impl Server {
 
     fn work(&mut self) {
         while let Some(output) = self.core.poll_output() {
-            if let Output::Append(entries) = output {
+            if let CoreOutput::Append(entries) = output {
                 let positions = self.journal.append(&entries).expect("memory has room");
                 self.core
                     .appended(Moment(0), &positions, self.journal.status());

@@ -486,7 +486,7 @@ fn planted_violations_are_found() {
     check("clock.rs", clocks, &[]);
     check("app.rs", "let x = std::env::var(\"X\");", &["env::var"]);
     check(
-        "probe/websocket.rs",
+        "edge/probe/websocket.rs",
         "use tokio_tungstenite::connect_async;",
         &["tungstenite"],
     );

@@ -14,14 +14,14 @@ use super::output::Output;
 use super::table::{joined, one_line};
 use crate::engine::resource::ResourceRequest;
 use crate::protocol::resource::{
-    self, Kind, ResourceParam, ResourceRequestParam, ResourceText, ResourceTextError,
+    self, ResourceKind, ResourceParam, ResourceRequestParam, ResourceText, ResourceTextError,
 };
 use worktree::{Base, Place};
 
 /// A resource as it was written: its kind is known, its place is not yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ResourceWord {
-    kind: Kind,
+    kind: ResourceKind,
     rest: String,
 }
 
@@ -52,11 +52,11 @@ impl FromStr for ResourceWord {
         let reason = |error: ResourceTextError| error.reason();
         let (kind, rest) = resource::split(text).map_err(reason)?;
         match kind {
-            Kind::Path | Kind::File => {
+            ResourceKind::Path | ResourceKind::File => {
                 let below_root = rest.strip_prefix(worktree::FROM_ROOT).unwrap_or(rest);
                 resource::check_meaning(kind, below_root).map_err(reason)?;
             }
-            Kind::Name | Kind::Port => {
+            ResourceKind::Name | ResourceKind::Port => {
                 text.parse::<ResourceRequestParam>().map_err(reason)?;
             }
         }
@@ -68,8 +68,10 @@ impl FromStr for ResourceWord {
 impl ResourceWord {
     fn at(&self, place: &Place) -> Result<ResourceRequestParam, CliError> {
         let text = match self.kind {
-            Kind::Path | Kind::File => place.resolved(self.kind, &self.rest, Base::Folder)?,
-            Kind::Name | Kind::Port => format!("{}:{}", self.kind, self.rest),
+            ResourceKind::Path | ResourceKind::File => {
+                place.resolved(self.kind, &self.rest, Base::Folder)?
+            }
+            ResourceKind::Name | ResourceKind::Port => format!("{}:{}", self.kind, self.rest),
         };
         parsed(&text).map_err(|error| unusable(&error))
     }
@@ -164,7 +166,7 @@ fn listed(
     };
     let names = file_list::read(path, list.null)?;
     let each = names.into_iter().map(|name| {
-        let resolved = place.resolved(Kind::File, &name.text, base);
+        let resolved = place.resolved(ResourceKind::File, &name.text, base);
         let in_line = |why: String| {
             let what = format!("{} of {}: {why}", name.place, path.display());
             CliError::usage(

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::cli::error::CliError;
-use crate::protocol::resource::{Kind, escaped, has_wildcard};
+use crate::protocol::resource::{ResourceKind, escaped, has_wildcard};
 
 /// Begins a path that is relative to the root of the worktree, as in pathspecs of git.
 pub(super) const FROM_ROOT: &str = ":/";
@@ -59,7 +59,12 @@ impl Place {
     }
 
     /// The resource that a path means here, as text.
-    pub(super) fn resolved(&self, kind: Kind, path: &str, base: Base) -> Result<String, CliError> {
+    pub(super) fn resolved(
+        &self,
+        kind: ResourceKind,
+        path: &str,
+        base: Base,
+    ) -> Result<String, CliError> {
         let Self::Worktree { root, inside } = self else {
             return Ok(format!("{kind}:{path}"));
         };
@@ -84,7 +89,7 @@ impl Place {
         if followed.is_empty() {
             return Ok("path:**".to_owned());
         }
-        let is_folder = kind == Kind::File && !followed.ends_with('/') && {
+        let is_folder = kind == ResourceKind::File && !followed.ends_with('/') && {
             let found = root.join(&followed).symlink_metadata();
             found.is_ok_and(|it| it.is_dir())
         };
@@ -96,11 +101,11 @@ impl Place {
 
     /// What to say where a path was probably meant from the root: nothing of that name is in the
     /// current folder, and something in the root is.
-    pub(super) fn doubt(&self, kind: Kind, path: &str) -> Option<String> {
+    pub(super) fn doubt(&self, kind: ResourceKind, path: &str) -> Option<String> {
         let Self::Worktree { root, inside } = self else {
             return None;
         };
-        let is_pattern = kind == Kind::Path && (has_wildcard(path) || path.contains('\\'));
+        let is_pattern = kind == ResourceKind::Path && (has_wildcard(path) || path.contains('\\'));
         if inside.is_empty() || is_pattern || path.starts_with(['/', ':', '.']) {
             return None;
         }
@@ -119,8 +124,8 @@ impl Place {
 }
 
 /// Follows `.` and `..`.
-fn follow(kind: Kind, from: &[String], rest: &str) -> Result<String, &'static str> {
-    let is_glob = kind == Kind::Path;
+fn follow(kind: ResourceKind, from: &[String], rest: &str) -> Result<String, &'static str> {
+    let is_glob = kind == ResourceKind::Path;
     let mut parts: Vec<String> = from
         .iter()
         .map(|part| if is_glob { escaped(part) } else { part.clone() })
@@ -149,7 +154,7 @@ fn follow(kind: Kind, from: &[String], rest: &str) -> Result<String, &'static st
 }
 
 /// An absolute path, relative to the root of the worktree.
-fn below(root: &Path, path: &str, kind: Kind) -> Result<String, CliError> {
+fn below(root: &Path, path: &str, kind: ResourceKind) -> Result<String, CliError> {
     let real_root = root.canonicalize();
     let real_root = real_root.map_err(|error| CliError::input("look at the repository", error))?;
     // The root may be named by way of a symbolic link; links below it are names of the repository.
@@ -193,9 +198,9 @@ mod tests {
     fn check(folder: &Path, text: &str, base: Base, expected: Result<&str, &str>) {
         let (kind, path) = text.split_once(':').expect("it has a kind");
         let kind = if kind == "file" {
-            Kind::File
+            ResourceKind::File
         } else {
-            Kind::Path
+            ResourceKind::Path
         };
         let place = Place::of(folder).expect("a place");
         match (place.resolved(kind, path, base), expected) {
@@ -285,17 +290,19 @@ mod tests {
         let (_kept, root) = repository();
         fs::write(root.join("src/main.rs"), "").expect("a file");
         let place = Place::of(&root.join("src")).expect("a place");
-        let doubt = place.doubt(Kind::File, "src/main.rs").unwrap_or_default();
+        let doubt = place
+            .doubt(ResourceKind::File, "src/main.rs")
+            .unwrap_or_default();
         assert!(doubt.contains("file::/src/main.rs"), "{doubt}");
-        assert_eq!(place.doubt(Kind::File, "main.rs"), None);
-        assert_eq!(place.doubt(Kind::File, "new.rs"), None);
-        assert_eq!(place.doubt(Kind::Path, "src/*.rs"), None);
+        assert_eq!(place.doubt(ResourceKind::File, "main.rs"), None);
+        assert_eq!(place.doubt(ResourceKind::File, "new.rs"), None);
+        assert_eq!(place.doubt(ResourceKind::Path, "src/*.rs"), None);
     }
 
     #[test]
     fn elsewhere_paths_are_taken_as_written() {
         let place = Place::Elsewhere;
-        let found = place.resolved(Kind::Path, "a/../b", Base::Folder);
+        let found = place.resolved(ResourceKind::Path, "a/../b", Base::Folder);
         assert_eq!(found.ok().as_deref(), Some("path:a/../b"));
     }
 }

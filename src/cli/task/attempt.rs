@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
-use super::child_output::Progress;
+use super::child_output::ChildProgress;
 use crate::cli::child::Question;
 use crate::cli::client::{Client, ClientError, Notice, Reply};
 use crate::cli::error::CliError;
@@ -23,10 +23,10 @@ const PROGRESS_MS_MIN: u64 = 1_000;
 pub(super) async fn watch(
     client: &mut Client,
     claim: &ClaimView,
-    mut reports: mpsc::Receiver<Progress>,
+    mut reports: mpsc::Receiver<ChildProgress>,
     mut questions: mpsc::Receiver<Question>,
 ) -> CliError {
-    let mut waiting: Option<Progress> = None;
+    let mut waiting: Option<ChildProgress> = None;
     let mut next_report = Instant::now();
     loop {
         let notice = tokio::select! {
@@ -72,11 +72,11 @@ pub(super) async fn watch(
     }
 }
 
-/// Progress that nobody takes is no reason to stop; that the attempt is gone is.
+/// ChildProgress that nobody takes is no reason to stop; that the attempt is gone is.
 async fn report(
     client: &mut Client,
     claim: &ClaimView,
-    progress: Progress,
+    progress: ChildProgress,
 ) -> Result<(), ClientError> {
     let params = TaskProgressParams {
         task: claim.task,

@@ -32,7 +32,7 @@ const PROGRESS_MARK: &str = "::progress ";
 
 /// How a command says it gets on: `::progress 40 building`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Progress {
+pub(super) struct ChildProgress {
     pub(super) percent: Option<u8>,
     pub(super) note: Option<Note>,
 }
@@ -59,7 +59,7 @@ impl Tee {
         from: R,
         to: Option<W>,
         bytes_max: usize,
-        progress: Option<mpsc::Sender<Progress>>,
+        progress: Option<mpsc::Sender<ChildProgress>>,
     ) -> Self
     where
         R: AsyncRead + Unpin + Send + 'static,
@@ -85,7 +85,7 @@ async fn copy<R, W>(
     mut from: R,
     mut to: Option<W>,
     tail: Arc<Mutex<Tail>>,
-    progress: Option<mpsc::Sender<Progress>>,
+    progress: Option<mpsc::Sender<ChildProgress>>,
 ) where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
@@ -112,7 +112,7 @@ async fn copy<R, W>(
 }
 
 /// `line` holds the beginning of a line whose end has not come yet.
-fn progress_in(bytes: &[u8], line: &mut Vec<u8>) -> Vec<Progress> {
+fn progress_in(bytes: &[u8], line: &mut Vec<u8>) -> Vec<ChildProgress> {
     let mut found = Vec::new();
     for byte in bytes {
         if *byte == b'\n' {
@@ -125,7 +125,7 @@ fn progress_in(bytes: &[u8], line: &mut Vec<u8>) -> Vec<Progress> {
     found
 }
 
-impl std::str::FromStr for Progress {
+impl std::str::FromStr for ChildProgress {
     type Err = ();
 
     fn from_str(line: &str) -> Result<Self, ()> {

@@ -2,7 +2,7 @@
 //! moved.
 
 use super::{Full, Line};
-use crate::driver::core::{Core, Moment, Output};
+use crate::driver::core::{Core, CoreOutput, Moment};
 use crate::driver::queries::cursor_of;
 use crate::engine::Engine;
 use crate::engine::ids::{Cursor, ProjectName};
@@ -145,7 +145,7 @@ impl Core {
         if let Some(line) = &mut known.line {
             line.snapshots.begin(records_kept, state_bytes);
         }
-        self.outputs.push_back(Output::StreamSnapshot {
+        self.outputs.push_back(CoreOutput::StreamSnapshot {
             project: project.clone(),
             snapshot,
             keep_from,

@@ -4,7 +4,7 @@ use super::Planned;
 use crate::driver::connection::ConnectionId;
 use crate::driver::core::Core;
 use crate::driver::propose::Extra;
-use crate::driver::secret::{Secret, secret_hash};
+use crate::driver::secret::{IssuedSecret, secret_hash};
 use crate::engine::command::{Action, SessionClose, SessionOpen, SessionResume};
 use crate::protocol::error::{ErrorKind, RpcError};
 use crate::protocol::operations::SessionRequest;
@@ -44,7 +44,7 @@ impl Core {
                 node,
                 resume_hash: secret_hash(&secret),
             });
-            planned.extra = Extra::Session(Secret(secret));
+            planned.extra = Extra::Session(IssuedSecret(secret));
             return Ok(planned);
         }
         let secret = self.entropy.secret("");

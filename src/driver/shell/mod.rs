@@ -29,7 +29,7 @@ pub use worker::BackupWriter;
 use worker::{Done, Job, append, journal_thread};
 
 use super::connection::{ConnectionId, Identity};
-use super::core::{Core, Moment, Output};
+use super::core::{Core, CoreOutput, Moment};
 use crate::causes;
 use crate::clock::Clock;
 use crate::engine::command::{LostReason, TokenCreate};
@@ -307,7 +307,7 @@ impl Driver {
     fn carry_out(&self, state: &mut DriverState, caller: Option<ConnectionId>) {
         while let Some(output) = state.core.poll_output() {
             let job = match output {
-                Output::Wake(id) | Output::Close(id) => {
+                CoreOutput::Wake(id) | CoreOutput::Close(id) => {
                     if Some(id) != caller
                         && let Some(waker) = state.wakers.get(&id)
                     {
@@ -315,18 +315,18 @@ impl Driver {
                     }
                     continue;
                 }
-                Output::Follow(project) => {
+                CoreOutput::Follow(project) => {
                     if let Some(start) = &self.shared.lines {
                         let sender = start(self.clone(), project.clone());
                         state.lines.insert(project, sender);
                     }
                     continue;
                 }
-                Output::StreamAppend { project, batch } => {
+                CoreOutput::StreamAppend { project, batch } => {
                     Self::to_line(state, &project, LineJob::Append(batch));
                     continue;
                 }
-                Output::StreamSnapshot {
+                CoreOutput::StreamSnapshot {
                     project,
                     snapshot,
                     keep_from,
@@ -338,14 +338,14 @@ impl Driver {
                     Self::to_line(state, &project, job);
                     continue;
                 }
-                Output::Append(entries) if self.syncs_in_place(&entries) => {
+                CoreOutput::Append(entries) if self.syncs_in_place(&entries) => {
                     state.lone = Some(entries);
                     self.shared.flush.notify_one();
                     continue;
                 }
-                Output::Append(entries) => Job::Append(entries),
-                Output::Snapshots { snapshots, floor } => Job::Snapshots { snapshots, floor },
-                Output::Backup {
+                CoreOutput::Append(entries) => Job::Append(entries),
+                CoreOutput::Snapshots { snapshots, floor } => Job::Snapshots { snapshots, floor },
+                CoreOutput::Backup {
                     request,
                     name,
                     snapshots,

@@ -8,7 +8,7 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 
 use super::link::{ANSWER_BYTES_MAX, Stream};
-use super::{Failure, said};
+use super::{ProbeFailure, said};
 
 /// What our own answers begin their `Server` header with.
 const PRODUCT: &str = "coord/";
@@ -16,14 +16,14 @@ const PRODUCT: &str = "coord/";
 /// Bytes of an answer's head.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 
-pub(super) struct Answer {
+pub(super) struct HttpAnswer {
     pub(super) status: StatusCode,
     /// What the server calls itself.
     pub(super) server: String,
     pub(super) body: Bytes,
 }
 
-impl Answer {
+impl HttpAnswer {
     /// Whether it comes from a coordinator, whatever it says.
     pub(super) fn is_ours(&self) -> bool {
         is_ours(&self.server)
@@ -60,8 +60,13 @@ pub(super) fn shown(status: StatusCode, server: &str) -> String {
 }
 
 /// Asks for a page.
-pub(super) async fn get(stream: Stream, authority: &str, path: &str) -> Result<Answer, Failure> {
-    let stranger = |error: hyper::Error| Failure::wrong(format!("it does not speak HTTP: {error}"));
+pub(super) async fn get(
+    stream: Stream,
+    authority: &str,
+    path: &str,
+) -> Result<HttpAnswer, ProbeFailure> {
+    let stranger =
+        |error: hyper::Error| ProbeFailure::wrong(format!("it does not speak HTTP: {error}"));
     let mut builder = http1::Builder::new();
     let connected = builder.max_buf_size(HEAD_BYTES_MAX);
     let (mut sender, connection) = connected
@@ -74,7 +79,7 @@ pub(super) async fn get(stream: Stream, authority: &str, path: &str) -> Result<A
         .header(HOST, authority)
         .header(CONNECTION, "close")
         .body(Empty::<Bytes>::new())
-        .map_err(|error| Failure::wrong(error.to_string()))?;
+        .map_err(|error| ProbeFailure::wrong(error.to_string()))?;
     let response = sender.send_request(request).await.map_err(stranger)?;
     let status = response.status();
     let server = response.headers().get(SERVER);
@@ -82,8 +87,9 @@ pub(super) async fn get(stream: Stream, authority: &str, path: &str) -> Result<A
     let server = server.unwrap_or_default().to_owned();
     let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX);
     let body = body.collect().await;
-    let body = body.map_err(|error| Failure::wrong(format!("its answer broke off: {error}")))?;
-    Ok(Answer {
+    let body =
+        body.map_err(|error| ProbeFailure::wrong(format!("its answer broke off: {error}")))?;
+    Ok(HttpAnswer {
         status,
         server,
         body: body.to_bytes(),

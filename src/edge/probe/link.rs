@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{Failure, State, Target};
+use super::{ProbeFailure, ProbeTarget, ServiceState};
 use crate::link::{self, Io, LinkError};
 
 /// What one connection of a probe reads at most. A coordinator's metrics with many projects come to
@@ -20,13 +20,15 @@ pub(super) struct Stream {
 }
 
 /// Connects; says why not in terms of what was found.
-pub(super) async fn open(target: &Target) -> Result<Stream, Failure> {
+pub(super) async fn open(target: &ProbeTarget) -> Result<Stream, ProbeFailure> {
     // The time limit of a probe is all the patience it has.
     let opened = link::open(&target.endpoint, target.tls.as_ref(), None).await;
     let inner = opened.map_err(|error| match error {
         LinkError::Connect(error) => unconnected(&error),
         LinkError::Tls(_) => untrusted(&error),
-        LinkError::Unknown { .. } => Failure::new(State::Unreachable, error.to_string()),
+        LinkError::Unknown { .. } => {
+            ProbeFailure::new(ServiceState::Unreachable, error.to_string())
+        }
     })?;
     Ok(Stream {
         inner,
@@ -34,29 +36,29 @@ pub(super) async fn open(target: &Target) -> Result<Stream, Failure> {
     })
 }
 
-fn unconnected(error: &io::Error) -> Failure {
+fn unconnected(error: &io::Error) -> ProbeFailure {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => {
-            Failure::new(State::NotRunning, "nothing listens on the port")
+            ProbeFailure::new(ServiceState::NotRunning, "nothing listens on the port")
         }
-        _ => Failure::new(State::Unreachable, error.to_string()),
+        _ => ProbeFailure::new(ServiceState::Unreachable, error.to_string()),
     }
 }
 
-fn untrusted(error: &LinkError) -> Failure {
-    Failure::wrong(error.to_string()).next(
+fn untrusted(error: &LinkError) -> ProbeFailure {
+    ProbeFailure::wrong(error.to_string()).next(
         "if it is ours, is TLS switched on for both sides, and its certificate the one that is \
          trusted here (--tls-fingerprint, --tls-ca-file)?",
     )
 }
 
 /// What it means that an established connection broke.
-pub(super) fn broken(error: &io::Error) -> Failure {
+pub(super) fn broken(error: &io::Error) -> ProbeFailure {
     match error.kind() {
         io::ErrorKind::TimedOut | io::ErrorKind::HostUnreachable => {
-            Failure::new(State::Unreachable, error.to_string())
+            ProbeFailure::new(ServiceState::Unreachable, error.to_string())
         }
-        _ => Failure::wrong(format!(
+        _ => ProbeFailure::wrong(format!(
             "it ended the connection without an answer: {error}"
         )),
     }

@@ -4,9 +4,9 @@ use axum::http::StatusCode;
 use tokio::time::Instant;
 
 use super::exposition::{self, Sample};
-use super::http::{self, Answer};
+use super::http::{self, HttpAnswer};
 use super::link::Stream;
-use super::{Expected, Failure, Said, State, other_environment, said, websocket};
+use super::{Expected, ProbeFailure, Said, ServiceState, other_environment, said, websocket};
 
 /// The metric that every coordinator has and nobody else.
 const BUILD_INFO: &str = "coord_build_info";
@@ -17,7 +17,7 @@ pub(super) async fn speak(
     authority: String,
     path: &str,
     expected: &Expected,
-) -> Result<Said, Failure> {
+) -> Result<Said, ProbeFailure> {
     let answer = http::get(stream, &authority, path).await?;
     let latency = begun.elapsed();
     let info = build_info(&answer, path)?;
@@ -26,7 +26,7 @@ pub(super) async fn speak(
     let other = other_environment(environment, expected);
     let (state, next) = match other {
         Some((state, next)) => (state, Some(next)),
-        None => (State::Running, None),
+        None => (ServiceState::Running, None),
     };
     let (version, environment) = (said(label("version")), said(environment));
     Ok(Said {
@@ -38,16 +38,17 @@ pub(super) async fn speak(
     })
 }
 
-fn build_info(answer: &Answer, path: &str) -> Result<Sample, Failure> {
+fn build_info(answer: &HttpAnswer, path: &str) -> Result<Sample, ProbeFailure> {
     if answer.is_ours() && answer.status == StatusCode::FORBIDDEN {
         return Err(websocket::other_name(answer));
     }
     if answer.is_ours() && answer.status == StatusCode::SERVICE_UNAVAILABLE {
         let detail = format!("{}: {}", answer.shown(), answer.why());
-        return Err(Failure::new(State::NotReady, detail).next("wait: it serves no metrics yet"));
+        return Err(ProbeFailure::new(ServiceState::NotReady, detail)
+            .next("wait: it serves no metrics yet"));
     }
     if !answer.status.is_success() {
-        let failure = Failure::wrong(format!("{} at {path}", answer.shown()));
+        let failure = ProbeFailure::wrong(format!("{} at {path}", answer.shown()));
         return Err(if answer.is_ours() {
             failure.next(
                 "a coordinator is there, without this page: check METRICS_PATH and METRICS_PORT",
@@ -56,7 +57,7 @@ fn build_info(answer: &Answer, path: &str) -> Result<Sample, Failure> {
             failure
         });
     }
-    let none = |why: String| Failure::wrong(format!("{}: {why}", answer.shown()));
+    let none = |why: String| ProbeFailure::wrong(format!("{}: {why}", answer.shown()));
     let page = std::str::from_utf8(&answer.body);
     let page = page.map_err(|_| none("the page is no text".to_owned()))?;
     let found = exposition::find(page, BUILD_INFO);

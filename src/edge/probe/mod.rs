@@ -34,7 +34,7 @@ const SAID_CHARS_MAX: usize = 120;
 /// What a probe found out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum State {
+pub enum ServiceState {
     /// It is ours, and it works.
     Running,
     /// The configuration does without it.
@@ -55,7 +55,7 @@ pub enum State {
 
 /// Who a coordinator says that it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Identity {
+pub struct ServiceIdentity {
     pub node: String,
     pub version: String,
     pub environment: String,
@@ -66,11 +66,11 @@ pub struct Identity {
 
 /// One service and how it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Finding {
+pub struct ProbeFinding {
     pub service: Service,
     /// `host:port` as it was connected to; `None` when the service is not used.
     pub address: Option<String>,
-    pub state: State,
+    pub state: ServiceState,
     /// From the first packet of a connection to the answer of the protocol: PONG, the upgrade, the
     /// whole page. In microseconds.
     pub latency_us: Option<u64>,
@@ -80,12 +80,12 @@ pub struct Finding {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub identity: Option<Identity>,
+    pub identity: Option<ServiceIdentity>,
 }
 
 /// Where something is, and with what to speak TLS to it, if at all.
 #[derive(Debug, Clone)]
-pub struct Target {
+pub struct ProbeTarget {
     pub endpoint: Endpoint,
     pub tls: Option<Arc<ClientConfig>>,
 }
@@ -108,7 +108,11 @@ pub struct Expected {
 }
 
 /// Redis, by PING, its role and its stamp.
-pub async fn redis(target: &Target, config: &RedisConfig, expected: &Expected) -> Finding {
+pub async fn redis(
+    target: &ProbeTarget,
+    config: &RedisConfig,
+    expected: &Expected,
+) -> ProbeFinding {
     probe(Service::Redis, target, expected, |stream, begun| {
         redis::speak(stream, begun, config, expected)
     })
@@ -116,11 +120,11 @@ pub async fn redis(target: &Target, config: &RedisConfig, expected: &Expected) -
 }
 
 /// The configuration keeps its journal on this machine.
-pub fn redis_not_used() -> Finding {
-    Finding {
+pub fn redis_not_used() -> ProbeFinding {
+    ProbeFinding {
         service: Service::Redis,
         address: None,
-        state: State::NotUsed,
+        state: ServiceState::NotUsed,
         latency_us: None,
         detail: "the journal is embedded: on this machine's own disk".to_owned(),
         next: None,
@@ -129,7 +133,11 @@ pub fn redis_not_used() -> Finding {
 }
 
 /// The agents' port: its health page, then a WebSocket handshake, then who is there.
-pub async fn websocket(target: &Target, credentials: &Credentials, expected: &Expected) -> Finding {
+pub async fn websocket(
+    target: &ProbeTarget,
+    credentials: &Credentials,
+    expected: &Expected,
+) -> ProbeFinding {
     let target = reachable(target);
     let again = &target;
     probe(Service::WebSocket, &target, expected, |stream, _| {
@@ -140,7 +148,7 @@ pub async fn websocket(target: &Target, credentials: &Credentials, expected: &Ex
 
 /// Which coordinator has the agents' port, asked of its health page alone; `None` when it is no
 /// coordinator, hides behind TLS, or does not say so within `time_ms_max`.
-pub async fn coordinator(target: &Target, time_ms_max: u64) -> Option<Identity> {
+pub async fn coordinator(target: &ProbeTarget, time_ms_max: u64) -> Option<ServiceIdentity> {
     let target = reachable(target);
     let asked = async {
         let stream = link::open(&target).await.ok()?;
@@ -151,7 +159,7 @@ pub async fn coordinator(target: &Target, time_ms_max: u64) -> Option<Identity> 
 }
 
 /// The page that Prometheus scrapes.
-pub async fn metrics(target: &Target, path: &str, expected: &Expected) -> Finding {
+pub async fn metrics(target: &ProbeTarget, path: &str, expected: &Expected) -> ProbeFinding {
     let target = reachable(target);
     let authority = target.endpoint.to_string();
     probe(Service::Metrics, &target, expected, |stream, begun| {
@@ -162,23 +170,23 @@ pub async fn metrics(target: &Target, path: &str, expected: &Expected) -> Findin
 
 /// What went well enough to say more than a failure.
 struct Said {
-    state: State,
+    state: ServiceState,
     latency: Duration,
     detail: String,
     next: Option<String>,
-    identity: Option<Identity>,
+    identity: Option<ServiceIdentity>,
 }
 
 /// Why there was no answer of the protocol.
 #[derive(Debug)]
-struct Failure {
-    state: State,
+struct ProbeFailure {
+    state: ServiceState,
     detail: String,
     next: Option<String>,
 }
 
-impl Failure {
-    fn new(state: State, detail: impl Into<String>) -> Self {
+impl ProbeFailure {
+    fn new(state: ServiceState, detail: impl Into<String>) -> Self {
         Self {
             state,
             detail: said(&detail.into()),
@@ -187,7 +195,7 @@ impl Failure {
     }
 
     fn wrong(detail: impl Into<String>) -> Self {
-        Self::new(State::WrongService, detail)
+        Self::new(ServiceState::WrongService, detail)
     }
 
     fn next(mut self, next: impl Into<String>) -> Self {
@@ -196,7 +204,7 @@ impl Failure {
     }
 }
 
-impl State {
+impl ServiceState {
     /// Whether there is nothing to do about it.
     pub fn is_well(self) -> bool {
         matches!(self, Self::Running | Self::NotUsed)
@@ -217,13 +225,13 @@ impl State {
     }
 }
 
-impl fmt::Display for State {
+impl fmt::Display for ServiceState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.text())
     }
 }
 
-impl fmt::Display for Identity {
+impl fmt::Display for ServiceIdentity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
@@ -234,7 +242,7 @@ impl fmt::Display for Identity {
 }
 
 /// Nobody can connect to "all addresses"; whoever listens on all listens on loopback too.
-pub fn reachable(target: &Target) -> Target {
+pub fn reachable(target: &ProbeTarget) -> ProbeTarget {
     let mut target = target.clone();
     target.endpoint = target.endpoint.from_here();
     target
@@ -243,18 +251,21 @@ pub fn reachable(target: &Target) -> Target {
 /// Connects and speaks, both within the same time; says which of the two did not come to its end.
 async fn probe<F>(
     service: Service,
-    target: &Target,
+    target: &ProbeTarget,
     expected: &Expected,
     speak: impl FnOnce(Stream, Instant) -> F,
-) -> Finding
+) -> ProbeFinding
 where
-    F: Future<Output = Result<Said, Failure>>,
+    F: Future<Output = Result<Said, ProbeFailure>>,
 {
     let begun = Instant::now();
     let deadline = begun + expected.time_max;
     let late = |what: &str| {
         let waited = expected.time_max.as_millis();
-        Failure::new(State::Unreachable, format!("{what} within {waited} ms"))
+        ProbeFailure::new(
+            ServiceState::Unreachable,
+            format!("{what} within {waited} ms"),
+        )
     };
     let answered = match tokio::time::timeout_at(deadline, link::open(target)).await {
         Err(_) => Err(late("no connection")),
@@ -267,10 +278,14 @@ where
     finding(service, target, answered)
 }
 
-fn finding(service: Service, target: &Target, answered: Result<Said, Failure>) -> Finding {
+fn finding(
+    service: Service,
+    target: &ProbeTarget,
+    answered: Result<Said, ProbeFailure>,
+) -> ProbeFinding {
     let address = target.endpoint.to_string();
     match answered {
-        Ok(answer) => Finding {
+        Ok(answer) => ProbeFinding {
             service,
             address: Some(address),
             state: answer.state,
@@ -279,7 +294,7 @@ fn finding(service: Service, target: &Target, answered: Result<Said, Failure>) -
             next: answer.next,
             identity: answer.identity,
         },
-        Err(failure) => Finding {
+        Err(failure) => ProbeFinding {
             service,
             next: failure.next.or_else(|| next_step(service, failure.state)),
             address: Some(address),
@@ -292,17 +307,19 @@ fn finding(service: Service, target: &Target, answered: Result<Said, Failure>) -
 }
 
 /// What to do where the probe itself knew nothing better.
-fn next_step(service: Service, state: State) -> Option<String> {
+fn next_step(service: Service, state: ServiceState) -> Option<String> {
     let variable = service.variable();
     let text = match (state, service) {
-        (State::NotRunning, Service::Redis) => {
+        (ServiceState::NotRunning, Service::Redis) => {
             "start Redis there, or check REDIS_HOST and REDIS_PORT".to_owned()
         }
-        (State::NotRunning, _) => format!("start it with `coord serve`, or check {variable}"),
-        (State::Unreachable, _) => {
+        (ServiceState::NotRunning, _) => {
+            format!("start it with `coord serve`, or check {variable}")
+        }
+        (ServiceState::Unreachable, _) => {
             "check the host, its name and the firewall between; something may hang there".to_owned()
         }
-        (State::WrongService, _) => {
+        (ServiceState::WrongService, _) => {
             format!(
                 "see who has the port with `coord ports who`, stop it, or choose another with {variable}"
             )
@@ -313,13 +330,13 @@ fn next_step(service: Service, state: State) -> Option<String> {
 }
 
 /// The state that another environment than ours makes of an answer; `None` when it is ours.
-fn other_environment(theirs: &str, expected: &Expected) -> Option<(State, String)> {
+fn other_environment(theirs: &str, expected: &Expected) -> Option<(ServiceState, String)> {
     let ours = expected.profile.name();
     let next = format!(
         "it is {}: choose that profile, or point this one at its own {ours} services",
         said(theirs)
     );
-    (theirs != ours).then_some((State::WrongEnvironment, next))
+    (theirs != ours).then_some((ServiceState::WrongEnvironment, next))
 }
 
 /// What somebody else wrote, short and without control characters.
@@ -341,7 +358,7 @@ mod tests {
             ("192.0.2.1", "192.0.2.1:8768"),
             ("gateway", "gateway:8768"),
         ] {
-            let target = Target {
+            let target = ProbeTarget {
                 endpoint: Endpoint {
                     host: given.parse().expect("a host"),
                     port: Profile::Development.port(Service::WebSocket),

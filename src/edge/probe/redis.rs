@@ -8,7 +8,7 @@ use redis::{
 use tokio::time::Instant;
 
 use super::link::Stream;
-use super::{Expected, Failure, Said, State, other_environment, said};
+use super::{Expected, ProbeFailure, Said, ServiceState, other_environment, said};
 use crate::config::{REDIS_ENVIRONMENT_KEY, RedisConfig};
 
 /// Connects as the configuration says, then PING, ROLE and the stamp.
@@ -17,7 +17,7 @@ pub(super) async fn speak(
     begun: Instant,
     config: &RedisConfig,
     expected: &Expected,
-) -> Result<Said, Failure> {
+) -> Result<Said, ProbeFailure> {
     // The probe has a time limit of its own, for all questions together.
     let limits = AsyncConnectionConfig::new().set_response_timeout(None);
     let connected = MultiplexedConnection::new_with_config(&info(config), stream, limits).await;
@@ -27,7 +27,11 @@ pub(super) async fn speak(
     let pong: RedisResult<Value> = cmd("PING").query_async(&mut connection).await;
     match pong.map_err(|error| failure(&error, config))? {
         Value::SimpleString(pong) if pong == "PONG" => {}
-        _ => return Err(Failure::wrong("its answer to PING is not that of Redis")),
+        _ => {
+            return Err(ProbeFailure::wrong(
+                "its answer to PING is not that of Redis",
+            ));
+        }
     }
     let latency = begun.elapsed();
     let role: RedisResult<Vec<Value>> = cmd("ROLE").query_async(&mut connection).await;
@@ -66,29 +70,35 @@ fn info(config: &RedisConfig) -> RedisConnectionInfo {
 }
 
 /// What a role means for a journal; a server that does not tell may still serve.
-fn of_role(role: &RedisResult<Vec<Value>>) -> Result<(State, String, Option<String>), Failure> {
+fn of_role(
+    role: &RedisResult<Vec<Value>>,
+) -> Result<(ServiceState, String, Option<String>), ProbeFailure> {
     let name = role.as_ref().ok().and_then(|parts| match parts.first() {
         Some(Value::BulkString(name)) => std::str::from_utf8(name).ok(),
         _ => None,
     });
     match name {
-        Some("master") => Ok((State::Running, "role master".to_owned(), None)),
+        Some("master") => Ok((ServiceState::Running, "role master".to_owned(), None)),
         Some("slave") => {
             let next = "it takes no writes: point REDIS_HOST and REDIS_PORT at its master";
             let next = Some(next.to_owned());
-            Ok((State::NotReady, "role replica".to_owned(), next))
+            Ok((ServiceState::NotReady, "role replica".to_owned(), next))
         }
-        Some("sentinel") => Err(Failure::wrong("it is a Redis Sentinel, not a Redis")
+        Some("sentinel") => Err(ProbeFailure::wrong("it is a Redis Sentinel, not a Redis")
             .next("point REDIS_HOST and REDIS_PORT at the Redis it watches")),
-        Some(other) => Ok((State::Running, format!("role {}", said(other)), None)),
-        None => Ok((State::Running, "its role is not told".to_owned(), None)),
+        Some(other) => Ok((ServiceState::Running, format!("role {}", said(other)), None)),
+        None => Ok((
+            ServiceState::Running,
+            "its role is not told".to_owned(),
+            None,
+        )),
     }
 }
 
 fn of_stamp(
     stamp: RedisResult<Option<String>>,
     expected: &Expected,
-) -> (String, Option<(State, String)>) {
+) -> (String, Option<(ServiceState, String)>) {
     match stamp {
         Ok(None) => ("stamped for no environment yet".to_owned(), None),
         Ok(Some(stamp)) => {
@@ -100,7 +110,7 @@ fn of_stamp(
 }
 
 /// What an error says of the service. None of it can hold the password: it is never echoed.
-fn failure(error: &RedisError, config: &RedisConfig) -> Failure {
+fn failure(error: &RedisError, config: &RedisConfig) -> ProbeFailure {
     let text = words(error);
     if let Some(code) = error.code().filter(|code| is_refusal(code)) {
         return unauthorised(config, format!("it wants to know who asks: {code}"));
@@ -111,14 +121,15 @@ fn failure(error: &RedisError, config: &RedisConfig) -> Failure {
             "it does not accept the user or the password".to_owned(),
         ),
         ErrorKind::Server(ServerErrorKind::BusyLoading) => {
-            Failure::new(State::NotReady, "it is still loading its data").next("wait a moment")
+            ProbeFailure::new(ServiceState::NotReady, "it is still loading its data")
+                .next("wait a moment")
         }
         ErrorKind::Server(_) | ErrorKind::Extension => {
             let detail = format!("it answers with an error: {text}");
-            Failure::new(State::NotReady, detail).next("see the log of Redis")
+            ProbeFailure::new(ServiceState::NotReady, detail).next("see the log of Redis")
         }
-        ErrorKind::Io if error.is_timeout() => Failure::new(State::Unreachable, text),
-        _ => Failure::wrong(format!("it does not speak the protocol of Redis: {text}")),
+        ErrorKind::Io if error.is_timeout() => ProbeFailure::new(ServiceState::Unreachable, text),
+        _ => ProbeFailure::wrong(format!("it does not speak the protocol of Redis: {text}")),
     }
 }
 
@@ -126,13 +137,13 @@ fn is_refusal(code: &str) -> bool {
     ["NOAUTH", "WRONGPASS", "NOPERM", "DENIED"].contains(&code)
 }
 
-fn unauthorised(config: &RedisConfig, detail: String) -> Failure {
+fn unauthorised(config: &RedisConfig, detail: String) -> ProbeFailure {
     let next = if config.password.is_some() {
         "check REDIS_USER and REDIS_PASSWORD"
     } else {
         "set REDIS_PASSWORD, or REDIS_PASSWORD_FILE"
     };
-    Failure::new(State::Unauthorised, detail).next(next)
+    ProbeFailure::new(ServiceState::Unauthorised, detail).next(next)
 }
 
 fn words(error: &RedisError) -> String {

@@ -10,7 +10,8 @@ use tokio::time::Instant;
 
 use super::link::{self, Stream};
 use super::{
-    Credentials, Expected, Failure, Identity, Said, State, Target, http, other_environment, said,
+    Credentials, Expected, ProbeFailure, ProbeTarget, Said, ServiceIdentity, ServiceState, http,
+    other_environment, said,
 };
 use crate::client::socket::{
     self, FrameLimits, Received, RequestError, Socket, SocketError, UpgradeError,
@@ -36,7 +37,7 @@ const FRAMES_BEFORE_REPLY_MAX: usize = 8;
 
 /// What the health page says, as far as it is of interest here.
 #[derive(Debug, Deserialize)]
-struct Page {
+struct HealthPage {
     service: String,
     status: String,
     version: String,
@@ -57,19 +58,19 @@ struct Page {
 }
 
 /// How the handshake ended at a coordinator.
-enum Entry {
+enum PageEntry {
     In(Box<Socket<Stream>>),
     Denied(String),
-    Refused(State, String),
+    Refused(ServiceState, String),
 }
 
 /// First the page, which anybody may see: the token is shown to nobody who is not a coordinator.
 pub(super) async fn speak(
     stream: Stream,
-    target: &Target,
+    target: &ProbeTarget,
     credentials: &Credentials,
     expected: &Expected,
-) -> Result<Said, Failure> {
+) -> Result<Said, ProbeFailure> {
     let asked = Instant::now();
     let page = page(stream, target).await?;
     if page.status == STARTING {
@@ -84,13 +85,13 @@ pub(super) async fn speak(
     let (mut state, mut next) = readiness(&page);
     let mut detail = String::new();
     match entry {
-        Entry::In(socket) => identity = ask(*socket).await?,
-        Entry::Denied(why) => {
-            state = State::Unauthorised;
+        PageEntry::In(socket) => identity = ask(*socket).await?,
+        PageEntry::Denied(why) => {
+            state = ServiceState::Unauthorised;
             detail = format!("; {why}");
             next = Some(denied(credentials.token.is_some()).to_owned());
         }
-        Entry::Refused(refused, why) => {
+        PageEntry::Refused(refused, why) => {
             state = refused;
             detail = format!("; it takes no connection: {why}");
         }
@@ -101,7 +102,7 @@ pub(super) async fn speak(
     let ports = ports(&identity, &page, expected);
     let clock = clock(&page);
     let status = match state {
-        State::NotReady => status_of(&page),
+        ServiceState::NotReady => status_of(&page),
         _ => String::new(),
     };
     Ok(Said {
@@ -114,7 +115,7 @@ pub(super) async fn speak(
 }
 
 /// A coordinator that does not serve yet.
-fn on_its_way(page: &Page, latency: Duration, expected: &Expected) -> Said {
+fn on_its_way(page: &HealthPage, latency: Duration, expected: &Expected) -> Said {
     let identity = identity_of(page);
     let (mut state, mut next) = readiness(page);
     if let Some((other, what)) = other_environment(&identity.environment, expected) {
@@ -131,7 +132,7 @@ fn on_its_way(page: &Page, latency: Duration, expected: &Expected) -> Said {
 }
 
 /// The status, and what is waited for.
-fn status_of(page: &Page) -> String {
+fn status_of(page: &HealthPage) -> String {
     let status = said(&page.status);
     match &page.waiting_for {
         Some(waits) => format!(", {status}: {}", said(waits)),
@@ -140,20 +141,23 @@ fn status_of(page: &Page) -> String {
 }
 
 /// Who the health page says is there.
-pub(super) async fn identity(stream: Stream, target: &Target) -> Result<Identity, Failure> {
+pub(super) async fn identity(
+    stream: Stream,
+    target: &ProbeTarget,
+) -> Result<ServiceIdentity, ProbeFailure> {
     Ok(identity_of(&page(stream, target).await?))
 }
 
-async fn page(stream: Stream, target: &Target) -> Result<Page, Failure> {
+async fn page(stream: Stream, target: &ProbeTarget) -> Result<HealthPage, ProbeFailure> {
     let answer = http::get(stream, &target.endpoint.to_string(), HEALTH_PATH).await?;
     let stranger = || {
         let text = format!("{}: not the health page of a coordinator", answer.shown());
-        Failure::wrong(text)
+        ProbeFailure::wrong(text)
     };
     if answer.is_ours() && answer.status == StatusCode::FORBIDDEN {
         return Err(other_name(&answer));
     }
-    let page: Page = serde_json::from_slice(&answer.body).map_err(|_| stranger())?;
+    let page: HealthPage = serde_json::from_slice(&answer.body).map_err(|_| stranger())?;
     if page.service == SERVICE {
         Ok(page)
     } else {
@@ -162,13 +166,13 @@ async fn page(stream: Stream, target: &Target) -> Result<Page, Failure> {
 }
 
 /// It is a coordinator, which does not go by the name that it was asked by.
-pub(super) fn other_name(answer: &http::Answer) -> Failure {
+pub(super) fn other_name(answer: &http::HttpAnswer) -> ProbeFailure {
     let next = format!("{}, or ask for it by its address", answer.why());
-    Failure::new(State::Unauthorised, answer.shown()).next(next)
+    ProbeFailure::new(ServiceState::Unauthorised, answer.shown()).next(next)
 }
 
-fn identity_of(page: &Page) -> Identity {
-    Identity {
+fn identity_of(page: &HealthPage) -> ServiceIdentity {
+    ServiceIdentity {
         node: said(&page.node),
         version: said(&page.version),
         environment: said(&page.environment),
@@ -176,9 +180,9 @@ fn identity_of(page: &Page) -> Identity {
     }
 }
 
-fn readiness(page: &Page) -> (State, Option<String>) {
+fn readiness(page: &HealthPage) -> (ServiceState, Option<String>) {
     let next = match page.status.as_str() {
-        "ready" => return (State::Running, None),
+        "ready" => return (ServiceState::Running, None),
         STARTING => "wait: it is starting, and says above what it waits for",
         "recovering" => "wait: it takes its journal up again, and says above what it waits for",
         "journal_unreachable" => {
@@ -188,27 +192,27 @@ fn readiness(page: &Page) -> (State, Option<String>) {
         "storage_full" => "free some space on its disk; work can be finished meanwhile",
         _ => "see its log; a restart recovers the journal",
     };
-    (State::NotReady, Some(next.to_owned()))
+    (ServiceState::NotReady, Some(next.to_owned()))
 }
 
 /// A real handshake; what refuses it must be a coordinator too.
 async fn enter(
     stream: Stream,
-    target: &Target,
+    target: &ProbeTarget,
     credentials: &Credentials,
-) -> Result<Entry, Failure> {
+) -> Result<PageEntry, ProbeFailure> {
     let request = request(target, credentials)?;
     match Socket::upgrade(request, stream, LIMITS).await {
-        Ok(socket) => Ok(Entry::In(Box::new(socket))),
+        Ok(socket) => Ok(PageEntry::In(Box::new(socket))),
         Err(UpgradeError::Refused(response)) => refused(&response, credentials.token.is_some()),
         Err(UpgradeError::Io(error)) => Err(link::broken(&error)),
-        Err(UpgradeError::Garbled(error)) => Err(Failure::wrong(format!(
+        Err(UpgradeError::Garbled(error)) => Err(ProbeFailure::wrong(format!(
             "it is no WebSocket server: {error}"
         ))),
     }
 }
 
-fn request(target: &Target, credentials: &Credentials) -> Result<Request<()>, Failure> {
+fn request(target: &ProbeTarget, credentials: &Credentials) -> Result<Request<()>, ProbeFailure> {
     let url = ServerUrl {
         tls: target.tls.is_some(),
         endpoint: target.endpoint.clone(),
@@ -219,30 +223,36 @@ fn request(target: &Target, credentials: &Credentials) -> Result<Request<()>, Fa
     let url = socket::with_query(&url, project.as_slice());
     let token = credentials.token.as_ref().map(Secret::expose);
     socket::request(&url, token).map_err(|error| match error {
-        RequestError::Url(error) => Failure::wrong(error.to_string()),
+        RequestError::Url(error) => ProbeFailure::wrong(error.to_string()),
         RequestError::Token => {
             let detail = "the token to use has characters that no token has";
-            Failure::new(State::Unauthorised, detail).next("check COORD_TOKEN and COORD_TOKEN_FILE")
+            ProbeFailure::new(ServiceState::Unauthorised, detail)
+                .next("check COORD_TOKEN and COORD_TOKEN_FILE")
         }
     })
 }
 
-fn refused(response: &Response<Option<Vec<u8>>>, had_token: bool) -> Result<Entry, Failure> {
+fn refused(
+    response: &Response<Option<Vec<u8>>>,
+    had_token: bool,
+) -> Result<PageEntry, ProbeFailure> {
     let status = response.status();
     let server = response.headers().get(SERVER);
     let server = server
         .and_then(|value| value.to_str().ok())
         .unwrap_or_default();
     if !http::is_ours(server) {
-        return Err(Failure::wrong(http::shown(status, server)));
+        return Err(ProbeFailure::wrong(http::shown(status, server)));
     }
     let why = http::why(response.body().as_deref().unwrap_or_default());
     Ok(match status {
-        StatusCode::UNAUTHORIZED if had_token => Entry::Denied("it refuses the token".to_owned()),
-        StatusCode::UNAUTHORIZED => Entry::Denied("there is no token to enter with".to_owned()),
-        StatusCode::FORBIDDEN => Entry::Denied(why),
-        StatusCode::CONFLICT => Entry::Refused(State::WrongEnvironment, why),
-        _ => Entry::Refused(State::NotReady, why),
+        StatusCode::UNAUTHORIZED if had_token => {
+            PageEntry::Denied("it refuses the token".to_owned())
+        }
+        StatusCode::UNAUTHORIZED => PageEntry::Denied("there is no token to enter with".to_owned()),
+        StatusCode::FORBIDDEN => PageEntry::Denied(why),
+        StatusCode::CONFLICT => PageEntry::Refused(ServiceState::WrongEnvironment, why),
+        _ => PageEntry::Refused(ServiceState::NotReady, why),
     })
 }
 
@@ -255,11 +265,11 @@ fn denied(had_token: bool) -> &'static str {
 }
 
 /// Who is there, asked over the WebSocket itself.
-async fn ask(mut socket: Socket<Stream>) -> Result<Identity, Failure> {
+async fn ask(mut socket: Socket<Stream>) -> Result<ServiceIdentity, ProbeFailure> {
     let method = Operation::ServerStatus.name();
     let question = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": {}});
     let lost = |error: SocketError| {
-        Failure::wrong(format!(
+        ProbeFailure::wrong(format!(
             "the WebSocket broke before it said who it is: {error}"
         ))
     };
@@ -267,7 +277,7 @@ async fn ask(mut socket: Socket<Stream>) -> Result<Identity, Failure> {
     sent.map_err(lost)?;
     for _ in 0..FRAMES_BEFORE_REPLY_MAX {
         let Some(received) = socket.receive().await.map_err(lost)? else {
-            return Err(Failure::wrong(
+            return Err(ProbeFailure::wrong(
                 "the WebSocket was closed before it said who it is",
             ));
         };
@@ -278,19 +288,21 @@ async fn ask(mut socket: Socket<Stream>) -> Result<Identity, Failure> {
         let _ = socket.close().await;
         return status(&text);
     }
-    Err(Failure::wrong("it sends frames, but no answer"))
+    Err(ProbeFailure::wrong("it sends frames, but no answer"))
 }
 
-fn status(text: &str) -> Result<Identity, Failure> {
+fn status(text: &str) -> Result<ServiceIdentity, ProbeFailure> {
     #[derive(Deserialize)]
-    struct Reply {
+    struct SessionReply {
         result: ServerStatusResult,
     }
-    let reply: Result<Reply, _> = serde_json::from_str(text);
+    let reply: Result<SessionReply, _> = serde_json::from_str(text);
     let status = reply
-        .map_err(|_| Failure::wrong("it takes WebSockets, but does not answer like a coordinator"))?
+        .map_err(|_| {
+            ProbeFailure::wrong("it takes WebSockets, but does not answer like a coordinator")
+        })?
         .result;
-    Ok(Identity {
+    Ok(ServiceIdentity {
         node: status.node.to_string(),
         version: said(&status.version),
         environment: said(&status.environment),
@@ -299,7 +311,7 @@ fn status(text: &str) -> Result<Identity, Failure> {
 }
 
 /// What is to be said of ports that are not the same everywhere.
-fn ports(identity: &Identity, page: &Page, expected: &Expected) -> String {
+fn ports(identity: &ServiceIdentity, page: &HealthPage, expected: &Expected) -> String {
     let mut text = String::new();
     if let Some(theirs) = &identity.port_fingerprint
         && *theirs != expected.port_fingerprint
@@ -319,7 +331,7 @@ fn ports(identity: &Identity, page: &Page, expected: &Expected) -> String {
 }
 
 /// What is to be said of a clock that others would not agree with.
-fn clock(page: &Page) -> String {
+fn clock(page: &HealthPage) -> String {
     match page.clock.as_deref() {
         None | Some("right") => String::new(),
         Some("behind") => "; the clock of its machine is behind: set it".to_owned(),
@@ -333,7 +345,7 @@ mod tests {
 
     #[test]
     fn what_a_coordinator_says_of_itself_decides_whether_it_is_ready() {
-        let page = |status: &str| Page {
+        let page = |status: &str| HealthPage {
             service: SERVICE.to_owned(),
             status: status.to_owned(),
             version: "1".to_owned(),
@@ -345,10 +357,10 @@ mod tests {
             clock: None,
             waiting_for: None,
         };
-        assert_eq!(readiness(&page("ready")), (State::Running, None));
+        assert_eq!(readiness(&page("ready")), (ServiceState::Running, None));
         for waits in ["starting", "recovering"] {
             let (state, next) = readiness(&page(waits));
-            assert_eq!(state, State::NotReady, "{waits}");
+            assert_eq!(state, ServiceState::NotReady, "{waits}");
             assert!(next.is_some_and(|next| next.starts_with("wait")), "{waits}");
         }
         for status in [
@@ -359,7 +371,7 @@ mod tests {
             "a status of later versions",
         ] {
             let (state, next) = readiness(&page(status));
-            assert_eq!(state, State::NotReady, "{status}");
+            assert_eq!(state, ServiceState::NotReady, "{status}");
             assert!(next.is_some(), "{status}");
         }
     }
@@ -368,7 +380,7 @@ mod tests {
     fn only_a_status_of_ours_names_a_coordinator() {
         for stranger in ["hello", "{}", r#"{"jsonrpc":"2.0","id":1,"result":{}}"#] {
             let failure = status(stranger).expect_err("it is no coordinator");
-            assert_eq!(failure.state, State::WrongService, "{stranger}");
+            assert_eq!(failure.state, ServiceState::WrongService, "{stranger}");
         }
     }
 }

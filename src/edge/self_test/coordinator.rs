@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-use super::{CHECK_MS_MAX, Finding, Found};
+use super::{CHECK_MS_MAX, CheckFound, CheckResult};
 use crate::app::{self, Listeners};
 use crate::client::{RpcConnection, Target};
 use crate::clock::Clock;
@@ -31,7 +31,7 @@ const ANSWER_TIME_MAX: Duration = Duration::from_millis(CHECK_MS_MAX);
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
-pub(super) async fn check(folder: &Path) -> Finding {
+pub(super) async fn check(folder: &Path) -> CheckResult {
     let listeners = Listeners {
         websocket: TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?,
         metrics: TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?,
@@ -80,7 +80,7 @@ fn configuration(state: &Path, listeners: &Listeners) -> Result<Config, Error> {
 }
 
 /// Submit, claim, complete; the third connection sees what the second did.
-async fn work(config: &Config, state: &Path, ready: oneshot::Receiver<()>) -> Finding {
+async fn work(config: &Config, state: &Path, ready: oneshot::Receiver<()>) -> CheckResult {
     ready.await?;
     let certificate = state.join("tls").join("certificate.pem");
     let trust = Trust::Fingerprint(tls::fingerprint_of(&certificate)?);
@@ -98,7 +98,7 @@ async fn work(config: &Config, state: &Path, ready: oneshot::Receiver<()>) -> Fi
     let claimed: TaskClaimResult = call(&mut agent, Operation::TaskClaim, &Empty {}).await?;
     let Some(claim) = claimed.claim.filter(|claim| claim.task == submitted.task) else {
         let next = "send this report to support";
-        return Ok(Found::failed(
+        return Ok(CheckFound::failed(
             "the task that was submitted could not be claimed",
             next,
         ));
@@ -108,7 +108,7 @@ async fn work(config: &Config, state: &Path, ready: oneshot::Receiver<()>) -> Fi
     let cycle_us = clock.now().0 - begun;
     agent.close_on_both_sides().await?;
     operator.close_on_both_sides().await?;
-    Ok(Found::ok(format!(
+    Ok(CheckFound::ok(format!(
         "connected over wss in {connected_us} µs; submitted, claimed and completed a task in {cycle_us} µs"
     )))
 }

@@ -6,13 +6,13 @@ use std::process::Stdio;
 
 use tokio::process::Command;
 
-use super::{Finding, Found, told};
+use super::{CheckFound, CheckResult, told};
 
 /// Where it is when the path of a service or a user does not lead to it.
 const PROGRAMS: &[&str] = &["nft", "/usr/sbin/nft", "/sbin/nft"];
 
 /// Only asks for its version: no rule is read or changed.
-pub(super) async fn check() -> Finding {
+pub(super) async fn check() -> CheckResult {
     let kernel = if in_kernel() {
         "the kernel has nf_tables"
     } else {
@@ -27,18 +27,21 @@ pub(super) async fn check() -> Finding {
         match command.output().await {
             Ok(output) if output.status.success() => {
                 let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-                return Ok(Found::ok(format!("{version}; {kernel}")));
+                return Ok(CheckFound::ok(format!("{version}; {kernel}")));
             }
             Ok(output) => {
                 let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
                 let detail = format!("{program} --version failed: {said}");
-                return Ok(Found::warning(detail, "install the package nftables anew"));
+                return Ok(CheckFound::warning(
+                    detail,
+                    "install the package nftables anew",
+                ));
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error.into()),
         }
     }
-    Ok(Found::warning(
+    Ok(CheckFound::warning(
         format!("there is no nft; {kernel}"),
         "install the package nftables to let the box's firewall protect the ports",
     ))

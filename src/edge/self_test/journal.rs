@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
 
-use super::{Finding, Found};
+use super::{CheckFound, CheckResult};
 use crate::clock::Clock;
 use crate::engine::ids::{JournalTime, Position, ProjectName};
 use crate::journal::disk::RealDisk;
@@ -45,11 +45,11 @@ impl Measured {
     }
 }
 
-pub(super) fn check(folder: &Path, measured: &Measured) -> Finding {
+pub(super) fn check(folder: &Path, measured: &Measured) -> CheckResult {
     match try_out(folder, measured) {
         Err(error) if is_full(&*error) => {
             let next = "free some space there, or name a folder on another medium with --dir";
-            Ok(Found::failed(error.to_string(), next))
+            Ok(CheckFound::failed(error.to_string(), next))
         }
         found => found,
     }
@@ -59,7 +59,7 @@ fn is_full(error: &(dyn std::error::Error + 'static)) -> bool {
     matches!(error.downcast_ref(), Some(JournalError::Full { .. }))
 }
 
-fn try_out(folder: &Path, measured: &Measured) -> Finding {
+fn try_out(folder: &Path, measured: &Measured) -> CheckResult {
     let mut written = Vec::new();
     let mut times_us = Vec::new();
     {
@@ -88,7 +88,7 @@ fn try_out(folder: &Path, measured: &Measured) -> Finding {
             found.len()
         );
         let next = "do not keep state on this medium; see the kernel's log for its errors";
-        return Ok(Found::failed(detail, next));
+        return Ok(CheckFound::failed(detail, next));
     }
     let detail = format!(
         "{} records written, synced and found again; a sync takes {} µs, at most {} µs",
@@ -96,9 +96,9 @@ fn try_out(folder: &Path, measured: &Measured) -> Finding {
     );
     if latency.median_us > SYNC_US_SLOW {
         let next = "agents will wait for it: use a faster medium, and see what else writes to it";
-        return Ok(Found::warning(detail, next));
+        return Ok(CheckFound::warning(detail, next));
     }
-    Ok(Found::ok(detail))
+    Ok(CheckFound::ok(detail))
 }
 
 fn open(folder: &Path) -> Result<SegmentJournal, Box<dyn std::error::Error + Send + Sync>> {

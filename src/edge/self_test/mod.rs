@@ -50,7 +50,7 @@ pub struct Plan {
 /// How a check ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum State {
+pub enum CheckState {
     Ok,
     /// The coordinator works; something beside it does not, or will be missed.
     Warning,
@@ -61,7 +61,7 @@ pub enum State {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Check {
     pub name: &'static str,
-    pub state: State,
+    pub state: CheckState,
     pub took_ms: u64,
     /// For people, on one line.
     pub detail: String,
@@ -113,7 +113,10 @@ pub async fn run(plan: &Plan) -> Result<Report, SelfTestError> {
     series.run("nft", firewall::check()).await;
     let machine = Machine::look(root, latency.taken());
     Ok(Report {
-        well: series.checks.iter().all(|it| it.state != State::Failed),
+        well: series
+            .checks
+            .iter()
+            .all(|it| it.state != CheckState::Failed),
         machine,
         checks: series.checks,
     })
@@ -141,19 +144,19 @@ fn make_folder(folders: &[PathBuf]) -> Result<TempDir, SelfTestError> {
 
 /// What a check found.
 #[derive(Debug)]
-struct Found {
-    state: State,
+struct CheckFound {
+    state: CheckState,
     detail: String,
     next: Option<String>,
 }
 
 /// What a check found, or why it could not be made: that is a failure too, with its causes.
-type Finding = Result<Found, Box<dyn std::error::Error + Send + Sync>>;
+type CheckResult = Result<CheckFound, Box<dyn std::error::Error + Send + Sync>>;
 
-impl Found {
+impl CheckFound {
     fn ok(detail: impl Into<String>) -> Self {
         Self {
-            state: State::Ok,
+            state: CheckState::Ok,
             detail: detail.into(),
             next: None,
         }
@@ -161,7 +164,7 @@ impl Found {
 
     fn warning(detail: impl Into<String>, next: impl Into<String>) -> Self {
         Self {
-            state: State::Warning,
+            state: CheckState::Warning,
             detail: detail.into(),
             next: Some(next.into()),
         }
@@ -169,7 +172,7 @@ impl Found {
 
     fn failed(detail: impl Into<String>, next: impl Into<String>) -> Self {
         Self {
-            state: State::Failed,
+            state: CheckState::Failed,
             ..Self::warning(detail, next)
         }
     }
@@ -197,14 +200,14 @@ impl Series {
         self.clock.now().0 / 1_000
     }
 
-    async fn run(&mut self, name: &'static str, check: impl Future<Output = Finding>) {
+    async fn run(&mut self, name: &'static str, check: impl Future<Output = CheckResult>) {
         let begun = self.now_ms();
         let time_ms = CHECK_MS_MAX.min(ALL_MS_MAX.saturating_sub(begun));
         let limit = Duration::from_millis(time_ms);
         let found = match tokio::time::timeout(limit, check).await {
             Ok(Ok(found)) => found,
-            Ok(Err(error)) => Found::of_error(&*error),
-            Err(_) => Found::failed(
+            Ok(Err(error)) => CheckFound::of_error(&*error),
+            Err(_) => CheckFound::failed(
                 format!("it did not come to its end within {time_ms} ms"),
                 "see whether the box is overloaded or its flash stuck, and try again",
             ),
@@ -220,7 +223,7 @@ impl Series {
 }
 
 /// Runs what blocks on a thread of its own, so that its time can be bounded.
-async fn blocking(check: impl FnOnce() -> Finding + Send + 'static) -> Finding {
+async fn blocking(check: impl FnOnce() -> CheckResult + Send + 'static) -> CheckResult {
     tokio::task::spawn_blocking(check).await?
 }
 
@@ -233,7 +236,7 @@ fn told(path: impl AsRef<Path>) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
 }
 
-impl State {
+impl CheckState {
     /// As people read it.
     pub fn text(self) -> &'static str {
         match self {
@@ -244,7 +247,7 @@ impl State {
     }
 }
 
-impl fmt::Display for State {
+impl fmt::Display for CheckState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.text())
     }

@@ -3,18 +3,18 @@
 use std::io;
 use std::path::Path;
 
-use super::{Finding, Found, State};
+use super::{CheckFound, CheckResult, CheckState};
 use crate::config::{Config, Endpoint};
 use crate::edge::holders;
 use crate::edge::ports::Service;
-use crate::edge::probe::{self, Target};
+use crate::edge::probe::{self, ProbeTarget};
 
 /// How long whoever has a port may take to say whether it is a coordinator.
 const ASKED_MS_MAX: u64 = 1_000;
 
 /// Nothing is bound for longer than a look.
-pub(super) async fn check(config: &Config) -> Finding {
-    let mut all = Found::ok("");
+pub(super) async fn check(config: &Config) -> CheckResult {
+    let mut all = CheckFound::ok("");
     let ports = [
         (Service::WebSocket, &config.websocket.endpoint),
         (Service::Metrics, &config.metrics.endpoint),
@@ -23,7 +23,7 @@ pub(super) async fn check(config: &Config) -> Finding {
     for (service, endpoint) in ports {
         let found = match look(endpoint, &mut running).await {
             Ok(found) => found,
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Found::failed(
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => CheckFound::failed(
                 "closed to this user",
                 format!("choose a port from 1024 with {}", service.variable()),
             ),
@@ -37,7 +37,7 @@ pub(super) async fn check(config: &Config) -> Finding {
             service.title(),
             found.detail
         );
-        if found.state != State::Ok {
+        if found.state != CheckState::Ok {
             all.state = found.state;
             all.next = found.next;
         }
@@ -46,33 +46,33 @@ pub(super) async fn check(config: &Config) -> Finding {
 }
 
 /// `running` is the coordinator that was met at an earlier port, whose metrics are not asked again.
-async fn look(endpoint: &Endpoint, running: &mut Option<String>) -> io::Result<Found> {
+async fn look(endpoint: &Endpoint, running: &mut Option<String>) -> io::Result<CheckFound> {
     let port = endpoint.port.number();
     let holders = holders::of_port(Path::new(holders::PROC), port)?;
     let Some(holder) = holders.first() else {
         return Ok(if holders::is_free(port)? {
-            Found::ok("is free")
+            CheckFound::ok("is free")
         } else {
-            Found::warning(
+            CheckFound::warning(
                 "is held by nobody that can be seen",
                 "look again in a minute: connections of an ended program linger so long",
             )
         });
     };
-    let target = Target {
+    let target = ProbeTarget {
         endpoint: endpoint.clone(),
         tls: None,
     };
     if let Some(identity) = probe::coordinator(&target, ASKED_MS_MAX).await {
         let detail = format!("has the coordinator {}", identity.node);
         *running = Some(holder.to_string());
-        return Ok(Found::ok(detail));
+        return Ok(CheckFound::ok(detail));
     }
     let holder = holder.to_string();
     if running.as_ref() == Some(&holder) {
-        return Ok(Found::ok("has the same process"));
+        return Ok(CheckFound::ok("has the same process"));
     }
-    Ok(Found::warning(
+    Ok(CheckFound::warning(
         format!("is taken by {holder}"),
         "`coord health` tells whether it is the coordinator; else stop it, or choose another port",
     ))

@@ -7,9 +7,9 @@ use std::time::Duration;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::{Finding, Found};
+use super::{CheckFound, CheckResult};
 use crate::config::{Config, Flags, Invoker, MapEnvironment, REDIS_ENVIRONMENT_KEY};
-use crate::edge::probe::{self, Expected, State, Target};
+use crate::edge::probe::{self, Expected, ProbeTarget, ServiceState};
 
 const PASSWORD: &str = "self-test";
 const ENVIRONMENT: &str = "testing";
@@ -23,25 +23,25 @@ const LINE_BYTES_MAX: u64 = 32;
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// Asks the stub what `coord health` asks a Redis, as the right and as the wrong one.
-pub(super) async fn check(folder: &Path) -> Finding {
+pub(super) async fn check(folder: &Path) -> CheckResult {
     let right = ask(folder, PASSWORD).await?;
-    if right.state != State::Running {
+    if right.state != ServiceState::Running {
         let detail = format!("asked a Redis: {}: {}", right.state, right.detail);
-        return Ok(Found::failed(detail, "send this report to support"));
+        return Ok(CheckFound::failed(detail, "send this report to support"));
     }
     let wrong = ask(folder, "another").await?;
-    if wrong.state != State::Unauthorised {
+    if wrong.state != ServiceState::Unauthorised {
         let detail = format!("a wrong password gave: {}: {}", wrong.state, wrong.detail);
-        return Ok(Found::failed(detail, "send this report to support"));
+        return Ok(CheckFound::failed(detail, "send this report to support"));
     }
     let latency = right.latency_us.unwrap_or_default();
-    Ok(Found::ok(format!(
+    Ok(CheckFound::ok(format!(
         "AUTH, PING, ROLE and GET answered by a stub in {latency} µs ({}); a wrong password is told",
         right.detail
     )))
 }
 
-async fn ask(folder: &Path, password: &str) -> Result<probe::Finding, Error> {
+async fn ask(folder: &Path, password: &str) -> Result<probe::ProbeFinding, Error> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let port = listener.local_addr()?.port();
     let state = folder.join("no-state");
@@ -57,7 +57,7 @@ async fn ask(folder: &Path, password: &str) -> Result<probe::Finding, Error> {
     ]);
     let config = Config::load(&Flags::default(), &environment, Invoker::from(0))?;
     let redis = config.redis.as_ref().ok_or("Redis is configured")?;
-    let target = Target {
+    let target = ProbeTarget {
         endpoint: redis.endpoint.clone(),
         tls: None,
     };

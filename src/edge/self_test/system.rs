@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Finding, Found};
+use super::{CheckFound, CheckResult};
 use crate::clock::{self, Clock};
 
 const RANDOM_BYTES: usize = 32;
@@ -17,7 +17,7 @@ const TIMER_MS: u64 = 10;
 const TIMER_LATE_MS_MAX: u64 = 100;
 
 /// Tokens, keys and session ids rest on it.
-pub(super) fn entropy() -> Finding {
+pub(super) fn entropy() -> CheckResult {
     let clock = Clock::start();
     let (mut first, mut second) = ([0; RANDOM_BYTES], [0; RANDOM_BYTES]);
     // Waits where the kernel has not gathered enough since it booted.
@@ -25,18 +25,18 @@ pub(super) fn entropy() -> Finding {
     getrandom::fill(&mut second)?;
     let took_us = clock.now().0;
     if first == second || first.iter().all(|byte| *byte == first[0]) {
-        return Ok(Found::failed(
+        return Ok(CheckFound::failed(
             "the kernel's random bytes repeat",
             "do not run it here: nothing that it makes would be secret",
         ));
     }
-    Ok(Found::ok(format!(
+    Ok(CheckFound::ok(format!(
         "2 × {RANDOM_BYTES} bytes in {took_us} µs"
     )))
 }
 
 /// Leases run on the monotonic clock; certificates and people go by the other one.
-pub(super) fn clock() -> Found {
+pub(super) fn clock() -> CheckFound {
     let clock = Clock::start();
     let mut last = clock.now();
     for _ in 0..CLOCK_READS {
@@ -46,7 +46,7 @@ pub(super) fn clock() -> Found {
                 "the monotonic clock went back, from {} µs to {}",
                 last.0, now.0
             );
-            return Found::failed(detail, "see the kernel's log for its clock source");
+            return CheckFound::failed(detail, "see the kernel's log for its clock source");
         }
         last = now;
     }
@@ -56,19 +56,19 @@ pub(super) fn clock() -> Found {
 }
 
 /// What the wall clock is worth; the monotonic one, from `source`, is in order.
-fn date(source: &str, wall_ms: u64) -> Found {
+fn date(source: &str, wall_ms: u64) -> CheckFound {
     if wall_ms < WALL_MS_MIN {
         let days = wall_ms / 86_400_000;
-        return Found::warning(
+        return CheckFound::warning(
             format!("monotonic ({source}), but the date is day {days} since 1970"),
             "let NTP set the clock: leases do not care, but certificates count as not valid yet",
         );
     }
-    Found::ok(format!("monotonic ({source}), the date is plausible"))
+    CheckFound::ok(format!("monotonic ({source}), the date is plausible"))
 }
 
 /// Deadlines, pings and waiting requests rest on them.
-pub(super) async fn timers() -> Finding {
+pub(super) async fn timers() -> CheckResult {
     let clock = Clock::start();
     let mut late_us_max = 0;
     for _ in 0..TIMER_ROUNDS {
@@ -77,7 +77,7 @@ pub(super) async fn timers() -> Finding {
         let took_us = clock.now().0 - begun;
         let Some(late_us) = took_us.checked_sub(TIMER_MS * 1_000) else {
             let detail = format!("a timer of {TIMER_MS} ms fired after {took_us} µs");
-            return Ok(Found::failed(
+            return Ok(CheckFound::failed(
                 detail,
                 "see the kernel's log for its clock events",
             ));
@@ -86,25 +86,28 @@ pub(super) async fn timers() -> Finding {
     }
     let detail = format!("{TIMER_ROUNDS} of {TIMER_MS} ms, at most {late_us_max} µs late");
     if late_us_max > TIMER_LATE_MS_MAX * 1_000 {
-        return Ok(Found::warning(detail, "see what else keeps the box busy"));
+        return Ok(CheckFound::warning(
+            detail,
+            "see what else keeps the box busy",
+        ));
     }
-    Ok(Found::ok(detail))
+    Ok(CheckFound::ok(detail))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::edge::self_test::State;
+    use crate::edge::self_test::CheckState;
 
     #[test]
     fn a_box_without_a_date_is_told_and_has_not_failed() {
         let found = date("arch_sys_counter", 86_400_000 * 3);
-        assert_eq!(found.state, State::Warning);
+        assert_eq!(found.state, CheckState::Warning);
         assert!(
             found.detail.ends_with("day 3 since 1970"),
             "{}",
             found.detail
         );
-        assert_eq!(date("tsc", WALL_MS_MIN).state, State::Ok);
+        assert_eq!(date("tsc", WALL_MS_MIN).state, CheckState::Ok);
     }
 }

@@ -7,9 +7,14 @@ async fn a_check_that_hangs_has_failed_and_the_next_one_runs() {
     let mut series = Series::begin();
     series.run("stuck", std::future::pending()).await;
     series.run("broken", async { Err("it broke".into()) }).await;
-    series.run("fine", async { Ok(Found::ok("well")) }).await;
-    let states: Vec<State> = series.checks.iter().map(|check| check.state).collect();
-    assert_eq!(states, [State::Failed, State::Failed, State::Ok]);
+    series
+        .run("fine", async { Ok(CheckFound::ok("well")) })
+        .await;
+    let states: Vec<CheckState> = series.checks.iter().map(|check| check.state).collect();
+    assert_eq!(
+        states,
+        [CheckState::Failed, CheckState::Failed, CheckState::Ok]
+    );
     assert_eq!(
         series.checks[0].detail,
         "it did not come to its end within 10000 ms"

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 use tokio_rustls::TlsConnector;
 
-use super::{Finding, Found};
+use super::{CheckFound, CheckResult};
 use crate::config::TlsConfig;
 use crate::http::tls;
 
@@ -24,7 +24,7 @@ const SAID: &[u8] = b"coord";
 /// 1 January 2026. Whether the clock is right is another check's question.
 const NOW: Duration = Duration::from_hours(490_896);
 
-pub(super) async fn check(folder: &Path) -> Finding {
+pub(super) async fn check(folder: &Path) -> CheckResult {
     let names = [NAME.to_owned()];
     let offered = tls::load(&TlsConfig::SelfSigned, &folder.join("handshake"), &names)?;
     let connector = TlsConnector::from(Arc::new(trusting(&offered.certificate)?));
@@ -46,9 +46,12 @@ pub(super) async fn check(folder: &Path) -> Finding {
     let ((), (heard, shown)) = tokio::try_join!(far_end, near_end)?;
     if heard != SAID {
         let next = "send this report to support";
-        return Ok(Found::failed("what came back is not what was sent", next));
+        return Ok(CheckFound::failed(
+            "what came back is not what was sent",
+            next,
+        ));
     }
-    Ok(Found::ok(format!(
+    Ok(CheckFound::ok(format!(
         "certificate made, handshake done: {shown}"
     )))
 }

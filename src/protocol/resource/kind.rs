@@ -6,14 +6,14 @@ use super::{Unclear, read};
 
 /// What stands before the first colon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum ResourceKind {
     Path,
     File,
     Name,
     Port,
 }
 
-impl Kind {
+impl ResourceKind {
     pub const ALL: [Self; 4] = [Self::Path, Self::File, Self::Name, Self::Port];
 
     pub fn as_str(self) -> &'static str {
@@ -26,7 +26,7 @@ impl Kind {
     }
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for ResourceKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
@@ -35,9 +35,11 @@ impl fmt::Display for Kind {
 const FORMS: &str = "`path:GLOB`, `file:PATH`, `name:NAME` or `port:HOST:NUMBER`";
 
 /// The kind, and what stands after it.
-pub(super) fn parts(text: &str) -> Result<(Kind, &str), Unclear> {
+pub(super) fn parts(text: &str) -> Result<(ResourceKind, &str), Unclear> {
     let known = text.split_once(':').and_then(|(kind, rest)| {
-        let kind = Kind::ALL.into_iter().find(|it| it.as_str() == kind)?;
+        let kind = ResourceKind::ALL
+            .into_iter()
+            .find(|it| it.as_str() == kind)?;
         Some((kind, rest))
     });
     known.ok_or_else(|| no_kind(text))
@@ -61,23 +63,23 @@ fn no_kind(text: &str) -> Unclear {
 }
 
 /// Other words for the kinds.
-const ALIASES: [(&str, Kind); 16] = [
-    ("paths", Kind::Path),
-    ("glob", Kind::Path),
-    ("globs", Kind::Path),
-    ("pattern", Kind::Path),
-    ("dir", Kind::Path),
-    ("directory", Kind::Path),
-    ("folder", Kind::Path),
-    ("files", Kind::File),
-    ("filename", Kind::File),
-    ("names", Kind::Name),
-    ("slot", Kind::Name),
-    ("lock", Kind::Name),
-    ("mutex", Kind::Name),
-    ("ports", Kind::Port),
-    ("tcp", Kind::Port),
-    ("udp", Kind::Port),
+const ALIASES: [(&str, ResourceKind); 16] = [
+    ("paths", ResourceKind::Path),
+    ("glob", ResourceKind::Path),
+    ("globs", ResourceKind::Path),
+    ("pattern", ResourceKind::Path),
+    ("dir", ResourceKind::Path),
+    ("directory", ResourceKind::Path),
+    ("folder", ResourceKind::Path),
+    ("files", ResourceKind::File),
+    ("filename", ResourceKind::File),
+    ("names", ResourceKind::Name),
+    ("slot", ResourceKind::Name),
+    ("lock", ResourceKind::Name),
+    ("mutex", ResourceKind::Name),
+    ("ports", ResourceKind::Port),
+    ("tcp", ResourceKind::Port),
+    ("udp", ResourceKind::Port),
 ];
 
 fn guesses(text: &str) -> Vec<String> {
@@ -106,17 +108,17 @@ fn guesses(text: &str) -> Vec<String> {
 }
 
 /// The kind that a word was meant for.
-fn kind_like(word: &str) -> Option<Kind> {
+fn kind_like(word: &str) -> Option<ResourceKind> {
     let word = word.trim().to_ascii_lowercase();
     // A single letter is a drive.
     if word.len() < 3 {
         return None;
     }
     let alias = ALIASES.iter().find(|(alias, _)| *alias == word);
-    let near = |kind: &Kind| strsim::osa_distance(kind.as_str(), &word) <= 1;
+    let near = |kind: &ResourceKind| strsim::osa_distance(kind.as_str(), &word) <= 1;
     alias
         .map(|(_, kind)| *kind)
-        .or_else(|| Kind::ALL.into_iter().find(near))
+        .or_else(|| ResourceKind::ALL.into_iter().find(near))
 }
 
 /// `3000`, `:3000`, `localhost:3000`, `box:3000-3010`.

@@ -5,13 +5,13 @@
 //! escaped (`path:x.ts\:12`), and most as `file:`.
 
 use super::glob_meaning;
-use super::kind::Kind;
+use super::kind::ResourceKind;
 use super::{Unclear, escaped};
 
 /// The text after the kind.
 #[derive(Debug)]
 pub(super) struct Text<'a> {
-    pub(super) kind: Kind,
+    pub(super) kind: ResourceKind,
     pub(super) raw: &'a str,
     /// The same, byte for byte, but what is escaped and what stands in classes is `_`.
     pub(super) bare: String,
@@ -25,29 +25,29 @@ impl Text<'_> {
     /// How a file of this very name is written.
     fn exact(&self) -> String {
         match self.kind {
-            Kind::File => format!("path:{}", escaped(self.raw)),
+            ResourceKind::File => format!("path:{}", escaped(self.raw)),
             _ => format!("file:{}", self.raw),
         }
     }
 }
 
-pub(super) fn check(kind: Kind, raw: &str) -> Result<(), Unclear> {
+pub(super) fn check(kind: ResourceKind, raw: &str) -> Result<(), Unclear> {
     let bare = match kind {
-        Kind::Path => glob_meaning::bare(raw),
+        ResourceKind::Path => glob_meaning::bare(raw),
         _ => raw.to_owned(),
     };
     let text = Text { kind, raw, bare };
     check_wrapping(&text)?;
     match kind {
-        Kind::Name => return Ok(()),
-        Kind::Port => return check_port(&text),
-        Kind::Path | Kind::File => {}
+        ResourceKind::Name => return Ok(()),
+        ResourceKind::Port => return check_port(&text),
+        ResourceKind::Path | ResourceKind::File => {}
     }
     check_shell(&text)?;
     check_systems(&text)?;
     check_line(&text)?;
     match kind {
-        Kind::Path => glob_meaning::check(&text),
+        ResourceKind::Path => glob_meaning::check(&text),
         _ => check_backslash(&text),
     }
 }
@@ -58,8 +58,8 @@ fn check_wrapping(text: &Text<'_>) -> Result<(), Unclear> {
     if bare.is_empty() {
         let why = Unclear::new(format!("nothing follows `{}:`", text.kind));
         return Err(match text.kind {
-            Kind::Path | Kind::File => why.write("path:**"),
-            Kind::Name | Kind::Port => why,
+            ResourceKind::Path | ResourceKind::File => why.write("path:**"),
+            ResourceKind::Name | ResourceKind::Port => why,
         });
     }
     if bare.contains(['\n', '\r']) {
@@ -89,7 +89,7 @@ fn check_wrapping(text: &Text<'_>) -> Result<(), Unclear> {
 }
 
 fn check_kinds(text: &Text<'_>) -> Result<(), Unclear> {
-    for kind in Kind::ALL {
+    for kind in ResourceKind::ALL {
         let prefix = format!("{kind}:");
         if let Some(rest) = text.bare.strip_prefix(&prefix) {
             let rest = &text.raw[text.raw.len() - rest.len()..];
@@ -183,7 +183,7 @@ fn has_braced_variable(bare: &str) -> bool {
 fn of_place(text: &Text<'_>, problem: &str) -> Unclear {
     let problem = format!(
         "{problem}, and paths are relative to the root of the repository; a name that begins like this is written `{}`",
-        if text.kind == Kind::File {
+        if text.kind == ResourceKind::File {
             text.exact()
         } else {
             format!("path:{}", escaped(text.raw))
@@ -282,7 +282,7 @@ fn check_backslash(text: &Text<'_>) -> Result<(), Unclear> {
 }
 
 /// Refuses paths that begin at the root of the machine, lead out of their folder, or are no name at all.
-pub(super) fn check_place(kind: Kind, raw: &str) -> Result<(), Unclear> {
+pub(super) fn check_place(kind: ResourceKind, raw: &str) -> Result<(), Unclear> {
     let tidy = tidied(raw);
     if raw.starts_with('/') {
         return Err(Unclear::new(
@@ -301,7 +301,7 @@ pub(super) fn check_place(kind: Kind, raw: &str) -> Result<(), Unclear> {
             None => why,
         });
     }
-    if kind == Kind::Path
+    if kind == ResourceKind::Path
         && let Some(folder) = raw.strip_suffix("/.")
     {
         return Err(Unclear::new("`.` names no file").write(format!("path:{folder}")));

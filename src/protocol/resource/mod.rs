@@ -22,7 +22,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::engine::file_path::FilePath;
 use crate::engine::glob::{Coverage, Glob};
 use crate::engine::resource::{Resource, ResourceRequest};
-pub use kind::Kind;
+pub use kind::ResourceKind;
 
 /// A resource of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,14 +117,14 @@ impl Unclear {
 
 /// Refuses what cannot mean what was meant, wherever in the repository it is said: all that
 /// [`ResourceRequestParam`] refuses but for paths that are absolute or lead out of their folder.
-pub fn check_meaning(kind: Kind, rest: &str) -> Result<(), ResourceTextError> {
+pub fn check_meaning(kind: ResourceKind, rest: &str) -> Result<(), ResourceTextError> {
     meaning::check(kind, rest).map_err(|why| ResourceTextError::new(&format!("{kind}:{rest}"), why))
 }
 
 /// A resource that is just this file, whatever characters its name has: `file:`, or where that could
 /// be taken for something else, a glob in which all is escaped.
 pub fn literal(path: &str) -> Result<Resource, ResourceTextError> {
-    if meaning::check(Kind::File, path).is_ok() {
+    if meaning::check(ResourceKind::File, path).is_ok() {
         return format!("file:{path}").parse().map(|ResourceParam(it)| it);
     }
     format!("path:{}", escaped(path))
@@ -177,25 +177,25 @@ fn read(text: &str) -> Result<ResourceRequest, Unclear> {
     meaning::check(kind, rest)?;
     let failed = |problem: &dyn fmt::Display| Unclear::new(problem.to_string());
     match kind {
-        Kind::Path => {
+        ResourceKind::Path => {
             meaning::check_place(kind, rest)?;
             let glob = Glob::new(&nfc(rest), Coverage::Covering);
             let glob = glob.map_err(|error| failed(&error))?;
             Ok(ResourceRequest::One(Resource::Path(glob)))
         }
-        Kind::File => {
+        ResourceKind::File => {
             meaning::check_place(kind, rest)?;
             let file = FilePath::new(&nfc(&meaning::tidied(rest)));
             let file = file.map_err(|error| failed(&error))?;
             Ok(ResourceRequest::One(Resource::File(file)))
         }
-        Kind::Name => ResourceRequest::name(rest).map_err(|error| failed(&error)),
-        Kind::Port => ResourceRequest::ports(rest).map_err(|error| failed(&error)),
+        ResourceKind::Name => ResourceRequest::name(rest).map_err(|error| failed(&error)),
+        ResourceKind::Port => ResourceRequest::ports(rest).map_err(|error| failed(&error)),
     }
 }
 
 /// The kind of a text, and what stands after it.
-pub fn split(text: &str) -> Result<(Kind, &str), ResourceTextError> {
+pub fn split(text: &str) -> Result<(ResourceKind, &str), ResourceTextError> {
     kind::parts(text).map_err(|why| ResourceTextError::new(text, why))
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use cli_coordinator::driver::ConnectionId;
-use cli_coordinator::driver::core::{Core, CoreConfig, Moment, Output};
+use cli_coordinator::driver::core::{Core, CoreConfig, CoreOutput, Moment};
 use cli_coordinator::driver::recover::recover;
 use cli_coordinator::driver::secret::Entropy;
 use cli_coordinator::engine::command::LostReason;
@@ -137,22 +137,24 @@ impl World {
         let idle_us = self.idle_us;
         while let Some(output) = self.core.poll_output() {
             match output {
-                Output::Append(entries) => {
+                CoreOutput::Append(entries) => {
                     let proposed = Proposed {
                         from_us: idle_us,
                         to_us: self.uptime_us,
                     };
                     self.jobs.push_back(Job::Append(entries, proposed));
                 }
-                Output::Snapshots { snapshots, floor } => {
+                CoreOutput::Snapshots { snapshots, floor } => {
                     self.jobs.push_back(Job::Snapshots(snapshots, floor));
                 }
-                Output::Backup { request, .. } => self.jobs.push_back(Job::Backup(request)),
-                Output::Wake(_) => {}
-                Output::Follow(_) | Output::StreamAppend { .. } | Output::StreamSnapshot { .. } => {
+                CoreOutput::Backup { request, .. } => self.jobs.push_back(Job::Backup(request)),
+                CoreOutput::Wake(_) => {}
+                CoreOutput::Follow(_)
+                | CoreOutput::StreamAppend { .. }
+                | CoreOutput::StreamSnapshot { .. } => {
                     unreachable!("the journal is not shared")
                 }
-                Output::Close(id) => {
+                CoreOutput::Close(id) => {
                     if let Some(wire) = self.wires.get_mut(&id) {
                         wire.closing = true;
                     }

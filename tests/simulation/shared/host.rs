@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
-use cli_coordinator::driver::core::{Core, Moment, Output};
+use cli_coordinator::driver::core::{Core, CoreOutput, Moment};
 use cli_coordinator::driver::shell::LineHost;
 use cli_coordinator::driver::shell::line::LineJob;
 use cli_coordinator::engine::ids::ProjectName;
@@ -30,7 +30,7 @@ pub(crate) struct SimHost {
 #[derive(Default)]
 struct Effects {
     lines: BTreeMap<ProjectName, mpsc::Sender<LineJob>>,
-    others: VecDeque<Output>,
+    others: VecDeque<CoreOutput>,
 }
 
 impl SimHost {
@@ -63,7 +63,7 @@ impl SimHost {
     }
 
     /// What the node has to carry out, and whether lines have been given jobs since this was asked last.
-    pub(crate) fn outputs(&self) -> (VecDeque<Output>, bool) {
+    pub(crate) fn outputs(&self) -> (VecDeque<CoreOutput>, bool) {
         self.hand_on(&mut self.lock());
         let others = std::mem::take(&mut self.effects().others);
         (others, self.moved.swap(false, Ordering::Relaxed))
@@ -77,8 +77,8 @@ impl SimHost {
         let mut effects = self.effects();
         while let Some(output) = core.poll_output() {
             let (project, job) = match output {
-                Output::StreamAppend { project, batch } => (project, LineJob::Append(batch)),
-                Output::StreamSnapshot {
+                CoreOutput::StreamAppend { project, batch } => (project, LineJob::Append(batch)),
+                CoreOutput::StreamSnapshot {
                     project,
                     snapshot,
                     keep_from,

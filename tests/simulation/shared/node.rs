@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, MutexGuard};
 use std::task::{Context, Wake, Waker};
 
-use cli_coordinator::driver::core::{Core, Moment, Output, SYSTEM_PROJECT};
+use cli_coordinator::driver::core::{Core, CoreOutput, Moment, SYSTEM_PROJECT};
 use cli_coordinator::driver::secret::Entropy;
 use cli_coordinator::driver::shell::LineHost as _;
 use cli_coordinator::driver::shell::line::task;
@@ -191,8 +191,8 @@ impl Node {
         for output in outputs {
             moved = true;
             match output {
-                Output::Wake(_) | Output::Close(_) => {}
-                Output::Follow(project) => {
+                CoreOutput::Wake(_) | CoreOutput::Close(_) => {}
+                CoreOutput::Follow(project) => {
                     let (host, connector) = (self.host.clone(), self.connector.clone());
                     let (jobs, task) = task(host, connector, project.clone());
                     self.host.add_line(project.clone(), jobs);
@@ -203,14 +203,16 @@ impl Node {
                     self.lines.insert(project, line);
                 }
                 // Whether a full store has room again.
-                Output::Append(entries) if entries.is_empty() => {
+                CoreOutput::Append(entries) if entries.is_empty() => {
                     let now = self.now();
                     self.core().appended(now, &[], NO_JOURNAL);
                 }
-                Output::StreamAppend { .. } | Output::StreamSnapshot { .. } => {
+                CoreOutput::StreamAppend { .. } | CoreOutput::StreamSnapshot { .. } => {
                     unreachable!("the lines have them by now")
                 }
-                Output::Append(_) | Output::Snapshots { .. } | Output::Backup { .. } => {
+                CoreOutput::Append(_)
+                | CoreOutput::Snapshots { .. }
+                | CoreOutput::Backup { .. } => {
                     unreachable!("the journal is shared, and nobody asks for a backup")
                 }
             }

@@ -91,7 +91,7 @@ struct Worker<'a, 'b> {
 }
 
 /// What became of a command.
-enum Ended {
+enum WorkEnded {
     Exited {
         status: ExitStatus,
         stdout: Tail,
@@ -241,7 +241,7 @@ impl Worker<'_, '_> {
             }
         };
         match ended {
-            Ended::Lost(error) => {
+            WorkEnded::Lost(error) => {
                 self.last = error.exit();
                 self.tell(claim, "lost", None)?;
                 match error {
@@ -253,12 +253,12 @@ impl Worker<'_, '_> {
                     other => Err(other),
                 }
             }
-            Ended::NotStarted => {
+            WorkEnded::NotStarted => {
                 self.settle::<Empty>(Operation::TaskRelease, &release(claim))
                     .await?;
                 Ok(None)
             }
-            Ended::Exited {
+            WorkEnded::Exited {
                 status,
                 stdout,
                 stderr,
@@ -280,7 +280,7 @@ impl Worker<'_, '_> {
         }
     }
 
-    async fn run_command(&mut self, claim: &ClaimView) -> Result<Ended, CliError> {
+    async fn run_command(&mut self, claim: &ClaimView) -> Result<WorkEnded, CliError> {
         let style = self.shell.out.style();
         let connection = &self.shell.connection;
         let connection = connection.for_child(&self.client, &self.opened.project);
@@ -328,9 +328,9 @@ impl Worker<'_, '_> {
         let ended = child::accompany(&spec, &mut running, signals, watch, out, on_signal).await?;
         let (stdout, stderr) = (stdout.finish().await, stderr.finish().await);
         Ok(match ended {
-            child::Ended::Lost(error) => Ended::Lost(error),
-            child::Ended::NotStarted(_) => Ended::NotStarted,
-            child::Ended::Exited(status) => Ended::Exited {
+            child::Ended::Lost(error) => WorkEnded::Lost(error),
+            child::Ended::NotStarted(_) => WorkEnded::NotStarted,
+            child::Ended::Exited(status) => WorkEnded::Exited {
                 status,
                 stdout,
                 stderr,
