@@ -108,7 +108,9 @@ impl Scene {
             .bob
             .json(&folder, &["lease", "list", "--agent", "ann"])
             .await;
-        let lease = &leases["leases"][0];
+        // A port that another program holds at the moment stays leased for a while, outside of any session.
+        let mut leases = leases["leases"].as_array().unwrap().iter();
+        let lease = leases.find(|lease| lease["session"].is_u64()).unwrap();
         let revoke = json!({ "lease": lease["lease"] });
         self.operator.call("lease.revoke", revoke).await.unwrap();
         let resource = lease["resources"][0].as_str().unwrap();
