@@ -18,16 +18,16 @@ use crate::protocol::operations::{ConnectionRequest, Request};
 use crate::protocol::session::Empty;
 
 impl Core {
-    /// One text frame of a connection: at most one request. What it proposes goes off at once.
+    /// One text frame of a connection: at most one request. A command that it proposes is sent at once.
     pub fn frame(&mut self, now: Moment, connection: ConnectionId, text: &str) {
         self.gather(now, connection, text);
         self.flush();
     }
 
-    /// Like [`Core::frame`], but what it proposes waits for [`Core::flush`], so that what other
-    /// connections have sent by now goes off with it.
+    /// Like [`Core::frame`], but a proposed command waits for [`Core::flush`], so that commands that other
+    /// connections have sent by now join its batch.
     pub fn gather(&mut self, now: Moment, connection: ConnectionId, text: &str) {
-        // Whoever was shut out, say with its token, has no say even before the socket is closed.
+        // A revoked token closes its connections, but their sockets may still hold frames. Such a frame must not act.
         if self.is_closing(connection) {
             return;
         }
@@ -67,6 +67,7 @@ impl Core {
         let Some(connection) = self.connections.get(&origin.connection) else {
             return;
         };
+        // The role comes first: a refusal for any other reason would tell a token without the right about the state.
         let role = connection.identity.role;
         if role < origin.operation.role() {
             let message = format!(
@@ -80,6 +81,7 @@ impl Core {
         }
         let planned = match request {
             Request::Query(query) => return self.answer(now, &origin, query),
+            // Asked for now, the engine would refuse the cursor as one of the future.
             Request::Connection(request) if self.is_behind(&origin, &request) => {
                 return self.catch_up_first(now, origin, request);
             }
@@ -93,7 +95,7 @@ impl Core {
         }
     }
 
-    /// Does what neither reads nor changes the state of a project.
+    /// Serves a request to the coordinator itself, which neither reads nor changes the state of a project.
     pub(super) fn serve(&mut self, now: Moment, origin: RequestOrigin, request: ConnectionRequest) {
         match request {
             ConnectionRequest::EventsSubscribe(p) => self.subscribe(now, &origin, p),
@@ -103,8 +105,7 @@ impl Core {
         }
     }
 
-    /// Whether the request names a cursor that another coordinator gave and this one has not read up
-    /// to, as far as it knows.
+    /// Whether the request names a cursor beyond what this coordinator has applied. Another coordinator gave it.
     fn is_behind(&self, origin: &RequestOrigin, request: &ConnectionRequest) -> bool {
         let from = match request {
             ConnectionRequest::EventsSubscribe(params) => params.from,
@@ -119,8 +120,8 @@ impl Core {
         project.line.is_some() && from > cursor_of(&project.engine)
     }
 
-    /// Serves a request once a record of its own has come back: by then, everything is there that
-    /// anybody could have been told before.
+    /// Serves a request after a record of its own has come back from the stream. The stream has one order, so every
+    /// record that any client was told of before is applied by then.
     fn catch_up_first(&mut self, now: Moment, origin: RequestOrigin, request: ConnectionRequest) {
         let planned = Planned::tick(origin.connection, self);
         let Some(planned) = planned else { return };
@@ -138,6 +139,7 @@ impl Core {
     }
 
     fn admit(&mut self, now: Moment, origin: RequestOrigin, planned: Planned) {
+        // Before the state is asked: an overloaded coordinator must be able to refuse without any work.
         if let Err(error) = self.has_room(now, &origin, &planned) {
             return self.send_error(now, &origin, &error);
         }
@@ -152,24 +154,26 @@ impl Core {
             && let Some(answer) = project.engine.remembered(&by, id, &planned.action)
         {
             if project.line.is_some() {
-                // That record may be less durable yet than answers promise. One of our own, behind it,
-                // is answered once both are.
+                // Another coordinator may have written that record, and replicas may lack it yet. So this request
+                // becomes a record too: it is answered when that one, and with it the older one, is durable.
                 return self.propose_planned(now, origin, planned, by);
             }
             return self.send_answer(now, &origin, answer, planned.extra);
         }
-        // With earlier commands of this connection on their way, only the journal's order can tell.
-        // Nor with the same request on its way from an earlier connection: its answer is due here too.
+        // The state here may be used for a refusal only if no command that could change it is on its way. Otherwise
+        // the order of the journal decides: for earlier commands of this connection (in_flight), for the same request
+        // of an earlier connection (repeats), and for records of other coordinators (a project with a line).
         let repeats = planned
             .request_id
             .as_ref()
             .zip(by.agent())
             .is_some_and(|(id, agent)| self.repeatable.contains_key(&(agent.clone(), id.clone())));
-        // Nor with other coordinators, of whose records some may not have arrived.
         let alone = connection.in_flight == 0 && !repeats && project.line.is_none();
         let refusal = project.engine.check(&by, &planned.action).err();
         let doubtful = may_be_granted_elsewhere(project, &planned);
         match (&planned.action, refusal) {
+            // The first sending may still be granted. Only a record behind it tells, so this one must not be parked
+            // or refused from the state.
             (Action::TaskClaim(_) | Action::LeaseAcquire(_), _) if repeats => {
                 let project = planned.project.clone();
                 let parked = parked(now, origin, planned);
@@ -177,6 +181,7 @@ impl Core {
                 return self.propose_waiting(now, &project, order, by, parked, None);
             }
             (Action::TaskClaim(_), None) => return self.admit_claim(now, origin, planned, by),
+            // A record that could only be refused would cost a write, so the request waits here instead.
             (Action::LeaseAcquire(_), Some(Refusal::LeaseConflict(_)))
                 if planned.wait_ms > 0 && !doubtful =>
             {
@@ -217,7 +222,8 @@ impl Core {
         );
     }
 
-    /// A claim goes to the journal only towards a task that no claim before it is about to get.
+    /// Proposes a claim only if a ready task is left that no earlier claim of this node is expected to get. Otherwise a
+    /// hundred agents that wait for one task would write a hundred records, of which 99 are granted nothing.
     fn admit_claim(&mut self, now: Moment, origin: RequestOrigin, planned: Planned, by: Actor) {
         let project = planned.project.clone();
         let known = self.projects.get(&project);
@@ -229,6 +235,8 @@ impl Core {
             let parked = parked(now, origin, planned);
             return self.propose_waiting(now, &project, order, by, parked, candidate);
         }
+        // A reserved task comes back if its claim gets another one. A claim that does not wait is parked for that
+        // moment too: an empty answer now could be wrong.
         if planned.wait_ms > 0 || contested {
             let parked = parked(now, origin, planned);
             return self.park(&project, order, parked);
@@ -277,7 +285,7 @@ impl Core {
             planned.action,
             Action::TaskClaim(_) | Action::LeaseAcquire(_)
         ) {
-            // Those on their way count too: each of them may come back to wait.
+            // Claims on their way count as well: each may be granted nothing and be parked again.
             if connection.waiting + connection.claiming >= limits.requests_waiting_max {
                 return overloaded("requests_waiting_max", limits.requests_waiting_max);
             }
@@ -326,8 +334,8 @@ pub(super) fn storage_full() -> RpcError {
     )
 }
 
-/// With other coordinators, the request may be the second sending of one whose record has not arrived:
-/// only a record of its own, which comes back behind that one, tells whether it is to go away empty.
+/// Whether another coordinator may have granted the request already. It may be the second sending of one whose record
+/// has not arrived here. Only a record of its own, which comes back behind that one, tells whether it gets nothing.
 fn may_be_granted_elsewhere(project: &Project, planned: &Planned) -> bool {
     if is_on(Bug::VainFromOwnState) {
         return false;

@@ -72,7 +72,7 @@ pub(super) async fn watch(
     }
 }
 
-/// ChildProgress that nobody takes is no reason to stop; that the attempt is gone is.
+/// Progress that cannot be reported does not end the work; a lost attempt does.
 async fn report(
     client: &mut Client,
     claim: &ClaimView,
