@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use cli_coordinator::driver::DriverLimits;
-use cli_coordinator::driver::core::{Core, CoreConfig, Moment, Output};
+use cli_coordinator::driver::core::{Core, CoreConfig, CoreOutput, Moment};
 use cli_coordinator::driver::secret::{Entropy, secret_hash};
 use cli_coordinator::engine::command::{LostReason, ProjectScope, Role, TokenCreate};
 use cli_coordinator::engine::limits::Limits;
@@ -206,16 +206,18 @@ impl World {
     fn carry_out(&mut self) {
         while let Some(output) = self.core.poll_output() {
             match output {
-                Output::Append(entries) => {
+                CoreOutput::Append(entries) => {
                     let positions = self.journal.append(&entries).unwrap();
                     self.core.appended(self.now, &positions, STATUS);
                 }
-                Output::Backup { request, .. } => {
+                CoreOutput::Backup { request, .. } => {
                     let result = Err("there is no disk".to_owned());
                     self.core.backup_done(self.now, request, result);
                 }
-                Output::Snapshots { .. } | Output::Wake(_) | Output::Close(_) => {}
-                Output::Follow(_) | Output::StreamAppend { .. } | Output::StreamSnapshot { .. } => {
+                CoreOutput::Snapshots { .. } | CoreOutput::Wake(_) | CoreOutput::Close(_) => {}
+                CoreOutput::Follow(_)
+                | CoreOutput::StreamAppend { .. }
+                | CoreOutput::StreamSnapshot { .. } => {
                     unreachable!("the journal is not shared")
                 }
             }
