@@ -207,12 +207,6 @@ impl Core {
                 .insert(name, Project::new(engine, snapshot_at, now));
         }
         core.ensure_project(&system, now);
-        if core.config.sharing.is_some() {
-            // Every deployment has it. Its line need not wait for `_system` to be read: on an empty store both then
-            // wait for more advanced coordinators at the same time.
-            let default = DEFAULT_PROJECT.parse().expect("the name is valid");
-            core.ensure_project(&default, now);
-        }
         core
     }
 
