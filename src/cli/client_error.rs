@@ -5,7 +5,7 @@ use crate::client::ClientError;
 use crate::protocol::error::{ErrorKind, RpcError};
 
 impl ClientError {
-    /// The same as a word; failures that are no refusal have words of their own.
+    /// The kind of failure as a word. Failures that are not refusals have words of their own.
     pub(super) fn kind_name(&self) -> &'static str {
         match self {
             Self::Refused(error) => error.kind.as_str(),
@@ -168,6 +168,11 @@ mod tests {
         let source = std::io::ErrorKind::ConnectionRefused.into();
         let alone = ClientError::Connect { url: url(), source };
         check(alone, 3, "coord serve");
+        let late = ClientError::Slow {
+            url: url(),
+            waited_ms: 5_000,
+        };
+        check(late, 3, "firewall");
         let why = "no sign of life".to_owned();
         check(ClientError::Lost { url: url(), why }, 3, "coord status");
         let full = RpcError::new(ErrorKind::StorageFull, "no");

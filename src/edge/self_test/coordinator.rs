@@ -20,7 +20,6 @@ use crate::config::client::OPERATOR_TOKEN_FILE;
 use crate::config::{
     Config, Endpoint, Flags, Host, Invoker, MapEnvironment, Secret, ServerUrl, Trust,
 };
-use crate::link::tls;
 use crate::protocol::admin::TokenCreateResult;
 use crate::protocol::operations::Operation;
 use crate::protocol::session::{Empty, SessionOpenResult};
@@ -82,8 +81,8 @@ fn configuration(state: &Path, listeners: &Listeners) -> Result<Config, Error> {
 /// Submit, claim, complete; the third connection sees what the second did.
 async fn work(config: &Config, state: &Path, ready: oneshot::Receiver<()>) -> CheckResult {
     ready.await?;
-    let certificate = state.join("tls").join("certificate.pem");
-    let trust = Trust::Fingerprint(tls::fingerprint_of(&certificate)?);
+    // As an authority, not by its fingerprint: so the name and the dates in it are checked too.
+    let trust = Trust::Authorities(state.join("tls").join("certificate.pem"));
     let operator = std::fs::read_to_string(state.join(OPERATOR_TOKEN_FILE))?;
     let clock = Clock::start();
     let mut operator = connect(config, operator.trim(), &trust).await?;
@@ -113,7 +112,7 @@ async fn work(config: &Config, state: &Path, ready: oneshot::Receiver<()>) -> Ch
     )))
 }
 
-/// A connection of its own, which takes only the certificate that the coordinator has.
+/// A connection of its own. It accepts only a certificate of this coordinator, and only for this address.
 async fn connect(config: &Config, token: &str, trust: &Trust) -> Result<RpcConnection, Error> {
     let url = ServerUrl {
         tls: true,

@@ -244,6 +244,9 @@ async fn check_limits(requests: &[(&str, Value, &str)]) {
         assert!(failure.data["max"].is_u64(), "{failure:?}");
         client.check_alive().await;
     }
+    let listed = client.call("task.list", json!({})).await.unwrap();
+    let tasks = &listed["tasks"];
+    assert_eq!(*tasks, json!([]), "a refused request had an effect");
 }
 
 #[tokio::test]
