@@ -1,13 +1,11 @@
 //! What `coord` does for its host beside coordinating: firewall, ports and their holders, service, files for
+//! other programs, health and self-test; with real programs, packets and service managers.
 
 #![allow(
     clippy::self_named_module_files,
     clippy::too_many_lines,
     reason = "cargo finds a test by this file; a scenario reads from its beginning to its end"
 )]
-
-//! other programs, health and self-test; with real programs, packets and service managers.
-
 #![allow(
     unreachable_pub,
     clippy::unwrap_used,

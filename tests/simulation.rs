@@ -1,13 +1,11 @@
 //! Deterministic simulation of the code that ships: one coordinator over a disk, a clock and a network that
+//! fail, and several over a shared store that fails over and forgets.
 
 #![allow(
     clippy::self_named_module_files,
     clippy::too_many_lines,
     reason = "cargo finds a test by this file; a scenario reads from its beginning to its end"
 )]
-
-//! fail, and several over a shared store that fails over and forgets.
-
 #![allow(
     clippy::case_sensitive_file_extension_comparisons,
     clippy::cast_possible_truncation,

@@ -1,4 +1,4 @@
-//! Why a request did not get its answer: what failed, and the next step.
+//! Why a request did not get its answer.
 
 use std::fmt::Write as _;
 use std::io;

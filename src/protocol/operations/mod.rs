@@ -6,8 +6,8 @@
 //! | kind | what it does | who handles it |
 //! |---|---|---|
 //! | `query` | reads; answered at once from the state this coordinator has | `driver/queries.rs` |
-//! | `command` | changes the state of a project by a record; its `request_id` makes it repeatable | `driver/plan.rs` |
-//! | `secret` | a command whose answer holds a secret that is kept nowhere, so it has no `request_id` | `driver/plan.rs` |
+//! | `command` | changes the state of a project by a record; its `request_id` makes it repeatable | `driver/plan/mod.rs` |
+//! | `secret` | a command whose answer holds a secret that is kept nowhere, so it has no `request_id` | `driver/plan/mod.rs` |
 //! | `either` | a query or a command: its parameters say which (`changes_state`) | both |
 //! | `session` | a command about the session of the connection it comes by | `driver/plan/session.rs` |
 //! | `connection` | neither reads nor changes state: feeds the connection events, or has a backup written for it | `driver/admit.rs` |

@@ -61,7 +61,11 @@ fn it_copies_what_is_there() {
     // Cargo looks for the file of a target that has no path, whatever is built.
     let manifest = fs::read_to_string(tool::checkout().join("Cargo.toml")).unwrap();
     let manifest: toml::Table = manifest.parse().unwrap();
-    for (kind, folder) in [("test", "tests"), ("bench", "benches"), ("example", "examples")] {
+    for (kind, folder) in [
+        ("test", "tests"),
+        ("bench", "benches"),
+        ("example", "examples"),
+    ] {
         let targets = manifest.get(kind).and_then(toml::Value::as_array);
         for target in targets.into_iter().flatten() {
             let has_path = target.get("path").is_some();
