@@ -1,7 +1,11 @@
 //! `coord install`: makes a systemd service of the program, or undoes that.
 
+mod choices;
+mod commands;
 mod plan;
+mod prepare;
 mod steps;
+mod system;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -49,9 +53,9 @@ pub(super) fn run(
 ) -> Result<Exit, CliError> {
     check(args)?;
     let plan = if args.uninstall {
-        plan::uninstall(args)?
+        prepare::uninstall(args)?
     } else {
-        plan::install(args, environment)?
+        prepare::install(args, environment)?
     };
     if !args.dry_run {
         steps::carry_out(&plan)?;
