@@ -6,22 +6,9 @@ use tokio::sync::watch;
 use super::live::{Live, Values};
 use super::{Surroundings, operator};
 use crate::causes;
-use crate::config::{Config, settings};
+use crate::config::Config;
 use crate::driver::shell::Driver;
 use crate::metrics::Metrics;
-
-/// The settings that hold from a reload on; for the others a restart is needed.
-const RELOADED: [&settings::Spec; 9] = [
-    &settings::TLS_CERTIFICATE_FILE.spec,
-    &settings::TLS_KEY_FILE.spec,
-    &settings::ALLOWED_HOSTS.spec,
-    &settings::ALLOWED_ORIGINS.spec,
-    &settings::METRICS_ALLOWED_HOSTS.spec,
-    &settings::HANDSHAKE_TIMEOUT_MS.spec,
-    &settings::PING_INTERVAL_MS.spec,
-    &settings::OPERATOR_TOKEN.spec,
-    &settings::LOG_LEVEL.spec,
-];
 
 pub(super) struct Reloader<'a> {
     /// What the coordinator was started with.
@@ -87,8 +74,7 @@ impl Reloader<'_> {
         }
         self.live.replace(values);
         (self.surroundings.set_log_level)(config.log.level);
-        let waiting = self.started.changes(&config);
-        let reloaded = |key: &&str| RELOADED.iter().any(|spec| spec.key == *key);
-        Ok(waiting.into_iter().filter(|key| !reloaded(key)).collect())
+        let waiting = self.started.changes(&config).filter(|spec| !spec.reloads);
+        Ok(waiting.map(|spec| spec.key).collect())
     }
 }

@@ -4,12 +4,11 @@ use super::parsed::Config;
 use super::settings::{self, Spec};
 
 impl Config {
-    /// The keys of the settings whose values differ, in the order of the table. Where a value came
-    /// from does not matter.
-    pub fn changes(&self, other: &Self) -> Vec<&'static str> {
-        let differ = |spec: &&&'static Spec| self.differs(other, spec);
-        let changed = settings::SERVER.iter().filter(differ);
-        changed.map(|spec| spec.key).collect()
+    /// The settings whose values differ, in the order of the table. Where a value came from does not
+    /// matter.
+    pub fn changes(&self, other: &Self) -> impl Iterator<Item = &'static Spec> {
+        let settings = settings::SERVER.iter().copied();
+        settings.filter(|spec| self.differs(other, spec))
     }
 
     fn differs(&self, other: &Self, spec: &'static Spec) -> bool {

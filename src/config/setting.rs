@@ -35,6 +35,8 @@ pub struct Spec {
     pub value_name: &'static str,
     /// Its name among systemd's credentials.
     pub credential: Option<&'static str>,
+    /// A reload takes it up. The others need a restart.
+    pub reloads: bool,
     /// A value for the example file, where the kind has no default; items of a list are joined by commas.
     pub sample: &'static str,
 }
@@ -66,6 +68,7 @@ impl Spec {
             flag: None,
             value_name: "",
             credential: None,
+            reloads: false,
             sample: "",
         }
     }
@@ -117,6 +120,12 @@ impl<K> Setting<K> {
 
     pub(super) const fn credential(mut self, credential: &'static str) -> Self {
         self.spec.credential = Some(credential);
+        self
+    }
+
+    /// A reload takes it up: `app/reload.rs` hands the new value to what runs.
+    pub(super) const fn reloads(mut self) -> Self {
+        self.spec.reloads = true;
         self
     }
 }

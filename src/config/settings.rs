@@ -58,6 +58,7 @@ settings! {
         .variables(&["COORD_OPERATOR_TOKEN"])
         .flag("--operator-token-file", "FILE")
         .credential("operator_token")
+        .reloads()
         .doc("The token of the operator. Without it: one is made at the first start, and lies in \
             the state directory. A reload takes up a new one.");
 
@@ -83,22 +84,26 @@ settings! {
         .variables(&["COORD_TLS_CERTIFICATE_FILE"])
         .flag("--tls-certificate-file", "FILE")
         .credential("tls_certificate")
+        .reloads()
         .doc("The certificate chain, as PEM.");
     TLS_KEY_FILE: Plain<PathBuf> = path("websocket.tls_key_file", "key.pem")
         .variables(&["COORD_TLS_KEY_FILE"])
         .flag("--tls-key-file", "FILE")
         .credential("tls_key")
+        .reloads()
         .doc("The certificate's private key, as PEM.");
     ALLOWED_HOSTS: Or<Vec<AllowedHost>> =
         list("websocket.allowed_hosts", Kind::Hosts, "gateway.example, gateway.example:8768")
         .variables(&["COORD_ALLOWED_HOSTS"])
         .flag("--allowed-hosts", "HOST,…")
+        .reloads()
         .doc("More names by which clients may address this coordinator (their Host header), next \
             to its own address and loopback.");
     ALLOWED_ORIGINS: Or<Vec<WebOrigin>> =
         list("websocket.allowed_origins", Kind::Origins, "https://dashboard.example")
         .variables(&["COORD_ALLOWED_ORIGINS"])
         .flag("--allowed-origins", "ORIGIN,…")
+        .reloads()
         .doc("Web pages that may connect (their Origin header). Programs other than browsers send \
             none and need no entry.");
     ALLOW_PLAINTEXT: Or<bool> = boolean("websocket.allow_plaintext")
@@ -115,9 +120,11 @@ settings! {
         .doc("How large one request may be.");
     HANDSHAKE_TIMEOUT_MS: Count = count("websocket.handshake_timeout_ms", "ms", 100, 60_000, 5_000)
         .variables(&["COORD_HANDSHAKE_TIMEOUT_MS"])
+        .reloads()
         .doc("How long a client may take to shake hands.");
     PING_INTERVAL_MS: Count = count("websocket.ping_interval_ms", "ms", 1_000, 300_000, 20_000)
         .variables(&["COORD_PING_INTERVAL_MS"])
+        .reloads()
         .doc("How often a silent client is asked whether it is still there.");
 
     METRICS_HOST: Or<Host> = host("metrics.host")
@@ -141,6 +148,7 @@ settings! {
         list("metrics.allowed_hosts", Kind::Hosts, "gateway.example, gateway.example:9093")
         .variables(&["COORD_METRICS_ALLOWED_HOSTS"])
         .flag("--metrics-allowed-hosts", "HOST,…")
+        .reloads()
         .doc("More names by which Prometheus may address the metrics (their Host header), next to \
             addresses, loopback, metrics.host and websocket.allowed_hosts.");
 
@@ -294,6 +302,7 @@ settings! {
     LOG_LEVEL: Choice<LogLevel> = choice("log.level", &LogLevel::WORDS, &LogLevel::ALL, 0)
         .variables(&["COORD_LOG"])
         .flag("--log-level", "LEVEL")
+        .reloads()
         .doc("How much is logged.");
     LOG_FORMAT: Choice<LogFormat> = choice("log.format", &LogFormat::WORDS, &LogFormat::ALL, 0)
         .variables(&["COORD_LOG_FORMAT"])

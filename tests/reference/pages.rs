@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use cli_coordinator::cli::protocol::document;
+use cli_coordinator::config::settings;
 use cli_coordinator::protocol::error::ErrorKind;
 use cli_coordinator::protocol::operations::OPERATIONS;
 use cli_coordinator::protocol::reference;
@@ -34,6 +35,17 @@ fn the_page_is_current() {
         kept == current,
         "docs/protocol.md is out of date: cargo run -- protocol --markdown > docs/protocol.md"
     );
+}
+
+/// The page of the service lists the settings that need no restart; the table says which these are.
+#[test]
+fn the_page_names_every_setting_that_a_reload_takes_up() {
+    let page = fs::read_to_string(Path::new(ROOT).join("docs/service.md"));
+    let page = page.expect("the page is there");
+    for setting in settings::SERVER.iter().filter(|setting| setting.reloads) {
+        let (_, leaf) = setting.section_and_leaf();
+        assert!(page.contains(&format!("{leaf}`")), "{}", setting.key);
+    }
 }
 
 #[test]
