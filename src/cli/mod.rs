@@ -17,7 +17,6 @@ mod input;
 mod install;
 pub mod journal;
 mod lease;
-mod lease_run;
 mod message;
 mod misuse;
 mod output;

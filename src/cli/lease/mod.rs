@@ -1,23 +1,28 @@
-//! `coord lease`; `lease run` has a file of its own.
+//! `coord lease`.
+
+mod request;
+mod run;
 
 use std::io;
 
-use super::client::{Client, ClientError, Reply};
+pub(super) use request::acquire_with;
+use request::{HoldArgs, mode};
+use run::RunArgs;
+pub(super) use run::{SessionArgs, watch};
+
 use super::duration::{Millis, ago, ahead};
 use super::error::CliError;
 use super::exit::Exit;
-use super::lease_run::{self, RunArgs};
 use super::output::{Output, Paint, done};
 use super::resources::{self, FileListArgs, ResourceWord};
 use super::shell::Shell;
 use super::table::{NOTHING, Table, one_line};
 use crate::engine::ids::{AgentName, FencingToken, JournalTime, LeaseId, Note, SessionId};
 use crate::protocol::lease::{
-    LeaseAcquireParams, LeaseAcquireResult, LeaseCheckParams, LeaseCheckResult, LeaseListParams,
-    LeaseListResult, LeaseReleaseParams, LeaseRenewParams, LeaseRevokeParams, ModeParam,
+    LeaseAcquireResult, LeaseCheckParams, LeaseCheckResult, LeaseListParams, LeaseListResult,
+    LeaseReleaseParams, LeaseRenewParams, LeaseRevokeParams, ModeParam,
 };
 use crate::protocol::operations::Operation;
-use crate::protocol::resource::ResourceRequestParam;
 use crate::protocol::session::Empty;
 use crate::protocol::task::RenewResult;
 
@@ -78,32 +83,6 @@ pub(super) enum LeaseCommand {
     /// little later. Exits with the command's own code; with 6 (--no-wait) or 124 (--wait) when
     /// somebody else holds a resource, with 7 when the lease was lost.
     Run(RunArgs),
-}
-
-const LONG_HELP: &str = "path:GLOB, file:PATH, name:NAME, port:HOST:NUMBER, or any port of a pool: port:HOST:FIRST-LAST
-
-A glob without a wildcard in its last segment covers what is below it: path:src is the folder and all in it. file: is the \
-name of one file, whatever its characters; with a slash at its end it is a folder and all in it. In a repository, paths are \
-relative to the current folder; those that begin with :/, as path::/src, to its root.";
-
-/// What to hold, and how.
-#[derive(Debug, Clone, clap::Args)]
-pub(super) struct HoldArgs {
-    #[arg(
-        help = "path:GLOB, file:PATH, name:NAME, port:HOST:NUMBER, or any port of a pool: port:HOST:FIRST-LAST",
-        long_help = LONG_HELP,
-        required_unless_present = "files_from",
-        value_name = "RESOURCE"
-    )]
-    resources: Vec<ResourceWord>,
-    #[command(flatten)]
-    list: FileListArgs,
-    /// Others may hold it shared at the same time
-    #[arg(long)]
-    pub(super) shared: bool,
-    /// What it is for; others see it
-    #[arg(long)]
-    pub(super) note: Option<Note>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -186,48 +165,9 @@ pub(super) async fn run(command: LeaseCommand, shell: &mut Shell<'_>) -> Result<
                 .await?;
         }
         LeaseCommand::Check(args) => return check(args, shell).await,
-        LeaseCommand::Run(args) => return lease_run::run(args, shell).await,
+        LeaseCommand::Run(args) => return run::run(args, shell).await,
     }
     Ok(Exit::Ok)
-}
-
-/// What is asked for, read and resolved once.
-#[derive(Debug, Clone)]
-pub(super) struct Asked {
-    resources: Vec<ResourceRequestParam>,
-    mode: ModeParam,
-    note: Option<Note>,
-}
-
-impl HoldArgs {
-    pub(super) fn asked(&self, out: &Output<'_>) -> Result<Asked, CliError> {
-        Ok(Asked {
-            resources: resources::requested(&self.resources, &self.list, out)?,
-            mode: mode(self.shared),
-            note: self.note.clone(),
-        })
-    }
-}
-
-impl Asked {
-    pub(super) fn params(&self, ttl_ms: Option<u64>, wait_ms: Option<u64>) -> LeaseAcquireParams {
-        LeaseAcquireParams {
-            resources: self.resources.clone(),
-            mode: self.mode,
-            ttl_ms,
-            wait_ms,
-            note: self.note.clone(),
-            request_id: None,
-        }
-    }
-}
-
-fn mode(shared: bool) -> ModeParam {
-    if shared {
-        ModeParam::Shared
-    } else {
-        ModeParam::Exclusive
-    }
 }
 
 async fn acquire(args: AcquireArgs, shell: &mut Shell<'_>) -> Result<(), CliError> {
@@ -247,15 +187,6 @@ async fn acquire(args: AcquireArgs, shell: &mut Shell<'_>) -> Result<(), CliErro
         .out
         .reply(&reply, |out, lease| show_acquired(out, lease, args.ttl))?;
     Ok(())
-}
-
-pub(super) async fn acquire_with(
-    client: &mut Client,
-    params: &LeaseAcquireParams,
-) -> Result<Reply<LeaseAcquireResult>, ClientError> {
-    let wait_ms = params.wait_ms.unwrap_or_default();
-    let operation = Operation::LeaseAcquire;
-    client.call_waiting(operation, params, wait_ms).await
 }
 
 fn show_acquired(out: &mut Output<'_>, lease: &LeaseAcquireResult, ttl: Millis) -> io::Result<()> {

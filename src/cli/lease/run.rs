@@ -3,27 +3,27 @@
 use std::ffi::OsString;
 
 use nix::sys::signal::Signal;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
 
-use super::child::{self, Question, Signals, Spec, Streams, Watch};
-use super::client::{Client, ClientError, Notice, Reply};
-use super::duration::Millis;
-use super::error::CliError;
-use super::exit::Exit;
-use super::lease::{Asked, HoldArgs, acquire_with};
-use super::output::Output;
-use super::shell::Shell;
-use super::table::{joined, one_line};
+use super::request::{Asked, HoldArgs, acquire_with};
+use crate::cli::child::{self, Question, Signals, Spec, Streams, Watch};
+use crate::cli::client::{Client, ClientError, Notice, Reply};
+use crate::cli::duration::Millis;
+use crate::cli::error::CliError;
+use crate::cli::exit::Exit;
+use crate::cli::output::Output;
+use crate::cli::shell::Shell;
+use crate::cli::table::{joined, one_line};
 use crate::clock::boot_ms;
 use crate::engine::ids::AgentKind;
 use crate::protocol::error::ErrorKind;
 use crate::protocol::lease::{LeaseAcquireResult, LeaseCheckParams, LeaseCheckResult};
 use crate::protocol::operations::Operation;
 use crate::protocol::session::SessionOpenParams;
-use tokio::sync::mpsc;
-use tokio::time::Instant;
 
 #[derive(Debug, clap::Args)]
-pub(super) struct RunArgs {
+pub(in crate::cli) struct RunArgs {
     #[command(flatten)]
     hold: HoldArgs,
     /// How long to wait while others hold it [default: as long as it takes]
@@ -41,23 +41,23 @@ pub(super) struct RunArgs {
 
 /// How a session is held, and a command stopped when it is lost.
 #[derive(Debug, Clone, clap::Args)]
-pub(super) struct SessionArgs {
+pub(in crate::cli) struct SessionArgs {
     /// How long the connection may be lost before the command is stopped [default: the coordinator's]
     #[arg(long, value_name = "DURATION")]
     grace: Option<Millis>,
     /// How long a command that is stopped has between TERM and KILL
     #[arg(long, value_name = "DURATION", default_value = child::KILL_AFTER_DEFAULT)]
-    pub(super) kill_after: Millis,
+    pub(in crate::cli) kill_after: Millis,
     /// Leave running what the command started and left in the background when it ends by itself
     #[arg(long)]
-    pub(super) keep_background: bool,
+    pub(in crate::cli) keep_background: bool,
     /// What program works here; others see it
     #[arg(long, value_name = "KIND")]
     kind: Option<AgentKind>,
 }
 
 impl SessionArgs {
-    pub(super) fn params(&self) -> SessionOpenParams {
+    pub(in crate::cli) fn params(&self) -> SessionOpenParams {
         SessionOpenParams {
             kind: self.kind.clone(),
             grace_ms: self.grace.map(|grace| grace.0),
@@ -165,7 +165,7 @@ fn spec<'a>(
 }
 
 /// Returns when one of the leases is lost, with why. Answers questions whether they still hold.
-pub(super) async fn watch(
+pub(in crate::cli) async fn watch(
     client: &mut Client,
     leases: &[LeaseAcquireResult],
     mut questions: mpsc::Receiver<Question>,

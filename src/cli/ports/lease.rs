@@ -14,15 +14,14 @@ use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
+use super::patience::{LOOK_MS, Patience};
 use super::pool::{Pool, Refused, Taken, Want, holder, listed, take};
-use super::run::{LOOK_MS, Patience};
 use crate::cli::child::Question;
 use crate::cli::client::{Client, ClientError};
 use crate::cli::duration::Millis;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
-use crate::cli::lease::acquire_with;
-use crate::cli::lease_run;
+use crate::cli::lease::{acquire_with, watch};
 use crate::cli::output::Output;
 use crate::cli::shell::{ConnectionFlags, Shell};
 use crate::cli::table::joined;
@@ -338,7 +337,7 @@ impl Leased {
 
     /// Returns when one of the leases is lost, with why. Answers questions whether they still hold.
     pub(super) async fn lost(&mut self, questions: mpsc::Receiver<Question>) -> CliError {
-        lease_run::watch(&mut self.client, &self.leases, questions).await
+        watch(&mut self.client, &self.leases, questions).await
     }
 
     pub(super) async fn close(self) {

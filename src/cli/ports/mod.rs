@@ -3,6 +3,7 @@
 mod check;
 mod free;
 mod lease;
+mod patience;
 mod pool;
 mod run;
 mod stop;

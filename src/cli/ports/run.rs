@@ -4,9 +4,10 @@ use std::ffi::OsString;
 use std::future;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use super::lease::{self, Leased, PortHold};
+use super::patience::{LOOK_MS, Patience};
 use super::pool::{Pool, Taken, Want, take_all};
 use crate::cli::child::{self, Signals, Spec, Streams, Watch};
 use crate::cli::duration::Millis;
@@ -15,9 +16,6 @@ use crate::cli::exit::Exit;
 use crate::cli::output::Output;
 use crate::cli::shell::Shell;
 use crate::edge::ports::Profile;
-
-/// The pause between two attempts while ports are waited for.
-pub(super) const LOOK_MS: u64 = 100;
 
 #[derive(Debug, clap::Args)]
 pub struct PortsRunArgs {
@@ -189,30 +187,5 @@ fn spec<'a>(
         kill_after: args.kill_after.duration(),
         keep_background: args.keep_background,
         streams: Streams::Inherited,
-    }
-}
-
-/// How long somebody waits, from now on.
-pub(super) struct Patience {
-    limit: Option<Millis>,
-    started: Instant,
-}
-
-impl Patience {
-    pub(super) fn of(limit: Option<Millis>) -> Self {
-        let started = Instant::now();
-        Self { limit, started }
-    }
-
-    /// An error when there is no time left, or none was to be waited.
-    pub(super) fn check(&self, why: impl FnOnce() -> String) -> Result<(), CliError> {
-        match self.limit {
-            Some(limit) if self.started.elapsed() < limit.duration() => Ok(()),
-            Some(limit) => {
-                let what = format!("waited {limit}: {}", why());
-                Err(CliError::unmet(Exit::TimedOut, what))
-            }
-            None => Err(CliError::unmet(Exit::Conflict, why())),
-        }
     }
 }

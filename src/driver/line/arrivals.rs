@@ -1,14 +1,15 @@
 //! Arrivals: records from the stream and from this node's own appends, until they are applied to the state.
 
 use super::planted;
-use super::rebuilt::{hole, read_command};
+use super::read::{own_sequence, read_batch};
+use super::rebuilt::hole;
 use super::{AppendFailure, Arrival, Line, LineError, OtherWriters};
 use crate::driver::admit::storage_full;
 use crate::driver::core::{Core, Moment};
 use crate::driver::propose::Proposed;
+use crate::engine::Signals;
 use crate::engine::command::{Action, Actor};
 use crate::engine::ids::{Cursor, Epoch, NodeId, Position, ProjectName};
-use crate::engine::{Newest, Signals};
 use crate::journal::shared::{StreamRecord, end_of, next_end, number_of, positions};
 use crate::planted::{Bug, is_on};
 use crate::protocol::error::RpcError;
@@ -330,33 +331,4 @@ fn is_under_way(node: &NodeId, record: &StreamRecord, appending: &[Proposed]) ->
     };
     let read = record.batch.commands().next();
     read.and_then(|(_, body)| own_sequence(node, body)) == Some(first.sequence)
-}
-
-/// The commands of a record from the stream, in the form of proposed ones.
-pub(super) fn read_batch(
-    node: &NodeId,
-    project: &ProjectName,
-    record: &StreamRecord,
-) -> Result<Vec<Proposed>, LineError> {
-    let proposed = record.commands().map(|read| {
-        Ok(Proposed {
-            sequence: own_sequence(node, read.body).unwrap_or(0),
-            project: project.clone(),
-            at_ms: read.at_ms,
-            behind: Newest::default(),
-            command: Box::new(read_command(project, &read)?),
-            body: Vec::new(),
-        })
-    });
-    proposed.collect()
-}
-
-/// The sequence number of a command, if it is one of this node's. The id is the first field of a command, so
-/// its first bytes are enough and the command need not be parsed.
-fn own_sequence(node: &NodeId, body: &[u8]) -> Option<u64> {
-    let rest = body.strip_prefix(br#"{"id":""#)?;
-    let rest = rest.strip_prefix(node.as_str().as_bytes())?;
-    let rest = rest.strip_prefix(b"-")?;
-    let digits = rest.split(|byte| *byte == b'"').next()?;
-    std::str::from_utf8(digits).ok()?.parse().ok()
 }

@@ -15,6 +15,7 @@ mod arrivals;
 mod planted;
 mod progress;
 mod reach;
+mod read;
 mod rebuilt;
 mod sharing;
 mod signs;

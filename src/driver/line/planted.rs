@@ -1,6 +1,6 @@
 //! What the planted bugs of a line do, where that takes more than a condition.
 
-use super::arrivals::read_batch;
+use super::read::read_batch;
 use super::{AppendFailure, Arrival, Line, LineError};
 use crate::driver::propose::Proposed;
 use crate::engine::ids::{NodeId, Position, ProjectName};

@@ -3,16 +3,16 @@
 //! are told.
 
 use super::LineError;
+use super::read::read_command;
 use crate::driver::connection::{Attached, ConnectionId};
 use crate::driver::core::{Core, Moment};
 use crate::driver::queries::cursor_of;
 use crate::driver::recover::RecoverError;
 use crate::engine::Engine;
 use crate::engine::agents::SessionState;
-use crate::engine::command::Command;
 use crate::engine::ids::{Cursor, NodeId, Position, ProjectName, SessionId};
 use crate::engine::state::State;
-use crate::journal::shared::{StreamCommand, StreamRecord, StreamSnapshot, next_end};
+use crate::journal::shared::{StreamRecord, StreamSnapshot, next_end};
 use crate::planted::{Bug, is_on};
 use crate::protocol::error::ErrorKind;
 use crate::protocol::events::{EpochChanged, EventsClosed};
@@ -250,15 +250,4 @@ pub(super) fn hole(project: &ProjectName, known: Position, found: Position) -> L
         known,
         found,
     }
-}
-
-pub(super) fn read_command(
-    project: &ProjectName,
-    record: &StreamCommand<'_>,
-) -> Result<Command, RecoverError> {
-    serde_json::from_slice(record.body).map_err(|source| RecoverError::Record {
-        project: project.clone(),
-        position: record.at.position,
-        source,
-    })
 }

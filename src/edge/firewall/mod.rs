@@ -11,6 +11,7 @@
 //! whatever other tables there are; one that it drops is gone.
 
 mod contradictions;
+mod derive;
 mod json;
 mod listing;
 mod policy;

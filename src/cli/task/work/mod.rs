@@ -27,7 +27,7 @@ use crate::cli::client::{Client, ClientError, Reply};
 use crate::cli::duration::Millis;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
-use crate::cli::lease_run::SessionArgs;
+use crate::cli::lease::SessionArgs;
 use crate::cli::output::Output;
 use crate::cli::shell::Shell;
 use crate::cli::table::one_line;
