@@ -12,7 +12,7 @@ use cli_coordinator::driver::secret::{Entropy, secret_hash};
 use cli_coordinator::engine::command::{LostReason, ProjectScope, Role, TokenCreate};
 use cli_coordinator::engine::limits::Limits;
 use cli_coordinator::journal::memory::MemoryJournal;
-use cli_coordinator::journal::{Journal, JournalStatus, Space};
+use cli_coordinator::journal::{Journal, JournalStatus};
 use cli_coordinator::metrics::Metrics;
 use cli_coordinator::protocol::jsonrpc;
 use cli_coordinator::protocol::operations::{OPERATIONS, Request};
@@ -136,14 +136,6 @@ struct World {
     last_id: u64,
 }
 
-const STATUS: JournalStatus = JournalStatus {
-    space: Space::Ample,
-    live_bytes: 0,
-    disk_bytes: 0,
-    syncs: 0,
-    written_bytes: 0,
-};
-
 impl World {
     fn new() -> Self {
         let config = CoreConfig {
@@ -167,7 +159,14 @@ impl World {
         // Made once: its registry takes longer to build than most inputs take to run.
         static METRICS: LazyLock<Metrics> = LazyLock::new(|| Metrics::new(&[]));
         let metrics = METRICS.clone();
-        let mut core = Core::new(config, entropy, metrics, BTreeMap::new(), STATUS, Moment(0));
+        let mut core = Core::new(
+            config,
+            entropy,
+            metrics,
+            BTreeMap::new(),
+            JournalStatus::EMPTY,
+            Moment(0),
+        );
         let secret = "secret";
         let operator = TokenCreate {
             token: "t-operator".parse().unwrap(),
@@ -208,7 +207,8 @@ impl World {
             match output {
                 CoreOutput::Append(entries) => {
                     let positions = self.journal.append(&entries).unwrap();
-                    self.core.appended(self.now, &positions, STATUS);
+                    self.core
+                        .appended(self.now, &positions, JournalStatus::EMPTY);
                 }
                 CoreOutput::Backup { request, .. } => {
                     let result = Err("there is no disk".to_owned());

@@ -19,7 +19,7 @@ use crate::engine::limits::Limits;
 use crate::journal::disk::RealDisk;
 use crate::journal::redis::RedisConnector;
 use crate::journal::segments::{Recovery, SegmentJournal, SegmentOptions};
-use crate::journal::{Journal, JournalStatus, Space};
+use crate::journal::{Journal, JournalStatus};
 use crate::metrics::Metrics;
 
 /// What the journal is called in health, metrics and greetings.
@@ -116,19 +116,12 @@ async fn start_shared(
             what: "TLS towards Redis",
             source,
         })?;
-    let status = JournalStatus {
-        space: Space::Ample,
-        live_bytes: 0,
-        disk_bytes: 0,
-        syncs: 0,
-        written_bytes: 0,
-    };
     let core = Core::new(
         core_config,
         Entropy(Box::new(operator::random)),
         metrics.clone(),
         BTreeMap::new(),
-        status,
+        JournalStatus::EMPTY,
         clock.now(),
     );
     let backups = operator::backup_writer(&config.state_dir);

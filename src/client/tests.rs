@@ -33,6 +33,21 @@ async fn coordinator() -> (TcpListener, Target) {
     (listener, Target::new(config).expect("there is a token"))
 }
 
+/// Plays the script of a coordinator against a client that is connected to it. What the script returns stays open
+/// until the client is done.
+async fn converse<P, R>(
+    server: impl AsyncFnOnce(&TcpListener) -> P,
+    client: impl AsyncFnOnce(Client) -> R,
+) -> R {
+    let (listener, target) = coordinator().await;
+    let client = async {
+        let connected = Client::connect(target).await.expect("it connects");
+        client(connected).await
+    };
+    let (_peer, result) = tokio::join!(server(&listener), client);
+    result
+}
+
 /// One accepted connection.
 struct Peer {
     socket: WebSocketStream<TcpStream>,
@@ -127,9 +142,8 @@ fn event(position: u64) -> Value {
 
 #[tokio::test]
 async fn a_call_gets_its_own_reply() {
-    let (listener, target) = coordinator().await;
-    let server = async {
-        let mut peer = Peer::accept(&listener).await;
+    let server = async |listener: &TcpListener| {
+        let mut peer = Peer::accept(listener).await;
         let request = peer.expect("ping").await;
         // Answers to others, news of a later version and signs of life do not disturb.
         peer.reply(&json!({ "id": 999 }), json!({})).await;
@@ -140,8 +154,7 @@ async fn a_call_gets_its_own_reply() {
             .await;
         peer
     };
-    let client = async {
-        let mut client = Client::connect(target).await.expect("it connects");
+    let client = async |mut client: Client| {
         let params = crate::protocol::session::Empty {};
         let reply: Reply<crate::protocol::session::PingResult> = client
             .call(Operation::Ping, &params)
@@ -150,18 +163,17 @@ async fn a_call_gets_its_own_reply() {
         assert_eq!(reply.value.now_ms, JournalTime(7));
         assert_eq!(reply.raw.get(), r#"{"now_ms":7,"new_field":1}"#);
     };
-    tokio::join!(server, client);
+    converse(server, client).await;
 }
 
 #[tokio::test]
 async fn a_request_is_sent_again_under_the_same_id() {
-    let (listener, target) = coordinator().await;
-    let server = async {
-        let mut peer = Peer::accept(&listener).await;
+    let server = async |listener: &TcpListener| {
+        let mut peer = Peer::accept(listener).await;
         let first = peer.expect("task.submit").await;
         // Carried out, but the answer is lost with the connection.
         drop(peer);
-        let mut peer = Peer::accept(&listener).await;
+        let mut peer = Peer::accept(listener).await;
         let second = peer.expect("task.submit").await;
         assert!(first["params"]["request_id"].is_string(), "{first}");
         assert_eq!(first["params"], second["params"]);
@@ -169,26 +181,23 @@ async fn a_request_is_sent_again_under_the_same_id() {
             .await;
         peer
     };
-    let client = async {
-        let mut client = Client::connect(target).await.expect("it connects");
+    let client = async |mut client: Client| {
         let reply: Reply<TaskSubmitResult> = client
             .call(Operation::TaskSubmit, &submission())
             .await
             .expect("it is answered in the end");
         assert_eq!(reply.value.task.0, 3);
     };
-    tokio::join!(server, client);
+    converse(server, client).await;
 }
 
 #[tokio::test]
 async fn what_cannot_be_repeated_is_not() {
-    let (listener, target) = coordinator().await;
-    let server = async {
-        let mut peer = Peer::accept(&listener).await;
+    let server = async |listener: &TcpListener| {
+        let mut peer = Peer::accept(listener).await;
         peer.expect("token.create").await;
     };
-    let client = async {
-        let mut client = Client::connect(target).await.expect("it connects");
+    let client = async |mut client: Client| {
         let params = json!({ "agent": "bob" }).to_string();
         let error = client.call_raw(Operation::TokenCreate, params, 0).await;
         let error = error.expect_err("its outcome is unknown");
@@ -197,14 +206,13 @@ async fn what_cannot_be_repeated_is_not() {
             "{error}"
         );
     };
-    tokio::join!(server, client);
+    converse(server, client).await;
 }
 
 #[tokio::test]
 async fn an_overloaded_coordinator_is_asked_again() {
-    let (listener, target) = coordinator().await;
-    let server = async {
-        let mut peer = Peer::accept(&listener).await;
+    let server = async |listener: &TcpListener| {
+        let mut peer = Peer::accept(listener).await;
         let first = peer.expect("task.submit").await;
         peer.refuse(&first, json!({ "kind": "overloaded", "retry_after_ms": 1 }))
             .await;
@@ -214,24 +222,22 @@ async fn an_overloaded_coordinator_is_asked_again() {
             .await;
         peer
     };
-    let client = async {
-        let mut client = Client::connect(target).await.expect("it connects");
+    let client = async |mut client: Client| {
         let params = serde_json::to_string(&submission()).expect("it encodes");
         let error = client.call_raw(Operation::TaskSubmit, params, 0).await;
         let error = error.expect_err("the disk is full");
         assert_eq!(error.kind(), Some(ErrorKind::StorageFull));
     };
-    tokio::join!(server, client);
+    converse(server, client).await;
 }
 
 #[tokio::test]
 async fn a_session_is_resumed_and_its_holder_told() {
-    let (listener, target) = coordinator().await;
-    let server = async {
-        let mut peer = Peer::accept(&listener).await;
+    let server = async |listener: &TcpListener| {
+        let mut peer = Peer::accept(listener).await;
         peer.open_session(60_000).await;
         drop(peer);
-        let mut peer = Peer::accept(&listener).await;
+        let mut peer = Peer::accept(listener).await;
         let request = peer.open_session(60_000).await;
         assert_eq!(
             request["params"]["resume"],
@@ -244,8 +250,7 @@ async fn a_session_is_resumed_and_its_holder_told() {
         .await;
         peer
     };
-    let client = async {
-        let mut client = Client::connect(target).await.expect("it connects");
+    let client = async |mut client: Client| {
         let params = SessionOpenParams::default();
         client.open_session(&params).await.expect("it opens");
         let resumed = client.notice().await.expect("it is resumed");
@@ -253,34 +258,32 @@ async fn a_session_is_resumed_and_its_holder_told() {
         let lost = client.notice().await.expect("it is told");
         assert!(matches!(lost, Notice::LeaseLost(_)), "{lost:?}");
     };
-    tokio::join!(server, client);
+    converse(server, client).await;
 }
 
 #[tokio::test]
 async fn a_session_that_ended_meanwhile_is_told_as_such() {
-    let (listener, target) = coordinator().await;
-    let server = async {
-        let mut peer = Peer::accept(&listener).await;
+    let server = async |listener: &TcpListener| {
+        let mut peer = Peer::accept(listener).await;
         peer.open_session(60_000).await;
         drop(peer);
-        let mut peer = Peer::accept(&listener).await;
+        let mut peer = Peer::accept(listener).await;
         let request = peer.expect("session.open").await;
         peer.refuse(&request, json!({ "kind": "not_found" })).await;
         // Another one can be opened on the next connection.
-        let mut peer = Peer::accept(&listener).await;
+        let mut peer = Peer::accept(listener).await;
         let request = peer.open_session(60_000).await;
         assert_eq!(request["params"].get("resume"), None);
         peer
     };
-    let client = async {
-        let mut client = Client::connect(target).await.expect("it connects");
+    let client = async |mut client: Client| {
         let params = SessionOpenParams::default();
         client.open_session(&params).await.expect("it opens");
         let error = client.notice().await.expect_err("the session is gone");
         assert!(matches!(error, ClientError::SessionGone { .. }), "{error}");
         client.open_session(&params).await.expect("another opens");
     };
-    tokio::join!(server, client);
+    converse(server, client).await;
 }
 
 /// Real time, but short: a grace of 300 ms is over before the test is bored.
@@ -313,42 +316,39 @@ fn is_unreachable(error: &ClientError) -> bool {
 
 #[tokio::test]
 async fn silence_within_the_grace_counts_as_loss() {
-    let (listener, target) = coordinator().await;
-    let server = async {
-        let mut peer = Peer::accept(&listener).await;
+    let server = async |listener: &TcpListener| {
+        let mut peer = Peer::accept(listener).await;
         peer.open_session(600).await;
         // Keeps the connection, reads nothing, answers no ping.
-        let second = Peer::accept(&listener).await;
+        let second = Peer::accept(listener).await;
         (peer, second)
     };
-    let client = async {
-        let mut client = Client::connect(target).await.expect("it connects");
+    let client = async |mut client: Client| {
         let params = SessionOpenParams::default();
         client.open_session(&params).await.expect("it opens");
         client.notice().await.expect_err("nobody answers")
     };
-    let (_, error) = tokio::join!(server, client);
+    let error = converse(server, client).await;
     assert!(is_unreachable(&error), "{error:?}");
 }
 
 #[tokio::test]
 async fn a_subscription_goes_on_where_it_stood() {
-    let (listener, target) = coordinator().await;
-    let server = async {
-        let mut peer = Peer::accept(&listener).await;
+    let server = async |listener: &TcpListener| {
+        let mut peer = Peer::accept(listener).await;
         let request = peer.expect("events.subscribe").await;
         assert_eq!(request["params"].get("from"), None);
         peer.reply(&request, json!({ "cursor": "1:10" })).await;
         peer.tell("event", event(11)).await;
         drop(peer);
-        let mut peer = Peer::accept(&listener).await;
+        let mut peer = Peer::accept(listener).await;
         let request = peer.expect("events.subscribe").await;
         assert_eq!(request["params"]["from"], "1:11");
         peer.reply(&request, json!({ "cursor": "1:11" })).await;
         peer.tell("event", event(12)).await;
         drop(peer);
         // What came after is forgotten by the time the client is back.
-        let mut peer = Peer::accept(&listener).await;
+        let mut peer = Peer::accept(listener).await;
         let request = peer.expect("events.subscribe").await;
         let data = json!({ "kind": "cursor_expired", "cursor": "1:99" });
         peer.refuse(&request, data).await;
@@ -357,8 +357,7 @@ async fn a_subscription_goes_on_where_it_stood() {
         peer.reply(&request, json!({ "cursor": "1:99" })).await;
         peer
     };
-    let client = async {
-        let mut client = Client::connect(target).await.expect("it connects");
+    let client = async |mut client: Client| {
         let params = EventsSubscribeParams::default();
         client.subscribe(params).await.expect("it subscribes");
         for position in [11, 12] {
@@ -376,7 +375,7 @@ async fn a_subscription_goes_on_where_it_stood() {
         assert_eq!(closed.cursor.to_string(), "1:12");
         client.resubscribe().await.expect("it goes on");
     };
-    tokio::join!(server, client);
+    converse(server, client).await;
 }
 
 /// Refuses the handshake with a status; what the client makes of it.
@@ -437,9 +436,8 @@ async fn where_nobody_listens_nobody_is_reached() {
 /// The first message out of date is told, and no other.
 #[tokio::test]
 async fn what_is_out_of_date_is_told_once() {
-    let (listener, target) = coordinator().await;
-    let server = async {
-        let mut peer = Peer::accept(&listener).await;
+    let server = async |listener: &TcpListener| {
+        let mut peer = Peer::accept(listener).await;
         for stale_ms in [3_000, 4_000] {
             let request = peer.expect("ping").await;
             peer.reply(&request, json!({ "now_ms": 7, "stale_ms": stale_ms }))
@@ -449,8 +447,7 @@ async fn what_is_out_of_date_is_told_once() {
     };
     let told = Arc::new(Mutex::new(Vec::new()));
     let heard = Arc::clone(&told);
-    let client = async {
-        let mut client = Client::connect(target).await.expect("it connects");
+    let client = async |mut client: Client| {
         client.on_stale(move |ms| heard.lock().expect("nobody panicked").push(ms));
         for _ in 0..2 {
             let params = crate::protocol::session::Empty {};
@@ -458,6 +455,6 @@ async fn what_is_out_of_date_is_told_once() {
             reply.expect("it is answered");
         }
     };
-    tokio::join!(server, client);
+    converse(server, client).await;
     assert_eq!(*told.lock().expect("nobody panicked"), [3_000]);
 }

@@ -230,7 +230,7 @@ mod tests {
     };
     use crate::engine::ids::{JournalTime, Position};
     use crate::engine::limits::Limits;
-    use crate::journal::{JournalStatus, Space};
+    use crate::journal::JournalStatus;
     use crate::metrics::Metrics;
 
     fn name<T: std::str::FromStr>(text: &str) -> T
@@ -295,16 +295,16 @@ mod tests {
             driver: DriverLimits::default(),
             sharing: older.map(|_| Sharing::default()),
         };
-        let status = JournalStatus {
-            space: Space::Ample,
-            live_bytes: 0,
-            disk_bytes: 0,
-            syncs: 0,
-            written_bytes: 0,
-        };
         let entropy = Entropy(Box::new(|| [0; 32]));
         let metrics = Metrics::new(&[]);
-        Core::new(config, entropy, metrics, engines, status, Moment(0))
+        Core::new(
+            config,
+            entropy,
+            metrics,
+            engines,
+            JournalStatus::EMPTY,
+            Moment(0),
+        )
     }
 
     /// What becomes of a message: its format, and whom it introduces.

@@ -69,6 +69,17 @@ pub struct JournalStatus {
     pub written_bytes: u64,
 }
 
+impl JournalStatus {
+    /// Of a journal that holds nothing, as the local one of a coordinator that shares its journal.
+    pub const EMPTY: Self = Self {
+        space: Space::Ample,
+        live_bytes: 0,
+        disk_bytes: 0,
+        syncs: 0,
+        written_bytes: 0,
+    };
+}
+
 /// Why the journal could not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {

@@ -12,23 +12,14 @@ use cli_coordinator::driver::secret::Entropy;
 use cli_coordinator::driver::shell::LineHost as _;
 use cli_coordinator::driver::shell::line::task;
 use cli_coordinator::engine::ids::ProjectName;
+use cli_coordinator::journal::JournalStatus;
 use cli_coordinator::journal::shared::sim_store::SimConnector;
-use cli_coordinator::journal::{JournalStatus, Space};
 use cli_coordinator::metrics::Metrics;
 
 use super::host::SimHost;
 use super::settings::Settings;
 use crate::simulation::chance::Chance;
 use crate::simulation::violation::{Checked, Invariant, broken};
-
-/// How the journal stands that a coordinator with a shared one has beside it, for nothing.
-const NO_JOURNAL: JournalStatus = JournalStatus {
-    space: Space::Ample,
-    live_bytes: 0,
-    disk_bytes: 0,
-    syncs: 0,
-    written_bytes: 0,
-};
 
 /// Rounds without rest after which a coordinator counts as spinning.
 const ROUNDS_MAX: usize = 1_000;
@@ -80,7 +71,7 @@ impl Node {
             entropy,
             metrics.clone(),
             BTreeMap::new(),
-            NO_JOURNAL,
+            JournalStatus::EMPTY,
             Moment(now_us),
         );
         Self {
@@ -205,7 +196,7 @@ impl Node {
                 // Whether a full store has room again.
                 CoreOutput::Append(entries) if entries.is_empty() => {
                     let now = self.now();
-                    self.core().appended(now, &[], NO_JOURNAL);
+                    self.core().appended(now, &[], JournalStatus::EMPTY);
                 }
                 CoreOutput::StreamAppend { .. } | CoreOutput::StreamSnapshot { .. } => {
                     unreachable!("the lines have them by now")
