@@ -53,10 +53,6 @@ const COMMANDS: &[(&str, &str)] = &[
 /// Operations without a command, and why.
 const NO_COMMAND: &[(&str, &str)] = &[
     (
-        "context.count",
-        "shown for its own sake; `coord call` reaches it",
-    ),
-    (
         "session.open",
         "`lease run` and `task work` open theirs; one that a command opened would end with it",
     ),

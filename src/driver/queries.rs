@@ -18,9 +18,7 @@ use crate::protocol::PROTOCOL_VERSION;
 use crate::protocol::admin::{
     ProjectListResult, ProjectStatus, ServerStatusResult, TokenListResult, TokenView,
 };
-use crate::protocol::context::{
-    ContextCountParams, ContextCountResult, ContextListParams, ContextListResult, ContextView,
-};
+use crate::protocol::context::{ContextListParams, ContextListResult, ContextView};
 use crate::protocol::error::{Conflict, ErrorKind, RpcError};
 use crate::protocol::lease::{
     LeaseCheckParams, LeaseCheckResult, LeaseListParams, LeaseListResult, LeaseView,
@@ -75,7 +73,6 @@ impl Core {
             }
             QueryRequest::ContextGet(p) => self.reply(now, origin, entry(engine, &p.key)),
             QueryRequest::ContextList(p) => self.reply(now, origin, Ok(context(engine, &p))),
-            QueryRequest::ContextCount(p) => self.reply(now, origin, Ok(count(engine, &p))),
             QueryRequest::TokenList(Empty {}) => {
                 self.reply(now, origin, Ok(tokens(self.system_engine())));
             }
@@ -358,14 +355,6 @@ fn tokens(system: &Engine) -> TokenListResult {
             .map(TokenView::from)
             .collect(),
         now_ms: system.now(),
-    }
-}
-
-fn count(engine: &Engine, params: &ContextCountParams) -> ContextCountResult {
-    let keys = engine.state().context.keys();
-    let wanted = keys.filter(|key| key.as_str().starts_with(&params.prefix));
-    ContextCountResult {
-        count: wanted.count() as u64,
     }
 }
 

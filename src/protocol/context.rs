@@ -76,18 +76,6 @@ pub struct ContextListResult {
     pub cursor: Cursor,
 }
 
-#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct ContextCountParams {
-    /// Only keys that begin with this.
-    pub prefix: String,
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-pub struct ContextCountResult {
-    pub count: u64,
-}
-
 /// Asks to be told of every change of keys that begin with `prefix`, as `event` notifications.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]

@@ -26,9 +26,8 @@ use super::agent::{
     AgentUpdateParams, AgentView,
 };
 use super::context::{
-    ContextCountParams, ContextCountResult, ContextDeleteParams, ContextGetParams,
-    ContextListParams, ContextListResult, ContextPutParams, ContextPutResult, ContextView,
-    ContextWatchParams,
+    ContextDeleteParams, ContextGetParams, ContextListParams, ContextListResult, ContextPutParams,
+    ContextPutResult, ContextView, ContextWatchParams,
 };
 use super::error::RpcError;
 use super::events::{EventsSubscribeParams, EventsSubscribeResult};
@@ -179,8 +178,6 @@ operations! {
     "context.delete" => command ContextDelete(ContextDeleteParams) -> ContextPutResult, Agent;
     /// Lists entries by prefix.
     "context.list" => query ContextList(ContextListParams) -> ContextListResult, Observer;
-    /// Counts entries by prefix.
-    "context.count" => query ContextCount(ContextCountParams) -> ContextCountResult, Observer;
     /// Adds a watch on keys to the connection's subscription.
     "context.watch" => connection ContextWatch(ContextWatchParams) -> EventsSubscribeResult, Observer;
     /// Subscribes the connection to events, from now or from a cursor.
