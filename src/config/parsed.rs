@@ -50,7 +50,6 @@ pub struct Config {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SessionConfig {
     pub grace: Duration,
-    pub idle: Duration,
 }
 
 impl Config {
@@ -77,7 +76,6 @@ impl Config {
         let journal = JournalConfig::read(&mut reader);
         let session = SessionConfig {
             grace: reader.milliseconds(&settings::SESSION_GRACE_MS),
-            idle: reader.milliseconds(&settings::SESSION_IDLE_MS),
         };
         let firewall = FirewallConfig::read(&mut reader, &websocket, &metrics, redis.as_ref());
         let log = LogConfig {

@@ -234,10 +234,6 @@ settings! {
     SESSION_GRACE_MS: Count = count("session.grace_ms", "ms", 0, 3_600_000, 30_000)
         .variables(&["COORD_SESSION_GRACE_MS"])
         .doc("How long a lost session can be resumed with all its leases.");
-    SESSION_IDLE_MS: Count = count("session.idle_ms", "ms", 0, 86_400_000, 0)
-        .variables(&["COORD_SESSION_IDLE_MS"])
-        .flag("--session-idle-ms", "MS")
-        .doc("How long a session may ask nothing before it counts as idle; 0: for ever.");
 
     FIREWALL_DEFAULT_DROP: Or<bool> = boolean("firewall.default_drop")
         .variables(&["COORD_FIREWALL_DEFAULT_DROP"])
