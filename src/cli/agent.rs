@@ -36,12 +36,12 @@ pub(super) enum AgentCommand {
     },
     /// Shows one agent
     Get {
-        /// Yourself when absent
+        /// The agent's name [default: your own]
         agent: Option<AgentName>,
     },
-    /// Says something of yourself; what is not given stays as it is
+    /// Updates your own status, labels and capabilities; options that are not given change nothing
     Update(Box<UpdateArgs>),
-    /// Forgets an agent that has no session, and frees all it held
+    /// Removes an agent that has no session, and releases all it held
     Remove { agent: AgentName },
 }
 
@@ -49,27 +49,27 @@ pub(super) enum AgentCommand {
 pub(super) struct UpdateArgs {
     #[arg(long, value_enum)]
     status: Option<StatusArg>,
-    /// What program you are, such as claude-code
+    /// The program you are, such as claude-code
     #[arg(long)]
     kind: Option<AgentKind>,
-    /// Something you can do, again for more; replaces what was known
+    /// A capability of yours; may be repeated; replaces the known ones
     #[arg(long = "capability", value_name = "CAPABILITY")]
     capabilities: Vec<Capability>,
-    /// A label, again for more; replaces what was known
+    /// A label; may be repeated; replaces the known ones
     #[arg(long = "label", value_name = "NAME=VALUE", value_parser = super::input::label)]
     labels: Vec<(LabelKey, LabelValue)>,
-    /// A topic you listen to, again for more; replaces what was known
+    /// A topic you listen to; may be repeated; replaces the known ones
     #[arg(long = "topic", value_name = "TOPIC")]
     topics: Vec<Topic>,
     /// How busy you are, from 0 to 100
     #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(..=100))]
     load: Option<u8>,
-    /// A remark for people and other agents
+    /// A note for people and other agents
     #[arg(long)]
     note: Option<Note>,
 }
 
-/// What an agent may say of itself.
+/// A status that an agent may set for itself.
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 pub(super) enum StatusArg {
     Idle,
@@ -116,7 +116,7 @@ pub(super) async fn run(command: AgentCommand, shell: &mut Shell<'_>) -> Result<
             let result = shell.print(operation, &params, removed).await?;
             if result.still_known && !shell.out.style().json {
                 shell.out.note(format_args!(
-                    "{agent} is still known by a token: `coord token list` names it, `coord token revoke` ends it"
+                    "a token still names {agent}: `coord token list` shows the token, `coord token revoke` revokes it"
                 ));
             }
         }

@@ -1,11 +1,11 @@
-//! What the command line makes of a client's failure: its exit code, its word, the next step.
+//! Exit code, kind and next step of a client's failure.
 
 use super::exit::Exit;
 use crate::client::ClientError;
 use crate::protocol::error::{ErrorKind, RpcError};
 
 impl ClientError {
-    /// The kind of failure as a word. Failures that are not refusals have words of their own.
+    /// The failure as a word: the kind of the coordinator's error, or a word of our own.
     pub(super) fn kind_name(&self) -> &'static str {
         match self {
             Self::Refused(error) => error.kind.as_str(),
@@ -49,43 +49,48 @@ impl ClientError {
     pub fn next_step(&self) -> Option<String> {
         let text = match self {
             Self::NoToken { url } if url.endpoint.host.is_loopback() => {
-                "`coord serve` makes one at its first start on this machine; for another user or a coordinator elsewhere set COORD_TOKEN_FILE or COORD_TOKEN"
+                "`coord serve` creates one at its first start on this machine; for another user or machine set \
+                 COORD_TOKEN_FILE or COORD_TOKEN"
             }
             Self::NoToken { .. } => {
-                "set COORD_TOKEN_FILE or COORD_TOKEN; `coord token create NAME` makes a token, run where the coordinator runs"
+                "set COORD_TOKEN_FILE or COORD_TOKEN; to create a token, run `coord token create NAME` on the \
+                 coordinator's machine"
             }
-            Self::BadToken { .. } => "give the token as `coord token create` printed it",
+            Self::BadToken { .. } => "use the token exactly as `coord token create` printed it",
             Self::Connect { url, .. } if url.endpoint.host.is_loopback() => {
-                "is a coordinator running? start one with `coord serve`, or name another with --url or COORD_URL"
+                "check that a coordinator runs; start one with `coord serve`, or set another address with --url \
+                 or COORD_URL"
             }
             Self::Connect { .. } | Self::Slow { .. } => {
-                "is a coordinator running there? check --url or COORD_URL, and the firewall between"
+                "check that a coordinator runs there; check --url or COORD_URL, and the firewall in between"
             }
             Self::Tls { .. } => {
-                "for a self-signed certificate give --tls-fingerprint as the coordinator shows it at its start, or --tls-ca-file; use ws: where the coordinator has no TLS"
+                "for a self-signed certificate give --tls-fingerprint, which the coordinator prints at its \
+                 start, or --tls-ca-file; if the coordinator has no TLS, use ws:"
             }
             Self::Certificates(_) => "give --tls-ca-file or --tls-fingerprint",
             Self::NotACoordinator { url, .. } if !url.tls => {
-                "check the port and the path of --url or COORD_URL; a coordinator with TLS wants wss:"
+                "check the port and the path of --url or COORD_URL; a coordinator with TLS needs wss:"
             }
             Self::NotACoordinator { .. } => "check the port and the path of --url or COORD_URL",
             Self::Unauthenticated { .. } => {
-                "it may be revoked, or of another coordinator; an operator makes a new one with `coord token create NAME`"
+                "it may be revoked, or belong to another coordinator; an operator creates a new one with `coord \
+                 token create NAME`"
             }
             Self::Forbidden { .. } => {
                 "choose another project with --project, or ask an operator for a token that opens it"
             }
             Self::WrongEnvironment { .. } => {
-                "check COORD_PROFILE and --url or COORD_URL: `coord config show` tells where the profile comes from"
+                "check COORD_PROFILE and --url or COORD_URL; `coord config show` shows where the profile comes from"
             }
             Self::Busy { retry_after_ms, .. } => return retry_after_ms.map(try_again),
             Self::Refused(error) => return of_refusal(error),
             Self::OutcomeUnknown { .. } => {
-                "it may or may not have happened: look before you try again"
+                "the outcome is unknown: check whether it happened before you repeat it"
             }
-            Self::Lost { .. } => "is the coordinator still running? `coord status` tells",
+            Self::Lost { .. } => "check with `coord status` that the coordinator still runs",
             Self::BadReply { .. } => {
-                "is the coordinator of another version? `coord status` and `coord --version` tell"
+                "the coordinator may have another version: compare `coord status` and `coord --version`"
             }
             Self::SessionGone { .. } => return None,
         };
@@ -103,7 +108,7 @@ fn of_refusal(error: &RpcError) -> Option<String> {
         return Some(format!("did you mean {suggestion}?"));
     }
     if let Some(cursor) = detail.cursor {
-        return Some(format!("list the state anew, then go on from {cursor}"));
+        return Some(format!("list the state again, then continue from {cursor}"));
     }
     if let Some(retry_after_ms) = detail.retry_after_ms {
         return Some(try_again(retry_after_ms));
@@ -113,9 +118,10 @@ fn of_refusal(error: &RpcError) -> Option<String> {
             Some("wait for it with --wait, or ask its holder: `coord lease list`".to_owned())
         }
         ErrorKind::LimitExceeded if detail.limit.as_deref().is_some_and(is_of_files) => {
-            Some("hold whole folders in place of their files, as in `file:src/`, or give back leases that you no longer need".to_owned())
+            Some("lease whole folders instead of their files, as in `file:src/`, or release leases that you no \
+                  longer need".to_owned())
         }
-        ErrorKind::StorageFull => Some("make room on the coordinator's disk".to_owned()),
+        ErrorKind::StorageFull => Some("free space on the coordinator's disk".to_owned()),
         _ => None,
     }
 }
@@ -176,6 +182,6 @@ mod tests {
         let why = "no sign of life".to_owned();
         check(ClientError::Lost { url: url(), why }, 3, "coord status");
         let full = RpcError::new(ErrorKind::StorageFull, "no");
-        check(ClientError::Refused(full), 8, "make room");
+        check(ClientError::Refused(full), 8, "free space");
     }
 }

@@ -13,7 +13,7 @@ use crate::config::{
     ClientConfig, Config, ConfigErrors, Environment, Flags, Invoker, Warning, example, schema, show,
 };
 
-/// Looks at the configuration without starting anything.
+/// Shows and checks the configuration; starts nothing.
 #[derive(Debug, clap::Subcommand)]
 pub enum ConfigCommand {
     /// Shows each setting's value and where it came from; secrets are masked
@@ -24,7 +24,7 @@ pub enum ConfigCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Says everything that is wrong with a file, whatever environment and flags would override
+    /// Reports every problem of a file; environment and flags are ignored
     Check {
         file: String,
         /// The file is a client.toml
@@ -44,12 +44,12 @@ pub enum ConfigCommand {
     Example,
 }
 
-/// Why a command could not do its work.
+/// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigCommandError {
-    #[error("the configuration is not usable")]
+    #[error("the configuration is invalid")]
     Config(#[from] ConfigErrors),
-    #[error("the output could not be written")]
+    #[error("cannot write the output")]
     Output(#[from] io::Error),
 }
 
@@ -59,7 +59,7 @@ impl ConfigCommand {
         match &mut self {
             Self::Show { json, .. } | Self::Check { json, .. } => *json |= wanted,
             Self::Example if wanted => {
-                let next = "leave --json out; `coord config schema` is JSON";
+                let next = "leave out --json; `coord config schema` prints JSON";
                 return Err(CliError::usage("the example is a TOML file", next));
             }
             Self::Schema { .. } | Self::Example => {}
@@ -107,8 +107,8 @@ pub fn run(
     Ok(ExitCode::SUCCESS)
 }
 
-/// What the file says counts, not what this shell's variables would make of it; where home is
-/// does not change that.
+/// Only the file counts, not this shell's variables. The variables of the home folder stay, because default
+/// paths need them.
 struct FileOnly<'a>(&'a dyn Environment);
 
 impl Environment for FileOnly<'_> {
@@ -165,7 +165,7 @@ fn report(
             writeln!(out, "warning: {warning}")?;
         }
         if checked.is_ok() {
-            writeln!(out, "the configuration is right")?;
+            writeln!(out, "the configuration is valid")?;
         }
     }
     Ok(if checked.is_ok() {

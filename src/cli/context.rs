@@ -47,11 +47,11 @@ pub(super) enum ContextCommand {
     },
     /// Prints every change of keys that begin with a prefix, as it happens
     ///
-    /// Ends, with 0, when whoever reads its output has gone.
+    /// Ends with 0 when the reader of its output is gone.
     Watch {
         #[arg(default_value = "")]
         prefix: String,
-        /// From this cursor on, in place of from now
+        /// Start after this cursor instead of now
         #[arg(long, value_name = "CURSOR")]
         from: Option<Cursor>,
     },

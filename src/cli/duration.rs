@@ -1,4 +1,4 @@
-//! Durations as people write them: `90s`, `10m`, `1h30m`; and how long ago something was.
+//! Durations as people write them: `90s`, `10m`, `1h30m`; and ages.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,7 +11,7 @@ use crate::protocol::span::{Span, UNITS};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Millis(pub u64);
 
-/// A text that is no duration.
+/// Why a text is not a duration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DurationError {
     #[error("a duration needs a unit: write {0}s for seconds, or use ms, m, h, d")]
@@ -74,7 +74,7 @@ impl fmt::Display for Millis {
         };
         let (name, scale) = UNITS[first];
         write!(f, "{}{name}", self.0 / scale)?;
-        // Milliseconds beside seconds tell nobody anything.
+        // Milliseconds are noise beside whole seconds.
         match UNITS.get(first + 1) {
             Some((name, smaller)) if *smaller > 1 && self.0 % scale >= *smaller => {
                 write!(f, "{}{name}", self.0 % scale / smaller)

@@ -21,7 +21,7 @@ use crate::protocol::error::{Conflict, ErrorKind};
 /// Why a command could not do its work.
 #[derive(Debug, thiserror::Error)]
 pub enum CliError {
-    #[error("the configuration is not usable")]
+    #[error("the configuration is invalid")]
     Config(#[from] ConfigErrors),
     #[error(transparent)]
     Client(#[from] ClientError),
@@ -29,11 +29,11 @@ pub enum CliError {
     Journal(#[from] JournalCommandError),
     #[error(transparent)]
     Render(#[from] RenderError),
-    #[error("the firewall policy is not usable")]
+    #[error("the firewall policy is invalid")]
     Policy(#[from] PolicyErrors),
     #[error(transparent)]
     Firewall(#[from] NftError),
-    #[error("the output could not be written")]
+    #[error("cannot write the output")]
     Output(#[from] io::Error),
     #[error("cannot {what}")]
     Input {
@@ -52,7 +52,7 @@ pub enum CliError {
         #[source]
         source: io::Error,
     },
-    /// Not an error of anybody: what was wished for did not come about.
+    /// Nothing is wrong: the command did not get what it asked for.
     #[error("{what}")]
     Unmet {
         what: String,
@@ -91,7 +91,7 @@ impl CliError {
         self
     }
 
-    /// After a wait, a conflict says that the wait timed out, and on whom.
+    /// After a wait, a conflict says that the wait timed out, and who holds the resource.
     pub(super) fn timed_out(error: ClientError, waited: Millis) -> Self {
         let what = format!("waited {waited}: {error}");
         match error {
@@ -122,7 +122,7 @@ impl CliError {
             | Self::Policy(_)
             | Self::Journal(JournalCommandError::Config(_)) => Exit::Usage,
             Self::Client(error) => error.exit(),
-            // Whoever reads the output has seen enough: `| head` is no failure.
+            // The reader closed the pipe: `| head` is not a failure.
             Self::Output(error) | Self::Journal(JournalCommandError::Print(error))
                 if error.kind() == io::ErrorKind::BrokenPipe =>
             {
@@ -179,7 +179,7 @@ impl CliError {
         text::json(&error).into_owned()
     }
 
-    /// What kind of failure it is: the coordinator's word where it refused, else one of our own.
+    /// The kind of failure: the coordinator's word if it refused, otherwise one of our own.
     fn kind(&self) -> &'static str {
         match self {
             Self::Client(error) => error.kind_name(),

@@ -16,24 +16,24 @@ use crate::protocol::events::{ChangeView, EventFilter, EventView, EventsSubscrib
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum EventsCommand {
-    /// Prints events as they happen; goes on where it stood after a lost connection
+    /// Prints events as they happen; after a lost connection it continues where it stopped
     ///
-    /// Ends, with 0, when whoever reads its output has gone, as in `coord events follow | head -1`.
+    /// Ends with 0 when the reader of its output is gone, as in `coord events follow | head -1`.
     Follow(FollowArgs),
 }
 
 #[derive(Debug, clap::Args)]
 pub(super) struct FollowArgs {
-    /// Every event after this cursor, in place of from now
+    /// Start after this cursor instead of now
     #[arg(long, value_name = "CURSOR")]
     from: Option<Cursor>,
-    /// Only this kind, such as task.done, or area, such as task.*; again for more
+    /// Only this kind, such as task.done, or area, such as task.*; may be repeated
     #[arg(long = "kind", value_name = "KIND")]
     kinds: Vec<String>,
-    /// Only what concerns this agent
+    /// Only events that concern this agent
     #[arg(long)]
     agent: Option<AgentName>,
-    /// Only what concerns this task
+    /// Only events that concern this task
     #[arg(long)]
     task: Option<TaskId>,
     /// End after so many events
@@ -52,7 +52,7 @@ pub(super) async fn run(command: EventsCommand, shell: &mut Shell<'_>) -> Result
     Ok(Exit::Ok)
 }
 
-/// Prints events until `max` of them, or until the coordinator is gone for good.
+/// Prints events until `max` of them, or until the coordinator cannot be reached any more.
 pub(super) async fn print(
     mut client: Client,
     out: &mut Output<'_>,
@@ -74,12 +74,12 @@ pub(super) async fn print(
                 left -= 1;
             }
             Notice::EventsClosed(closed, raw) => {
-                // Somebody who counts on having seen all has to know that there is a gap.
+                // A reader that expects to see every event must learn of the gap.
                 if out.style().json {
                     out.raw(&raw)?;
                 }
                 super::output::note(format_args!(
-                    "{}: events after {} are not to be had any more; list the state anew; going on from {}",
+                    "{}: events after {} are no longer available; list the state again; continuing from {}",
                     closed.kind.as_str(),
                     closed.cursor,
                     closed.next

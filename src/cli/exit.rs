@@ -1,4 +1,4 @@
-//! What a command's exit code says: one table, for the program, its help and its man page.
+//! Exit codes: one table for the program, its help and its man page.
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
@@ -28,23 +28,24 @@ macro_rules! exits {
 }
 
 exits! {
-    /// It is done.
+    /// The command succeeded.
     Ok = 0;
-    /// It failed for another reason than those below; `health`, `self-test`: something does not run as it should.
+    /// It failed for a reason not listed below; `health`, `self-test`: a service or a part does not work.
     Failed = 1;
     /// The command line or the configuration is wrong.
     Usage = 2;
-    /// No coordinator can be reached, or it is not available.
+    /// The coordinator cannot be reached, or is unavailable.
     Unreachable = 3;
-    /// The token is missing, unknown or revoked, or does not allow it.
+    /// The token is missing, unknown or revoked, or does not allow this.
     Denied = 4;
-    /// What was named does not exist.
+    /// The named object does not exist.
     NotFound = 5;
-    /// The state of things forbids it: somebody holds it; there is nothing to claim; or an idempotency key is that of another task, or of one that is dead or cancelled.
+    /// The current state does not allow it: another agent holds the resource; there is nothing to claim; the
+    /// idempotency key belongs to another task, or to one that is dead or cancelled.
     Conflict = 6;
-    /// The fencing token no longer holds: stop working on it.
+    /// The fencing token is stale: stop working on the task or resource.
     StaleFence = 7;
-    /// A limit is reached, too much is under way, or the disk is full.
+    /// A limit is reached, the coordinator is overloaded, or the disk is full.
     Limit = 8;
     /// The wait timed out.
     TimedOut = 124;
@@ -83,7 +84,7 @@ impl Exit {
         }
     }
 
-    /// What the table says of it; nothing of a code that is a command's own.
+    /// Its meaning in the table; `None` for the code of a command that was run.
     pub(super) fn meaning(self) -> Option<&'static str> {
         let own = |(code, _): &&(u8, _)| *code == self.code() && !matches!(self, Self::Child(_));
         Self::TABLE.iter().find(own).map(|(_, meaning)| *meaning)
@@ -98,12 +99,14 @@ impl Exit {
         write_row(
             &mut text,
             "other",
-            "That of the command that `task work --once`, `lease run` or `ports run` ran; 128 and the signal's number if one ended it.",
+            "The code of the command that `task work --once`, `lease run` or `ports run` ran; 128 plus the \
+             signal's number if a signal ended it.",
         );
         write_row(
             &mut text,
             "serve",
-            "1: it failed, and a restart may mend that; 65: its state is damaged; 70: its journal failed; 78: its configuration is wrong.",
+            "1: it failed, and a restart may help; 65: its state is damaged; 70: its journal failed; 78: its \
+             configuration is wrong.",
         );
         text
     }

@@ -9,7 +9,7 @@ use crate::config::settings::{self, Kind, Spec};
 const HEADING: &str = "Configuration";
 const FILE: &str = "config";
 
-/// Texts, because only the configuration itself knows what is right, and reports all that is wrong at once.
+/// All values are texts: the configuration checks them, and reports all problems at once.
 impl Args for Flags {
     fn augment_args(command: Command) -> Command {
         let file = Arg::new(FILE)
@@ -76,7 +76,7 @@ fn help(setting: &Spec) -> String {
     let sentence = sentence.trim_end_matches('.');
     match setting.kind {
         Kind::Choice(choice) => format!("{sentence} ({})", choice.words.join(", ")),
-        Kind::Secret => format!("A file that holds {}", uncapitalised(sentence)),
+        Kind::Secret => format!("A file with {}", uncapitalised(sentence)),
         _ => sentence.to_owned(),
     }
 }

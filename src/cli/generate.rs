@@ -17,8 +17,8 @@ pub(super) struct ManArgs {
 }
 
 pub(super) fn completions(flavour: Flavour, out: &mut Output<'_>) -> Result<(), CliError> {
-    refuse_json(out, "the completions are a script of the shell")?;
-    // Into memory first: the generator takes a failed write for a bug.
+    refuse_json(out, "completions are a shell script, not JSON")?;
+    // Into memory first: the generator panics when a write fails.
     let mut script = Vec::new();
     clap_complete::generate(flavour, &mut super::definition(), "coord", &mut script);
     out.sink().write_all(&script)?;
@@ -33,18 +33,18 @@ pub(super) fn man(args: &ManArgs, out: &mut Output<'_>) -> Result<(), CliError> 
         return pages(&definition, folder)
             .map_err(|error| CliError::input(format!("write to {}", folder.display()), error));
     }
-    refuse_json(out, "a man page has a format of its own")?;
+    refuse_json(out, "a man page is not JSON")?;
     Ok(out.sink().write_all(&page(&definition)?)?)
 }
 
 fn refuse_json(out: &Output<'_>, what: &str) -> Result<(), CliError> {
     if out.style().json {
-        return Err(CliError::usage(what, "leave --json out"));
+        return Err(CliError::usage(what, "leave out --json"));
     }
     Ok(())
 }
 
-/// One page a command, named as git's are: `coord-task-work.1`.
+/// One page for each command, named like git's: `coord-task-work.1`.
 fn pages(command: &clap::Command, folder: &Path) -> std::io::Result<()> {
     fs::create_dir_all(folder)?;
     let name = command.get_display_name().unwrap_or(command.get_name());
@@ -58,7 +58,7 @@ fn pages(command: &clap::Command, folder: &Path) -> std::io::Result<()> {
 
 fn page(command: &clap::Command) -> std::io::Result<Vec<u8>> {
     let mut page = Vec::new();
-    // The short form of the closing words would hide the table of exit codes.
+    // The short closing text would hide the table of exit codes.
     let command = command.clone().after_help(None::<&str>);
     clap_mangen::Man::new(command).render(&mut page)?;
     Ok(page)

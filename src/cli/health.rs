@@ -35,8 +35,8 @@ const CLEAR: &str = "\u{1b}[2J\u{1b}[H";
 
 #[derive(Debug, clap::Args)]
 pub(super) struct HealthArgs {
-    /// Ask again and again, until interrupted: a table that is redrawn on a terminal, elsewhere one
-    /// line for each service that changed
+    /// Repeat until interrupted: redraw a table on a terminal; elsewhere print a line for each service that
+    /// changed
     #[arg(long)]
     watch: bool,
     /// The pause between two rounds of --watch
@@ -63,7 +63,7 @@ struct HealthReport {
     services: Vec<ProbeFinding>,
 }
 
-/// Everything that the probes need, worked out once.
+/// Everything that the probes need, computed once.
 struct HealthPlan {
     config: Config,
     websocket: ProbeTarget,
@@ -77,18 +77,15 @@ pub(super) async fn run(args: HealthArgs, shell: &mut Shell<'_>) -> Result<Exit,
     let timeout_ms = args.timeout.map_or(PROBE_MS_MAX, |timeout| timeout.0);
     if !(1..=TIMEOUT_MS_MAX).contains(&timeout_ms) {
         let next = "give --timeout between 1ms and 60s";
-        return Err(CliError::usage("the time to answer is out of bounds", next));
+        return Err(CliError::usage("--timeout is out of range", next));
     }
     if args.interval.0 < INTERVAL_MS_MIN {
         let next = "give --interval at least 100ms";
-        return Err(CliError::usage(
-            "the pause between two rounds is too short",
-            next,
-        ));
+        return Err(CliError::usage("--interval is too short", next));
     }
     if shell.connection.url.is_some() {
         let next = "give --websocket-host and --websocket-port";
-        let what = "--url is of no use here: the services of a configuration are asked";
+        let what = "--url has no effect here: the addresses come from the configuration";
         return Err(CliError::usage(what, next));
     }
     let plan = plan(&args.flags, timeout_ms, shell)?;
@@ -105,7 +102,7 @@ pub(super) async fn run(args: HealthArgs, shell: &mut Shell<'_>) -> Result<Exit,
 }
 
 fn plan(flags: &Flags, timeout_ms: u64, shell: &Shell<'_>) -> Result<HealthPlan, CliError> {
-    // Nothing is bound here, so it does not matter who may bind which port.
+    // Nothing is bound here, so privileged ports are no problem.
     let config = Config::load(flags, shell.environment, Invoker::from(0))?;
     let encrypted = config.websocket.tls.is_some();
     let websocket = ProbeTarget {
@@ -115,7 +112,7 @@ fn plan(flags: &Flags, timeout_ms: u64, shell: &Shell<'_>) -> Result<HealthPlan,
     let mut websocket = probe::reachable(&websocket);
     let scheme = if encrypted { "wss" } else { "ws" };
     let url = format!("{scheme}://{}/ws", websocket.endpoint);
-    // Plain text beyond loopback has been allowed, or this configuration would not have loaded.
+    // If plain text beyond loopback were not allowed, this configuration would not have loaded.
     let mut client = (shell.connection.flags()?)
         .with(&settings::CLIENT_URL, url)
         .with(&settings::CLIENT_ALLOW_PLAINTEXT, "true");
@@ -164,8 +161,8 @@ fn plan(flags: &Flags, timeout_ms: u64, shell: &Shell<'_>) -> Result<HealthPlan,
     })
 }
 
-/// The coordinator of this configuration shows the certificate that the configuration has, which
-/// need not be signed by anybody; what was said explicitly goes before.
+/// The coordinator presents the configured certificate, which may be self-signed. Explicit flags take
+/// precedence.
 fn trust(config: &Config, given: Trust, shell: &Shell<'_>) -> Trust {
     let certificate = match (&config.websocket.tls, given) {
         (Some(TlsConfig::Files { certificate, .. }), Trust::Machine) => certificate.clone(),
@@ -179,7 +176,8 @@ fn trust(config: &Config, given: Trust, shell: &Shell<'_>) -> Trust {
         Err(error) => {
             let path = certificate.display();
             shell.out.note(format_args!(
-                "warning: {path} cannot be read ({error}): certificates are checked by what this machine trusts"
+                "warning: cannot read {path} ({error}): checking certificates against the authorities this \
+                 machine trusts"
             ));
             Trust::Machine
         }
@@ -187,7 +185,7 @@ fn trust(config: &Config, given: Trust, shell: &Shell<'_>) -> Trust {
 }
 
 impl HealthPlan {
-    /// One round; the services are asked side by side.
+    /// One round; all services are asked at the same time.
     async fn probe(&self) -> HealthReport {
         let redis = async {
             match (&self.redis, &self.config.redis) {
@@ -210,7 +208,7 @@ impl HealthPlan {
         }
     }
 
-    /// Sentinels and a Cluster are asked first where Redis is.
+    /// Sentinels or cluster nodes first say where Redis is.
     async fn redis(&self, target: &ProbeTarget, config: &RedisConfig) -> ProbeFinding {
         let Expected {
             profile, time_max, ..
@@ -225,7 +223,11 @@ impl HealthPlan {
             target.endpoint = match located {
                 Ok(Ok(endpoint)) => endpoint,
                 Ok(Err(error)) => return nowhere(error.to_string()),
-                Err(_) => return nowhere("nobody says in time where Redis is".to_owned()),
+                Err(_) => {
+                    return nowhere(
+                        "no sentinel or cluster node answered in time where Redis is".to_owned(),
+                    );
+                }
             };
         }
         probe::redis(&target, config, &self.expected).await
@@ -283,7 +285,7 @@ fn tell_changes(
 ) -> io::Result<()> {
     for (i, now) in report.services.iter().enumerate() {
         let before = last.and_then(|last| last.services.get(i));
-        // A latency that differs is no change.
+        // A different latency is not a change.
         if before.is_some_and(|was| was.state == now.state && was.detail == now.detail) {
             continue;
         }

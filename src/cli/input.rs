@@ -11,7 +11,7 @@ use crate::config::misspelt_path;
 use crate::engine::ids::{LabelKey, LabelValue};
 use crate::engine::payload::Payload;
 
-/// Far more than a coordinator takes; keeps a device or a log from being read as input.
+/// Far more than a coordinator accepts; stops a device or a log from being read as input.
 const INPUT_BYTES_MAX: u64 = 32 * 1024 * 1024;
 
 /// Stands for stdin where a file is named.
@@ -21,10 +21,10 @@ const STDIN: &str = "-";
 #[derive(Debug, Clone, Default, clap::Args)]
 #[group(multiple = false)]
 pub(super) struct PayloadInput {
-    /// What to work on, as JSON
+    /// The payload, as JSON
     #[arg(long, value_name = "JSON")]
     payload: Option<String>,
-    /// The same as plain text
+    /// The payload, as plain text
     #[arg(long, value_name = "TEXT")]
     payload_text: Option<String>,
     /// A file that holds the JSON; - for stdin
@@ -70,7 +70,7 @@ pub(super) fn file(path: &Path) -> Result<String, CliError> {
     bounded(File::open(path).map_err(failed)?).map_err(failed)
 }
 
-/// Whether something can be put at a place that was named; one that nobody means has a right spelling.
+/// Checks a path to write to; one that is surely a mistake is refused with a better spelling.
 pub(super) fn check_place(path: &Path) -> Result<(), CliError> {
     if path.symlink_metadata().is_ok() {
         return Ok(());
@@ -81,7 +81,7 @@ pub(super) fn check_place(path: &Path) -> Result<(), CliError> {
     }
 }
 
-/// The same for what need not be text.
+/// The same for bytes that need not be text.
 pub(super) fn bytes(path: &Path) -> Result<Vec<u8>, CliError> {
     let failed = |error: io::Error| CliError::input(format!("read {}", path.display()), error);
     if path == Path::new(STDIN) {

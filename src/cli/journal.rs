@@ -18,7 +18,7 @@ use crate::journal::JournalError;
 use crate::journal::disk::{Disk, RealDisk};
 use crate::journal::inspect::{self, RepairMode, Repaired, Verification};
 
-/// Looks at an embedded journal, or mends it.
+/// Inspects or repairs an embedded journal.
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum JournalCommand {
     /// Prints every record as one line of JSON
@@ -29,7 +29,7 @@ pub(super) enum JournalCommand {
         #[arg(long, value_name = "POSITION", default_value_t = 0)]
         after: u64,
     },
-    /// Reads everything and says whether a coordinator would start on it; changes nothing
+    /// Reads the whole journal and checks that a coordinator would start on it; changes nothing
     Verify {
         #[command(flatten)]
         place: StateDir,
@@ -37,11 +37,11 @@ pub(super) enum JournalCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Gives up what is damaged, so that a coordinator starts again; keeps a copy of every file
+    /// Removes damaged records so that a coordinator can start; keeps a copy of every file
     Repair {
         #[command(flatten)]
         place: StateDir,
-        /// Keep the readable records after the damage: the state then never was without those between
+        /// Keep the readable records after the damage, although the state that they lead to never existed
         #[arg(long)]
         skip: bool,
         /// Print JSON
@@ -62,7 +62,7 @@ pub(super) struct RestoreCommand {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct StateDir {
-    /// The folder of the journal; what the configuration says when absent
+    /// The folder of the journal [default: the configured one]
     #[arg(long, value_name = "DIR")]
     state_dir: Option<String>,
 }
@@ -70,9 +70,9 @@ pub(super) struct StateDir {
 /// Why a journal command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalCommandError {
-    #[error("the configuration is not usable")]
+    #[error("the configuration is invalid")]
     Config(ConfigErrors),
-    #[error("failed to open {path}")]
+    #[error("cannot open {path}")]
     Open {
         path: PathBuf,
         #[source]
@@ -84,7 +84,7 @@ pub enum JournalCommandError {
     StateDir(#[from] app::StateDirError),
     #[error(transparent)]
     Restore(#[from] app::RestoreError),
-    #[error("failed to print")]
+    #[error("cannot print")]
     Print(#[from] io::Error),
 }
 
@@ -127,7 +127,7 @@ pub(super) fn run(
     }
 }
 
-/// Whoever reads a dump may have seen enough of it.
+/// The reader of a dump may close the pipe early.
 fn dump_failed(error: JournalError) -> JournalCommandError {
     match error {
         JournalError::Io { source, .. } if source.kind() == io::ErrorKind::BrokenPipe => {
@@ -173,11 +173,11 @@ pub(super) fn restore(
     } else if !out.style().quiet {
         let path = path.display();
         out.line(format_args!(
-            "restored {snapshots} snapshots and {records} records, up to position {last}, into {path}"
+            "restored {snapshots} snapshots and {records} records up to position {last} into {path}"
         ))?;
     }
     out.note(
-        "the next `coord serve` there makes a new operator token; the agents' tokens are as they were",
+        "the next `coord serve` there creates a new operator token; the agents' tokens stay valid",
     );
     Ok(())
 }
@@ -226,7 +226,7 @@ fn tell_verification(found: &Verification, json: bool, out: &mut dyn Write) -> i
     if let Some(pid) = &found.in_use_by {
         writeln!(
             out,
-            "in use by process {pid}: its newest records may look torn"
+            "in use by process {pid}: its newest records may look incomplete"
         )?;
     }
     write!(
@@ -260,7 +260,7 @@ fn tell_verification(found: &Verification, json: bool, out: &mut dyn Write) -> i
     }
     writeln!(
         out,
-        "a coordinator does not start on this; restore a backup, or run `coord journal repair`"
+        "a coordinator cannot start on this journal; restore a backup, or run `coord journal repair`"
     )
 }
 
@@ -276,23 +276,23 @@ fn tell_repair(done: &Repaired, json: bool, out: &mut dyn Write) -> io::Result<(
         return writeln!(out, "{value}");
     }
     let Some(folder) = &done.kept_in else {
-        return writeln!(out, "there was nothing to repair");
+        return writeln!(out, "nothing to repair");
     };
     for bad in &done.damage {
         writeln!(out, "byte {} of {}: {}", bad.offset, bad.file, bad.what)?;
     }
     for (first, last) in &done.lost {
-        writeln!(out, "given up: positions {first} to {last}")?;
+        writeln!(out, "removed: positions {first} to {last}")?;
     }
     if done.cut_records > 0 {
         let cut = done.cut_records;
         writeln!(
             out,
-            "{cut} readable records after the damage were given up too; --skip would keep them"
+            "{cut} readable records after the damage were removed too; --skip would keep them"
         )?;
     }
     for snapshot in &done.snapshots_lost {
-        writeln!(out, "given up: {snapshot}")?;
+        writeln!(out, "removed: {snapshot}")?;
     }
-    writeln!(out, "the files as they were are in {folder}")
+    writeln!(out, "copies of the files are in {folder}")
 }

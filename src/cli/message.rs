@@ -24,40 +24,40 @@ use crate::protocol::operations::Operation;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum MessageCommand {
-    /// Sends a message, and tells what happened to it at every recipient
+    /// Sends a message, and shows the delivery at each recipient
     ///
-    /// Exits with 5 when there is no such recipient, and with 8 when no recipient has room for it:
-    /// the table says which limit is reached. A message that reached some recipients exits with 0.
+    /// Exits with 5 when no such recipient exists, and with 8 when every recipient's mailbox is full: the
+    /// table shows which limit is reached. Exits with 0 when some recipients got the message.
     Send(Box<SendArgs>),
-    /// Reads your mailbox; what is read stays in it until `ack`
+    /// Reads your mailbox; messages stay in it until `ack`
     Inbox {
-        /// Hide what is shown from your other sessions for so long
+        /// Hide the shown messages from your other sessions for this long
         #[arg(long, value_name = "DURATION")]
         take: Option<Millis>,
         /// Only messages with a higher number
         #[arg(long, value_name = "ID", conflicts_with = "take")]
         after: Option<MessageId>,
-        /// Only messages at least so important
+        /// Only messages of this importance or higher
         #[arg(long, value_enum, value_name = "IMPORTANCE")]
         importance: Option<ImportanceArg>,
         /// At most this many
         #[arg(long, value_name = "N")]
         max: Option<u64>,
     },
-    /// Takes messages out of your mailbox
+    /// Acknowledges messages, which removes them from your mailbox
     ///
-    /// Exits with 5 when a message that was named is not in it; the others are taken out all the same.
+    /// Exits with 5 when a named message is not in it; the others are acknowledged anyway.
     #[command(group(ArgGroup::new("which").required(true).args(["messages", "up_to", "all"])))]
     Ack {
         messages: Vec<MessageId>,
-        /// All up to and including this one: what you have seen, whatever arrived since
+        /// All up to and including this one; later ones stay
         #[arg(long, value_name = "ID")]
         up_to: Option<MessageId>,
-        /// All that wait now, as `inbox` would show them, also those you have not read
+        /// All that wait now, also those you have not read
         #[arg(long)]
         all: bool,
     },
-    /// Shows a thread, as far as you took part in it
+    /// Shows the messages of a thread that you sent or got
     Thread {
         /// Any message of the thread
         message: MessageId,
@@ -69,16 +69,16 @@ pub(super) enum MessageCommand {
 #[command(group(ArgGroup::new("recipient").required(true).args(["to", "capability", "topic", "all"])))]
 #[command(group(ArgGroup::new("content").required(true).args(["text", "body", "file"])))]
 pub(super) struct SendArgs {
-    /// To this agent
+    /// Send to this agent
     #[arg(long, value_name = "AGENT")]
     to: Option<AgentName>,
-    /// To every other agent that has this capability
+    /// Send to every other agent that has this capability
     #[arg(long)]
     capability: Option<Capability>,
-    /// To every other agent that listens to this topic
+    /// Send to every other agent that listens to this topic
     #[arg(long)]
     topic: Option<Topic>,
-    /// To every other agent of the project
+    /// Send to every other agent of the project
     #[arg(long)]
     all: bool,
     /// The message, as plain text
@@ -96,7 +96,7 @@ pub(super) struct SendArgs {
     /// Continues the thread of this message
     #[arg(long, value_name = "ID")]
     reply_to: Option<MessageId>,
-    /// How long it waits for its recipients [default: a week]
+    /// How long it stays in a mailbox unread [default: a week]
     #[arg(long, value_name = "DURATION")]
     ttl: Option<Millis>,
 }
@@ -135,7 +135,7 @@ pub(super) async fn run(command: MessageCommand, shell: &mut Shell<'_>) -> Resul
             {
                 let last = last.message;
                 shell.out.note(format_args!(
-                    "once you have read these: coord message ack --up-to {last}"
+                    "after reading them, run `coord message ack --up-to {last}`"
                 ));
             }
         }
@@ -195,7 +195,7 @@ async fn send(args: SendArgs, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
     Ok(sent_exit(&sent))
 }
 
-/// A message that nobody got was either for nobody who is there, or for agents without room for it.
+/// If nobody got the message, either no recipient exists or all their mailboxes are full.
 fn sent_exit(sent: &MessageSendResult) -> Exit {
     let full = |recipient: &DeliveryView| matches!(recipient.delivery, DeliveryState::Full);
     match sent.message {
@@ -205,7 +205,7 @@ fn sent_exit(sent: &MessageSendResult) -> Exit {
     }
 }
 
-/// Exactly one is given: clap saw to it.
+/// Exactly one is given: clap enforces it.
 fn recipient(args: &SendArgs) -> RecipientParam {
     if let Some(agent) = &args.to {
         return RecipientParam::Agent(agent.clone());
@@ -233,9 +233,9 @@ fn show_sent(out: &mut Output<'_>, sent: &MessageSendResult) -> io::Result<()> {
     match (sent.message, out.style().quiet) {
         (Some(message), true) => return out.line(message),
         (Some(message), false) => out.line(format_args!("sent message {message}"))?,
-        // The exit code says so; what would be printed here is taken for the number of a message.
+        // Nothing is printed: a script would take it for a message number. The exit code says enough.
         (None, true) => return Ok(()),
-        (None, false) => out.line("nobody got it")?,
+        (None, false) => out.line("no recipient got it")?,
     }
     let mut table = Table::new(&["RECIPIENT", "WHAT HAPPENED"]);
     for recipient in &sent.recipients {
@@ -260,17 +260,17 @@ fn happened(recipient: &DeliveryView) -> String {
     }
 }
 
-/// Why there is no room at a recipient, with the name of the limit.
+/// Why a recipient's mailbox is full, with the name of the limit.
 fn no_room(limit: Option<&str>) -> String {
     let Some(limit) = limit else {
         return "its mailbox is full".to_owned();
     };
     let why = if limit == MailboxLimit::AgentsMax.as_str() {
-        "the project has as many agents as it may"
+        "the project has its maximum number of agents"
     } else if limit.ends_with("_per_sender_max") {
-        "your share of its mailbox is used up until it acknowledges some"
+        "your share of its mailbox is used up until it acknowledges some messages"
     } else if limit.ends_with("_reserved") {
-        "what is left of its mailbox is kept for direct messages of others"
+        "the rest of its mailbox is reserved for direct messages"
     } else {
         "its mailbox is full"
     };
@@ -280,7 +280,7 @@ fn no_room(limit: Option<&str>) -> String {
 fn show_inbox(out: &mut Output<'_>, inbox: &MessageInboxResult) -> io::Result<()> {
     if inbox.expired > 0 {
         let expired = inbox.expired;
-        out.note(format_args!("{expired} messages lapsed unread"));
+        out.note(format_args!("{expired} messages expired unread"));
     }
     if inbox.messages.is_empty() && !out.style().quiet {
         return out.line("no messages");
@@ -309,7 +309,7 @@ fn show_messages(
         let (id, from) = (message.message, &message.from);
         let heading = one_line(&format!("#{id}  {from}  {sent}{mark}{subject}"));
         out.line(out.paint(Paint::Heading, &heading))?;
-        // Text is shown as text, everything else as the JSON it is.
+        // A string is shown as text, everything else as JSON.
         let text = serde_json::from_str::<String>(message.body.as_json());
         let body = text.unwrap_or_else(|_| message.body.as_json().to_owned());
         for line in lines(&body).lines() {

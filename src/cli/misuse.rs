@@ -1,4 +1,4 @@
-//! Command lines that are not understood, and the help: what clap says of them, for people and as JSON.
+//! Help texts and usage errors of clap, for people and as JSON.
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -9,17 +9,17 @@ use serde_json::json;
 use super::exit::Exit;
 use super::text;
 
-/// Whether a command line asks for JSON, although it may not be understood. What follows `--` is a
-/// command's own.
+/// Whether a command line asks for JSON, even if it does not parse. Words after `--` belong to the command
+/// that is run.
 pub(super) fn wants_json(arguments: &[OsString]) -> bool {
     let own = arguments.iter().take_while(|word| *word != "--");
     let mut own = own.filter_map(|word| word.to_str());
     own.any(|word| word == "--json" || word.starts_with("--json="))
 }
 
-/// Help and version are no errors: they are text, on stdout.
+/// Help and version are not errors: they are text on stdout.
 pub(super) fn report(error: &clap::Error, json: bool) -> Exit {
-    // Nobody is there to be told that this could not be printed.
+    // A failed write to stderr cannot be reported anywhere.
     let mut stderr = io::stderr();
     if !error.use_stderr() {
         let _ = error.print();
@@ -32,13 +32,13 @@ pub(super) fn report(error: &clap::Error, json: bool) -> Exit {
     } else if safe == plain {
         error.print()
     } else {
-        // What was typed may come from elsewhere; then colours are given up.
+        // The arguments may come from an untrusted source; then the text is printed without colours.
         stderr.write_all(safe.as_bytes())
     };
     Exit::Usage
 }
 
-/// The words of clap in the shape that every error has.
+/// Clap's message as the JSON object that every error is.
 fn as_json(error: &clap::Error, plain: &str) -> String {
     let mut paragraphs = plain.split("\n\n").map(one_line);
     let message = match error.kind() {
@@ -51,8 +51,7 @@ fn as_json(error: &clap::Error, plain: &str) -> String {
         let found = rest.iter().find_map(|text| text.strip_prefix(word));
         found.map(|text| text.trim().to_owned())
     };
-    let next =
-        begins("tip: ").unwrap_or_else(|| "`--help` after the command tells more".to_owned());
+    let next = begins("tip: ").unwrap_or_else(|| "see the command's --help".to_owned());
     let mut error = json!({
         "kind": Exit::Usage.kind(),
         "message": message,

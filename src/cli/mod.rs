@@ -53,7 +53,7 @@ use exit::Exit;
 use output::{Output, Style};
 use shell::{ConnectionFlags, Shell};
 
-/// How long what a one-shot command holds lasts without being renewed.
+/// The time-to-live of what a one-shot command holds.
 const TTL_DEFAULT: &str = "10m";
 
 /// Coordinates command-line AI agents: tasks, leases, messages and shared context on one gateway
@@ -67,11 +67,11 @@ const TTL_DEFAULT: &str = "10m";
 )]
 #[command(arg_required_else_help = true)]
 pub struct Cli {
-    /// Print results as JSON, as they come over the wire, one value a line; remarks and errors too, on
+    /// Print results as JSON, as the coordinator sent them, one value a line; notes and errors are JSON on
     /// stderr
     #[arg(long, global = true, help_heading = "Output")]
     json: bool,
-    /// When to use colours: auto, always or never; auto means on a terminal, unless `NO_COLOR` is set
+    /// When to use colours: auto, always or never; auto uses them on a terminal unless `NO_COLOR` is set
     #[arg(
         long,
         global = true,
@@ -82,7 +82,7 @@ pub struct Cli {
         help_heading = "Output"
     )]
     color: ColorArg,
-    /// Print only what was asked for: no hints, and of what was made only the number
+    /// Print only the result: no hints, and for a new object only its number
     #[arg(long, short, global = true, help_heading = "Output")]
     quiet: bool,
     #[command(flatten)]
@@ -103,41 +103,41 @@ enum ColorArg {
 enum CliCommand {
     /// Runs a coordinator until it gets SIGTERM or SIGINT
     ///
-    /// Exits with 0 when it stopped in order, 65 when its state is damaged, 70 when its journal
-    /// failed (a restart recovers), 78 when the configuration is wrong or a port is taken, 1 when
-    /// something else is amiss that a restart may mend.
+    /// Exits with 0 after an orderly stop, 65 when its state is damaged, 70 when its journal failed (a
+    /// restart recovers), 78 when the configuration is wrong or a port is taken, 1 after any other failure (a
+    /// restart may help).
     Serve(serve::ServeCommand),
-    /// Shows how the coordinator and the project are
+    /// Shows the state of the coordinator and the project
     Status,
-    /// Asks every service of the configuration, in its own protocol, whether it runs
+    /// Checks, in its own protocol, that every service of the configuration runs
     ///
-    /// Redis must answer PING, the agents' port must take a WebSocket and name its coordinator, the
-    /// metrics must parse and be a coordinator's. Where they are is what `coord serve` would be
-    /// configured with, as `coord config show` shows it; `COORD_URL` does not count. Exits with 0 when all of them run, or are not used,
-    /// with 1 when one does not, with 2 when the configuration is wrong.
+    /// Redis must answer PING, the agents' port must accept a WebSocket and name its coordinator, the metrics
+    /// must parse and come from a coordinator. The addresses are those that `coord serve` would use, as
+    /// `coord config show` prints them; `COORD_URL` is ignored. Exits with 0 when every service that is used
+    /// runs, with 1 when one does not, with 2 when the configuration is wrong.
     Health(health::HealthArgs),
-    /// Tries out every part on this box, and tells what the box is
+    /// Tests every part on this machine, and describes the machine
     ///
-    /// For a freshly flashed box, and for support. Journal, TLS, WebSocket, Redis client, timers, clock,
-    /// entropy, permissions, ports and nft are exercised within seconds, in a folder of their own that
-    /// is removed at the end; the state is only looked at. Exits with 0 when all parts work, with 1
-    /// when one does not; a warning is of something beside the coordinator.
+    /// For a freshly flashed machine, and for support. Tests journal, TLS, WebSocket, Redis client, timers,
+    /// clock, entropy, permissions, ports and nft within seconds, in a temporary folder; the coordinator's
+    /// state is only read. Exits with 0 when all parts work, with 1 when one does not; a warning concerns
+    /// something outside the coordinator.
     SelfTest(self_test::SelfTestArgs),
-    /// Asks for a sign of life, and tells how long it took
+    /// Sends a ping, and shows how long the answer took
     Ping,
-    /// Makes, lists and revokes tokens
+    /// Creates, lists and revokes tokens
     #[command(subcommand)]
     Token(token::TokenCommand),
-    /// Makes and lists projects
+    /// Creates and lists projects
     #[command(subcommand)]
     Project(project::ProjectCommand),
-    /// Looks at agents, and says something of yourself
+    /// Shows agents, and updates your own status
     #[command(subcommand)]
     Agent(agent::AgentCommand),
-    /// Submits tasks, looks at them, works on them
+    /// Submits tasks, shows them, works on them
     #[command(subcommand)]
     Task(task::TaskCommand),
-    /// Holds files, ports and names, so that nobody else does
+    /// Leases files, ports and names, so that no other agent uses them
     #[command(subcommand)]
     Lease(lease::LeaseCommand),
     /// Sends and reads messages
@@ -146,36 +146,36 @@ enum CliCommand {
     /// Reads and writes the shared context
     #[command(subcommand)]
     Context(context::ContextCommand),
-    /// Follows what happens
+    /// Prints changes as they happen
     #[command(subcommand)]
     Events(events::EventsCommand),
-    /// Writes a consistent backup on the coordinator's host, while all goes on
+    /// Writes a consistent backup on the coordinator's host; nothing stops meanwhile
     Backup(server::BackupArgs),
     /// Calls any operation by its name
     Call(server::CallArgs),
     /// Fills an empty state directory from a backup
     Restore(journal::RestoreCommand),
-    /// Looks at an embedded journal, or mends it
+    /// Inspects or repairs an embedded journal
     #[command(subcommand)]
     Journal(journal::JournalCommand),
-    /// Makes a systemd service of this program, or undoes that
+    /// Installs this program as a systemd service, or uninstalls it
     ///
-    /// Copies the program, writes units, user and a first configuration, and switches it on. A second
-    /// run changes only what differs.
+    /// Copies the program, writes units and a first configuration, creates the user, and enables the service.
+    /// A second run changes only what differs.
     Install(install::InstallArgs),
-    /// Looks at the configuration without starting anything
+    /// Shows and checks the configuration; starts nothing
     #[command(subcommand)]
     Config(config::ConfigCommand),
-    /// Looks at ports, frees them, takes them
+    /// Shows, frees and reserves ports
     #[command(subcommand)]
     Ports(ports::PortsCommand),
-    /// Makes what has to stay in step with the ports, from the configuration
+    /// Generates files that must match the ports, from the configuration
     #[command(subcommand)]
     Render(render::RenderCommand),
-    /// Makes firewall rules from the configuration, applies them, looks after them
+    /// Generates firewall rules from the configuration, applies and checks them
     #[command(subcommand)]
     Firewall(firewall::FirewallCommand),
-    /// Prints the whole interface as an OpenRPC document, or as a page to read
+    /// Prints the protocol as an OpenRPC document, or as a Markdown page
     Protocol(protocol::ProtocolArgs),
     /// Prints completions for a shell
     Completions {
@@ -190,7 +190,7 @@ enum CliCommand {
 }
 
 impl CliCommand {
-    /// Whether only an operator may run it, or it is the same whoever does.
+    /// Whether only an operator may run it, or the result does not depend on the agent.
     fn is_operators(&self) -> bool {
         match self {
             Self::Status | Self::Ping | Self::Token(_) | Self::Backup(_) => true,
@@ -206,7 +206,7 @@ impl CliCommand {
 pub fn definition() -> clap::Command {
     Cli::command()
         .after_long_help(Exit::help())
-        .after_help("`coord COMMAND --help` tells more; `coord --help` lists the exit codes.")
+        .after_help("See `coord COMMAND --help` for details, `coord --help` for the exit codes.")
 }
 
 /// Runs a command line to its end.
@@ -320,7 +320,7 @@ fn call(command: CliCommand, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
     answered(ended?, &shell.out)
 }
 
-/// With `--json` no code of our own stands alone: where no answer tells why, an error does.
+/// With `--json` every exit code of our own comes with JSON: where no answer explains it, an error does.
 fn answered(exit: Exit, out: &Output<'_>) -> Result<Exit, CliError> {
     let lacking = out.style().json && !out.has_answered();
     match exit.meaning().filter(|_| lacking && exit != Exit::Ok) {
@@ -329,7 +329,7 @@ fn answered(exit: Exit, out: &Output<'_>) -> Result<Exit, CliError> {
     }
 }
 
-/// What failed, why, and the next step. A closed pipe is no failure, and there is nobody to tell.
+/// Prints what failed, why, and the next step. A closed pipe is not a failure, so nothing is printed for it.
 fn report(error: &CliError, style: Style) {
     if error.exit() == Exit::Ok {
         return;

@@ -14,14 +14,14 @@ use super::table::{NOTHING, Table};
 use super::text;
 use crate::protocol::session::SessionOpenResult;
 
-/// Whether remarks are JSON. Of the process, as stderr is: what runs beside a command has remarks too.
+/// Whether notes are JSON. It is global, as stderr is: tasks beside the command print notes too.
 static REMARKS_ARE_JSON: AtomicBool = AtomicBool::new(false);
 
-/// What a remark begins with that somebody should act on.
+/// The prefix of a note that asks for an action.
 const WARNING: &str = "warning: ";
 
-/// Where results go, and how they look. Everything printed here is made safe for a terminal first
-/// ([`text`]); only [`Output::sink`] takes bytes as they are, for files that are printed.
+/// Where results go, and in which form. Everything printed here is made safe for a terminal first ([`text`]);
+/// only [`Output::sink`] takes bytes as they are, for files that are printed.
 pub(super) struct Output<'a> {
     sink: &'a mut dyn Write,
     style: Style,
@@ -32,14 +32,14 @@ pub(super) struct Output<'a> {
 /// How results look.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Style {
-    /// The wire result, verbatim.
+    /// Print the result as it came over the wire.
     pub(super) json: bool,
     pub(super) color: bool,
-    /// Only what was asked for.
+    /// Print only the result.
     pub(super) quiet: bool,
 }
 
-/// What a text means, as a terminal shows it.
+/// The meaning of a text, which a terminal shows as a colour.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Paint {
     Heading,
@@ -61,7 +61,7 @@ impl Paint {
     }
 }
 
-/// Shows any answer as a sentence, or as nothing with `--quiet`.
+/// Shows any answer as a sentence; prints nothing with `--quiet`.
 pub(super) fn done<R>(
     sentence: impl Display,
 ) -> impl FnOnce(&mut Output<'_>, &R) -> io::Result<()> {
@@ -142,14 +142,14 @@ impl<'a> Output<'a> {
         self.sink.flush()
     }
 
-    /// Text for people. What others wrote into it cannot act on the terminal.
+    /// Text for people. Control characters of other agents' text cannot reach the terminal.
     pub(super) fn line(&mut self, text: impl Display) -> io::Result<()> {
         let text = painted(&text.to_string(), text::lines);
         writeln!(self.sink, "{text}")?;
         self.sink.flush()
     }
 
-    /// A page of text that is whole, with its last line break.
+    /// A complete page of text, its last line break included.
     pub(super) fn page(&mut self, text: &str) -> io::Result<()> {
         write!(self.sink, "{}", text::lines(text))?;
         self.sink.flush()
@@ -163,7 +163,7 @@ impl<'a> Output<'a> {
         writeln!(self.sink, "{name} {value}")
     }
 
-    /// The table, or a line that says there is nothing.
+    /// The table, or `nothing` as a line if the table is empty.
     pub(super) fn table(&mut self, table: &Table, none: &str) -> io::Result<()> {
         if table.is_empty() {
             let none = self.paint(Paint::Faint, none);
@@ -180,7 +180,7 @@ impl<'a> Output<'a> {
         self.sink.flush()
     }
 
-    /// A coloured text, to be part of a [`Self::line`] or [`Self::field`].
+    /// A coloured text, for use in a [`Self::line`] or [`Self::field`].
     pub(super) fn paint(&self, paint: Paint, text: &str) -> String {
         if self.style.color {
             let (code, brush) = (paint.code(), brush());
@@ -189,7 +189,7 @@ impl<'a> Output<'a> {
         text.to_owned()
     }
 
-    /// What the coordinator warned of when it opened a session.
+    /// The coordinator's warnings from opening the session.
     pub(super) fn warn_of(&self, opened: &SessionOpenResult) {
         for warning in &opened.warnings {
             let text = text::one_line(&warning.message);
@@ -197,7 +197,7 @@ impl<'a> Output<'a> {
         }
     }
 
-    /// A remark on stderr, not with `--quiet`. Nobody is served by failing when stderr is gone.
+    /// A note on stderr, hidden by `--quiet`. A command does not fail because stderr is closed.
     pub(super) fn note(&self, text: impl Display) {
         if !self.style.quiet {
             note(text);
@@ -205,12 +205,12 @@ impl<'a> Output<'a> {
     }
 }
 
-/// From now on remarks on stderr are JSON, or no longer.
+/// Switches JSON notes on stderr on or off.
 pub(super) fn remark_in_json(json: bool) {
     REMARKS_ARE_JSON.store(json, Ordering::Relaxed);
 }
 
-/// A remark on stderr: a line, or with `--json` an object with `level` and `message`.
+/// A note on stderr: a line, or with `--json` an object with `level` and `message`.
 pub(super) fn note(text: impl Display) {
     let text = text.to_string();
     let line = if REMARKS_ARE_JSON.load(Ordering::Relaxed) {
@@ -231,10 +231,10 @@ fn remark(text: &str) -> String {
     text::json(&remark).into_owned()
 }
 
-/// Marks our own colours: a number that nobody else knows, so that no text can bring colours of its own.
+/// Marks our own colours: a random number, so that no foreign text can contain colours.
 fn brush() -> u64 {
     static BRUSH: OnceLock<u64> = OnceLock::new();
-    // Without random bytes a text could at most be coloured.
+    // Without random bytes, a foreign text could at most add colours.
     *BRUSH.get_or_init(|| getrandom::u64().unwrap_or_default())
 }
 
@@ -250,7 +250,7 @@ fn painted(text: &str, safe: impl Fn(&str) -> String) -> String {
     whole + &safe(rest)
 }
 
-/// What is before the first colour of ours, its code, and what is after it.
+/// The text before our first colour, the colour's code, and the text after it.
 fn next_colour<'t>(text: &'t str, end: &str) -> Option<(&'t str, &'t str, &'t str)> {
     let (start, after) = text.split_once(end)?;
     let (before, code) = start.rsplit_once("\u{1b}[")?;

@@ -1,5 +1,5 @@
-//! What a bug leaves behind: a panic is told in the log, in the log's own format, before the program
-//! ends. A release build aborts after it, so nothing goes on with half a state.
+//! Reports panics: a panic is logged, in the log's format, before the program ends. A release build then
+//! aborts, so no thread continues with a half-changed state.
 
 use std::io::{self, Write};
 use std::panic::{self, PanicHookInfo};
@@ -10,10 +10,10 @@ use serde_json::json;
 use super::text;
 use crate::build_info::{COMMIT, TARGET, VERSION};
 
-/// How a program ends that panicked: by SIGABRT where panics abort, as in a release build.
+/// How the program ends after a panic: by SIGABRT where panics abort, as in a release build.
 const EXIT_PANICKED: u8 = if cfg!(panic = "abort") { 134 } else { 101 };
 
-/// From now on a panic is an error in the log. Where the log takes none, it is told as ever.
+/// From now on a panic is an error in the log. If the log level hides errors, Rust's own message is printed.
 pub fn report_to_log() {
     let as_ever = panic::take_hook();
     panic::set_hook(Box::new(move |panic| {
@@ -25,10 +25,10 @@ pub fn report_to_log() {
     }));
 }
 
-/// From now on a panic is an error in JSON on stderr, as all else there with `--json`.
+/// From now on a panic is a JSON error on stderr, as `--json` asks for.
 pub(super) fn report_as_json() {
     panic::set_hook(Box::new(|panic| {
-        // Nobody is there to be told that stderr is gone.
+        // A closed stderr cannot be reported anywhere.
         let _ = io::stderr().write_all(format!("{}\n", as_json(panic)).as_bytes());
     }));
 }
@@ -38,7 +38,7 @@ fn as_json(panic: &PanicHookInfo<'_>) -> String {
     let error = json!({ "error": {
         "kind": "internal",
         "message": format!("coord panicked, which is a bug: {message}"),
-        "next": "report it with this line",
+        "next": "report the bug with this line",
         "exit_code": EXIT_PANICKED,
         "location": panic.location().map(ToString::to_string),
         "version": VERSION,

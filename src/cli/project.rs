@@ -11,7 +11,7 @@ use crate::protocol::session::Empty;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum ProjectCommand {
-    /// Makes a project
+    /// Creates a project
     Create {
         // The flag --project has taken the plain name.
         #[arg(id = "new_project", value_name = "PROJECT")]
@@ -28,7 +28,7 @@ pub(super) async fn run(command: ProjectCommand, shell: &mut Shell<'_>) -> Resul
                 project: project.clone(),
                 request_id: None,
             };
-            let made = done::<Empty>(format!("made project {project}"));
+            let made = done::<Empty>(format!("created project {project}"));
             shell.print(Operation::ProjectCreate, &params, made).await?;
         }
         ProjectCommand::List => {

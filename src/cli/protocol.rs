@@ -8,15 +8,15 @@ use crate::protocol::{openrpc, reference};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ProtocolArgs {
-    /// As a page to read
+    /// Print a Markdown page
     #[arg(long)]
     markdown: bool,
 }
 
 pub(super) fn run(args: &ProtocolArgs, out: &mut Output<'_>) -> Result<(), CliError> {
     if args.markdown && out.style().json {
-        let next = "leave --json or --markdown out";
-        return Err(CliError::usage("a page to read is no JSON", next));
+        let next = "leave out --json or --markdown";
+        return Err(CliError::usage("a Markdown page is not JSON", next));
     }
     let document = document();
     match args.markdown {

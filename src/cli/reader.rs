@@ -1,5 +1,5 @@
-//! Whoever reads stdout: a command that prints as things happen ends when its reader has gone, and not
-//! only at the next thing that happens, which may be tomorrow.
+//! Watches the reader of stdout: a command that follows events must end when its reader is gone, not at the
+//! next event, which may come tomorrow.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -12,19 +12,19 @@ use tokio::sync::watch;
 
 use super::error::CliError;
 
-/// Returns when nobody can read stdout any more, with that as the error. Never for a file.
+/// Returns an error when stdout has no reader any more. Never returns for a file.
 pub(super) async fn gone() -> CliError {
     static GONE: OnceLock<watch::Receiver<bool>> = OnceLock::new();
     let mut gone = GONE.get_or_init(|| watch_closing(io::stdout())).clone();
-    // The thread that would tell is missing only where none could be started.
+    // Without a thread (none could be started), this never returns.
     if gone.wait_for(|gone| *gone).await.is_err() {
         std::future::pending::<()>().await;
     }
     CliError::Output(io::ErrorKind::BrokenPipe.into())
 }
 
-/// Whether the other end was closed, told by a thread: the kernel tells it without being asked to read or
-/// write, and of every kind of stdout, which the runtime's own means do not.
+/// A thread that reports when the other end is closed. `poll` reports that without a read or a write, and for
+/// every kind of stdout; the runtime cannot do both.
 fn watch_closing(fd: impl AsFd + Send + 'static) -> watch::Receiver<bool> {
     let (tell, told) = watch::channel(false);
     let look = move || {
@@ -36,10 +36,10 @@ fn watch_closing(fd: impl AsFd + Send + 'static) -> watch::Receiver<bool> {
                 Ok(_) => break,
             }
         }
-        // Whoever waits for it may have ended.
+        // The waiting side may have ended.
         let _ = tell.send(true);
     };
-    // Without a thread the next line that is printed notices it.
+    // Without a thread, the next printed line fails instead.
     let _ = thread::Builder::new().name("stdout".into()).spawn(look);
     told
 }

@@ -1,4 +1,4 @@
-//! `coord render`: what has to stay in step with the ports, made from the configuration.
+//! `coord render`: generates files that must match the ports, from the configuration.
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -13,17 +13,16 @@ use super::write_file::replace;
 use crate::config::{Config, Endpoint, Environment, Flags, Invoker};
 use crate::edge::render::{self, ComposeOptions, ProxyOptions};
 
-/// Makes what has to stay in step with the ports.
+/// Generates files that must match the ports.
 #[derive(Debug, clap::Subcommand)]
 pub enum RenderCommand {
-    /// Exports for a shell, which give `coord serve` this configuration; --json prints them as data
+    /// Prints shell exports that give `coord serve` this configuration; --json prints them as data
     ///
-    /// Secrets are not written: each is named with the place it comes from.
+    /// Secrets are not written; a comment names the source of each.
     Env(RenderArgs),
-    /// A compose file, with a Redis if one on this machine is configured
+    /// Prints a compose file, with a Redis if the configured one is on this machine
     ///
-    /// Ports are published on the addresses of the configuration, which is loopback unless it says
-    /// otherwise. Passwords stay in files.
+    /// Ports are published on the configured addresses, by default loopback. Passwords stay in files.
     Compose {
         /// Use this image instead of building one from image/Containerfile
         #[arg(long, value_name = "IMAGE")]
@@ -31,10 +30,10 @@ pub enum RenderCommand {
         #[command(flatten)]
         common: RenderArgs,
     },
-    /// A configuration of `HAProxy` in front of one or several coordinators
+    /// Prints an `HAProxy` configuration for one or several coordinators
     Haproxy {
-        /// The file with certificate chain and key together that it shows clients, when TLS is on
-        /// [default: /etc/haproxy/coord.pem]
+        /// The PEM file with the certificate chain and key for clients, when TLS is on [default:
+        /// /etc/haproxy/coord.pem]
         #[arg(long, value_name = "FILE")]
         certificate: Option<PathBuf>,
         #[command(flatten)]
@@ -42,32 +41,32 @@ pub enum RenderCommand {
         #[command(flatten)]
         common: RenderArgs,
     },
-    /// A part of the http block of nginx in front of one or several coordinators
+    /// Prints a part of nginx's http block for one or several coordinators
     Nginx {
         #[command(flatten)]
         proxy: Proxy,
         #[command(flatten)]
         common: RenderArgs,
     },
-    /// A scrape job for Prometheus
+    /// Prints a scrape job for Prometheus
     Prometheus {
         /// Print only the targets, as JSON for `file_sd_configs`
         #[arg(long)]
         file_sd: bool,
-        /// A coordinator's metrics, as Prometheus reaches them; may be repeated [default: the
-        /// configured ones]
+        /// The address of a coordinator's metrics for Prometheus; may be repeated [default: the configured
+        /// ones]
         #[arg(long = "target", value_name = "HOST:PORT", value_parser = Endpoint::from_str)]
         targets: Vec<Endpoint>,
         #[command(flatten)]
         common: RenderArgs,
     },
-    /// The port documentation of this deployment; --json prints it as data
+    /// Prints the ports of this deployment as Markdown; --json prints them as data
     Markdown(RenderArgs),
 }
 
 #[derive(Debug, clap::Args)]
 pub struct RenderArgs {
-    /// Write to this file, whole or not at all, instead of to stdout
+    /// Write to this file instead of stdout; the file is replaced as a whole
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
     #[command(flatten)]
@@ -76,14 +75,14 @@ pub struct RenderArgs {
 
 #[derive(Debug, clap::Args)]
 pub struct Proxy {
-    /// Where it listens [default: the configured address, on port 8765]
+    /// The address to listen on [default: the configured address, on port 8765]
     #[arg(long, value_name = "HOST:PORT", value_parser = Endpoint::from_str)]
     listen: Option<Endpoint>,
-    /// A coordinator; may be repeated [default: the configured one]
+    /// The address of a coordinator; may be repeated [default: the configured one]
     #[arg(long = "backend", value_name = "HOST:PORT", value_parser = Endpoint::from_str)]
     backends: Vec<Endpoint>,
-    /// What signed the coordinators' certificates, as PEM [default: the self-signed one, or what the
-    /// machine trusts]
+    /// The PEM file of the authorities that signed the coordinators' certificates [default: the self-signed
+    /// certificate, or the machine's authorities]
     #[arg(long, value_name = "FILE")]
     backend_ca: Option<PathBuf>,
 }
@@ -100,24 +99,24 @@ pub(super) fn run(
         _ => false,
     };
     if json && !has_json {
-        let next = "leave --json out; env, markdown and prometheus --file-sd have it";
-        return Err(CliError::usage("this has a format of its own", next));
+        let next = "leave out --json; only env, markdown and prometheus --file-sd accept it";
+        return Err(CliError::usage("this file cannot be JSON", next));
     }
     let (output, flags) = command.common();
     let (output, flags) = (output.clone(), std::mem::take(flags));
-    // Nothing is bound here, so it does not matter who may bind which port.
+    // Nothing is bound here, so privileged ports are no problem.
     let config = Config::load(&flags, environment, Invoker::from(0))?;
     for warning in &config.warnings {
         out.note(format_args!("warning: {warning}"));
     }
     let folder = std::path::absolute(".")
-        .map_err(|error| CliError::input("tell which folder this is", error))?;
+        .map_err(|error| CliError::input("find the current folder", error))?;
     let text = command.text(&config, &folder, json)?;
     deliver(&text, output.as_deref(), out)
 }
 
 impl RenderCommand {
-    /// Where it goes, and the configuration's flags.
+    /// The output file and the configuration's flags.
     fn common(&mut self) -> (&Option<PathBuf>, &mut Flags) {
         let (Self::Env(common)
         | Self::Markdown(common)
@@ -172,7 +171,7 @@ fn pretty(value: &Value) -> String {
     format!("{value:#}\n")
 }
 
-/// `-` is stdout, as everywhere.
+/// `-` is stdout.
 fn deliver(text: &str, output: Option<&Path>, out: &mut Output<'_>) -> Result<(), CliError> {
     let Some(file) = output.filter(|file| *file != Path::new("-")) else {
         let text = if out.style().json {

@@ -1,4 +1,4 @@
-//! `coord self-test`: does every part work on this box, and what is the box?
+//! `coord self-test`: tests every part on this machine, and describes the machine.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,15 +11,15 @@ use super::table::Table;
 use crate::config::{Config, Environment, Flags, Invoker};
 use crate::edge::self_test::{self, CheckState, Machine, Plan, Report};
 
-/// Where a folder is made when there is no better place.
+/// Where the test folder goes if there is no better place.
 const FOLDERS: &[&str] = &["/var/tmp", "/tmp"];
 
 const MIB: u64 = 1 << 20;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct SelfTestArgs {
-    /// Where to make the folder to test in: its medium is what is measured. Without it, beside the
-    /// state directory, or else in /var/tmp or /tmp
+    /// Create the test folder here; its storage is measured [default: beside the state directory, or in
+    /// /var/tmp or /tmp]
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
     #[command(flatten)]
@@ -37,7 +37,7 @@ pub(super) async fn run(args: SelfTestArgs, shell: &mut Shell<'_>) -> Result<Exi
     }
     let folders = folders(args.dir, &config.state_dir);
     let plan = Plan { config, folders };
-    // Interrupted, it still removes its folder.
+    // An interrupted test still removes its folder.
     let report = tokio::select! {
         report = self_test::run(&plan) => report,
         stopped = tokio::signal::ctrl_c() => {
@@ -45,7 +45,7 @@ pub(super) async fn run(args: SelfTestArgs, shell: &mut Shell<'_>) -> Result<Exi
             return Err(CliError::unmet(Exit::of_signal(2), "interrupted"));
         }
     };
-    let report = report.map_err(|error| CliError::input("test anything", error))?;
+    let report = report.map_err(|error| CliError::input("run the self-test", error))?;
     if shell.out.style().json {
         shell.out.json(&report)?;
     } else {
@@ -54,7 +54,7 @@ pub(super) async fn run(args: SelfTestArgs, shell: &mut Shell<'_>) -> Result<Exi
     Ok(if report.well { Exit::Ok } else { Exit::Failed })
 }
 
-/// Beside the state, so that its medium is measured, and never in it.
+/// Beside the state directory, so that its storage is measured, but never in it.
 fn folders(given: Option<PathBuf>, state_dir: &Path) -> Vec<PathBuf> {
     if let Some(folder) = given {
         return vec![folder];
@@ -80,7 +80,7 @@ fn show(report: &Report, out: &mut Output<'_>) -> io::Result<()> {
             check.detail.clone(),
         ]);
     }
-    out.table(&table, "nothing was tested")?;
+    out.table(&table, "no tests")?;
     // Hints.
     let quiet = out.style().quiet;
     for check in report.checks.iter().filter(|_| !quiet) {
@@ -92,13 +92,13 @@ fn show(report: &Report, out: &mut Output<'_>) -> io::Result<()> {
     if report.machine.medium.is_memory() {
         let folder = &report.machine.medium.folder;
         out.note(format_args!(
-            "{folder} is in memory: to measure the flash, name a folder on it with --dir"
+            "{folder} is in memory: to measure the flash storage, give a folder on it with --dir"
         ));
     }
     out.line(if report.well {
         out.paint(Paint::Good, "all parts work")
     } else {
-        out.paint(Paint::Bad, "something does not work")
+        out.paint(Paint::Bad, "a part does not work")
     })
 }
 

@@ -21,13 +21,13 @@ use crate::driver::recover::RecoverError;
 use crate::edge::systemd::{Manager, socket_names};
 use crate::journal::JournalError;
 
-/// The coordinator ended because it could not make anything durable any more: a restart recovers.
+/// The coordinator ended because it could not write its journal any more: a restart recovers.
 const EXIT_JOURNAL_FAILED: u8 = 70;
-/// Something else is amiss: a restart may help.
+/// Any other failure: a restart may help.
 const EXIT_OTHER: u8 = 1;
-/// The configuration is wrong, or what it names cannot be had: a restart would not help.
+/// The configuration is wrong, or what it names is not available: a restart would not help.
 const EXIT_CONFIG: u8 = 78;
-/// The journal is damaged: a restart would not help, `coord journal verify` says more.
+/// The journal is damaged: a restart would not help; see `coord journal verify`.
 const EXIT_DAMAGED: u8 = 65;
 
 /// Runs a coordinator until it gets SIGTERM or SIGINT.
@@ -37,8 +37,8 @@ pub(super) struct ServeCommand {
     flags: Flags,
 }
 
-/// Exit codes: 0 stopped in order, 65 damaged state, 70 the journal failed, 78 wrong configuration,
-/// 1 any other failure.
+/// Exit codes: 0 orderly stop, 65 damaged state, 70 the journal failed, 78 wrong configuration, 1 any other
+/// failure.
 pub(super) fn run(
     command: ServeCommand,
     environment: &dyn Environment,
@@ -48,7 +48,7 @@ pub(super) fn run(
     let json = style.json;
     let mut flags = command.flags;
     if json && flags.get(&settings::LOG_FORMAT).is_none() {
-        // Beside JSON there is nothing but JSON.
+        // With --json, stderr holds only JSON.
         flags.set(&settings::LOG_FORMAT, Some("json"));
     }
     let mut out = StartHints { style, inner: out };
@@ -77,7 +77,7 @@ pub(super) fn run(
         environment,
         configuration: &read,
         set_log_level: &|level| {
-            // It fails only when the log is another one, as in tests.
+            // It fails only if another log is installed, as in tests.
             let _ = log.reload(filter(level));
         },
         hangup: if io::stderr().is_terminal() {
@@ -108,12 +108,12 @@ pub(super) fn run(
 fn advice(config: &Config) -> String {
     let dir = config.state_dir.display();
     format!(
-        "`coord journal verify --state-dir {dir}` says what is damaged, `coord journal repair --state-dir \
-         {dir}` sets it aside"
+        "`coord journal verify --state-dir {dir}` shows the damage, `coord journal repair --state-dir {dir}` \
+         removes it and keeps a copy"
     )
 }
 
-/// Why a coordinator did not start, or ended.
+/// Why a coordinator did not start, or why it ended.
 struct ServeFailure {
     kind: &'static str,
     text: String,
@@ -122,7 +122,7 @@ struct ServeFailure {
 }
 
 impl ServeFailure {
-    /// On stderr: for people, or in the shape that errors have with `--json`.
+    /// Prints it on stderr: for people, or as the JSON object of `--json`.
     fn tell(&self, json: bool) -> io::Result<()> {
         let Self {
             kind, text, next, ..
@@ -150,7 +150,7 @@ fn kind_of(exit: u8) -> &'static str {
     }
 }
 
-/// What a start says on stdout: hints, which `--quiet` leaves out; with `--json` each line is a remark.
+/// The greeting of a start on stdout: hints, which `--quiet` hides; with `--json` each line is a note.
 struct StartHints<'a> {
     style: Style,
     inner: &'a mut dyn Write,
@@ -159,7 +159,7 @@ struct StartHints<'a> {
 impl Write for StartHints<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let said = String::from_utf8_lossy(bytes);
-        // A line comes whole, with its break after it, or in a write of its own.
+        // A line arrives whole; its line break comes with it or in its own write.
         let lines = said.lines().filter(|line| !line.is_empty());
         if self.style.quiet {
             return Ok(bytes.len());
@@ -180,8 +180,8 @@ impl Write for StartHints<'_> {
     }
 }
 
-/// Who binds the ports that systemd has not bound. Looked at once: when the sockets are taken over, what
-/// tells of them is gone, and a reload asks again.
+/// Who binds the ports that systemd has not bound. Read once, because taking over the sockets removes the
+/// variables that describe them, and a reload needs the answer again.
 fn invoker(environment: &dyn Environment) -> Invoker {
     let names = socket_names(environment, std::process::id());
     let has = |name: &str| names.iter().any(|own| own == name);
@@ -194,15 +194,15 @@ fn invoker(environment: &dyn Environment) -> Invoker {
     }
 }
 
-/// What `systemctl status` shall say of a start that never came about.
+/// Tells `systemctl status` why the start failed.
 fn tell_manager(environment: &dyn Environment, problems: &ConfigErrors) {
-    // Without one, stderr is all there is.
+    // Without a service manager, stderr must do.
     if let Ok(manager) = Manager::from_environment(environment, std::process::id()) {
         manager.status(&format!("failed: {problems}"));
     }
 }
 
-/// Whether the journal is not what was written.
+/// Whether the journal is damaged.
 fn is_corrupt(error: &AppError) -> bool {
     matches!(
         error,
@@ -225,7 +225,7 @@ fn exit_of(error: &AppError) -> u8 {
             source: E::Corrupt { .. } | E::NewerFormat { .. },
             ..
         } => EXIT_DAMAGED,
-        // Names and addresses may come with the network, a moment after the boot.
+        // Names and addresses may become available a moment after boot, with the network.
         AppError::Listen(ListenError::Resolve { .. } | ListenError::NotHere { .. }) => EXIT_OTHER,
         AppError::SharedJournal(_)
         | AppError::Listen(_)
@@ -241,7 +241,7 @@ fn exit_of(error: &AppError) -> u8 {
     }
 }
 
-/// Whether the state directory is not ours to write to.
+/// Whether this user may not write to the state directory.
 fn is_forbidden(kind: io::ErrorKind) -> bool {
     matches!(
         kind,
@@ -249,8 +249,7 @@ fn is_forbidden(kind: io::ErrorKind) -> bool {
     )
 }
 
-/// The log goes to stderr, so that stdout stays for what was asked for. What is returned changes how
-/// much is logged.
+/// The log goes to stderr, so that stdout holds only results. The returned handle changes the log level.
 pub fn start_log(config: LogConfig) -> reload::Handle<LevelFilter, Registry> {
     let (level, handle) = reload::Layer::new(filter(config.level));
     let colours = io::stderr().is_terminal() && config.format == LogFormat::Text;
@@ -259,7 +258,7 @@ pub fn start_log(config: LogConfig) -> reload::Handle<LevelFilter, Registry> {
         .with_writer(writer)
         .with_ansi(colours);
     let registry = tracing_subscriber::registry().with(level);
-    // A second start in one process, as in tests, keeps the first log.
+    // A second start in the same process, as in tests, keeps the first log.
     let _ = match config.format {
         LogFormat::Text => registry.with(layer).try_init(),
         LogFormat::Json => registry.with(layer.json()).try_init(),

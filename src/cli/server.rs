@@ -15,7 +15,7 @@ use crate::protocol::admin::{ServerBackupParams, ServerBackupResult, ServerStatu
 use crate::protocol::operations::Operation;
 use crate::protocol::session::{Empty, PingResult};
 
-/// A call by the name of its operation.
+/// Calls an operation by its name.
 #[derive(Debug, clap::Args)]
 pub(super) struct CallArgs {
     /// The operation, such as task.list; `coord protocol` lists them
@@ -23,14 +23,14 @@ pub(super) struct CallArgs {
     /// Its parameters, a JSON object
     #[arg(default_value = "{}")]
     params: String,
-    /// How long the operation itself may wait, beyond the usual time for an answer
+    /// How long the operation itself may wait, in addition to the usual timeout
     #[arg(long, value_name = "DURATION", default_value = "0")]
     wait: Millis,
 }
 
 #[derive(Debug, clap::Args)]
 pub(super) struct BackupArgs {
-    /// The file's name, without folders; made from the position when absent
+    /// The file name, without folders [default: made from the position]
     name: Option<String>,
 }
 
@@ -44,7 +44,7 @@ fn show_status(out: &mut Output<'_>, status: &ServerStatusResult) -> io::Result<
     let good = out.paint(Paint::Good, "running");
     let uptime = Millis(status.uptime_ms);
     out.line(format_args!("{good} for {uptime}"))?;
-    // Coordinators of earlier versions do not say it.
+    // Coordinators of earlier versions do not send it.
     if !status.status.is_empty() && status.status != "ready" {
         out.field("status", one_line(&status.status.replace('_', " ")))?;
     }
@@ -94,7 +94,7 @@ fn show_status(out: &mut Output<'_>, status: &ServerStatusResult) -> io::Result<
     }
 }
 
-/// Connecting is not part of the time that is shown.
+/// The shown time does not include connecting.
 pub(super) async fn ping(shell: &mut Shell<'_>) -> Result<Exit, CliError> {
     let mut client = shell.client().await?;
     let started = Instant::now();
@@ -120,7 +120,7 @@ pub(super) async fn backup(args: BackupArgs, shell: &mut Shell<'_>) -> Result<Ex
     Ok(Exit::Ok)
 }
 
-/// Known operations get a request id and are sent again where that is safe; others go as they are.
+/// Known operations get a request id and are retried where that is safe; others are sent as given.
 pub(super) async fn call(args: CallArgs, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
     let params = super::input::json(&args.params, "the parameters")?;
     let params = params.as_json().to_owned();

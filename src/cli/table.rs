@@ -3,7 +3,7 @@
 use super::text::columns;
 pub(super) use super::text::{lines, one_line};
 
-/// What stands where there is nothing to say.
+/// The placeholder for an empty cell.
 pub(super) const NOTHING: &str = "-";
 
 /// Between two columns.
@@ -34,7 +34,7 @@ impl Table {
         self.rows.is_empty()
     }
 
-    /// The headings line and the other lines. Nothing is cut off: the output may be read by a program.
+    /// The headings and the rows. Cells are not truncated: a program may read the output.
     pub(super) fn render(&self) -> (String, String) {
         let widths: Vec<usize> = (0..self.headings.len())
             .map(|column| self.width(column))

@@ -1,8 +1,7 @@
 //! `coord token`.
 //!
-//! A secret is shown once, and only to somebody who can be meant: a person at a terminal, a file of
-//! mode 0600, or a program that asked with `--json` or `--print`. Redirected into a log by accident
-//! it would be everybody's.
+//! A secret is shown once, and only on purpose: on a terminal, in a file of mode 0600, or to a program that
+//! asked with `--json` or `--print`. So it does not end in a log by accident.
 
 use std::fs::OpenOptions;
 use std::io::{self, IsTerminal, Write};
@@ -29,10 +28,10 @@ const SECRET_FILE_MODE: u32 = 0o600;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum TokenCommand {
-    /// Makes a token
+    /// Creates a token
     ///
-    /// Its secret is shown this once: on a terminal, with --print or --json on any output, or it is
-    /// written to the file of --out, which nobody else may read.
+    /// The secret is shown only this once: on a terminal, or on any output with --print or --json. With --out
+    /// it is written to a file that only its owner may read.
     Create(CreateArgs),
     /// Lists tokens, without their secrets
     List,
@@ -45,21 +44,21 @@ pub(super) enum TokenCommand {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct CreateArgs {
-    /// Whoever connects with the token is this agent
+    /// The agent that connects with this token
     agent: AgentName,
     /// What the token allows
     #[arg(long, value_enum, default_value_t)]
     role: RoleArg,
-    /// A project it opens, again for more [default: all]
+    /// A project that the token allows; may be repeated [default: all]
     #[arg(long = "for-project", value_name = "NAME")]
     projects: Vec<ProjectName>,
-    /// It runs out after so long [default: never]
+    /// The token expires after this time [default: never]
     #[arg(long, value_name = "DURATION")]
     ttl: Option<Millis>,
     /// Write the secret to this new file, mode 0600
     #[arg(long, value_name = "FILE", conflicts_with = "print")]
     out: Option<PathBuf>,
-    /// Print the secret alone, also where the output is no terminal
+    /// Print only the secret, even if the output is not a terminal
     #[arg(long)]
     print: bool,
 }
@@ -96,15 +95,15 @@ pub(super) async fn run(command: TokenCommand, shell: &mut Shell<'_>) -> Result<
     Ok(Exit::Ok)
 }
 
-/// Where the secret goes is settled before there is one.
+/// The destination is checked before the secret is created.
 async fn create(args: CreateArgs, shell: &mut Shell<'_>) -> Result<(), CliError> {
     let file = match &args.out {
         Some(path) => Some(TokenFile::create(path)?),
         None if args.print || shell.out.style().json || io::stdout().is_terminal() => None,
         None => {
             return Err(CliError::usage(
-                "the output is no terminal, and a secret does not belong in a log",
-                "give --out FILE, or --print if the secret is to go there",
+                "the output is not a terminal, and a secret must not end in a log",
+                "give --out FILE, or --print to write the secret to this output",
             ));
         }
     };
@@ -151,7 +150,8 @@ fn show_secret(
         out.line(&made.secret)?;
         if !print {
             out.note(format_args!(
-                "token {} for {}: it is shown this once; the agent uses it as COORD_TOKEN, or from a file named by COORD_TOKEN_FILE",
+                "token {} for {}: the secret is not shown again; the agent uses it as COORD_TOKEN, or in a file \
+                 that COORD_TOKEN_FILE names",
                 made.token, made.agent
             ));
         }
@@ -195,7 +195,7 @@ impl From<RoleArg> for RoleParam {
     }
 }
 
-/// A new file that only its owner may read; removed again unless a secret gets into it.
+/// A new file that only its owner may read; removed again if no secret is written to it.
 struct TokenFile {
     path: PathBuf,
     file: std::fs::File,

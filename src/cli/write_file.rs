@@ -1,4 +1,4 @@
-//! Files that are replaced whole: whoever reads one sees the old text or the new, never a part.
+//! Replaces files as a whole: a reader sees the old text or the new one, never a part.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, Permissions};
@@ -6,17 +6,17 @@ use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-/// What everybody may know; an existing file keeps the mode it has.
+/// The mode of a new file, readable by all; an existing file keeps its mode.
 const FILE_MODE: u32 = 0o644;
 
-/// Writes beside the file, then renames. A link is followed; what is no plain file is refused, since
-/// a rename would put a file in its place.
+/// Writes beside the file, then renames. Links are followed. Anything but a plain file is refused, because
+/// the rename would replace it by a file.
 pub(super) fn replace(file: &Path, bytes: &[u8]) -> io::Result<()> {
     let (file, mode) = place(file)?;
     let temporary = temporary(&file)?;
     let written = write(&temporary, bytes, mode).and_then(|()| fs::rename(&temporary, &file));
     if let Err(error) = written {
-        // The first failure is the one to tell; what is left lies beside the file, named like it.
+        // The first failure is reported; a leftover has a name like the file's and lies beside it.
         let _ = fs::remove_file(&temporary);
         return Err(error);
     }
@@ -28,7 +28,7 @@ fn place(file: &Path) -> io::Result<(PathBuf, Option<u32>)> {
         Ok(found) => {
             let metadata = fs::metadata(&found)?;
             if !metadata.is_file() {
-                let what = "it is no plain file: leave -o out to write to stdout";
+                let what = "it is not a plain file: leave out -o to write to stdout";
                 return Err(io::Error::other(what));
             }
             Ok((found, Some(metadata.permissions().mode())))
@@ -40,7 +40,7 @@ fn place(file: &Path) -> io::Result<(PathBuf, Option<u32>)> {
 
 fn write(temporary: &Path, bytes: &[u8], mode: Option<u32>) -> io::Result<()> {
     let mut options = OpenOptions::new();
-    // New, so that nobody can have put a link there.
+    // It must be a new file, so that it cannot be a link that another user made.
     let options = options.write(true).create_new(true).mode(FILE_MODE);
     let mut file = options.open(temporary)?;
     if let Some(mode) = mode {

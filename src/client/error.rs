@@ -1,4 +1,4 @@
-//! Why a request did not get its answer.
+//! Why a request failed.
 
 use std::fmt::Write as _;
 use std::io;
@@ -13,10 +13,10 @@ use crate::text;
 /// Why a request on one connection got no result.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CallError {
-    /// The connection is of no use any more.
+    /// The connection cannot be used any more.
     #[error("the connection was lost: {0}")]
     Lost(String),
-    /// It lives, but nobody answers.
+    /// The connection is alive, but the reply did not come.
     #[error("no answer in time")]
     Slow,
     #[error("{}", shown(.0))]
@@ -29,12 +29,12 @@ impl From<SocketError> for CallError {
     }
 }
 
-/// Why a request did not get its answer.
+/// Why a request failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    #[error("there is no token to connect to {url} with")]
+    #[error("there is no token for {url}")]
     NoToken { url: Arc<ServerUrl> },
-    #[error("the token from {origin} has characters that no token has")]
+    #[error("the token from {origin} contains characters that no token contains")]
     BadToken { origin: String },
     #[error("cannot connect to {url}")]
     Connect {
@@ -50,9 +50,9 @@ pub enum ClientError {
         #[source]
         source: io::Error,
     },
-    #[error("cannot read certificates to trust")]
+    #[error("cannot read the certificates to trust")]
     Certificates(#[source] io::Error),
-    #[error("{url} does not answer like a coordinator: {problem}")]
+    #[error("{url} is not a coordinator: {problem}")]
     NotACoordinator {
         url: Arc<ServerUrl>,
         problem: String,
@@ -63,15 +63,15 @@ pub enum ClientError {
         origin: String,
         said: String,
     },
-    #[error("{url} does not allow the token from {origin} here{said}")]
+    #[error("{url} does not allow the token from {origin}{said}")]
     Forbidden {
         url: Arc<ServerUrl>,
         origin: String,
         said: String,
     },
-    #[error("{url} is of another environment{said}")]
+    #[error("{url} belongs to another environment{said}")]
     WrongEnvironment { url: Arc<ServerUrl>, said: String },
-    #[error("{url} takes no connection now{said}")]
+    #[error("{url} accepts no connections now{said}")]
     Busy {
         url: Arc<ServerUrl>,
         retry_after_ms: Option<u64>,
@@ -88,7 +88,7 @@ pub enum ClientError {
     },
     #[error("session {session} ended while the connection was lost")]
     SessionGone { session: SessionId },
-    #[error("the answer to {operation} is not understood")]
+    #[error("cannot parse the answer to {operation}")]
     BadReply {
         operation: String,
         #[source]
@@ -97,7 +97,7 @@ pub enum ClientError {
 }
 
 impl ClientError {
-    /// Whether the same may work a moment later.
+    /// Whether a retry a moment later may work.
     pub(super) fn is_transient(&self) -> bool {
         match self {
             Self::Connect { .. } | Self::Slow { .. } | Self::Busy { .. } | Self::Lost { .. } => {
@@ -116,21 +116,21 @@ impl ClientError {
     }
 }
 
-/// Kinds that a short wait can cure.
+/// Kinds that may go away after a short wait.
 pub(super) fn is_transient(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::Overloaded | ErrorKind::Unavailable)
 }
 
-/// The message; for several leases that stand in the way, a line each.
+/// The message; conflicting leases are listed, one a line.
 fn shown(error: &RpcError) -> String {
     let detail = &error.detail;
-    // An older coordinator tells no time.
+    // An older coordinator sends no time.
     let Some(now) = detail.now_ms.filter(|_| detail.conflicts.len() > 1) else {
         return text::lines(&error.message);
     };
     let more = detail.conflicts_more.unwrap_or_default();
     let count = detail.conflicts.len() as u64 + more;
-    let mut text = format!("{count} holds of others are in the way");
+    let mut text = format!("{count} leases of other agents conflict");
     for conflict in &detail.conflicts {
         let line = text::one_line(&conflict.sentence(now));
         write!(text, "\n  {line}").expect("a string takes all that is written to it");

@@ -1,4 +1,4 @@
-//! The client: typed calls over a WebSocket, and connections that are lost and taken up again.
+//! The client: typed calls over a WebSocket, and reconnecting after a lost connection.
 //!
 //! ```text
 //!             call ──► connected? ──no──► connect ──► session.open{resume} ──► events.subscribe{from}
@@ -7,8 +7,8 @@
 //!                       request ──► reply       └────────── lost ◄───────────────────┘
 //! ```
 //!
-//! A one-shot command is patient for a moment; one that holds something is patient for as long as its
-//! session may be resumed, counted from the last sign of life, so that it never outlives its hold.
+//! A one-shot command retries for a moment. A command that holds something retries as long as its session may
+//! be resumed, counted from the last frame it received, so that it never outlives what it holds.
 
 mod error;
 mod notice;
@@ -43,23 +43,23 @@ use request_id::{RequestIds, is_repeatable};
 use rpc::SILENCE_MS_MAX;
 use subscription::Subscription;
 
-/// How long a reply may take, beyond the time that the request itself waits.
+/// How long a reply may take, in addition to the time that the request itself waits.
 const REPLY_MS_MAX: u64 = 30_000;
 
-/// How long a command that holds nothing tries to reach a coordinator that it lost.
+/// How long a command that holds nothing tries to reconnect.
 const PATIENCE_MS: u64 = 10_000;
 
-/// How long a command waits for its goodbye to be heard.
+/// How long a command waits for the answer to its close frame.
 const CLOSE_MS_MAX: u64 = 500;
 
-/// A reply: what it means, and its text as it came.
+/// A reply: parsed, and its text as it came.
 #[derive(Debug)]
 pub struct Reply<R> {
     pub value: R,
     pub raw: Box<RawValue>,
 }
 
-/// Is told an age in milliseconds.
+/// A callback that gets an age in milliseconds.
 type OnStale = Box<dyn FnOnce(u64) + Send>;
 
 /// Talks to a coordinator.
@@ -72,12 +72,12 @@ pub struct Client {
     subscription: Option<Subscription>,
     patience: Duration,
     silence_max: Duration,
-    /// The last sign of life of the connection that was lost.
+    /// When the lost connection last received a frame.
     last_heard: Instant,
     /// Attempts to connect since then.
     attempts: u32,
     next_attempt: Instant,
-    /// Is told, once, how old what is read is when it may be out of date.
+    /// Called once, with the age, when an answer may be out of date.
     on_stale: Option<OnStale>,
 }
 
@@ -90,7 +90,7 @@ impl std::fmt::Debug for Client {
 }
 
 impl Client {
-    /// Connects once: whoever starts a command wants to know at once that nobody is there.
+    /// Connects once, without retries: the user wants to know at once that no coordinator answers.
     pub async fn connect(target: Target) -> Result<Self, ClientError> {
         let silence_max = Duration::from_millis(SILENCE_MS_MAX);
         let link = RpcConnection::new(target.connect().await?, silence_max);
@@ -111,7 +111,7 @@ impl Client {
         })
     }
 
-    /// The first reply that is out of date is told to `tell`, with its age in milliseconds.
+    /// Calls `tell` with the age in milliseconds, for the first reply that may be out of date.
     pub fn on_stale(&mut self, tell: impl FnOnce(u64) + Send + 'static) {
         self.on_stale = Some(Box::new(tell));
     }
@@ -146,7 +146,7 @@ impl Client {
         Ok(Reply { value, raw })
     }
 
-    /// The raw reply says itself that it may be out of date.
+    /// The raw reply itself says that it may be out of date.
     fn tell_stale(&mut self, raw: &RawValue) {
         #[derive(serde::Deserialize)]
         struct StaleReply {
@@ -161,8 +161,8 @@ impl Client {
         }
     }
 
-    /// The same with parameters and result as JSON texts. Sent again after a lost connection, under
-    /// the same request id, where that is safe.
+    /// The same with parameters and result as JSON texts. Retried after a lost connection, with the same
+    /// request id, where that is safe.
     pub async fn call_raw(
         &mut self,
         operation: Operation,
@@ -209,7 +209,7 @@ impl Client {
         }
     }
 
-    /// One request exactly as given, whatever its method: for `coord call`.
+    /// Sends one request exactly as given, with any method: for `coord call`.
     pub async fn call_verbatim(
         &mut self,
         method: &str,
@@ -225,7 +225,7 @@ impl Client {
         answer.map_err(|error| self.on_link(error))
     }
 
-    /// Opens a session that outlives lost connections.
+    /// Opens a session that survives lost connections.
     pub async fn open_session(
         &mut self,
         params: &SessionOpenParams,
@@ -237,7 +237,7 @@ impl Client {
             secret: opened.resume_secret.clone(),
         });
         self.patience = Duration::from_millis(opened.grace_ms);
-        // A loss has to be noticed while there is still time to take the session up again.
+        // A lost connection must be noticed while the session can still be resumed.
         self.silence_max = self.silence_max.min(self.patience / 2);
         if let Some(link) = &mut self.link {
             link.set_silence_max(self.silence_max);
@@ -245,7 +245,7 @@ impl Client {
         Ok(opened)
     }
 
-    /// Ends the session and the connection. Failing to do so is of no interest: both end anyway.
+    /// Ends the session and the connection. A failure is ignored: both end anyway.
     pub async fn close(mut self) {
         let limit = Duration::from_millis(CLOSE_MS_MAX);
         let Some(mut link) = self.link.take() else {

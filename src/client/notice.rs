@@ -1,4 +1,4 @@
-//! What a frame of the coordinator says: a reply, or a notice.
+//! Frames from the coordinator: replies and notices.
 
 use std::borrow::Cow;
 
@@ -10,17 +10,16 @@ use crate::protocol::error::{ErrorDetail, ErrorKind, RpcError};
 use crate::protocol::events::{EventView, EventsClosed, SessionClosed, TaskLost};
 use crate::protocol::lease::LeaseLost;
 
-/// What a coordinator tells without being asked.
+/// A frame that answers no request.
 #[derive(Debug)]
 pub enum Notice {
-    /// An event, and its text as it came.
+    /// An event: parsed, and its text as it came.
     Event(EventView, Box<RawValue>),
     EventsClosed(EventsClosed, Box<RawValue>),
     LeaseLost(LeaseLost),
     TaskLost(TaskLost),
     SessionClosed(SessionClosed),
-    /// Not from the coordinator: the session was taken up again by a new connection. What was lost
-    /// in between may not have been told.
+    /// Made by this client: a new connection resumed the session. Notices sent in between may be missing.
     Resumed,
 }
 
@@ -54,9 +53,10 @@ struct WireError {
     data: serde_json::Value,
 }
 
-/// `None`: a notification of a newer coordinator that this client does not know.
+/// `None`: a notification that only a newer client knows.
 pub(super) fn read(text: &str) -> Result<Option<Incoming>, CallError> {
-    let garbled = |error: serde_json::Error| CallError::Lost(format!("a garbled frame: {error}"));
+    let garbled =
+        |error: serde_json::Error| CallError::Lost(format!("cannot parse a frame: {error}"));
     let frame: Frame = serde_json::from_str(text).map_err(garbled)?;
     if let (Some(method), Some(params)) = (&frame.method, frame.params) {
         let notice = notice(method, params).map_err(garbled)?;
@@ -71,9 +71,11 @@ pub(super) fn read(text: &str) -> Result<Option<Incoming>, CallError> {
             id,
             answer: Err(error.into()),
         })),
-        // An error that answers no request says that this client sent nonsense.
+        // An error without a request id means that this client sent an invalid frame.
         (None, None, Some(error)) => Err(CallError::Refused(error.into())),
-        _ => Err(CallError::Lost("a frame that is no reply".to_owned())),
+        _ => Err(CallError::Lost(
+            "got a frame that is not a reply".to_owned(),
+        )),
     }
 }
 
@@ -90,7 +92,7 @@ fn notice(method: &str, params: &RawValue) -> Result<Option<Notice>, serde_json:
 }
 
 impl From<WireError> for RpcError {
-    /// A kind that a newer coordinator knows alone counts as what its code means here.
+    /// A kind that only newer clients know is read as the kind of its JSON-RPC code.
     fn from(error: WireError) -> Self {
         let kind = error.data.get("kind").cloned().unwrap_or_default();
         let by_code = || {

@@ -1,4 +1,4 @@
-//! Taking the connection up again: how long, how often, and with which session.
+//! Reconnecting: how long, how often, and with which session.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -23,7 +23,7 @@ pub(super) const BACKOFF_MS_MIN: u64 = 50;
 pub(super) const BACKOFF_MS_MAX: u64 = 2_000;
 
 impl Client {
-    /// The connection is of no use: what it was told and not read comes again on the next one.
+    /// Drops the connection: unread notices come again on the next one.
     pub(super) fn lost(&mut self) {
         if let Some(link) = self.link.take() {
             self.last_heard = link.last_heard;
@@ -48,7 +48,7 @@ impl Client {
         self.next_attempt = next.min(self.deadline());
     }
 
-    /// Connects again until it works, makes no sense, or patience ends.
+    /// Reconnects until it works, cannot work, or the time is over.
     pub(super) async fn connected(&mut self) -> Result<(), ClientError> {
         while self.link.is_none() {
             sleep_until(self.next_attempt).await;
@@ -56,7 +56,7 @@ impl Client {
             let error = match timeout_at(limit, self.reconnect()).await {
                 Ok(Ok(())) => return Ok(()),
                 Ok(Err(error)) => error,
-                Err(_) => self.gave_up("it cannot be reached any more".to_owned()),
+                Err(_) => self.gave_up("the coordinator cannot be reached any more".to_owned()),
             };
             if !error.is_transient() || Instant::now() >= self.deadline() {
                 return Err(error);
@@ -66,7 +66,7 @@ impl Client {
         Ok(())
     }
 
-    /// What holds something must not be late; for the rest one more proper attempt does no harm.
+    /// A client that holds something must not be late; others may make one more full attempt.
     pub(super) fn attempt_min(&self) -> Duration {
         match self.session {
             Some(_) => Duration::from_millis(BACKOFF_MS_MIN),
@@ -87,7 +87,7 @@ impl Client {
         }
     }
 
-    /// When a session that nobody resumes ends; never later than the coordinator thinks.
+    /// When a session ends unless it is resumed; never later than the coordinator's own deadline.
     pub(super) fn deadline(&self) -> Instant {
         self.last_heard + self.patience
     }

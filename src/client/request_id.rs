@@ -1,14 +1,14 @@
-//! Request ids: with one, a request that is sent again after a lost connection has one effect.
+//! Request ids: a request that is retried with the same id has one effect.
 
 use schemars::SchemaGenerator;
 use serde_json::value::RawValue;
 
 use crate::protocol::operations::{OPERATIONS, Operation};
 
-/// Random bytes in each id, so that no two runs of the program share one.
+/// Random bytes in each id, so that no two runs of the program use the same id.
 const RANDOM_BYTES: usize = 16;
 
-/// Makes request ids that nobody else makes.
+/// Makes unique request ids.
 #[derive(Debug)]
 pub(super) struct RequestIds {
     run: String,
@@ -26,8 +26,8 @@ impl RequestIds {
         }
     }
 
-    /// Puts a new id into `params`, a JSON object, if the operation takes one and it has none yet.
-    /// The text is kept as it is otherwise: payloads are carried verbatim.
+    /// Puts a new id into `params`, a JSON object, if the operation takes one and it has none yet. The rest
+    /// of the text does not change: payloads are carried verbatim.
     pub(super) fn stamp(&mut self, operation: Operation, params: String) -> String {
         if !takes_request_id(operation) || has_request_id(&params) {
             return params;
@@ -48,13 +48,13 @@ impl RequestIds {
     }
 }
 
-/// Whether sending it twice does no harm: it reads, or it carries a request id.
+/// Whether it is safe to send it twice: it only reads, or it has a request id.
 pub(super) fn is_repeatable(operation: Operation) -> bool {
     !matches!(operation, Operation::TokenCreate | Operation::ServerBackup)
 }
 
-/// A session that is opened twice is one too many for its grace, and holds nothing; an answer from
-/// memory would lack the secret to resume it with.
+/// Opening a session twice is harmless: the extra session holds nothing and ends after its grace. A
+/// remembered answer would not contain the secret that resumes the session.
 fn takes_request_id(operation: Operation) -> bool {
     operation != Operation::SessionOpen && schema_has_request_id(operation)
 }

@@ -1,4 +1,4 @@
-//! One connection: requests out, replies and notices in, and pings that show whether it lives.
+//! One connection: requests out, replies and notices in, and heartbeats.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -12,14 +12,14 @@ use super::notice::{Incoming, Notice, read};
 use super::socket::{Received, Socket, SocketError};
 use crate::link::Io;
 
-/// Without a sign of life for so long, the connection counts as lost.
+/// The connection counts as lost after this time without a frame.
 pub(super) const SILENCE_MS_MAX: u64 = 25_000;
 
-/// An idle connection is tried so often within that time.
+/// How many pings an idle connection sends within that time.
 const PINGS_PER_SILENCE: u32 = 3;
 
-/// Notifications that wait while a reply is awaited; a connection that brings more is given up, and
-/// a new one takes up where this one stood.
+/// How many notifications may queue while waiting for a reply. With more, the client reconnects and continues
+/// after the last one it read.
 const NOTICES_MAX: usize = 4_096;
 
 /// An open connection on which operations are called.
@@ -46,13 +46,13 @@ impl RpcConnection {
         }
     }
 
-    /// From now on this is how long it may be silent.
+    /// Sets how long the connection may be silent.
     pub(super) fn set_silence_max(&mut self, silence_max: Duration) {
         self.silence_max = silence_max;
         self.next_ping = Instant::now() + silence_max / PINGS_PER_SILENCE;
     }
 
-    /// How long it was good for something.
+    /// When it last received a frame.
     pub(super) fn lived(&self) -> Duration {
         self.last_heard - self.opened
     }
@@ -77,7 +77,7 @@ impl RpcConnection {
                 Incoming::Reply { id, answer } if id == wanted => {
                     return answer.map_err(CallError::Refused);
                 }
-                // The answer to a request that was given up.
+                // The late answer to a request that timed out.
                 Incoming::Reply { .. } => {}
                 Incoming::Notice(_) if notices.len() >= NOTICES_MAX => {
                     return Err(CallError::Lost(format!("{NOTICES_MAX} events wait unread")));
@@ -96,21 +96,21 @@ impl RpcConnection {
         }
     }
 
-    /// Says goodbye; a coordinator that does not answer is not waited for.
+    /// Sends a close frame, and does not wait for the answer.
     pub(super) async fn close(mut self, limit: Duration) {
         let _ = timeout_at(Instant::now() + limit, self.socket.close()).await;
     }
 
-    /// The same, and waits for the goodbye of the coordinator.
+    /// Sends a close frame, and waits for the coordinator's.
     pub(crate) async fn close_on_both_sides(mut self) -> Result<(), CallError> {
         self.socket.close().await?;
         while let Some(received) = self.socket.receive().await? {
             if let Received::Close(_) = received {
-                // How the connection itself ends after that does not matter.
+                // After the close frame, it does not matter how the connection ends.
                 return Ok(());
             }
         }
-        Err(CallError::Lost("it ended without a goodbye".to_owned()))
+        Err(CallError::Lost("it ended without a close frame".to_owned()))
     }
 
     async fn incoming(&mut self, deadline: Option<Instant>) -> Result<Incoming, CallError> {
@@ -145,20 +145,20 @@ impl RpcConnection {
     async fn prove_alive(&mut self, now: Instant) -> Result<(), CallError> {
         let deadline = self.last_heard + self.silence_max;
         if now >= deadline {
-            return Err(CallError::Lost("no sign of life".to_owned()));
+            return Err(CallError::Lost("the coordinator is silent".to_owned()));
         }
         self.next_ping = (now + self.silence_max / PINGS_PER_SILENCE).min(deadline);
         sent(deadline, self.socket.ping()).await
     }
 }
 
-/// A connection that takes nothing until the deadline is of no use.
+/// A connection that accepts no data until the deadline counts as lost.
 async fn sent(
     deadline: Instant,
     sending: impl Future<Output = Result<(), SocketError>>,
 ) -> Result<(), CallError> {
     match timeout_at(deadline, sending).await {
         Ok(sent) => Ok(sent?),
-        Err(_) => Err(CallError::Lost("it takes nothing any more".to_owned())),
+        Err(_) => Err(CallError::Lost("the peer stopped reading".to_owned())),
     }
 }

@@ -13,7 +13,7 @@ use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use crate::config::ServerUrl;
 
-/// How much one connection takes in.
+/// Limits on what one connection receives.
 #[derive(Debug, Clone, Copy)]
 pub struct FrameLimits {
     /// The largest message; the connection of a larger one ends.
@@ -22,24 +22,24 @@ pub struct FrameLimits {
     pub read_buffer_bytes: usize,
 }
 
-/// Why there is no request to send.
+/// Why the request cannot be built.
 #[derive(Debug, thiserror::Error)]
 pub enum RequestError {
-    #[error("the token has characters that no token has")]
+    #[error("the token contains characters that no token contains")]
     Token,
     #[error(transparent)]
     Url(SocketError),
 }
 
-/// Why there is no WebSocket.
+/// Why the upgrade failed.
 #[derive(Debug, thiserror::Error)]
 pub enum UpgradeError {
-    /// The server answers with something else.
+    /// The server answered with another HTTP status.
     #[error("HTTP {}", .0.status())]
     Refused(Box<Response<Option<Vec<u8>>>>),
     #[error(transparent)]
     Io(io::Error),
-    /// What it answers is no WebSocket.
+    /// The answer is not a WebSocket upgrade.
     #[error(transparent)]
     Garbled(SocketError),
 }
@@ -53,9 +53,9 @@ pub struct SocketError(Box<tungstenite::Error>);
 #[derive(Debug)]
 pub enum Received {
     Text(Utf8Bytes),
-    /// The other side says goodbye, perhaps with a reason.
+    /// A close frame, perhaps with a reason.
     Close(String),
-    /// It is alive: a ping, a pong, or a frame that this protocol does not have.
+    /// Only a heartbeat: a ping, a pong, or a frame that this protocol does not use.
     Other,
 }
 
@@ -63,7 +63,7 @@ pub enum Received {
 #[derive(Debug)]
 pub struct Socket<S>(WebSocketStream<S>);
 
-/// The URL with a query. None of the values may have a character that a query would have to escape.
+/// The URL with a query. The values must not contain characters that need escaping.
 pub fn with_query(url: &ServerUrl, pairs: &[(&str, String)]) -> String {
     let mut text = url.to_string();
     for (i, (name, value)) in pairs.iter().enumerate() {
@@ -73,7 +73,7 @@ pub fn with_query(url: &ServerUrl, pairs: &[(&str, String)]) -> String {
     text
 }
 
-/// The request for an upgrade, as whom the token says.
+/// The upgrade request, with the token.
 pub fn request(url: &str, token: Option<&str>) -> Result<Request<()>, RequestError> {
     let bearer = token.map(|token| HeaderValue::from_str(&format!("Bearer {token}")));
     let bearer = bearer.transpose().map_err(|_| RequestError::Token)?;
@@ -114,13 +114,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         Ok(self.0.send(Message::Ping(Vec::new().into())).await?)
     }
 
-    /// Says goodbye; the answer to it is received like the rest.
+    /// Sends a close frame; its answer arrives like other frames.
     pub async fn close(&mut self) -> Result<(), SocketError> {
         Ok(self.0.close(None).await?)
     }
 
-    /// What arrives next; `None` at the end. Nothing is lost when the future is dropped. Pings are
-    /// answered with the next read.
+    /// The next frame; `None` at the end. Cancel-safe. Pings are answered with the next read.
     pub async fn receive(&mut self) -> Result<Option<Received>, SocketError> {
         let Some(message) = self.0.next().await.transpose()? else {
             return Ok(None);
@@ -135,7 +134,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         }))
     }
 
-    /// The library's own, to send and receive any frame.
+    /// The library's socket, to send and receive any frame.
     pub fn into_inner(self) -> WebSocketStream<S> {
         self.0
     }

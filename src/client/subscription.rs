@@ -1,4 +1,4 @@
-//! Events and watched keys, over however many connections.
+//! Events and watched keys, across reconnects.
 
 use super::error::CallError;
 use super::notice::Notice;
@@ -9,7 +9,7 @@ use crate::protocol::error::ErrorKind;
 use crate::protocol::events::{EventsClosed, EventsSubscribeParams, EventsSubscribeResult};
 use crate::protocol::operations::Operation;
 
-/// What the connection is subscribed to, and from where on.
+/// What the connection is subscribed to, and after which cursor.
 #[derive(Debug, Clone)]
 pub(super) enum Subscription {
     Events(EventsSubscribeParams),
@@ -17,7 +17,7 @@ pub(super) enum Subscription {
 }
 
 impl Client {
-    /// Subscribes; after a lost connection the subscription goes on where it stood.
+    /// Subscribes; after a reconnect the subscription continues where it stopped.
     pub async fn subscribe(
         &mut self,
         params: EventsSubscribeParams,
@@ -27,7 +27,7 @@ impl Client {
         Ok(reply)
     }
 
-    /// Watches keys of the shared context; goes on like a subscription.
+    /// Watches keys of the shared context; continues after a reconnect like a subscription.
     pub async fn watch(
         &mut self,
         params: ContextWatchParams,
@@ -42,8 +42,7 @@ impl Client {
         self.subscription = Some(to);
     }
 
-    /// The next notification, over however many connections. Nothing is lost when the future is
-    /// dropped.
+    /// The next notification, across reconnects. Cancel-safe.
     pub async fn notice(&mut self) -> Result<Notice, ClientError> {
         loop {
             if let Some(notice) = self.notices.pop_front() {
@@ -51,7 +50,7 @@ impl Client {
                 return Ok(notice);
             }
             self.connected().await?;
-            // Resuming may have left something to tell.
+            // Resuming may have queued a notice.
             if !self.notices.is_empty() {
                 continue;
             }
@@ -64,7 +63,7 @@ impl Client {
         }
     }
 
-    /// Remembers where a new connection has to go on.
+    /// Remembers the cursor from which a new connection continues.
     fn took(&mut self, notice: &Notice) {
         let Some(subscription) = &mut self.subscription else {
             return;
@@ -87,7 +86,7 @@ impl Client {
 }
 
 impl Subscription {
-    /// What takes it up again.
+    /// The request that continues it.
     pub(super) fn request(&self) -> (Operation, String) {
         let (operation, params) = match self {
             Self::Events(params) => (Operation::EventsSubscribe, serde_json::to_string(params)),
@@ -111,7 +110,7 @@ impl Subscription {
     }
 }
 
-/// A refused resumption of a subscription reads like one that the coordinator ended.
+/// A subscription that cannot continue is reported like one that the coordinator ended.
 pub(super) fn closed(kind: ErrorKind, from: Option<Cursor>, next: Cursor) -> Notice {
     let closed = EventsClosed {
         kind,

@@ -23,18 +23,18 @@ const LIMITS: FrameLimits = FrameLimits {
     read_buffer_bytes: 16 * 1024,
 };
 
-/// How much an error repeats of what a server said.
+/// How much of a server's message an error repeats.
 const SAID_CHARS_MAX: usize = 200;
 
-/// Where to connect and as whom.
+/// Where to connect, and with which token.
 #[derive(Debug)]
 pub struct Target {
     pub url: Arc<ServerUrl>,
     token: Secret,
-    /// Where the token came from, for error texts.
+    /// The source of the token, for error texts.
     origin: String,
     trust: Trust,
-    /// What the query says: the project, and what is known of our own configuration.
+    /// The query: the project, and the client's own configuration.
     query: Vec<(&'static str, String)>,
 }
 
@@ -64,7 +64,7 @@ impl Target {
         })
     }
 
-    /// As whom the token says, in the token's own project. `origin` tells where the token came from.
+    /// Uses the token's own project. `origin` is the source of the token.
     pub(crate) fn of(url: ServerUrl, token: Secret, origin: &str, trust: Trust) -> Self {
         Self {
             url: Arc::new(url),
@@ -96,7 +96,7 @@ impl Target {
         })
     }
 
-    /// Certificates are read after the connection is there: where nobody listens, that is the news.
+    /// Certificates are read after connecting: that no server listens is the more useful error.
     async fn dial(&self) -> Result<Box<dyn Io>, ClientError> {
         let endpoint = &self.url.endpoint;
         let undialled = |error| self.undialled(error);
@@ -155,7 +155,7 @@ impl Target {
     }
 }
 
-/// Where the token came from; a file is named without a line that it does not have.
+/// The source of the token; a token file is named without a line number.
 fn origin(source: &Source) -> String {
     match source {
         Source::File { path, line: 0, .. } => path.display().to_string(),
@@ -163,7 +163,7 @@ fn origin(source: &Source) -> String {
     }
 }
 
-/// What the server said, to go at the end of an error: the message of its error, or whatever it is.
+/// The server's message, for the end of an error: the message of its JSON error, or its text.
 fn said(body: Option<&[u8]>) -> String {
     let body = body.unwrap_or_default();
     let json: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();

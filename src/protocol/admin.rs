@@ -23,18 +23,18 @@ pub enum RoleParam {
     Operator,
 }
 
-/// Makes a token. Its secret is in the answer and nowhere else.
+/// Creates a token. Only this answer contains its secret.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TokenCreateParams {
-    /// Whoever connects with the token is this agent.
+    /// The agent that connects with this token.
     pub agent: AgentName,
     #[serde(default)]
     pub role: RoleParam,
-    /// The projects it opens; all when absent.
+    /// The projects that it allows; all when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub projects: Option<BTreeSet<ProjectName>>,
-    /// It runs out after so long.
+    /// The token expires after this time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl_ms: Option<u64>,
 }
@@ -43,7 +43,7 @@ pub struct TokenCreateParams {
 pub struct TokenCreateResult {
     pub token: TokenId,
     pub agent: AgentName,
-    /// Shown this once.
+    /// Not shown again.
     pub secret: String,
 }
 
@@ -89,7 +89,7 @@ pub struct ProjectCreateParams {
 
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct ProjectListResult {
-    /// Those that the token opens.
+    /// The projects that the token allows.
     pub projects: Vec<ProjectName>,
 }
 
@@ -104,10 +104,10 @@ pub struct ServerStatusResult {
     pub port_fingerprint: Option<PortFingerprint>,
     /// `embedded` or `redis`.
     pub journal: String,
-    /// As `/readyz` says it: `ready`, `recovering`, `draining`, `storage_full` or `journal_unreachable`.
+    /// The same as in `/readyz`: `ready`, `recovering`, `draining`, `storage_full` or `journal_unreachable`.
     #[serde(default)]
     pub status: String,
-    /// What the coordinator waits for, or the project of the connection does, where that ends by itself.
+    /// What the coordinator or the connection's project waits for, if the wait ends by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waiting_for: Option<String>,
     pub uptime_ms: u64,
@@ -138,18 +138,18 @@ pub struct ProjectStatus {
     pub context_entries: u64,
 }
 
-/// Writes a consistent copy of everything to a new file beside the journal, while all goes on.
+/// Writes a consistent copy of all state to a new file beside the journal. The coordinator keeps running.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ServerBackupParams {
-    /// The file's name, without folders; made from the position when absent.
+    /// The file name, without folders; made from the position when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct ServerBackupResult {
-    /// Where the coordinator's host has it.
+    /// Its path on the coordinator's host.
     pub path: String,
     pub bytes: u64,
     pub records: u64,

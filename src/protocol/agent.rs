@@ -13,23 +13,23 @@ use crate::engine::ids::{
     Topic,
 };
 
-/// How an agent is.
+/// The presence of an agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PresenceView {
-    /// Connected, says nothing of itself.
+    /// Connected, without a status of its own.
     Online,
     /// Connected and free.
     Idle,
-    /// Connected and at work.
+    /// Connected and working.
     Busy,
-    /// Says it is away, or lost its connection a moment ago.
+    /// Set itself away, or lost its connection a moment ago.
     Away,
     /// Has no session.
     Gone,
 }
 
-/// What an agent may say of itself.
+/// A status that an agent may set for itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum StatusParam {
@@ -69,7 +69,7 @@ pub struct SessionView {
     pub session: SessionId,
     pub node: NodeId,
     pub opened_at_ms: JournalTime,
-    /// The connection is lost; the session ends at this time unless it is resumed.
+    /// Present while the connection is lost: the session ends at this time unless it is resumed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grace_until_ms: Option<JournalTime>,
 }
@@ -94,7 +94,7 @@ pub struct AgentListParams {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct AgentListResult {
     pub agents: Vec<AgentView>,
-    /// There are more: ask again with this as `after`.
+    /// Present if there are more: list again with this as `after`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_after: Option<AgentName>,
     pub now_ms: JournalTime,
@@ -103,7 +103,7 @@ pub struct AgentListResult {
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AgentGetParams {
-    /// Oneself when absent.
+    /// The caller when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub agent: Option<AgentName>,
 }
@@ -120,7 +120,7 @@ pub struct AgentUpdateParams {
     pub capabilities: Option<Capabilities>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub labels: Option<Labels>,
-    /// The topics whose messages it wants.
+    /// The topics that the agent listens to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub topics: Option<BTreeSet<Topic>>,
     /// From 0 to 100.
@@ -142,13 +142,13 @@ pub struct AgentRemoveParams {
 
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct AgentRemoveResult {
-    /// A valid token still makes the agent known: it is listed as gone, and messages reach it.
+    /// A valid token still names the agent: it stays listed as gone, and can get messages.
     #[serde(default)]
     pub still_known: bool,
 }
 
 impl AgentView {
-    /// An agent that a token makes known and that has changed nothing in the project so far.
+    /// An agent that is known only from a token, and has not changed anything in the project yet.
     pub fn unseen(name: &AgentName) -> Self {
         Self {
             name: name.clone(),

@@ -1,4 +1,4 @@
-//! A lease that stands in the way of a request, and how it is told.
+//! A lease that conflicts with a request, and its text.
 
 use std::fmt;
 
@@ -9,31 +9,31 @@ use super::span::Span;
 use crate::engine::ids::{AgentName, JournalTime, LeaseId, Note, SessionId};
 use crate::engine::outcome::LeaseConflict;
 
-/// One lease that stands in the way.
+/// One conflicting lease.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Conflict {
     pub lease: LeaseId,
     pub holder: AgentName,
     /// The resource that is held.
     pub held: String,
-    /// The resource that was asked for.
+    /// The requested resource.
     pub wanted: String,
-    /// A path that both match.
+    /// An example path that both match.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub example: Option<String>,
     /// When the holder got the lease.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since_ms: Option<JournalTime>,
-    /// When the lease lapses unless its holder renews it.
+    /// When the lease expires unless its holder renews it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at_ms: Option<JournalTime>,
     /// The session that holds the lease until it ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<SessionId>,
-    /// What the holder says it is for.
+    /// The holder's note.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<Note>,
-    /// The holder was lost; the resource opens at this journal time.
+    /// Present if the holder is lost: the resource becomes free at this journal time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub opens_at_ms: Option<JournalTime>,
 }
@@ -56,7 +56,7 @@ impl From<LeaseConflict> for Conflict {
 }
 
 impl Conflict {
-    /// What is held, by whom, since when and until when, as a part of a sentence.
+    /// The resource, its holder, since when and until when, as a part of a sentence.
     pub fn sentence(&self, now: JournalTime) -> String {
         fmt::from_fn(|f| self.write(f, now)).to_string()
     }
@@ -88,10 +88,10 @@ impl Conflict {
     pub fn until(&self, now: JournalTime) -> String {
         let ahead = |at: JournalTime| Span(at.since_ms(now));
         match (self.opens_at_ms, self.expires_at_ms, self.session) {
-            (Some(at), _, _) => format!("its holder is lost, opens in {}", ahead(at)),
+            (Some(at), _, _) => format!("its holder is lost, free in {}", ahead(at)),
             (None, Some(at), _) => format!("for {} unless renewed", ahead(at)),
             (None, None, Some(session)) => format!("until session {session} ends"),
-            (None, None, None) => "until it is given back".to_owned(),
+            (None, None, None) => "until it is released".to_owned(),
         }
     }
 }
@@ -134,7 +134,7 @@ mod tests {
         it.example = None;
         check(
             &it,
-            "path:src/** is held by bob (lease 4, since 1m ago, its holder is lost, opens in 4s)",
+            "path:src/** is held by bob (lease 4, since 1m ago, its holder is lost, free in 4s)",
         );
         it.opens_at_ms = None;
         it.expires_at_ms = None;
@@ -151,7 +151,7 @@ mod tests {
         it.since_ms = None;
         check(
             &it,
-            "path:src/** is held by bob (lease 4, until it is given back), and overlaps file:src/a.rs",
+            "path:src/** is held by bob (lease 4, until it is released), and overlaps file:src/a.rs",
         );
     }
 }

@@ -17,7 +17,7 @@ pub struct ContextGetParams {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct ContextView {
     pub key: ContextKey,
-    /// Absent in lists that were asked for without values.
+    /// Absent in lists without `values`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<Payload>,
     pub revision: Revision,
@@ -60,7 +60,7 @@ pub struct ContextListParams {
     /// Only keys after this one, in their order.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after: Option<ContextKey>,
-    /// Also the values.
+    /// Include the values.
     pub values: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub count_max: Option<u64>,
@@ -69,19 +69,19 @@ pub struct ContextListParams {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct ContextListResult {
     pub entries: Vec<ContextView>,
-    /// There are more: ask again with this as `after`.
+    /// Present if there are more: list again with this as `after`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_after: Option<ContextKey>,
-    /// Watch from here to miss nothing after this list.
+    /// Watch from this cursor to miss nothing after this list.
     pub cursor: Cursor,
 }
 
-/// Asks to be told of every change of keys that begin with `prefix`, as `event` notifications.
+/// Sends every change of keys that begin with `prefix` as an `event` notification.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ContextWatchParams {
     pub prefix: String,
-    /// From here on; from now when absent.
+    /// Start after this cursor; now when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<Cursor>,
 }

@@ -9,7 +9,7 @@ use crate::engine::outcome::{LeaseConflicts, Refusal};
 
 macro_rules! error_kinds {
     ($($(#[doc = $doc:literal])* $variant:ident = $name:literal, $code:literal;)*) => {
-        /// What kind of error it is. The names are stable; match on them, not on the text.
+        /// The kind of an error. The names are stable; match on them, not on the text.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
         pub enum ErrorKind {
             $($(#[doc = $doc])* #[serde(rename = $name)] $variant,)*
@@ -33,41 +33,41 @@ macro_rules! error_kinds {
 }
 
 error_kinds! {
-    /// The frame is no JSON.
+    /// The frame is not JSON.
     ParseError = "parse_error", -32700;
-    /// The frame is JSON but no JSON-RPC 2.0 request; batches and binary frames are refused too.
+    /// The frame is not a JSON-RPC 2.0 request; batches and binary frames are refused too.
     InvalidRequest = "invalid_request", -32600;
-    /// There is no such operation; `data.suggestion` names a similar one.
+    /// The operation does not exist; `data.suggestion` names a similar one.
     MethodNotFound = "method_not_found", -32601;
-    /// A parameter is wrong; `data.path` says which.
+    /// A parameter is invalid; `data.path` names it.
     InvalidParams = "invalid_params", -32602;
-    /// The coordinator has a bug; its log has more.
+    /// A bug in the coordinator; see its log.
     Internal = "internal", -32603;
-    /// What the request names does not exist.
+    /// An object that the request names does not exist.
     NotFound = "not_found", -32001;
-    /// The state of things forbids it; for leases `data.conflicts` says who holds what.
+    /// The current state does not allow it; for leases, `data.conflicts` lists the holders.
     Conflict = "conflict", -32002;
-    /// The fencing token is no longer, or was never, the one that holds; stop working on it.
+    /// The fencing token is stale or was never valid; stop working on the task or resource.
     StaleFence = "stale_fence", -32003;
-    /// A limit is reached; `data.limit` names it, `data.max` is its value.
+    /// A limit is reached; `data.limit` is its name, `data.max` its value.
     LimitExceeded = "limit_exceeded", -32004;
-    /// Too much is under way; try again after `data.retry_after_ms`.
+    /// Too many requests are in progress; retry after `data.retry_after_ms`.
     Overloaded = "overloaded", -32005;
-    /// The journal is out of reach, or the coordinator is stopping; try again after `data.retry_after_ms`.
+    /// The journal cannot be reached, or the coordinator is stopping; retry after `data.retry_after_ms`.
     Unavailable = "unavailable", -32006;
-    /// No token, or one that is unknown, revoked or has run out.
+    /// The token is missing, unknown, revoked or expired.
     Unauthenticated = "unauthenticated", -32007;
-    /// The token's role or its projects do not allow it.
+    /// The token's role or projects do not allow it.
     Forbidden = "forbidden", -32008;
-    /// Events after the cursor are forgotten; list the state anew, subscribe from `data.cursor`.
+    /// Events after the cursor are no longer available; list the state again, subscribe from `data.cursor`.
     CursorExpired = "cursor_expired", -32009;
-    /// The cursor belongs to another epoch; list the state anew, subscribe from `data.cursor`.
+    /// The cursor belongs to another epoch; list the state again, subscribe from `data.cursor`.
     EpochChanged = "epoch_changed", -32010;
-    /// The disk is full: work can be finished, none can be begun.
+    /// The disk is full: work can be finished, but not started.
     StorageFull = "storage_full", -32011;
 }
 
-/// Why a request was not carried out. It changed nothing, unless the kind is `unavailable`.
+/// Why a request failed. It changed nothing, unless the kind is `unavailable`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct RpcError {
@@ -76,38 +76,38 @@ pub struct RpcError {
     pub detail: Box<ErrorDetail>,
 }
 
-/// What `data` says beside `kind`; only what applies is there.
+/// The fields of `data` beside `kind`; only those that apply are present.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct ErrorDetail {
-    /// The limit that is reached.
+    /// The name of the limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<String>,
     /// Its value.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max: Option<u64>,
-    /// When it makes sense to try again.
+    /// Retry after this time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
-    /// The parameter that is wrong.
+    /// The invalid parameter.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
     /// A similar name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub suggestion: Option<String>,
-    /// The fencing token that holds now, if any does.
+    /// The current fencing token, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub current_fence: Option<FencingToken>,
-    /// The leases that stand in the way, the first `conflicts_told_max` of them.
+    /// The conflicting leases, the first `conflicts_told_max` of them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub conflicts: Vec<Conflict>,
-    /// How many more there are.
+    /// The number of further conflicting leases.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub conflicts_more: Option<u64>,
-    /// Journal time of the answer, to read the times of `conflicts` by.
+    /// Journal time of the answer, to compare with the times in `conflicts`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub now_ms: Option<JournalTime>,
-    /// Where a new subscription can begin.
+    /// The cursor for a new subscription.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cursor: Option<Cursor>,
 }
@@ -161,13 +161,13 @@ impl From<Refusal> for RpcError {
                 current,
             } => Self::new(
                 ErrorKind::StaleFence,
-                format!("fencing token {given} does not hold {what}: stop working on it"),
+                format!("fencing token {given} is stale for {what}: stop working on it"),
             )
             .with(|detail| detail.current_fence = current),
             Refusal::Limit(limit) => Self::limit(limit.limit, limit.max),
             Refusal::Overtaken => Self::new(
                 ErrorKind::Unavailable,
-                "later requests of this agent overtook it; this sending changed nothing",
+                "later requests of this agent have overtaken this one; this attempt changed nothing",
             ),
             Refusal::Forbidden(why) => Self::new(ErrorKind::Forbidden, why),
             Refusal::Invalid { path, problem } => {
@@ -182,8 +182,7 @@ fn lease_conflict(found: LeaseConflicts) -> RpcError {
     let (now, more) = (found.now, found.more);
     let conflicts: Vec<Conflict> = found.told.into_iter().map(Conflict::from).collect();
     let Some(first) = conflicts.first() else {
-        let message =
-            "the wait ended before it was known whether the resources are free: ask again";
+        let message = "the wait ended before the coordinator could check the resources: try again";
         return RpcError::new(ErrorKind::Conflict, message);
     };
     let others = conflicts.len() as u64 - 1 + more;

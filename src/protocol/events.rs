@@ -15,32 +15,32 @@ use crate::engine::ids::{
 /// Filters of one subscription.
 pub const FILTERS_MAX: usize = 16;
 
-/// Asks to be told of events. A connection has one subscription: asking again replaces its filters.
+/// Subscribes to events. A connection has one subscription: subscribing again replaces its filters.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct EventsSubscribeParams {
-    /// An event is told when any of these matches any of its changes; all events when empty.
+    /// An event is sent when any filter matches any of its changes; all events when empty.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub filters: Vec<EventFilter>,
-    /// Every event after this cursor; from now when absent.
+    /// Start after this cursor; now when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<Cursor>,
 }
 
-/// All that is given must match.
+/// All given fields must match.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct EventFilter {
-    /// Kinds of change, such as `task.done`, or a whole area: `task.*`.
+    /// Kinds of change, such as `task.done`, or a whole area, such as `task.*`.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub kinds: BTreeSet<String>,
-    /// Changes that concern this agent: it acted, lost something, or is addressed.
+    /// Changes that concern this agent: it acted, lost something, or got a message or task.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub agent: Option<AgentName>,
-    /// Changes of this task, and what became stuck because of it.
+    /// Changes of this task, and of tasks that became stuck because of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub task: Option<TaskId>,
-    /// Context keys that begin with this.
+    /// Changes of context keys that begin with this.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key_prefix: Option<String>,
 }
@@ -51,7 +51,7 @@ pub struct EventsSubscribeResult {
     pub cursor: Cursor,
 }
 
-/// One applied record and all it changed. Keep the cursor of the last one you dealt with.
+/// One applied record and all its changes. Keep the cursor of the last event that you handled.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct EventView {
     pub cursor: Cursor,
@@ -59,12 +59,12 @@ pub struct EventView {
     pub changes: Vec<ChangeView>,
 }
 
-/// One change; only the fields that belong to its kind are there.
+/// One change; only the fields of its kind are present.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct ChangeView {
-    /// Such as `task.claimed`; the reference lists all.
+    /// The kind, such as `task.claimed`; the reference lists all kinds.
     pub kind: String,
-    /// Who acted, or lost something.
+    /// The agent that acted, or lost something.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<AgentName>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -73,7 +73,7 @@ pub struct ChangeView {
     pub task: Option<TaskId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempt: Option<u32>,
-    /// Of a stuck task: the task about which something must be done, or itself.
+    /// For a stuck task: the task that needs attention, which may be the stuck task itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root: Option<TaskId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -84,7 +84,7 @@ pub struct ChangeView {
     pub message: Option<MessageId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub topic: Option<Topic>,
-    /// Who got the message, or was handed the task.
+    /// The agent that got the message or the task.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub to: Vec<AgentName>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -99,19 +99,19 @@ pub struct ChangeView {
     pub reason: Option<String>,
 }
 
-/// The subscription ended, and why; nothing after `cursor` was told.
+/// The subscription ended; no event after `cursor` was sent.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct EventsClosed {
-    /// `cursor_expired`: the subscriber was too slow and events it had not been told are forgotten.
-    /// `epoch_changed`: the shared journal lost some of the events that were told.
+    /// `cursor_expired`: the subscriber was too slow, and events that it has not got are no longer available.
+    /// `epoch_changed`: the shared journal lost some events that were sent before.
     pub kind: ErrorKind,
-    /// The last event that was told.
+    /// The cursor of the last event that was sent.
     pub cursor: Cursor,
-    /// Subscribe from here after listing the state anew.
+    /// List the state again, then subscribe from this cursor.
     pub next: Cursor,
 }
 
-/// Told to the holder: the attempt is gone. Stop working on it.
+/// Sent to the holder: the attempt is lost. Stop working on it.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct TaskLost {
     pub task: TaskId,
@@ -120,18 +120,18 @@ pub struct TaskLost {
     pub reason: String,
 }
 
-/// The shared journal lost records that were acknowledged: what was answered after `cursor` in epoch
-/// `before` may not have happened. List the state anew.
+/// The shared journal lost acknowledged records: changes answered after `cursor` in epoch `before` may be
+/// lost. List the state again.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct EpochChanged {
     pub project: ProjectName,
-    /// How far this coordinator had come before.
+    /// The last position that this coordinator had applied before.
     pub before: Cursor,
-    /// Where the project stands now.
+    /// The project's cursor now.
     pub cursor: Cursor,
 }
 
-/// The connection's session was taken up elsewhere, or the coordinator ends the connection.
+/// Another connection resumed the session, or the coordinator closes the connection.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct SessionClosed {
     pub reason: String,

@@ -1,4 +1,4 @@
-//! JSON-RPC 2.0: one request a text frame in, one reply a frame out. Batches are refused.
+//! JSON-RPC 2.0: one request per text frame, one reply per frame. Batches are refused.
 
 use std::borrow::Cow;
 
@@ -10,10 +10,10 @@ use super::error::{ErrorDetail, ErrorKind, RpcError};
 /// The most bytes a request's `id` may have.
 pub const ID_BYTES_MAX: usize = 64;
 
-/// A request as it came: nothing but the envelope is read.
+/// A request of which only the envelope is parsed.
 #[derive(Debug)]
 pub struct Envelope<'a> {
-    /// `None`: a notification, which gets no reply.
+    /// `None`: a notification, to which no reply is sent.
     pub id: Option<&'a RawValue>,
     pub method: Cow<'a, str>,
     pub params: Option<&'a RawValue>,
@@ -31,7 +31,7 @@ struct RawEnvelope<'a> {
     params: Option<&'a RawValue>,
 }
 
-/// Reads the envelope of one frame. The error comes with the id where there is one to answer to.
+/// Parses the envelope of one frame. The error contains the request id if there is one.
 pub fn parse(frame: &str) -> Result<Envelope<'_>, (Option<&RawValue>, RpcError)> {
     let invalid = |id, why: &str| Err((id, RpcError::new(ErrorKind::InvalidRequest, why)));
     let start = frame.trim_start_matches([' ', '\t', '\r', '\n']);
@@ -41,10 +41,15 @@ pub fn parse(frame: &str) -> Result<Envelope<'_>, (Option<&RawValue>, RpcError)>
     let raw: RawEnvelope = match serde_json::from_str(frame) {
         Ok(raw) => raw,
         Err(error) if error.is_syntax() || error.is_eof() => {
-            let message = format!("the frame is no JSON: {error}");
+            let message = format!("the frame is not JSON: {error}");
             return Err((None, RpcError::new(ErrorKind::ParseError, message)));
         }
-        Err(error) => return invalid(None, &format!("not a JSON-RPC request: {error}")),
+        Err(error) => {
+            return invalid(
+                None,
+                &format!("the frame is not a JSON-RPC request: {error}"),
+            );
+        }
     };
     let id = raw.id.filter(|id| id.get() != "null");
     if let Some(id) = id {
@@ -113,8 +118,8 @@ pub fn reply<T: Serialize>(id: &RawValue, result: &T) -> String {
     })
 }
 
-/// Like [`reply`], with `stale_ms` among the fields of the result: for so long the coordinator has
-/// heard nothing from the journal it shares, so what it says may be out of date.
+/// Like [`reply`], with the field `stale_ms` in the result: the coordinator has heard nothing from the shared
+/// journal for this time, so the result may be out of date.
 pub fn reply_stale<T: Serialize>(id: &RawValue, result: &T, stale_ms: u64) -> String {
     encode(&ReplyFrame {
         jsonrpc: "2.0",
@@ -130,7 +135,7 @@ struct Stale<'a, T> {
     result: &'a T,
 }
 
-/// The frame that answers request `id`, or nobody in particular, with an error.
+/// The frame that answers request `id` with an error; without an id it answers no request.
 pub fn error(id: Option<&RawValue>, error: &RpcError) -> String {
     encode(&ErrorFrame {
         jsonrpc: "2.0",

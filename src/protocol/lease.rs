@@ -29,14 +29,14 @@ pub struct LeaseAcquireParams {
     pub resources: Vec<ResourceRequestParam>,
     #[serde(default)]
     pub mode: ModeParam,
-    /// Without it the session holds the lease; with it the lease lapses so long after the last
-    /// `lease.renew`, whatever the connection does.
+    /// Without it, the session holds the lease. With it, the lease expires this long after the last
+    /// `lease.renew`, whether connected or not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl_ms: Option<u64>,
-    /// How long to wait while others hold them.
+    /// How long to wait while other agents hold them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wait_ms: Option<u64>,
-    /// What it is for; others see it.
+    /// What the lease is for; other agents see it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<Note>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -46,11 +46,11 @@ pub struct LeaseAcquireParams {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct LeaseAcquireResult {
     pub lease: LeaseId,
-    /// Give it to whatever the lease protects, so that a stale holder is refused there too.
+    /// Pass it to the protected resource too, so that the resource can refuse a stale holder.
     pub fence: FencingToken,
-    /// In the order asked for; a pool is replaced by the port it gave.
+    /// In the requested order; a pool is replaced by the granted port.
     pub resources: Vec<ResourceText>,
-    /// `null`: the session holds it.
+    /// `null` if the session holds it.
     pub expires_at_ms: Option<JournalTime>,
 }
 
@@ -75,7 +75,7 @@ pub struct LeaseReleaseParams {
     pub request_id: Option<RequestId>,
 }
 
-/// Takes a lease away from its holder; a holder may revoke its own without the fencing token.
+/// Revokes a lease. A holder may revoke its own lease without the fencing token.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LeaseRevokeParams {
@@ -105,7 +105,7 @@ pub struct LeaseListParams {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct LeaseListResult {
     pub leases: Vec<LeaseView>,
-    /// There are more: ask again with this as `after`.
+    /// Present if there are more: list again with this as `after`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_after: Option<LeaseId>,
     pub now_ms: JournalTime,
@@ -125,12 +125,12 @@ pub struct LeaseView {
     pub session: Option<SessionId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at_ms: Option<JournalTime>,
-    /// Its holder was lost; others may take the resources from this time.
+    /// Present if the holder is lost: other agents may lease the resources from this time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub opens_at_ms: Option<JournalTime>,
 }
 
-/// Asks either whether a lease still holds (`lease` and `fence`), or what stands in the way of
+/// Checks either whether a lease still holds (`lease` and `fence`), or which leases conflict with
 /// `resources`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -146,17 +146,17 @@ pub struct LeaseCheckParams {
 
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct LeaseCheckResult {
-    /// The lease holds, or the resources could be had now.
+    /// Whether the lease holds, or the resources are free now.
     pub ok: bool,
-    /// The leases that stand in the way, the first `conflicts_told_max` of them.
+    /// The conflicting leases, the first `conflicts_told_max` of them.
     pub conflicts: Vec<Conflict>,
-    /// How many more there are.
+    /// The number of further conflicting leases.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conflicts_more: Option<u64>,
     pub now_ms: JournalTime,
 }
 
-/// Told to the holder: the lease is gone. Stop touching what it protected.
+/// Sent to the holder: the lease is lost. Stop using what it protected.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct LeaseLost {
     pub lease: LeaseId,

@@ -12,10 +12,10 @@ use crate::engine::messages::Message;
 use crate::engine::outcome::{Delivery, SendOutcome};
 use crate::engine::payload::Payload;
 
-/// How long taken messages stay hidden at the least.
+/// The shortest time that taken messages stay hidden.
 const TAKE_MS_MIN: u64 = 1_000;
 
-/// How long a message waits when its sender does not say: a week.
+/// The default time-to-live of a message: a week.
 pub const TTL_MS_DEFAULT: u64 = 604_800_000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -27,14 +27,14 @@ pub enum ImportanceParam {
     High,
 }
 
-/// Who gets it: exactly one of the four.
+/// The recipients: exactly one of the four.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum RecipientParam {
     Agent(AgentName),
-    /// Every other agent that has it.
+    /// Every other agent that has this capability.
     Capability(Capability),
-    /// Every other agent that listens to it.
+    /// Every other agent that listens to this topic.
     Topic(Topic),
     /// Every other agent of the project: `{"all": true}`.
     All(bool),
@@ -52,7 +52,7 @@ pub struct MessageSendParams {
     /// Continues the thread of that message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reply_to: Option<MessageId>,
-    /// How long it waits for its recipients. A week when absent.
+    /// How long it stays in a mailbox unread. A week when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl_ms: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -61,10 +61,10 @@ pub struct MessageSendParams {
 
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct MessageSendResult {
-    /// `null`: nobody took it, so it is not kept.
+    /// `null` if no recipient got it; then it is not kept.
     pub message: Option<MessageId>,
     pub thread: Option<MessageId>,
-    /// What really happened, for each recipient.
+    /// The delivery at each recipient.
     pub recipients: Vec<DeliveryView>,
 }
 
@@ -72,11 +72,11 @@ pub struct MessageSendResult {
 pub struct DeliveryView {
     pub agent: AgentName,
     pub delivery: DeliveryState,
-    /// With `full`: the limit that is reached. `mailbox_…_per_sender_max`: the sender's own share
-    /// of the mailbox; `mailbox_…_reserved`: what is left is kept for direct messages.
+    /// With `full`: the limit that is reached. `mailbox_…_per_sender_max`: the sender's share of the mailbox;
+    /// `mailbox_…_reserved`: the rest is reserved for direct messages.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<String>,
-    /// With `unknown`: agents whose names are much like it.
+    /// With `unknown`: agents with similar names.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub similar: Vec<AgentName>,
 }
@@ -86,25 +86,25 @@ pub struct DeliveryView {
 pub enum DeliveryState {
     /// In the mailbox of an agent that is connected now.
     Live,
-    /// In the mailbox of an agent that is not.
+    /// In the mailbox of an agent that is not connected now.
     Queued,
-    /// No agent of that name has been here, and no valid token is for one.
+    /// No agent and no valid token has this name.
     Unknown,
-    /// There is no room for it: not delivered. `limit` says which limit is reached.
+    /// Not delivered, because the mailbox is full. `limit` names the limit.
     Full,
 }
 
-/// Reads one's own mailbox. Reading consumes nothing: `message.ack` does.
+/// Reads the caller's mailbox. Reading removes nothing; `message.ack` does.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct MessageInboxParams {
-    /// Hides what is returned from other readers of the mailbox for so long; without it, peeks.
+    /// Hides the returned messages from other readers of the mailbox for this time. When absent, hides none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub take_ms: Option<u64>,
-    /// Only messages with a higher number; with `take_ms` not allowed.
+    /// Only messages with a higher number; not allowed with `take_ms`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after: Option<MessageId>,
-    /// Only messages at least so important.
+    /// Only messages of this importance or higher.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub importance_min: Option<ImportanceParam>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -116,9 +116,9 @@ pub struct MessageInboxParams {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct MessageInboxResult {
     pub messages: Vec<MessageView>,
-    /// All that wait, the returned ones included.
+    /// The number of all waiting messages, the returned ones included.
     pub waiting: u64,
-    /// Messages that lapsed unread since the last acknowledgement.
+    /// How many messages expired unread since the last acknowledgement.
     pub expired: u64,
     pub now_ms: JournalTime,
 }
@@ -137,24 +137,22 @@ pub struct MessageView {
     pub importance: ImportanceParam,
     pub sent_at_ms: JournalTime,
     pub expires_at_ms: JournalTime,
-    /// Another reader of the mailbox has taken it until this time.
+    /// Present if another reader has taken it: until this time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub taken_until_ms: Option<JournalTime>,
 }
 
-/// Takes messages out of one's own mailbox: exactly one of the three ways to say which.
+/// Removes messages from the caller's mailbox. Give exactly one of the three fields.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MessageAckParams {
     /// These.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub messages: Option<Vec<MessageId>>,
-    /// All in the mailbox up to and including this one: those that the reader has seen, whatever
-    /// has arrived since.
+    /// All in the mailbox up to and including this one; later messages stay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub up_to: Option<MessageId>,
-    /// All that wait when the request arrives, those that another reader has taken included. What
-    /// arrives later is not acknowledged.
+    /// All that wait when the request arrives, also those that another reader has taken. Later messages stay.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub all: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -163,11 +161,11 @@ pub struct MessageAckParams {
 
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct MessageAckResult {
-    /// Of the messages that were named, those that were acknowledged.
+    /// The named messages that were acknowledged.
     pub acked: Vec<MessageId>,
-    /// Not in the mailbox: acknowledged before, lapsed, or never there.
+    /// The named messages that are not in the mailbox: acknowledged before, expired, or never there.
     pub unknown: Vec<MessageId>,
-    /// How many messages were acknowledged in all.
+    /// The total number of acknowledged messages.
     #[serde(default)]
     pub count: u64,
 }
@@ -181,7 +179,7 @@ pub struct MessageThreadParams {
 
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct MessageThreadResult {
-    /// Those the agent sent or got, oldest first; the oldest may be forgotten.
+    /// The messages that the agent sent or got, oldest first; the oldest may be deleted already.
     pub messages: Vec<MessageView>,
     pub now_ms: JournalTime,
 }
@@ -215,7 +213,7 @@ impl TryFrom<MessageSendParams> for command::MessageSend {
 }
 
 impl MessageInboxParams {
-    /// Whether it takes messages, in place of only looking at them.
+    /// Whether it takes messages, or only reads them.
     pub fn changes_state(&self) -> bool {
         self.take_ms.is_some()
     }

@@ -1,9 +1,9 @@
-//! What agents say and hear: one table of operations, JSON-RPC 2.0, the wire types.
+//! The protocol between agents and coordinator: one table of operations, JSON-RPC 2.0, the wire types.
 //!
-//! The table in [`operations`] is the only list of operations: dispatch, roles, JSON Schemas, the
-//! OpenRPC document, the reference page and the command line come from it. Wire types live beside it,
-//! one file an area, each with its conversion to commands and from state. Engine types never appear
-//! on the wire, so that the journal's format and the interface can change apart.
+//! The table in [`operations`] is the only list of operations: dispatch, roles, JSON Schemas, the OpenRPC
+//! document, the reference page and the command line come from it. Wire types live beside it, one file an
+//! area, each with its conversion to commands and from state. Engine types never appear on the wire, so that
+//! the journal's format and the protocol can change independently.
 
 pub mod admin;
 pub mod agent;

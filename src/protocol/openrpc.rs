@@ -1,7 +1,7 @@
-//! The whole interface as an OpenRPC document.
+//! The protocol as an OpenRPC document.
 //!
-//! Notifications, kinds of change, limits and roles have no place in OpenRPC and stand in members
-//! that begin with `x-`.
+//! OpenRPC has no place for notifications, kinds of change, limits and roles: they are in members that begin
+//! with `x-`.
 
 use std::collections::BTreeSet;
 
@@ -20,26 +20,26 @@ use crate::engine::limits::Limits;
 /// The version of OpenRPC that the document follows.
 const OPENRPC_VERSION: &str = "1.3.2";
 
-/// Where schemas stand in the document.
+/// The place of schemas in the document.
 const SCHEMAS: &str = "/components/schemas";
 
-/// What parameters mean wherever they occur, for those whose type says no more.
+/// The meaning of common parameters whose type does not explain them.
 const COMMON: [(&str, &str); 9] = [
     (
         "request_id",
-        "The same id has one effect, and the same answer: send it again after a lost connection.",
+        "Requests with the same id have one effect and the same answer: repeat the request after a lost connection.",
     ),
-    ("fence", "The fencing token that the grant gave."),
+    ("fence", "The fencing token of the grant."),
     ("task", "The number of the task."),
     ("lease", "The number of the lease."),
     ("agent", "The name of the agent."),
-    ("labels", "Names with values, to choose by."),
-    ("title", "What it is, on one line."),
-    ("payload", "What to work on: any JSON, carried verbatim."),
+    ("labels", "Names with values, to filter by."),
+    ("title", "A title, on one line."),
+    ("payload", "The payload: any JSON, carried verbatim."),
     ("key", "The key of the entry."),
 ];
 
-/// Errors of a frame that is no request for a known operation: of no method in particular.
+/// Errors of frames that name no known operation, so they belong to no method.
 const OF_FRAMES: [ErrorKind; 3] = [
     ErrorKind::ParseError,
     ErrorKind::InvalidRequest,
@@ -80,7 +80,7 @@ pub fn document(version: &str, limits: &[(&str, u64, &str)]) -> Value {
     })
 }
 
-/// An operation whose types the generator knows.
+/// An operation and the generators of its schemas.
 struct Described {
     info: &'static OperationInfo,
     params: Value,
@@ -122,7 +122,7 @@ impl Described {
     }
 }
 
-/// One content descriptor a parameter, the required ones first, as OpenRPC wants it.
+/// One content descriptor for each parameter, the required ones first, as OpenRPC demands.
 fn descriptors(object: &Value) -> Vec<Value> {
     let required: BTreeSet<&str> = object["required"]
         .as_array()
@@ -150,7 +150,8 @@ fn descriptors(object: &Value) -> Vec<Value> {
     descriptors
 }
 
-/// Fencing tokens and cursors are judged where they are given; all else can happen everywhere.
+/// Errors of fencing tokens and cursors belong to operations that take them; the other errors can happen
+/// everywhere.
 fn may_answer(kind: ErrorKind, takes: &dyn Fn(&str) -> bool) -> bool {
     match kind {
         ErrorKind::StaleFence => takes("fence"),
@@ -173,12 +174,12 @@ fn notifications(generator: &mut SchemaGenerator) -> Value {
         },
         {
             "name": "lease.lost",
-            "summary": "A lease of this agent is gone.",
+            "summary": "A lease of this agent was lost.",
             "params": generator.subschema_for::<LeaseLost>(),
         },
         {
             "name": "task.lost",
-            "summary": "An attempt of this agent is gone.",
+            "summary": "An attempt of this agent was lost.",
             "params": generator.subschema_for::<TaskLost>(),
         },
         {
@@ -188,7 +189,7 @@ fn notifications(generator: &mut SchemaGenerator) -> Value {
         },
         {
             "name": "session.closed",
-            "summary": "The connection is about to end.",
+            "summary": "The connection will be closed.",
             "params": generator.subschema_for::<SessionClosed>(),
         },
     ])
@@ -216,7 +217,7 @@ fn all_limits(more: &[(&str, u64, &str)]) -> Vec<Value> {
     engine.iter().chain(more).map(limit).collect()
 }
 
-/// The unit that a limit's name bears; what has none counts something.
+/// The unit in a limit's name; a limit without a unit is a count.
 fn unit(name: &str) -> &'static str {
     let parts: Vec<&str> = name.split('_').collect();
     if parts.contains(&"ms") {
@@ -253,7 +254,7 @@ pub(super) fn schema_name(reference: &Value) -> Option<&str> {
     path.strip_prefix(SCHEMAS)?.strip_prefix('/')
 }
 
-/// The names of all schemas that `from` refers to, directly or by way of others.
+/// The names of all schemas that `from` refers to, directly or through others.
 pub(super) fn reachable(from: &Value, schemas: &Map<String, Value>) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let mut open = vec![from];

@@ -107,11 +107,11 @@ described_schemas! {
     };
     ResourceText: {
         "type": "string",
-        "description": "as it was asked for; take it as a text"
+        "description": "as it was requested; treat it as a text"
     };
 }
 
-/// How a resource is written.
-const FORMS: &str = "path:GLOB (without a wildcard in its last segment it covers what is below it), file:PATH (one \
-     file whatever its characters; with a slash at its end a folder and all in it), name:NAME or \
-     port:HOST:NUMBER; paths are relative to the root of the repository";
+/// The forms of a resource.
+const FORMS: &str = "path:GLOB (without a wildcard in its last segment it also covers all below it), file:PATH \
+                     (one file, no character is special; with a slash at its end a folder and all in it), \
+                     name:NAME or port:HOST:NUMBER; paths are relative to the root of the repository";

@@ -9,37 +9,37 @@ use crate::engine::ids::{
     ProjectName, RequestId, SessionId,
 };
 
-/// Begins a session, or takes one up again that lost its connection.
+/// Opens a session, or resumes one that lost its connection.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SessionOpenParams {
-    /// What program the agent is, such as `claude-code`.
+    /// The program that the agent is, such as `claude-code`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<AgentKind>,
-    /// Replaces what the agent is known to be able to do.
+    /// Replaces the agent's capabilities.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub capabilities: Option<Capabilities>,
     /// Replaces the agent's labels.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub labels: Option<Labels>,
-    /// How long the session waits to be resumed after its connection is lost, in milliseconds.
+    /// How long the session can be resumed after a lost connection, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub grace_ms: Option<u64>,
-    /// Takes up this session; everything it held is still held.
+    /// Resumes this session; it still holds all it held.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resume: Option<Resume>,
-    /// The environment the client is meant for. A coordinator of another one refuses with `conflict`.
+    /// The client's environment. A coordinator of another environment refuses with `conflict`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub environment: Option<EnvironmentName>,
-    /// The fingerprint of the port configuration that the client knows. Another one than the
-    /// coordinator's is accepted, and reported in `warnings`.
+    /// The fingerprint of the client's port configuration. If it differs from the coordinator's, the session
+    /// opens with a warning in `warnings`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub port_fingerprint: Option<PortFingerprint>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request_id: Option<RequestId>,
 }
 
-/// Which session to take up, and the secret that `session.open` gave with it.
+/// The session to resume, and the secret from its `session.open`.
 #[derive(Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Resume {
@@ -56,25 +56,25 @@ impl std::fmt::Debug for Resume {
 #[derive(Clone, Serialize, Deserialize, JsonSchema)]
 pub struct SessionOpenResult {
     pub session: SessionId,
-    /// Keep it: it takes the session up again after a lost connection.
+    /// Keep it: it is needed to resume the session after a lost connection.
     pub resume_secret: String,
     pub resumed: bool,
     pub agent: AgentName,
     pub project: ProjectName,
     pub node: NodeId,
-    /// The profile the coordinator runs in.
+    /// The coordinator's profile.
     pub environment: String,
     /// The fingerprint of the coordinator's port configuration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port_fingerprint: Option<PortFingerprint>,
-    /// What does not fit, though the session is open.
+    /// Warnings; the session is open anyway.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<SessionWarning>,
-    /// The version of the interface.
+    /// The version of the protocol.
     pub protocol: String,
     /// The coordinator's version.
     pub version: String,
-    /// Subscribe from here to miss nothing after this answer.
+    /// Subscribe from this cursor to miss nothing after this answer.
     pub cursor: Cursor,
     /// Journal time of this answer; all `…_at_ms` are on the same clock.
     pub now_ms: JournalTime,
@@ -88,33 +88,33 @@ impl std::fmt::Debug for SessionOpenResult {
     }
 }
 
-/// Something that does not fit, though the session is open.
+/// A warning; the session is open anyway.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct SessionWarning {
     pub kind: WarningKind,
-    /// For people: what it is, and the next step.
+    /// For people: the problem, and the next step.
     pub message: String,
 }
 
-/// What a warning is about. The names are stable; more may come.
+/// The kind of a warning. The names are stable; new ones may be added.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum WarningKind {
-    /// The client's port configuration is not the coordinator's.
+    /// The client's port configuration differs from the coordinator's.
     PortFingerprint,
     /// One that this version does not know.
     #[serde(other)]
     Unknown,
 }
 
-/// What a client says of its own configuration when it connects.
+/// What a client sends about its own configuration when it connects.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PeerConfig {
     pub environment: Option<EnvironmentName>,
     pub port_fingerprint: Option<PortFingerprint>,
 }
 
-/// What one connection may do at once.
+/// The limits of one connection.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct ConnectionLimits {
     pub message_bytes_max: u64,
@@ -124,7 +124,7 @@ pub struct ConnectionLimits {
     pub payload_bytes_max: u64,
 }
 
-/// Ends a session in order: all it held is free at once.
+/// Ends a session: all it held is released at once.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SessionCloseParams {

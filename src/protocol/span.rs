@@ -1,4 +1,4 @@
-//! How long something lasts or is ago, for sentences.
+//! Durations and ages, for sentences.
 
 use std::fmt;
 

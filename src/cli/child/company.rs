@@ -1,4 +1,4 @@
-//! A wrapper and its command, until both have ended: what the wrapper does about each thing that it hears.
+//! A wrapper and its command, until both have ended: what the wrapper does at each event.
 //!
 //! ```text
 //!              ┌─ permit ran out, Ctrl-Z ─► Suspending ─ stands still ─► (this process stops)
@@ -26,14 +26,14 @@ use crate::cli::output::{self, Output};
 use crate::cli::table::{joined, one_line};
 use crate::clock::boot_ms;
 
-/// Where the command stands.
+/// The state of the command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stand {
-    /// It runs, or is to run.
+    /// It runs, or will start.
     Runs,
-    /// It was told to stand still; this process stops as soon as it does.
+    /// It was told to stop; when it has stopped, this process stops too.
     Suspending,
-    /// It stands still, or has not been started, until it is known that what is held still holds.
+    /// It is stopped, or not started yet, until the coordinator confirms that the hold is still valid.
     Still,
 }
 
@@ -47,16 +47,16 @@ pub(super) struct Company<'a, 'b> {
     /// The terminal is the command's while it runs.
     has_terminal: bool,
     stand: Stand,
-    /// Continue also what the terminal stopped.
+    /// Also continue what the terminal stopped.
     wake_all: bool,
     pub(super) question: Option<oneshot::Receiver<()>>,
     pub(super) renew_at: Instant,
     pub(super) lost: Option<CliError>,
     status: Option<ExitStatus>,
-    /// What came before there was a command to pass it on to.
+    /// Signals that came before the command started.
     interrupted: Option<Signal>,
     leftovers: Option<Leftovers>,
-    /// The guard is gone, or does not listen.
+    /// The guard ended, or does not respond.
     unguarded: bool,
 }
 
@@ -69,7 +69,7 @@ impl<'a, 'b> Company<'a, 'b> {
     ) -> Self {
         let inherited = spec.streams == Streams::Inherited;
         let terminal = inherited.then(Terminal::of_this_process).flatten();
-        // In a pipeline the others may read from the terminal too: the command gets it when it asks.
+        // In a pipeline, other processes may read from the terminal too: the command gets it when it asks.
         let has_terminal =
             terminal.as_ref().is_some_and(Terminal::is_ours) && Mates::now().wait_for_us;
         Self {
@@ -91,8 +91,8 @@ impl<'a, 'b> Company<'a, 'b> {
         }
     }
 
-    /// What was granted a moment ago still holds; of what was waited for that has to be asked, since this
-    /// process may have stood still before it heard of it.
+    /// A fresh grant is still valid. After a wait, the coordinator must be asked, because this process may
+    /// have been stopped before it got the answer.
     pub(super) fn begin(&mut self, asked_at_ms: u64) {
         if self.ask.is_none() || boot_ms() < asked_at_ms.saturating_add(PERMIT_MS) {
             return self.go_on();
@@ -126,15 +126,14 @@ impl<'a, 'b> Company<'a, 'b> {
         }
     }
 
-    /// This process stood still for so long that what it held may be somebody else's by now.
+    /// This process was stopped so long that another agent may hold the resource by now.
     fn overslept(&mut self) {
         if self.status.is_some() || self.lost.is_some() {
             return;
         }
         if self.ask.is_some() {
             self.out.note(
-                "this process stood still, and its command with it: asking whether it still holds what \
-                 the command needs",
+                "this process and its command were stopped: asking the coordinator whether the hold is still valid",
             );
         }
         self.ask();
@@ -146,13 +145,13 @@ impl<'a, 'b> Company<'a, 'b> {
             return self.go_on();
         };
         let (question, answer) = oneshot::channel();
-        // Whoever does not take it has found it lost, and says so.
+        // If the receiver is gone, it has found the hold lost and reports that.
         if ask.try_send(question).is_ok() {
             self.question = Some(answer);
         }
     }
 
-    /// It still holds; when it does not, that is told elsewhere.
+    /// The hold is still valid; a loss is reported elsewhere.
     pub(super) fn answered(&mut self, holds: bool) {
         self.question = None;
         if holds && self.stand == Stand::Still {
@@ -167,7 +166,7 @@ impl<'a, 'b> Company<'a, 'b> {
         self.end();
     }
 
-    /// What stands still must not run once more: somebody else may hold by now what it held.
+    /// A stopped command must not run again: another agent may hold the resource by now.
     fn end(&mut self) {
         let was_still = self.stand != Stand::Runs || self.running.is_late();
         self.stand = Stand::Runs;
@@ -220,7 +219,7 @@ impl<'a, 'b> Company<'a, 'b> {
         Ok(())
     }
 
-    /// Stops this process as Ctrl-Z would have, and goes on when a shell continues it.
+    /// Stops this process as Ctrl-Z would have, and continues when a shell continues it.
     fn sleep(&mut self, signals: &mut Signals) {
         self.take_terminal();
         // A script may have been stopped at once, and continued by its shell with this process already.
@@ -231,13 +230,13 @@ impl<'a, 'b> Company<'a, 'b> {
         self.ask();
     }
 
-    /// Takes the terminal back from the command; says whether the command had it.
+    /// Takes the terminal back from the command; returns whether the command had it.
     fn take_terminal(&self) -> bool {
         let both = self.terminal.as_ref().zip(self.running.pid);
         both.is_some_and(|(terminal, command)| terminal.take_back_from(command))
     }
 
-    /// The command was stopped: by the terminal, because it wants the terminal, or by somebody.
+    /// The command was stopped: by Ctrl-Z, because it needs the terminal, or by another process.
     fn halted(&mut self, signal: i32, signals: &mut Signals) {
         let Ok(signal) = Signal::try_from(signal) else {
             return;
@@ -256,13 +255,13 @@ impl<'a, 'b> Company<'a, 'b> {
             return self.stand_still();
         }
         if self.has_terminal {
-            // No shell is there to continue it, so Ctrl-Z does nothing.
+            // Without a shell that could continue it, Ctrl-Z does nothing.
             self.wake_all = true;
             return self.go_on();
         }
         let pid = self.running.pid.map_or(0, Pid::as_raw);
         self.out.note(format_args!(
-            "the command was stopped by {signal}, and what it needs is kept: `kill -CONT {pid}` continues it"
+            "the command was stopped by {signal}; the hold is kept: continue it with `kill -CONT {pid}`"
         ));
     }
 
@@ -301,13 +300,13 @@ impl<'a, 'b> Company<'a, 'b> {
         let ended: Vec<&String> = ended.iter().filter(|name| !remain.contains(name)).collect();
         if !ended.is_empty() && self.lost.is_none() {
             self.out.note(format_args!(
-                "the command left something running, which was ended with it: {}",
+                "the command left background processes, which were ended: {}",
                 one_line(&joined(ended))
             ));
         }
         if !remain.is_empty() {
             output::note(format_args!(
-                "warning: could not end {}: it may work on beside the next holder; end it by hand",
+                "warning: could not end {}: it may still work when the next agent holds the resource; end it by hand",
                 one_line(&joined(remain))
             ));
         }

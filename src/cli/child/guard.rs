@@ -2,16 +2,16 @@
 //!
 //! ```text
 //!  coord ──starts──► coord guard ──starts──► command ──► …
-//!    │                    │   subreaper: whatever descends from the command stays below it
+//!    │                    │   subreaper: all descendants of the command stay below it
 //!    │ ──permit────────►  │   the command may run until then
 //!    │     (none comes) ► │   STOP to all of it; a permit continues it
 //!    │ ──end───────────►  │   TERM to all of it, KILL after a while
-//!    ╳  (killed) ──────►  │   the same; if it stood still, KILL at once
+//!    ╳  (killed) ──────►  │   the same; if it was stopped, KILL at once
 //! ```
 //!
-//! So the command never runs while its wrapper stands still (Ctrl-Z, a debugger, a frozen or suspended
-//! machine), and never without it: the wrapper is the one that knows whether its lease still holds.
-//! The guard leads a process group of its own and takes no notice of signals; the command leads another.
+//! So the command never runs while its wrapper is stopped (Ctrl-Z, a debugger, a frozen or suspended
+//! machine), and never without it: only the wrapper knows whether its lease still holds. The guard leads its
+//! own process group and ignores signals; the command leads another.
 
 use std::ffi::OsString;
 use std::io::{self, IoSliceMut};
@@ -43,13 +43,13 @@ use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::clock::boot_ms;
 
-/// How often the guard looks at what is to end.
+/// How often the guard checks processes that must end.
 const LOOK: Duration = Duration::from_millis(20);
-/// How often it looks at what is to stand still: only somebody else's signal continues it.
+/// How often it checks processes that must stay stopped: another process may continue them.
 const LOOK_STILL: Duration = Duration::from_secs(1);
-/// How long what a command left behind has to end by itself, as the readers of its pipes do.
+/// How long background processes of an ended command have to end by themselves, as readers of its pipes do.
 const LINGER: Duration = Duration::from_millis(500);
-/// How long after KILL something may be there before it counts as one that cannot be ended.
+/// How long a process may exist after KILL before it counts as one that cannot be ended.
 const KILLED: Duration = Duration::from_secs(2);
 /// How many processes are named in a report.
 const NAMED_MAX: usize = 16;
@@ -70,12 +70,12 @@ pub(in crate::cli) struct GuardArgs {
     command: Vec<OsString>,
 }
 
-/// How far the end of everything has come.
+/// The stages of ending everything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Ending {
     /// The command runs, or has not been started.
     No,
-    /// The command has ended by itself; what it left behind may do so until then.
+    /// The command has ended by itself; its background processes have until then to end.
     Lingering(Instant),
     /// Everything got TERM, and gets KILL then.
     Asked(Instant),
@@ -97,7 +97,7 @@ struct Guard {
     /// Fires when the permit runs out, also when the machine was suspended meanwhile.
     permit: AsyncFd<OwnedFd>,
     ending: Ending,
-    /// The wrapper is gone, and nobody hears what is reported.
+    /// The wrapper ended, so reports go nowhere.
     alone: bool,
     leftovers: Leftovers,
 }
@@ -114,7 +114,7 @@ pub(in crate::cli) fn run(args: GuardArgs) -> Result<Exit, CliError> {
     let mut builder = tokio::runtime::Builder::new_current_thread();
     let runtime = builder.enable_all().build()?;
     runtime.block_on(async {
-        // Caught, not blocked or ignored: the command would inherit that.
+        // Caught, not blocked or ignored, because the command would inherit that.
         let _caught = catch_all();
         let permit = timer()?;
         let mut guard = Guard {
@@ -148,13 +148,13 @@ fn inherited() -> io::Result<(OwnedFd, OwnedFd)> {
         RecvAncillaryMessage::ScmRights(mut sent) => sent.next(),
         _ => None,
     });
-    let stdin = sent.next().ok_or_else(|| {
-        io::Error::other("this command is started by `coord` itself, beside what it runs")
-    })?;
+    let stdin = sent
+        .next()
+        .ok_or_else(|| io::Error::other("only `coord` itself starts this command"))?;
     Ok((socket, stdin))
 }
 
-/// A timer that goes on while the machine is suspended.
+/// A timer that continues while the machine is suspended.
 #[expect(
     deprecated,
     reason = "the replacement is unsafe, for types that lie about their descriptor; an OwnedFd keeps it open"
@@ -209,7 +209,7 @@ impl Guard {
         Ok(())
     }
 
-    /// When the wrapper is gone nobody hears it, and the end of the socket tells what to do.
+    /// If the wrapper ended, nobody reads it; the end of the socket is handled elsewhere.
     fn report(&mut self, report: &GuardReport) {
         let _ = self.talk.say(report);
     }
@@ -227,7 +227,7 @@ impl Guard {
 
     fn go_on(&mut self, permit: Permit) -> io::Result<()> {
         if permit.until_ms <= boot_ms() {
-            // It lay in the socket while both stood still. The wrapper will find out as well.
+            // It arrived while both processes were stopped. The wrapper will notice that too.
             return self.permit_ran_out();
         }
         let until = Duration::from_millis(permit.until_ms);
@@ -242,7 +242,7 @@ impl Guard {
         if permit.foreground {
             self.show(command);
         }
-        // A permit may be under way when all is to end; then nothing is continued by it.
+        // A permit may arrive when everything must end; then it continues nothing.
         let wakes = std::mem::take(&mut self.stands_still) || permit.wake_all;
         if wakes && self.ending == Ending::No {
             self.tree.go_on(permit.wake_all)?;
@@ -276,7 +276,7 @@ impl Guard {
                 self.alone = true;
             }
         }
-        // Whoever reads the command's output waits for its end, not for this process's.
+        // Readers of the command's output wait for the end of the command, not of this process.
         let null = std::fs::File::options().write(true).open("/dev/null")?;
         rustix::stdio::dup2_stdout(&null)?;
         rustix::stdio::dup2_stderr(&null)?;
@@ -285,7 +285,7 @@ impl Guard {
 
     fn show(&self, command: Pid) {
         if let Some(terminal) = &self.terminal {
-            // It hung up; the command finds out by itself.
+            // The terminal hung up; the command will notice by itself.
             let _ = terminal.give_to(command);
         }
     }
@@ -313,7 +313,7 @@ impl Guard {
         // One that has ended meanwhile needs none.
         let _ = killpg(command, signal);
         if !self.stands_still {
-            // One that stopped, say for want of a terminal, could not act on it.
+            // A stopped process, for instance one that needs the terminal, could not handle it.
             let _ = killpg(command, Signal::SIGCONT);
         }
     }
@@ -340,7 +340,7 @@ impl Guard {
         }
     }
 
-    /// The wrapper was killed. What stood still may have been lost to somebody else already.
+    /// The wrapper was killed. If the command was stopped, another agent may hold the resource already.
     fn left_alone(&mut self) -> io::Result<()> {
         self.alone = true;
         if self.stands_still {
@@ -350,7 +350,7 @@ impl Guard {
         self.end()
     }
 
-    /// Takes note of children that ended or stopped; most are none of the command's own process.
+    /// Handles children that ended or stopped; most are not the command's own process.
     fn reap(&mut self) {
         let flags = WaitPidFlag::WNOHANG | WaitPidFlag::WUNTRACED;
         while let Ok(status) = waitpid(None, Some(flags)) {
@@ -380,7 +380,7 @@ impl Guard {
         self.report(&GuardReport::Ended { status });
     }
 
-    /// Looks after what is to end or to stand still; whether all is over.
+    /// Ends or stops what must end or stop; returns whether everything has ended.
     fn look(&mut self) -> io::Result<bool> {
         if self.stands_still {
             self.tree.stay_still()?;

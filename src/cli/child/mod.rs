@@ -4,9 +4,9 @@
 //!  coord (wrapper) ──► coord guard ──► command ──► whatever it starts
 //! ```
 //!
-//! - While the wrapper stands still, so does all below the guard; before it goes on, the wrapper asks the
-//!   coordinator whether it still holds what it held.
-//! - When the wrapper ends, is killed or has lost what it held, all below the guard is ended.
+//! - While the wrapper is stopped, everything below the guard is stopped. Before it continues, the wrapper
+//!   asks the coordinator whether its hold is still valid.
+//! - When the wrapper ends, is killed or has lost its hold, everything below the guard is ended.
 //! - The command leads a process group of its own. At a terminal that group is the foreground group.
 //!
 //! What the guard does is in [`guard`]; what the wrapper decides is in [`company`].
@@ -36,20 +36,20 @@ pub(super) use running::{Running, Spec, Streams};
 use signals::SignalRequest;
 pub(super) use signals::Signals;
 
-/// How long a command has to end after TERM, before KILL; as long as the resources of a holder that
-/// was lost stay closed to others.
+/// How long a command has between TERM and KILL. It equals the lock-delay, during which other agents cannot
+/// lease the resources of a lost holder.
 pub(super) const KILL_AFTER_DEFAULT: &str = "5s";
 
-/// Asks whether what is held still holds; answered with nothing when it does.
+/// Asks whether the hold is still valid; the answer is empty if it is.
 pub(super) type Question = oneshot::Sender<()>;
 
-/// What keeps an eye on what is held while the command runs.
+/// Watches the hold while the command runs.
 pub(super) struct Watch<F> {
-    /// Ends when it is lost, with why.
+    /// Ends when the hold is lost, with the reason.
     pub(super) lost: F,
-    /// Where to ask whether it still holds. `None`: it cannot be lost while this process lives.
+    /// Where to ask whether the hold is still valid. `None`: it cannot be lost while this process runs.
     pub(super) ask: Option<mpsc::Sender<Question>>,
-    /// When, on the boot clock, the request was sent that obtained it.
+    /// When the request for the hold was sent, on the boot clock.
     pub(super) asked_at_ms: u64,
 }
 
@@ -57,19 +57,19 @@ pub(super) struct Watch<F> {
 #[derive(Debug)]
 pub(super) enum Ended {
     Exited(ExitStatus),
-    /// It was ended, since what it needs was lost.
+    /// It was ended, because its hold was lost.
     Lost(CliError),
-    /// This signal came before it was started.
+    /// This signal came before the command started.
     NotStarted(Signal),
 }
 
 /// A way to ask, and what is asked.
 pub(super) fn questions() -> (mpsc::Sender<Question>, mpsc::Receiver<Question>) {
-    // One at a time: the command stands still until it is answered.
+    // One at a time: the command is stopped until it is answered.
     mpsc::channel(1)
 }
 
-/// Runs a command to its end, passing signals on. When what it needs is lost it is stopped, and that
+/// Runs a command to its end, passing signals on. When its hold is lost, the command is ended, and the loss
 /// is the error.
 pub(super) async fn run_while(
     spec: &Spec<'_>,
@@ -86,7 +86,7 @@ pub(super) async fn run_while(
     }
 }
 
-/// What becomes of a signal that asks the wrapper to end.
+/// The reaction to a signal that asks the wrapper to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reaction {
     PassOn,

@@ -21,14 +21,13 @@ use super::tree::Tree;
 use super::words::{Deaf, GuardReport, GuardTalk, Order, Permit};
 use crate::clock::boot_ms;
 
-/// For how long a permit lets the command run. A wrapper that stands still for longer finds its command
-/// standing still too.
+/// How long a permit lets the command run. If the wrapper is stopped for longer, its command is stopped too.
 pub(super) const PERMIT_MS: u64 = 1_000;
 /// How often a permit is renewed.
 pub(super) const RENEW_MS: u64 = 300;
-/// The pause between two looks at what a guard that was killed left behind.
+/// The pause between two checks for processes that a killed guard left.
 const LOOK: Duration = Duration::from_millis(20);
-/// How often it is looked for at the most.
+/// The most checks for them.
 const LOOKS_MAX: usize = 100;
 
 /// What to run, and how.
@@ -47,7 +46,7 @@ pub(in crate::cli) struct Spec<'a> {
 pub(in crate::cli) enum Streams {
     /// This process's own, and its terminal.
     Inherited,
-    /// Pipes to this process, and no terminal: what asks there fails at once.
+    /// Pipes to this process, and no terminal: a program that prompts there fails at once.
     Piped,
 }
 
@@ -68,7 +67,7 @@ pub(in crate::cli) struct Running {
 impl Running {
     /// Starts the guard. The command starts with the first permit.
     pub(super) fn start(spec: &Spec<'_>) -> io::Result<Self> {
-        // Should the guard be killed, this process becomes the parent of what it guarded.
+        // If the guard is killed, this process becomes the parent of its descendants.
         set_child_subreaper(true)?;
         let (ours, theirs) = UnixStream::pair()?;
         let (stdin, feed) = match spec.streams {
@@ -92,7 +91,7 @@ impl Running {
         })
     }
 
-    /// What the guard says next; `None` when it is gone. Nothing is lost when the future is dropped.
+    /// The guard's next message; `None` when it ended. Cancel-safe.
     pub(super) async fn report(&mut self) -> Option<GuardReport> {
         let report = self.talk.hear().await;
         if let Some(GuardReport::Started { pid }) = report {
@@ -101,7 +100,7 @@ impl Running {
         report
     }
 
-    /// Whether this process stood still for longer than it had leave to.
+    /// Whether this process was stopped for longer than the permit allowed.
     pub(super) fn is_late(&self) -> bool {
         boot_ms() > self.until_ms
     }
@@ -133,14 +132,13 @@ impl Running {
         self.talk.say(&Order::Kill)
     }
 
-    /// Awaits the end of the guard, which has said its last word.
+    /// Waits for the end of the guard after its last report.
     pub(super) async fn finish(&mut self) {
-        // Its exit code says nothing that its report did not.
+        // Its exit code adds nothing to its report.
         let _ = self.guard.wait().await;
     }
 
-    /// The guard was killed, or stopped for good: ends in its place what it guarded. What could not be
-    /// ended is named.
+    /// The guard was killed or stopped: ends its processes in its place. Names those that could not be ended.
     pub(super) async fn take_over(&mut self) -> io::Result<Vec<String>> {
         let _ = self.guard.start_kill();
         self.finish().await;
@@ -163,7 +161,7 @@ impl Running {
     }
 }
 
-/// This very program as the guard of a command.
+/// This program as the guard of a command.
 fn command(spec: &Spec<'_>, socket: OwnedFd) -> Command {
     let mut command = std::process::Command::new("/proc/self/exe");
     command
@@ -184,7 +182,7 @@ fn command(spec: &Spec<'_>, socket: OwnedFd) -> Command {
     command.into()
 }
 
-/// Sends a descriptor over the socket, ahead of everything that is said on it.
+/// Sends a descriptor over the socket, before all messages.
 fn send(socket: &UnixStream, descriptor: BorrowedFd<'_>) -> io::Result<()> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);

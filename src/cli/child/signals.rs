@@ -8,8 +8,8 @@ use tokio::signal::unix::{self, SignalKind};
 use super::terminal::Terminal;
 use crate::cli::error::CliError;
 
-/// The signals that are passed on, and Ctrl-Z: those that were not ignored at the start, as `nohup` and a
-/// shell's background jobs have them. The command ignores the same.
+/// The signals that are passed on, and Ctrl-Z, except those that were ignored at the start, as under `nohup`
+/// or in background jobs. The command ignores the same ones.
 #[derive(Debug)]
 pub(in crate::cli) struct Signals {
     interrupt: Option<unix::Signal>,
@@ -17,14 +17,14 @@ pub(in crate::cli) struct Signals {
     hangup: Option<unix::Signal>,
     quit: Option<unix::Signal>,
     suspend: Option<unix::Signal>,
-    /// Somebody continued this process; caught, it does so all the same.
+    /// This process was continued. Catching the signal does not prevent that.
     continued: unix::Signal,
 }
 
 /// What a signal asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SignalRequest {
-    /// The command is to get this one.
+    /// Pass this signal to the command.
     PassOn(Signal),
     /// Ctrl-Z.
     Suspend,
@@ -58,7 +58,7 @@ impl Signals {
         }
     }
 
-    /// Whether somebody continued this process since the last time that this was asked.
+    /// Whether this process was continued since the last call.
     pub(super) fn was_continued(&mut self) -> bool {
         let mut continued = false;
         while self.continued.recv().now_or_never().is_some() {
@@ -78,9 +78,9 @@ impl Signals {
     }
 }
 
-/// Stands still until somebody continues this process. At a terminal its whole process group does: were
-/// a script that waits for this process stopped a moment earlier, its shell could continue both before
-/// this process has stopped, and then it would stay stopped for ever.
+/// Stops this process until it is continued. At a terminal it stops its whole process group. If a script that
+/// waits for this process were stopped earlier, its shell could continue both before this process has
+/// stopped, and then this process would stay stopped for ever.
 pub(super) fn suspend() {
     let whom = match Terminal::of_this_process() {
         Some(_) => Pid::from_raw(0),
@@ -101,7 +101,7 @@ pub(super) fn bit(signal: i32) -> u64 {
     1_u64 << (signal - 1)
 }
 
-/// A bit for each signal that this process ignores; none where that cannot be read.
+/// A bit for each signal that this process ignores; empty if that cannot be read.
 pub(super) fn ignored_signals() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

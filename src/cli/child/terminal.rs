@@ -1,9 +1,8 @@
 //! The terminal that a wrapper and its command share, if there is one.
 //!
-//! The command leads a process group of its own, so a wrapper in the foreground gives the terminal to that
-//! group and takes it back at the end, as a shell does with a job. Otherwise `fg` after Ctrl-Z would
-//! continue the command together with the wrapper, before the wrapper could ask whether it still holds
-//! what it held.
+//! The command leads its own process group, so a wrapper in the foreground gives the terminal to that group
+//! and takes it back at the end, as a shell does with a job. Otherwise `fg` after Ctrl-Z would continue the
+//! command together with the wrapper, before the wrapper could check its hold.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -29,8 +28,8 @@ impl Terminal {
         tcgetpgrp(&self.0).is_ok_and(|group| group == getpgrp())
     }
 
-    /// Makes a group the foreground group, which the kernel allows from the background only to one that
-    /// blocks the signal for trying.
+    /// Makes a group the foreground group. From the background, the kernel allows that only to a process that
+    /// blocks SIGTTOU.
     pub(super) fn give_to(&self, group: Pid) -> io::Result<()> {
         let mut blocked = SigSet::empty();
         blocked.add(Signal::SIGTTOU);
@@ -41,16 +40,16 @@ impl Terminal {
         Ok(given?)
     }
 
-    /// Makes this process's group the foreground group again, if `group` has the terminal still; says
-    /// whether it had. A shell that took it meanwhile keeps it.
+    /// Makes this process's group the foreground group again, if `group` still has the terminal; returns
+    /// whether it had. A shell that took the terminal meanwhile keeps it.
     pub(super) fn take_back_from(&self, group: Pid) -> bool {
         let has_it = tcgetpgrp(&self.0).is_ok_and(|now| now == group);
-        // One that hung up has no foreground to give.
+        // A terminal that hung up has no foreground group.
         has_it && self.give_to(getpgrp()).is_ok()
     }
 }
 
-/// Others in this process's group.
+/// The other processes in this process's group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Mates {
     /// All of them are ancestors: a script waits for this process, and nobody else uses the terminal.
@@ -89,13 +88,13 @@ fn ancestors(pid: i32) -> Vec<ProcessStat> {
     std::iter::successors(first, parent).collect()
 }
 
-/// Interrupts the others of this process's group, as the terminal would have had the command been in their
-/// group: a script ends when its command was interrupted.
+/// Interrupts the other processes of this process's group, as the terminal would have done if the command
+/// were in it: a script ends when its command was interrupted.
 pub(super) fn interrupt_mates() {
     let own = ProcessStat::of(std::process::id().try_into().unwrap_or_default());
     for mate in members(getpgrp().as_raw()).unwrap_or_default() {
         if own.as_ref().is_none_or(|own| own.pid != mate.pid) {
-            // One of another user does not get it, as with the terminal's own.
+            // Another user's process does not get it, as with a signal of the terminal.
             let _ = mate.signal(rustix::process::Signal::INT);
         }
     }

@@ -1,7 +1,7 @@
 //! Everything that descends from a process, found in /proc.
 //!
-//! The guard is a subreaper: what loses its parent becomes the guard's own child, so nothing gets out of
-//! the tree by ending its parent, by leading a session of its own, or by both.
+//! The guard is a subreaper: a process that loses its parent becomes the guard's child. So no process can
+//! leave the tree by ending its parent, by starting a new session, or both.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,7 +10,7 @@ use std::io;
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-/// How often a tree is looked at before what appears in it meanwhile is left to the next look.
+/// The most scans of a tree in a row; later processes are left to the next call.
 const LOOKS_MAX: usize = 16;
 
 /// A process as /proc shows it.
@@ -114,10 +114,10 @@ impl Tree {
         }
     }
 
-    /// The descendants that run or stand still; the root itself is not among them.
+    /// The descendants that run or are stopped, without the root.
     ///
-    /// That there are none is said only after a look at every process there is: the kernel's lists of
-    /// children may leave one out while another ends.
+    /// An empty result is confirmed by a scan of all processes: the kernel's lists of children may miss one
+    /// while another ends.
     pub(super) fn descendants(&self) -> io::Result<Vec<ProcessStat>> {
         match self.listed() {
             Some(found) if !found.is_empty() => Ok(found),
@@ -125,7 +125,7 @@ impl Tree {
         }
     }
 
-    /// By the kernel's lists of children; `None` where it keeps none.
+    /// From the kernel's lists of children; `None` if it has none.
     fn listed(&self) -> Option<Vec<ProcessStat>> {
         let mut found = Vec::new();
         let mut parents = vec![self.root];
@@ -154,8 +154,8 @@ impl Tree {
         Ok(found)
     }
 
-    /// Stops every descendant. Looks again until no look finds one that runs: one that was running may
-    /// have started another since the look before.
+    /// Stops every descendant. Scans again until none runs: a running one may have started another since the
+    /// last scan.
     pub(super) fn stand_still(&mut self) -> io::Result<()> {
         for _ in 0..LOOKS_MAX {
             let mut running = self.listed().unwrap_or_default();
@@ -172,7 +172,7 @@ impl Tree {
         Ok(())
     }
 
-    /// Stops again what somebody continued since.
+    /// Stops again the processes that were continued since.
     pub(super) fn stay_still(&mut self) -> io::Result<()> {
         let mut running = self.descendants()?;
         running.retain(|process| !process.stands_still());
@@ -182,7 +182,7 @@ impl Tree {
 
     fn stop(&mut self, running: Vec<ProcessStat>) {
         for process in running {
-            // One of another user cannot be stopped, and is told of when it cannot be ended.
+            // Another user's process cannot be stopped; it is reported when it cannot be ended.
             if process.signal(Signal::STOP).is_ok()
                 && !self.stopped.iter().any(|known| known.is(&process))
             {
@@ -191,20 +191,20 @@ impl Tree {
         }
     }
 
-    /// Continues what was stopped here; with `all`, every descendant.
+    /// Continues the processes that were stopped here; with `all`, every descendant.
     pub(super) fn go_on(&mut self, all: bool) -> io::Result<()> {
         let mut stopped = std::mem::take(&mut self.stopped);
         if all {
             stopped = self.descendants()?;
         }
         for process in stopped {
-            // It may have become another user's meanwhile; then nobody here stopped it either.
+            // It may have become another user's process meanwhile; then it was not stopped here.
             let _ = process.signal(Signal::CONT);
         }
         Ok(())
     }
 
-    /// Asks every descendant to end. One that stands still cannot even begin to, so all are continued.
+    /// Asks every descendant to end. A stopped one could not react, so all are continued.
     pub(super) fn terminate(&mut self) -> io::Result<()> {
         for process in self.descendants()? {
             let _ = process.signal(Signal::TERM);
@@ -212,8 +212,8 @@ impl Tree {
         self.go_on(true)
     }
 
-    /// Ends every descendant by force. They are stopped first, so that none can start another between
-    /// the look and the signal.
+    /// Ends every descendant by force. They are stopped first, so that none can start another between the
+    /// scan and the signal.
     pub(super) fn kill(&mut self) -> io::Result<()> {
         self.stand_still()?;
         for process in self.descendants()? {
@@ -254,7 +254,7 @@ fn processes() -> io::Result<impl Iterator<Item = ProcessStat>> {
     }))
 }
 
-/// Everybody in a process group.
+/// All processes in a process group.
 pub(super) fn members(group: i32) -> io::Result<Vec<ProcessStat>> {
     Ok(processes()?.filter(|it| it.group == group).collect())
 }

@@ -1,4 +1,4 @@
-//! What a wrapper and its guard say to each other: one JSON text a line, on a socket between them.
+//! Messages between a wrapper and its guard: one JSON text a line, on a socket.
 
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -14,22 +14,22 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 pub(super) enum Order {
     /// The command may run; the first one starts it.
     Run(Permit),
-    /// The command and all that descends from it stand still until the next permit.
+    /// Stop the command and all its descendants until the next permit.
     StandStill,
     /// Pass this signal on to the command's process group.
     Signal(i32),
     /// End everything: TERM now, KILL after the time that the guard was started with.
     End,
-    /// End everything at once, without letting any of it run once more.
+    /// End everything at once, without letting any process run again.
     Kill,
 }
 
-/// For how long the command may run unless the wrapper says so again.
+/// Until when the command may run without a new permit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Permit {
-    /// In milliseconds of the boot clock, which goes on while the machine is suspended.
+    /// In milliseconds of the boot clock, which continues while the machine is suspended.
     pub(super) until_ms: u64,
-    /// Continue also what the guard did not stop: after Ctrl-Z, what the terminal stopped.
+    /// Also continue processes that the guard did not stop: after Ctrl-Z, the terminal stopped them.
     pub(super) wake_all: bool,
     /// Make the command's group the terminal's foreground group.
     pub(super) foreground: bool,
@@ -45,7 +45,7 @@ pub(super) enum GuardReport {
     NotStarted {
         errno: i32,
     },
-    /// Everything stands still: asked to, or since no permit came in time.
+    /// Everything is stopped: on request, or because no permit came in time.
     StandsStill,
     /// The command was stopped, and not by the guard.
     Halted {
@@ -59,7 +59,7 @@ pub(super) enum GuardReport {
     Finished(Leftovers),
 }
 
-/// What descended from a command and was there when it had ended. Each is named for people.
+/// Descendants of a command that still existed when it had ended, as names for people.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Leftovers {
     /// Ended by the guard.
@@ -75,7 +75,7 @@ pub(super) struct GuardTalk {
     writer: OwnedWriteHalf,
 }
 
-/// The other side is there and does not read.
+/// The other side exists but does not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Deaf;
 
@@ -90,22 +90,21 @@ impl GuardTalk {
         })
     }
 
-    /// Never waits: the lines are short and few, so a full socket means that nobody reads it.
+    /// Never waits: lines are short and few, so a full socket means that the other side does not read.
     pub(super) fn say(&mut self, words: &impl Serialize) -> Result<(), Deaf> {
         let mut line = serde_json::to_vec(words).expect("these words always encode as JSON");
         line.push(b'\n');
         let socket: &tokio::net::UnixStream = self.writer.as_ref();
-        // Not by the runtime, which knows of a new socket only later that it can be written to.
+        // A direct write, because the runtime does not know yet that a new socket is writable.
         match send(socket, &line, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
             Ok(written) if written == line.len() => Ok(()),
-            // It is gone; what it said before is still to be heard, and then its end.
+            // The other side ended; its earlier messages can still be read, and then the end.
             Err(rustix::io::Errno::PIPE | rustix::io::Errno::CONNRESET) => Ok(()),
             Ok(_) | Err(_) => Err(Deaf),
         }
     }
 
-    /// What the other side says next; `None` once it is gone. Nothing is lost when the future is
-    /// dropped.
+    /// The other side's next message; `None` after it ended. Cancel-safe.
     pub(super) async fn hear<W: for<'de> Deserialize<'de>>(&mut self) -> Option<W> {
         let line = self.reader.next_line().await.ok()??;
         serde_json::from_str(&line).ok()

@@ -14,7 +14,7 @@ pub(super) async fn run(
     place: &PlaceArgs,
     shell: &mut Shell<'_>,
 ) -> Result<Exit, CliError> {
-    // A configuration that makes no rules is no reason to have none.
+    // A broken configuration must not leave the machine without rules.
     let wanted = wanted(args, shell);
     let nft = Nft::find()?;
     let folder = super::folder(place, shell)?;
@@ -41,25 +41,25 @@ fn wanted(args: PolicyArgs, shell: &Shell<'_>) -> Result<Rules, CliError> {
 
 fn told(booted: &Booted, wrong: bool) -> (&'static str, &'static str) {
     match booted {
-        Booted::Configured => ("configured", "the rules of the configuration are loaded"),
+        Booted::Configured => ("configured", "loaded the rules of the configuration"),
         Booted::LastConfirmed if wrong => (
             "last_confirmed",
-            "warning: the configuration makes no rules: those last confirmed are loaded",
+            "warning: the configuration yields no rules; loaded the rules last confirmed",
         ),
         Booted::LastConfirmed => (
             "last_confirmed",
-            "warning: nobody has confirmed what the configuration asks for now: the rules last confirmed \
-             are loaded; `coord firewall diff` shows the difference, `coord firewall apply --confirm 60s` \
-             loads the new ones",
+            "warning: the rules of the configuration were never confirmed; loaded the rules last \
+             confirmed; `coord firewall diff` shows the difference, `coord firewall apply --confirm 60s` loads \
+             the new ones",
         ),
         Booted::InPlaceOf(_) => (
             "last_confirmed",
-            "warning: the rules of the configuration are refused: those last confirmed are loaded",
+            "warning: nft refused the rules of the configuration; loaded the rules last confirmed",
         ),
         Booted::Unkept(_) => (
             "configured",
-            "warning: the rules last confirmed cannot be read: those of the configuration are loaded",
+            "warning: cannot read the rules last confirmed; loaded the rules of the configuration",
         ),
-        Booted::Nothing => ("nothing", "warning: no rules are loaded"),
+        Booted::Nothing => ("nothing", "warning: loaded no rules"),
     }
 }

@@ -12,8 +12,8 @@ use crate::edge::nft::{self, Changed, Confirmed, Lasting, Nft, Removed, Revert, 
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct ApplyArgs {
-    /// Undo it after this time, unless `coord firewall confirm` is run: whatever becomes of this
-    /// process, its terminal and its connection
+    /// Undo the change after this time unless `coord firewall confirm` runs, even if this process, its
+    /// terminal or its connection ends
     #[arg(long, value_name = "DURATION", value_parser = confirm_time)]
     confirm: Option<Millis>,
     #[command(flatten)]
@@ -62,7 +62,7 @@ pub(super) async fn apply(args: ApplyArgs, shell: &mut Shell<'_>) -> Result<Exit
     }
     if let Some(time) = waits {
         shell.out.note(format_args!(
-            "it is undone in {time}, unless you run `coord firewall confirm`; try a new connection first"
+            "the change is undone in {time} unless you run `coord firewall confirm`; try a new connection first"
         ));
     }
     Ok(Exit::Ok)
@@ -81,7 +81,7 @@ pub(super) async fn confirm(place: &PlaceArgs, shell: &mut Shell<'_>) -> Result<
         shell.out.note("the rules stay");
     }
     if confirmed == Confirmed::KeptUnguarded {
-        let note = "warning: the process that would have undone them had been killed";
+        let note = "warning: the process that would have undone the change was killed";
         shell.out.note(note);
     }
     Ok(Exit::Ok)
@@ -140,9 +140,11 @@ fn name(changed: Changed) -> &'static str {
 
 fn sentence(changed: Changed) -> &'static str {
     match changed {
-        Changed::Nothing => "these rules are loaded already: nothing changed",
+        Changed::Nothing => "these rules were loaded already: nothing changed",
         Changed::Made => "the rules are loaded",
-        Changed::Updated => "the rules are updated; counters go on counting",
-        Changed::Replaced => "the rules are loaded in place of a table that others had changed",
+        Changed::Updated => "the rules are updated; counters keep their values",
+        Changed::Replaced => {
+            "the rules are loaded; they replace a table that another program had changed"
+        }
     }
 }

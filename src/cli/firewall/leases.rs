@@ -1,4 +1,4 @@
-//! `coord firewall leases`: ports that agents hold leases on, opened for as long as they hold them.
+//! `coord firewall leases`: opens the ports that agents have leased, for as long as they hold the lease.
 
 use std::collections::BTreeMap;
 
@@ -18,16 +18,16 @@ use crate::engine::ids::LeaseId;
 use crate::protocol::lease::{LeaseListParams, LeaseListResult, LeaseView};
 use crate::protocol::operations::Operation;
 
-/// The longest that a port stays open without being asked about again.
+/// The longest that a port stays open before its lease is checked again.
 const KEEP_DEFAULT: &str = "2m";
 const KEEP_MS_MAX: u64 = 60 * 60 * 1_000;
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct LeasesArgs {
-    /// How long a port stays open unless this command finds its lease again; at most 1h
+    /// How long a port stays open unless the next run finds its lease again; at most 1h
     #[arg(long, value_name = "DURATION", default_value = KEEP_DEFAULT)]
     keep: Millis,
-    /// The host of the leases that count [default: what this machine calls itself]
+    /// Open the ports of leases on this host [default: this machine's host name]
     #[arg(long, value_name = "NAME")]
     host: Option<String>,
     #[command(flatten)]
@@ -40,7 +40,7 @@ pub(super) async fn run(args: LeasesArgs, shell: &mut Shell<'_>) -> Result<Exit,
     let range = policy.closed.and_then(|closed| closed.lease_ports);
     let range = range.ok_or_else(|| {
         CliError::usage(
-            "leases open no ports on this box",
+            "the configuration lets leases open no ports on this machine",
             "set firewall.default_drop and firewall.lease_ports, apply, and try again",
         )
     })?;
@@ -91,7 +91,8 @@ pub(super) async fn run(args: LeasesArgs, shell: &mut Shell<'_>) -> Result<Exit,
     Ok(Exit::Ok)
 }
 
-/// To the coordinator of this box, unless another is named: its profile and port are those of the rules.
+/// Connects to the coordinator of this machine unless another is named: the rules are made from its profile
+/// and port.
 async fn connect(
     profile: Profile,
     own_port: Option<Port>,
@@ -123,8 +124,8 @@ async fn page(after: Option<LeaseId>, client: &mut Client) -> Result<LeaseListRe
     Ok(reply.value)
 }
 
-/// The ports of this host that the lease holds, within what leases may open. One whose holder was lost
-/// opens nothing: nobody serves there.
+/// The ports of this host that the lease holds and leases may open. A lease whose holder is lost opens none:
+/// no program serves there.
 fn ports<'a>(
     lease: &'a LeaseView,
     hosts: &'a [String],

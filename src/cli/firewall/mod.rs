@@ -27,74 +27,75 @@ const STATE_DIRECTORY: &str = "STATE_DIRECTORY";
 /// Where SSH is taken to be when it is asked what the configuration alone comes to.
 const ANY_SSH_PORT: u16 = 22;
 
-/// Makes nftables rules from the configuration, and looks after them.
+/// Generates nftables rules from the configuration, applies and checks them.
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum FirewallCommand {
     /// Prints the rules as `nft -f` reads them; with --json as `nft -j -f` does
     ///
-    /// Needs no privileges and looks at nothing but the configuration; a closed box that names no
-    /// `firewall.ssh_ports` takes them from the SSH server's.
+    /// Needs no privileges and reads only the configuration; with `firewall.default_drop` and no
+    /// `firewall.ssh_ports` it also reads the SSH server's configuration.
     Render(PolicyArgs),
-    /// Asks nft and the kernel whether they would take the rules; changes nothing
+    /// Asks nft and the kernel whether they would accept the rules; changes nothing
     ///
-    /// Also says whether an interface is unknown, and whether the rules would cut off this session.
+    /// Also reports an unknown interface, and rules that would cut off this session.
     Check {
         #[command(flatten)]
         policy: PolicyArgs,
         #[command(flatten)]
         careful: CarefulArgs,
     },
-    /// Shows what others changed in the loaded rules, and what applying would change
+    /// Shows what other programs changed in the loaded rules, and what `apply` would change
     ///
-    /// Exits with 0 when nothing would change, with 1 when something would.
+    /// Exits with 0 when `apply` would change nothing, with 1 otherwise.
     Diff {
         #[command(flatten)]
         policy: PolicyArgs,
         #[command(flatten)]
         place: PlaceArgs,
     },
-    /// Loads the rules in one step; does nothing when they are loaded already
+    /// Loads the rules in one step; does nothing if they are loaded already
     ///
-    /// Only the table `inet coord` is touched. What counters counted is kept, open connections stay open
-    /// as long as the rules allow them. Exits with 6 when it would cut off the session it is run from, or
-    /// an earlier change waits for its confirmation. Without --confirm the rules are confirmed at once.
+    /// Changes only the table `inet coord`. Counters keep their values; open connections stay open if the
+    /// rules allow them. Exits with 6 when the rules would cut off the session it runs in, or when an earlier
+    /// change still waits for confirmation. Without --confirm the rules are confirmed at once.
     Apply(change::ApplyArgs),
-    /// Loads what a start of the box loads: the rules last confirmed; for coord-firewall.service
+    /// Loads the rules last confirmed, as at boot; for coord-firewall.service
     ///
-    /// Those are the configuration's as long as nobody has changed it since they were confirmed, and when
-    /// nothing was confirmed yet. Exits with another code than 0 when the configuration makes no rules,
-    /// and loads those last confirmed all the same.
+    /// Loads the rules of the configuration if it has not changed since they were confirmed, or if none were
+    /// confirmed yet. If the configuration yields no rules, it loads the rules last confirmed, and does not
+    /// exit with 0.
     Boot {
         #[command(flatten)]
         place: PlaceArgs,
         #[command(flatten)]
         policy: PolicyArgs,
     },
-    /// Keeps what `apply --confirm` loaded, over a reboot too
+    /// Keeps the rules that `apply --confirm` loaded, also after a reboot
     ///
-    /// Exits with 5 when nothing waits for a confirmation.
+    /// Exits with 5 when no change waits for confirmation.
     Confirm {
         #[command(flatten)]
         place: PlaceArgs,
     },
-    /// Deletes the rules, and forgets which were confirmed
+    /// Deletes the rules, and forgets which rules were confirmed
     ///
-    /// The next start of coord-firewall.service is a first one: it loads what the configuration asks for.
-    /// `systemctl disable coord-firewall.service` keeps it from that.
+    /// The next start of coord-firewall.service loads the rules of the configuration again. `systemctl
+    /// disable coord-firewall.service` prevents that.
     Remove {
         #[command(flatten)]
         place: PlaceArgs,
     },
-    /// Tells what is loaded, whether it is what it should be, and what the counters counted
+    /// Shows which rules are loaded, whether they match the configuration, and the counters
     ///
-    /// Exits with 0 when the loaded rules are those of the configuration, with 1 when they are not.
+    /// Exits with 0 when the loaded rules match the configuration, with 1 otherwise.
     Status(status::StatusArgs),
-    /// Opens the ports that agents hold leases on, for as long as they hold them
+    /// Opens the ports that agents have leased, for as long as they hold the lease
     ///
-    /// Only on a closed box, and only ports of `firewall.lease_ports`, to whom the agents' port is open.
-    /// A port closes when its lease ends, and within --keep when this command is not run again.
+    /// Needs `firewall.default_drop`. Opens only ports in `firewall.lease_ports`, and only to sources that
+    /// may reach the agents' port. A port closes when its lease ends, or after --keep if this command does
+    /// not run again.
     Leases(leases::LeasesArgs),
-    /// Waits, and undoes a change that nobody confirmed
+    /// Waits, and undoes a change that was not confirmed
     #[command(hide = true)]
     Revert(change::RevertArgs),
 }
@@ -102,31 +103,31 @@ pub(super) enum FirewallCommand {
 /// Which rules.
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct PolicyArgs {
-    /// A closed box: drop whatever no rule lets in
+    /// Drop all traffic that no rule allows
     #[arg(long)]
     default_drop: bool,
     #[command(flatten)]
     flags: Flags,
 }
 
-/// Where the state of what was applied is.
+/// Where the state of the applied rules is.
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct PlaceArgs {
-    /// The folder for what was applied, which only root enters [default: `/run/coord-firewall`]
+    /// The folder for the applied rules, accessible only to root [default: `/run/coord-firewall`]
     #[arg(long, value_name = "DIR")]
     runtime_dir: Option<PathBuf>,
-    /// The folder for the rules last confirmed, which only root enters [default: `/var/lib/coord-firewall`]
+    /// The folder for the rules last confirmed, accessible only to root [default: `/var/lib/coord-firewall`]
     #[arg(long, value_name = "DIR")]
     kept_dir: Option<PathBuf>,
 }
 
-/// What is refused unless it is asked for.
+/// What is refused by default.
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct CarefulArgs {
-    /// Go on even if the rules would cut off the session this is run from
+    /// Load the rules even if they would cut off this session
     #[arg(long)]
     cut_off: bool,
-    /// Go on even if an interface of firewall.interfaces is not there yet, as when the box starts
+    /// Load the rules even if an interface of firewall.interfaces does not exist yet, as at boot
     #[arg(long)]
     missing_interfaces: bool,
 }
@@ -146,7 +147,7 @@ pub(super) async fn run(command: FirewallCommand, shell: &mut Shell<'_>) -> Resu
     }
 }
 
-/// The configuration, with what the command line says of the firewall.
+/// The configuration, with the firewall flags of the command line.
 fn config(args: PolicyArgs, shell: &Shell<'_>) -> Result<FirewallConfig, CliError> {
     let flags = args.flags;
     let (mut config, warnings) = FirewallConfig::load(&flags, shell.environment)?;
@@ -155,7 +156,7 @@ fn config(args: PolicyArgs, shell: &Shell<'_>) -> Result<FirewallConfig, CliErro
     }
     if FirewallConfig::file(&flags, shell.environment).is_none() {
         shell.out.note(format_args!(
-            "there is no configuration file: these are the rules of the {} profile",
+            "there is no configuration file: using the rules of the {} profile",
             config.profile.name()
         ));
     }
@@ -163,7 +164,7 @@ fn config(args: PolicyArgs, shell: &Shell<'_>) -> Result<FirewallConfig, CliErro
     Ok(config)
 }
 
-/// The policy; what it makes of idle settings is told.
+/// The policy; prints a warning for each setting that has no effect.
 fn policy(config: &FirewallConfig, shell: &Shell<'_>) -> Result<Policy, CliError> {
     let (policy, remarks) = Policy::of(config, &session::ssh_ports(Path::new(SSH_FOLDER)))?;
     for remark in remarks {
@@ -172,8 +173,8 @@ fn policy(config: &FirewallConfig, shell: &Shell<'_>) -> Result<Policy, CliError
     Ok(policy)
 }
 
-/// The policy's rules. Whether they are confirmed is a matter of the configuration alone: a box whose SSH
-/// moves to another port may be started again without anybody's asking.
+/// The policy's rules. Only the configuration decides whether they are confirmed: a machine whose SSH server
+/// moves to another port must still load its rules at boot.
 fn rules(config: &FirewallConfig, policy: &Policy) -> Rules {
     let ruleset = policy.ruleset();
     let any_ssh_port: Vec<Port> = Port::new(ANY_SSH_PORT).into_iter().collect();
@@ -220,7 +221,7 @@ fn path(given: Option<&PathBuf>, variable: &str, default: &str, shell: &Shell<'_
         .unwrap_or_else(|| PathBuf::from(default))
 }
 
-/// The shortest and the longest time that a confirmation may be waited for.
+/// The shortest and the longest time to wait for a confirmation.
 const CONFIRM_MS_MIN: u64 = 1_000;
 const CONFIRM_MS_MAX: u64 = 24 * 60 * 60 * 1_000;
 

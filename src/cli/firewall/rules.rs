@@ -1,4 +1,4 @@
-//! `coord firewall render | check | diff`: rules that are only looked at.
+//! `coord firewall render | check | diff`: checks that change nothing.
 
 use std::path::Path;
 
@@ -33,14 +33,15 @@ pub(super) async fn check(
     let ruleset = policy.ruleset();
     let nft = Nft::find()?;
     known_interfaces(&config, careful, shell)?;
-    // What is loaded goes: over it, some of the rules would not be taken, and others for no good reason.
+    // The check replaces the loaded table: on top of it, nft would refuse valid rules and accept invalid
+    // ones.
     nft.check(&(removal() + &ruleset.text())).await?;
     nft.check_json(&ruleset.json_in_place().to_string()).await?;
     keeps_session(&policy, careful, shell)?;
     if shell.out.style().json {
         shell.out.json(&json!({ "ok": true }))?;
     } else {
-        shell.out.note("nft takes the rules");
+        shell.out.note("nft accepts the rules");
     }
     Ok(Exit::Ok)
 }
@@ -64,8 +65,8 @@ pub(super) async fn diff(
         shell.out.page(&format!("{changed}{to_apply}"))?;
     }
     if report.state == TableState::Unknown {
-        let note = "the loaded table was not applied since the box started, so it cannot be compared \
-                    line by line: applying replaces it";
+        let note = "the loaded table was not applied since boot, so it cannot be compared line by line; `coord \
+                    firewall apply` replaces it";
         shell.out.note(note);
     }
     if let Some(note) = super::status::note_of(report.reboot) {
@@ -75,8 +76,8 @@ pub(super) async fn diff(
     Ok(if same { Exit::Ok } else { Exit::Failed })
 }
 
-/// Interfaces are matched by name, so rules for one that comes later work; but a name nobody has is
-/// mostly a slip of the keyboard that closes the box.
+/// Interfaces are matched by name, so rules for a later interface work; but an unknown name is mostly a
+/// typing error, and it would close the machine.
 pub(super) fn known_interfaces(
     config: &FirewallConfig,
     careful: &CarefulArgs,
@@ -92,7 +93,7 @@ pub(super) fn known_interfaces(
     }
 }
 
-/// When the box starts, for instance.
+/// At boot, for instance.
 pub(super) fn note_missing_interfaces(config: &FirewallConfig, shell: &Shell<'_>) {
     if let Some(unknown) = session::unknown_interface(Path::new("/proc"), &config.interfaces) {
         let note = format!("warning: the interface {unknown} does not exist yet");
@@ -100,8 +101,8 @@ pub(super) fn note_missing_interfaces(config: &FirewallConfig, shell: &Shell<'_>
     }
 }
 
-/// Connections that the kernel does not track yet begin anew with the first rules, so the session must
-/// be let in as a new one would be.
+/// The kernel tracks connections only once rules are loaded, so the rules must let this session in as a new
+/// connection.
 pub(super) fn keeps_session(
     policy: &Policy,
     careful: &CarefulArgs,

@@ -14,9 +14,8 @@ use crate::edge::nft::{FirewallReport, Nft, Reboot, Rules, TableState, write_boa
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct StatusArgs {
-    /// Leave it in a file for the coordinator's metrics, by default in that of
-    /// `firewall.status_file`, and
-    /// exit with 0 whatever it is
+    /// Write the status to a file for the coordinator's metrics, by default `firewall.status_file`, and
+    /// always exit with 0
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
     #[expect(clippy::option_option, reason = "absent, without a value, with one")]
     write: Option<Option<PathBuf>>,
@@ -27,7 +26,7 @@ pub(in crate::cli) struct StatusArgs {
 }
 
 pub(super) async fn run(args: StatusArgs, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
-    // What is loaded can be told without.
+    // The loaded rules can be shown without it.
     let (status_file, wanted) = match super::config(args.policy, shell) {
         Ok(config) => (config.status_file.clone(), super::wanted(&config, shell)),
         Err(error) => (PathBuf::from(FIREWALL_STATUS_FILE_DEFAULT), Err(error)),
@@ -64,55 +63,59 @@ async fn look(
     Ok(FirewallReport::look(&nft, &folder, &keep, wanted).await?)
 }
 
-/// What somebody should know of the next start, unless it is what he expects.
+/// A warning about the next boot, if it will not load the rules of the configuration.
 pub(super) fn note_of(reboot: Reboot) -> Option<&'static str> {
     match reboot {
         Reboot::Configured => None,
         Reboot::LastConfirmed => Some(
-            "nobody has confirmed what the configuration asks for: a reboot loads the rules last confirmed",
+            "the rules of the configuration were never confirmed: a reboot loads the rules last confirmed",
         ),
-        Reboot::Nothing => {
-            Some("the rules that were tried were never confirmed: a reboot loads none")
-        }
+        Reboot::Nothing => Some("the loaded rules were never confirmed: a reboot loads none"),
         Reboot::Unreadable => Some(
-            "the rules last confirmed cannot be read: a reboot loads what the configuration asks for; \
-             `coord firewall apply` keeps the rules anew",
+            "the rules last confirmed cannot be read: a reboot loads the rules of the configuration; `coord \
+             firewall apply` saves them again",
         ),
     }
 }
 
 fn show(report: &FirewallReport, out: &mut Output<'_>) -> Result<(), CliError> {
     let (paint, state) = match report.state {
-        TableState::Absent => (Paint::Faint, "no rules are loaded, and none were applied"),
-        TableState::AsConfigured => (Paint::Good, "loaded, as the configuration asks for"),
+        TableState::Absent => (Paint::Faint, "no rules are loaded or applied"),
+        TableState::AsConfigured => (Paint::Good, "loaded, and they match the configuration"),
         TableState::Outdated if report.configuration_wrong => (
             Paint::Bad,
-            "loaded as they were applied, but the configuration makes no rules",
+            "loaded as applied, but the configuration yields no rules",
         ),
-        TableState::Outdated => (Paint::Busy, "loaded, but the configuration asks for others"),
-        TableState::ChangedByOthers => (Paint::Bad, "changed by others since they were applied"),
-        TableState::Gone => (Paint::Bad, "deleted by others since they were applied"),
-        TableState::Unknown => (
+        TableState::Outdated => (
+            Paint::Busy,
+            "loaded, but they differ from the configuration",
+        ),
+        TableState::ChangedByOthers => (
             Paint::Bad,
-            "a table that was not applied since the box started",
+            "changed by another program since they were applied",
         ),
+        TableState::Gone => (
+            Paint::Bad,
+            "deleted by another program since they were applied",
+        ),
+        TableState::Unknown => (Paint::Bad, "a table that was not applied since boot"),
     };
     out.field("rules", out.paint(paint, state))?;
     let confirmation = match (report.pending, report.guarded, report.reverted) {
-        (true, true, _) => "awaited: `coord firewall confirm` keeps the last change",
-        (true, false, _) => "awaited, but the process that would undo the change was killed",
-        (false, _, true) => "none came: the last change was undone",
-        (false, _, false) => "not awaited",
+        (true, true, _) => "pending: `coord firewall confirm` keeps the last change",
+        (true, false, _) => "pending, but the process that would undo the change was killed",
+        (false, _, true) => "not given: the last change was undone",
+        (false, _, false) => "not pending",
     };
     out.field("confirmation", confirmation)?;
     let reboot = match report.reboot {
-        Reboot::Configured => "loads what the configuration asks for",
+        Reboot::Configured => "loads the rules of the configuration",
         Reboot::LastConfirmed => {
-            "loads the rules last confirmed, which the configuration does not ask for"
+            "loads the rules last confirmed, which differ from the configuration"
         }
-        Reboot::Nothing => "loads no rules: those that were tried were never confirmed",
+        Reboot::Nothing => "loads no rules: the loaded ones were never confirmed",
         Reboot::Unreadable => {
-            "loads what the configuration asks for: the rules last confirmed cannot be read"
+            "loads the rules of the configuration: the rules last confirmed cannot be read"
         }
     };
     out.field("a reboot", reboot)?;
@@ -122,13 +125,14 @@ fn show(report: &FirewallReport, out: &mut Output<'_>) -> Result<(), CliError> {
             let (packets, bytes) = (counter.packets.to_string(), counter.bytes.to_string());
             table.row(&[counter.name.clone(), packets, bytes]);
         }
-        out.table(&table, "nothing counted")?;
+        out.table(&table, "no counters")?;
     }
     match report.state {
         TableState::AsConfigured => {}
         TableState::ChangedByOthers | TableState::Outdated => {
             out.note(
-                "`coord firewall diff` shows what differs, `coord firewall apply` sets it right",
+                "`coord firewall diff` shows the difference, `coord firewall apply` loads the rules of the \
+                 configuration",
             );
         }
         TableState::Absent | TableState::Gone | TableState::Unknown => {

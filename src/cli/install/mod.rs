@@ -1,4 +1,4 @@
-//! `coord install`: makes a systemd service of the program, or undoes that.
+//! `coord install`: installs the program as a systemd service, or uninstalls it.
 
 mod choices;
 mod commands;
@@ -19,29 +19,29 @@ use crate::config::Environment;
 use crate::edge::nft;
 use plan::{FileAction, InstallPlan};
 
-/// What `coord install` is given.
+/// The arguments of `coord install`.
 #[derive(Debug, clap::Args)]
 #[expect(
     clippy::struct_excessive_bools,
     reason = "they are flags, each asked for by itself"
 )]
 pub(super) struct InstallArgs {
-    /// Take the installation back; configuration, state and user stay
+    /// Uninstall; configuration, state and user stay
     #[arg(long)]
     uninstall: bool,
-    /// Only print what would be done
+    /// Print what would be done, and change nothing
     #[arg(long)]
     dry_run: bool,
-    /// Start it, or restart it when something has changed since it was started; for --uninstall that is always so
+    /// Start the service, or restart it if something changed since it started; --uninstall always stops it
     #[arg(long, conflicts_with = "root")]
     now: bool,
-    /// Switch the firewall on too; with --now only if `coord firewall check` finds nothing wrong
+    /// Enable the firewall too; with --now only if `coord firewall check` finds no problem
     #[arg(long, conflicts_with = "uninstall")]
     firewall: bool,
-    /// Install into a system that is not running: the root folder of an image
+    /// Install into a system that is not running, such as the root folder of an image
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
-    /// The folder below which program and units go; /usr for packages and images
+    /// The folder for program and units; /usr for packages and images
     #[arg(long, value_name = "DIR", default_value = "/usr/local")]
     prefix: PathBuf,
 }
@@ -64,24 +64,27 @@ pub(super) fn run(
     Ok(Exit::Ok)
 }
 
-/// Before anything is looked at: what could never work.
+/// Refuses arguments that can never work, before anything is read.
 fn check(args: &InstallArgs) -> Result<(), CliError> {
     if !args.prefix.is_absolute() {
         let what = format!("--prefix {} is not an absolute path", args.prefix.display());
-        return Err(CliError::usage(what, "give it as it will be on the system"));
+        return Err(CliError::usage(
+            what,
+            "give the absolute path that it will have on the system",
+        ));
     }
     if let Some(root) = &args.root {
         if !root.is_dir() {
             let what = format!("--root {} is not a folder", root.display());
             return Err(CliError::usage(
                 what,
-                "name the root folder of an unpacked system",
+                "give the root folder of an unpacked system",
             ));
         }
     } else if !args.dry_run && !Path::new("/run/systemd/system").is_dir() {
-        let what = "systemd does not run here";
-        let next = "use --root DIR for a system that is not running, or start `coord serve` with \
-                    what runs services here";
+        let what = "systemd does not run on this machine";
+        let next = "use --root DIR for a system that is not running, or start `coord serve` with this machine's \
+                    service manager";
         return Err(CliError::usage(what, next));
     }
     Ok(())
@@ -101,7 +104,7 @@ fn report(args: &InstallArgs, plan: &InstallPlan, out: &mut Output<'_>) -> io::R
             "commands": commands,
         }));
     }
-    // What was done is told as a sentence is; what would be done was asked for.
+    // What was done is a note, which --quiet hides; a dry run is the result itself.
     if out.style().quiet && !args.dry_run {
         return Ok(());
     }
@@ -131,20 +134,20 @@ fn next(args: &InstallArgs, plan: &InstallPlan) -> &'static str {
     let changed = changed || (args.now && plan.restarts());
     match (args.uninstall, changed) {
         (true, true) if args.root.is_none() && Path::new(nft::RUNTIME_DIR).exists() => {
-            "left as they are: /etc/coord, /etc/credstore, /var/lib/coord, /var/lib/coord-firewall, user \
-             coord; the firewall's rules too, until the next start or `nft delete table inet coord`"
+            "not removed: /etc/coord, /etc/credstore, /var/lib/coord, /var/lib/coord-firewall, user coord; the \
+             loaded firewall rules stay until the next boot or `nft delete table inet coord`"
         }
         (true, true) => {
-            "left as they are: /etc/coord, /etc/credstore, /var/lib/coord, /var/lib/coord-firewall, user coord"
+            "not removed: /etc/coord, /etc/credstore, /var/lib/coord, /var/lib/coord-firewall, user coord"
         }
         (true, false) => "it was not installed",
-        (false, false) => "all of it was there already",
+        (false, false) => "everything was installed already",
         (false, true) if args.root.is_some() => {
-            "it starts with the system; see /etc/coord/coord.toml"
+            "it starts at boot; its settings are in /etc/coord/coord.toml"
         }
         (false, true) if args.now => {
             "it runs: `systemctl status coord`; its settings are in /etc/coord/coord.toml"
         }
-        (false, true) => "look at /etc/coord/coord.toml, then `coord install --now`",
+        (false, true) => "check /etc/coord/coord.toml, then run `coord install --now`",
     }
 }

@@ -11,7 +11,7 @@ use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 
 const MODE_FOLDER: u32 = 0o755;
-/// Of the log of units that were not started.
+/// How many log lines are shown for a unit that failed to start.
 const LINES_MAX: usize = 12;
 
 pub(super) fn carry_out(plan: &InstallPlan) -> Result<(), CliError> {
@@ -46,20 +46,21 @@ fn failed(what: &str, path: &Path, error: io::Error) -> CliError {
         let what = format!("cannot {text}: {error}");
         return CliError::usage(
             what,
-            "run it as root; on a read-only system install into its image with --root",
+            "run it as root; on a read-only system, install into its image with --root",
         );
     }
     CliError::input(text, error)
 }
 
-/// Beside it and renamed: a program that runs is not written to, and nothing is ever half there.
+/// Writes a file beside it and renames: a running program is not overwritten, and no file is ever half
+/// written.
 fn write(file: &FilePlan) -> io::Result<()> {
     let folder = file.path.parent().unwrap_or(Path::new("/"));
     let mut builder = DirBuilder::new();
     builder.recursive(true).mode(MODE_FOLDER).create(folder)?;
     let name = file.path.file_name().unwrap_or_default().to_string_lossy();
     let temporary = folder.join(format!(".{name}.new"));
-    // What an installation that was cut off left behind; nothing that lies there is written to.
+    // Removes what an interrupted installation left behind, so that no existing file is written to.
     match fs::remove_file(&temporary) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
@@ -68,7 +69,7 @@ fn write(file: &FilePlan) -> io::Result<()> {
     let options = options.write(true).create_new(true);
     let mut target = options.mode(file.mode).open(&temporary)?;
     target.write_all(&file.content)?;
-    // Whatever mask this shell has.
+    // The umask of this shell must not matter.
     target.set_permissions(fs::Permissions::from_mode(file.mode))?;
     target.sync_all()?;
     fs::rename(&temporary, &file.path)
@@ -107,15 +108,15 @@ fn starts(command: &[String]) -> Option<&[String]> {
     }
 }
 
-/// Where the log of the system ends now.
+/// The current end of the system log.
 fn log_end() -> Option<String> {
     let said = journalctl(&["--lines=0", "--show-cursor"])?;
     said.trim().strip_prefix("-- cursor: ").map(str::to_owned)
 }
 
-/// What the units that were not started have said since: systemctl only says where to look for it.
+/// The log lines of units that failed to start: systemctl only says where to look for them.
 fn words_of(units: &[String], since: &str) -> Option<String> {
-    // The log may be behind.
+    // The log may lag behind.
     journalctl(&["--sync"])?;
     let (since, lines) = (
         format!("--after-cursor={since}"),

@@ -28,9 +28,9 @@ use crate::protocol::task::RenewResult;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum LeaseCommand {
-    /// Acquires a lease that lapses after its time-to-live unless it is renewed
+    /// Acquires a lease that expires after its time-to-live unless it is renewed
     ///
-    /// Exits with 6 when somebody holds a resource, with 124 when the wait timed out.
+    /// Exits with 6 when another agent holds a resource, with 124 when the wait timed out.
     Acquire(AcquireArgs),
     /// Renews a lease
     Renew {
@@ -42,17 +42,17 @@ pub(super) enum LeaseCommand {
         #[arg(long, value_name = "DURATION")]
         ttl: Option<Millis>,
     },
-    /// Gives a lease back
+    /// Releases a lease
     Release {
         lease: LeaseId,
         /// The fencing token that `acquire` gave
         #[arg(long)]
         fence: FencingToken,
     },
-    /// Takes a lease away from its holder, who is told
+    /// Revokes a lease; its holder is notified
     Revoke {
         lease: LeaseId,
-        /// Why; the holder is told
+        /// The reason, which the holder is told
         #[arg(long)]
         reason: Option<Note>,
     },
@@ -71,17 +71,17 @@ pub(super) enum LeaseCommand {
         #[arg(long, value_name = "N")]
         max: Option<u64>,
     },
-    /// Asks whether a lease still holds, or what stands in the way of resources
+    /// Checks whether a lease still holds, or which leases conflict with resources
     ///
-    /// Exits with 6 when somebody holds a resource, with 7 when the lease no longer holds.
+    /// Exits with 6 when another agent holds a resource, with 7 when the lease no longer holds.
     Check(CheckArgs),
     /// Holds a lease while a command runs, as flock(1) does
     ///
-    /// Waits for the resources as long as it takes, unless told otherwise. The lease is held by the
-    /// connection, which is taken up again when it is lost. The command finds `COORD_LEASE` and
-    /// `COORD_FENCE` in its environment. When the lease is lost, the command gets TERM, and KILL a
-    /// little later. Exits with the command's own code; with 6 (--no-wait) or 124 (--wait) when
-    /// somebody else holds a resource, with 7 when the lease was lost.
+    /// Waits for the resources without a limit by default. The session holds the lease, and is resumed after
+    /// a lost connection. The command finds `COORD_LEASE` and `COORD_FENCE` in its environment. When the
+    /// lease is lost, the command gets TERM, and KILL after --kill-after. Exits with the command's own code;
+    /// with 6 (--no-wait) or 124 (--wait) when another agent holds a resource, with 7 when the lease was
+    /// lost.
     Run(RunArgs),
 }
 
@@ -89,25 +89,25 @@ pub(super) enum LeaseCommand {
 pub(super) struct AcquireArgs {
     #[command(flatten)]
     hold: HoldArgs,
-    /// How long it holds without being renewed
+    /// The time-to-live: the lease expires unless it is renewed within this time
     #[arg(long, value_name = "DURATION", default_value = super::TTL_DEFAULT)]
     ttl: Millis,
-    /// How long to wait while others hold it [default: not at all]
+    /// How long to wait while other agents hold it [default: no wait]
     #[arg(long, value_name = "DURATION")]
     wait: Option<Millis>,
 }
 
 #[derive(Debug, clap::Args)]
 pub(super) struct CheckArgs {
-    /// Resources to ask about
+    /// Resources to check
     #[arg(required_unless_present_any = ["lease", "files_from"], value_name = "RESOURCE")]
     resources: Vec<ResourceWord>,
     #[command(flatten)]
     list: FileListArgs,
-    /// Ask as one who would share
+    /// Check for a shared lease
     #[arg(long)]
     shared: bool,
-    /// A lease to ask about
+    /// A lease to check
     #[arg(long, requires = "fence", conflicts_with_all = ["resources", "files_from"])]
     lease: Option<LeaseId>,
     /// Its fencing token
@@ -199,7 +199,8 @@ fn show_acquired(out: &mut Output<'_>, lease: &LeaseAcquireResult, ttl: Millis) 
         "lease {id} with fence {fence} on {resources}, for {ttl}"
     ))?;
     out.note(format_args!(
-        "renew it with `coord lease renew {id} --fence {fence}`, give it back with `coord lease release {id} --fence {fence}`"
+        "renew it with `coord lease renew {id} --fence {fence}`, release it with `coord lease release {id} \
+         --fence {fence}`"
     ));
     Ok(())
 }
@@ -276,7 +277,7 @@ fn until(
     session: Option<SessionId>,
 ) -> String {
     match (opens, expires, session) {
-        (Some(at), _, _) => format!("lost, opens {}", ahead(now, at)),
+        (Some(at), _, _) => format!("holder lost, free {}", ahead(now, at)),
         (None, Some(at), _) => ahead(now, at),
         (None, None, Some(session)) => format!("session {session} ends"),
         (None, None, None) => NOTHING.to_owned(),

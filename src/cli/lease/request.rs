@@ -11,9 +11,7 @@ use crate::protocol::resource::ResourceRequestParam;
 
 const LONG_HELP: &str = "path:GLOB, file:PATH, name:NAME, port:HOST:NUMBER, or any port of a pool: port:HOST:FIRST-LAST
 
-A glob without a wildcard in its last segment covers what is below it: path:src is the folder and all in it. file: is the \
-name of one file, whatever its characters; with a slash at its end it is a folder and all in it. In a repository, paths are \
-relative to the current folder; those that begin with :/, as path::/src, to its root.";
+A glob without a wildcard in its last segment also covers all below it: path:src is the folder and all in it. file: names one file, and no character is special; with a slash at its end it is a folder and all in it. In a repository, paths are relative to the current folder; paths that begin with :/, as path::/src, are relative to its root.";
 
 /// What to hold, and how.
 #[derive(Debug, Clone, clap::Args)]
@@ -27,10 +25,10 @@ pub(super) struct HoldArgs {
     resources: Vec<ResourceWord>,
     #[command(flatten)]
     list: FileListArgs,
-    /// Others may hold it shared at the same time
+    /// Other agents may hold it shared at the same time
     #[arg(long)]
     pub(super) shared: bool,
-    /// What it is for; others see it
+    /// What the lease is for; other agents see it
     #[arg(long)]
     pub(super) note: Option<Note>,
 }

@@ -26,7 +26,7 @@ use crate::protocol::session::SessionOpenParams;
 pub(in crate::cli) struct RunArgs {
     #[command(flatten)]
     hold: HoldArgs,
-    /// How long to wait while others hold it [default: as long as it takes]
+    /// How long to wait while other agents hold it [default: no limit]
     #[arg(long, value_name = "DURATION", conflicts_with = "no_wait")]
     wait: Option<Millis>,
     /// Do not wait
@@ -39,19 +39,19 @@ pub(in crate::cli) struct RunArgs {
     command: Vec<OsString>,
 }
 
-/// How a session is held, and a command stopped when it is lost.
+/// How a session is held, and how the command stops when it is lost.
 #[derive(Debug, Clone, clap::Args)]
 pub(in crate::cli) struct SessionArgs {
-    /// How long the connection may be lost before the command is stopped [default: the coordinator's]
+    /// How long the connection may be lost before the command is stopped [default: the coordinator's grace]
     #[arg(long, value_name = "DURATION")]
     grace: Option<Millis>,
-    /// How long a command that is stopped has between TERM and KILL
+    /// How long the command has between TERM and KILL
     #[arg(long, value_name = "DURATION", default_value = child::KILL_AFTER_DEFAULT)]
     pub(in crate::cli) kill_after: Millis,
-    /// Leave running what the command started and left in the background when it ends by itself
+    /// When the command ends by itself, leave its background processes running
     #[arg(long)]
     pub(in crate::cli) keep_background: bool,
-    /// What program works here; others see it
+    /// The program that works here; other agents see it
     #[arg(long, value_name = "KIND")]
     kind: Option<AgentKind>,
 }
@@ -96,12 +96,12 @@ pub(super) async fn run(args: RunArgs, shell: &mut Shell<'_>) -> Result<Exit, Cl
 }
 
 enum Acquired {
-    /// And when, on the boot clock, it was asked for.
+    /// When it was requested, on the boot clock.
     Lease(LeaseAcquireResult, u64),
     Interrupted(Signal),
 }
 
-/// Tries at once, to be able to say who is in the way, and then waits.
+/// Tries once without waiting, to be able to print the conflict, and then waits.
 async fn acquire(
     client: &mut Client,
     args: &RunArgs,
@@ -148,7 +148,7 @@ fn spec<'a>(
     let own = [
         ("COORD_LEASE", lease.lease.to_string()),
         ("COORD_FENCE", lease.fence.to_string()),
-        // A pool is replaced by the port it gave, which the command has to learn.
+        // The coordinator replaces a pool by one port; the command must learn which.
         ("COORD_RESOURCES", joined(&lease.resources)),
     ];
     let own = own.map(|(name, value)| (name, value.into()));
@@ -164,7 +164,7 @@ fn spec<'a>(
     }
 }
 
-/// Returns when one of the leases is lost, with why. Answers questions whether they still hold.
+/// Returns when one of the leases is lost, with the reason. Answers questions whether they still hold.
 pub(in crate::cli) async fn watch(
     client: &mut Client,
     leases: &[LeaseAcquireResult],
@@ -176,7 +176,7 @@ pub(in crate::cli) async fn watch(
             Some(question) = questions.recv() => {
                 match check_all(client, leases).await {
                     Some(gone) => return gone,
-                    // Whoever asked may have been stopped meanwhile.
+                    // The asking side may have been stopped meanwhile.
                     None => drop(question.send(())),
                 }
                 continue;
@@ -208,8 +208,7 @@ async fn check_all(client: &mut Client, leases: &[LeaseAcquireResult]) -> Option
     None
 }
 
-/// While the connection was lost or this process stood still, the lease may have been lost with nobody there
-/// to be told.
+/// The notice of a lost lease may have been missed while the connection was lost or this process was stopped.
 async fn check(client: &mut Client, lease: &LeaseAcquireResult) -> Option<CliError> {
     let params = LeaseCheckParams {
         lease: Some(lease.lease),
@@ -221,7 +220,7 @@ async fn check(client: &mut Client, lease: &LeaseAcquireResult) -> Option<CliErr
     match checked {
         Ok(reply) if reply.value.ok => None,
         Ok(_) => {
-            let text = "the lease was lost meanwhile";
+            let text = "the lease was lost while this process was disconnected or stopped";
             Some(CliError::unmet(Exit::StaleFence, text))
         }
         Err(error) => Some(error.into()),

@@ -10,7 +10,7 @@ use crate::cli::table::Table;
 use crate::edge::holders::Holder;
 use crate::edge::ports::{NEIGHBOURS, Port, Profile, Service};
 
-/// One port and who is on it.
+/// One port and the processes that listen on it.
 #[derive(Debug, Serialize)]
 struct Checked {
     /// The service of the profile, or the program known to use the port.
@@ -59,16 +59,16 @@ fn show(checked: &[Checked], out: &mut Output<'_>) -> Result<(), CliError> {
             format!("({})", it.whose)
         };
         let mut by: Vec<String> = it.holders.iter().map(named).collect();
-        // Whoever listens on IPv4 and IPv6 apart has two sockets.
+        // A process with separate IPv4 and IPv6 sockets is listed once.
         by.dedup();
         let state = if by.is_empty() { "free" } else { "taken" };
         table.row(&[whose, it.port.to_string(), state.to_owned(), by.join("; ")]);
     }
-    out.table(&table, "nothing to show")?;
+    out.table(&table, "no listeners")?;
     Ok(())
 }
 
-/// Who it is, and what that is where it is more than a program.
+/// The process, and the container, VM or tunnel behind it if there is one.
 fn named(holder: &Holder) -> String {
     let behind = holder.behind().map(|behind| format!(", {}", behind.is));
     format!("{holder}{}", behind.unwrap_or_default())

@@ -25,6 +25,6 @@ pub(super) fn run(from: Port, attempts: u16, out: &mut Output<'_>) -> Result<Exi
         }
         return Ok(Exit::Ok);
     }
-    let what = format!("none of the {tried} ports that may be tried from {from} on is free");
+    let what = format!("none of the {tried} candidate ports from {from} on is free");
     Err(CliError::unmet(Exit::NotFound, what))
 }

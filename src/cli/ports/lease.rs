@@ -1,9 +1,9 @@
-//! `coord ports lease`, and the leases of `coord ports run`: ports that a coordinator gave for this
-//! host, tried here before anybody uses them.
+//! `coord ports lease`, and the leases of `coord ports run`: the coordinator grants the ports of this host,
+//! and this program checks here that they are free.
 //!
-//! A coordinator knows what it gave, and not which programs listen on a host. A port that turns out
-//! to be a foreign program's stays leased for [`REMEMBERED_MS`] under a note that says whose it is:
-//! so everybody who leases from the pool passes it over, and nobody has to find out again.
+//! A coordinator knows its leases, but not which programs listen on a host. If a foreign program listens on a
+//! port, the lease stays for [`REMEMBERED_MS`] with a note that names the program. All others who lease from
+//! the pool then skip the port.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -35,33 +35,33 @@ use crate::protocol::operations::Operation;
 use crate::protocol::resource::{ResourceRequestParam, ResourceText};
 use crate::protocol::session::{Empty, SessionOpenParams};
 
-/// How long a port that a foreign program has is passed over.
+/// How long a port of a foreign program is skipped.
 const REMEMBERED_MS: u64 = 300_000;
-/// How many ports of foreign programs are passed over in one go.
+/// How many ports of foreign programs one run skips at most.
 const FOREIGN_MAX: usize = 256;
-/// The pause between two requests while ports are waited for.
+/// The pause between two requests while waiting for ports.
 const ASK_MS: u64 = 5 * LOOK_MS;
 
 #[derive(Debug, clap::Args)]
 pub struct LeaseArgs {
-    /// A port of this range, called PORT or NAME; may be repeated
+    /// A port of this range, in the variable PORT or NAME; may be repeated
     #[arg(long = "pool", value_name = "[NAME=]FIRST-LAST", required = true)]
     pools: Vec<Pool>,
-    /// Who would like the same port again [default: the first that is free]
+    /// Prefer the port that this id had before [default: the first free port]
     #[arg(long, value_name = "NAME")]
     id: Option<String>,
-    /// How long it holds without being renewed
+    /// The time-to-live: the lease expires unless it is renewed within this time
     #[arg(long, value_name = "DURATION", default_value = crate::cli::TTL_DEFAULT)]
     ttl: Millis,
-    /// How long to wait until a port is free [default: not at all]
+    /// How long to wait until a port is free [default: no wait]
     #[arg(long, value_name = "DURATION")]
     wait: Option<Millis>,
-    /// Under which name this machine's ports are leased [default: its host name]
+    /// The host name under which this machine's ports are leased [default: its own]
     #[arg(long, value_name = "NAME")]
     host: Option<String>,
 }
 
-/// A coordinator, and what it has leased to this command.
+/// A coordinator, and the ports that it leased to this command.
 pub(super) struct Leased {
     client: Client,
     host: String,
@@ -74,12 +74,12 @@ pub(super) struct Leased {
 /// What keeps the leases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum PortHold {
-    /// The session, for as long as the command runs.
+    /// The session, while the command runs.
     Session,
     Ttl(Millis),
 }
 
-/// A port that was given and could not be used.
+/// A granted port that could not be used.
 #[derive(Debug, Serialize)]
 struct PassedOver {
     port: Port,
@@ -115,22 +115,22 @@ fn want(pool: &Pool, id: Option<&str>) -> Want {
     want
 }
 
-/// What this machine's ports are leased under.
+/// The host name under which this machine's ports are leased.
 pub(super) fn host(given: Option<&str>, shell: &Shell<'_>) -> Result<String, CliError> {
     let own = || shell.environment.hostname();
     let name = given.map(str::to_owned).or_else(own).unwrap_or_default();
     if let Err(error) = format!("port:{name}:1").parse::<ResourceRequestParam>() {
         let what = format!(
-            "the ports of this machine cannot be leased as {name:?}: {}",
+            "cannot lease ports of this machine as {name:?}: {}",
             error.reason()
         );
-        return Err(CliError::usage(what, "give it another name with --host"));
+        return Err(CliError::usage(what, "set another name with --host"));
     }
     Ok(name)
 }
 
 impl Leased {
-    /// Connects, and opens a session if that is to hold the leases.
+    /// Connects, and opens a session if the session holds the leases.
     pub(super) async fn open(
         shell: &Shell<'_>,
         host: String,
@@ -153,7 +153,7 @@ impl Leased {
         })
     }
 
-    /// A leased and tried port for each want, or none.
+    /// A leased and checked port for each want, or none at all.
     pub(super) async fn take_all(
         &mut self,
         wants: &[Want],
@@ -172,7 +172,7 @@ impl Leased {
                     Err(held) => break (want, held),
                 }
             };
-            // Nobody patience for one port while keeping another.
+            // Keeping one port while waiting for another could deadlock two commands.
             drop(taken);
             for lease in std::mem::take(&mut self.leases) {
                 self.release(&lease).await?;
@@ -187,7 +187,7 @@ impl Leased {
         }
     }
 
-    /// A port of the pool that the coordinator gives and that is free here; or who holds them all.
+    /// A port of the pool that the coordinator grants and that is free here; or the holders of all ports.
     async fn take(&mut self, want: &Want) -> Result<Result<Taken, Holders>, CliError> {
         for _ in 0..FOREIGN_MAX {
             let lease = match self.acquire(want).await? {
@@ -213,13 +213,13 @@ impl Leased {
             }
         }
         let what = format!(
-            "{FOREIGN_MAX} ports of {} are in use by programs that no coordinator knows",
+            "programs without a lease listen on {FOREIGN_MAX} ports of {}",
             want.range
         );
         Err(CliError::unmet(Exit::Conflict, what))
     }
 
-    /// The port that is liked best, or else any of the pool; or who holds them all.
+    /// The preferred port, otherwise any of the pool; or the holders of all ports.
     async fn acquire(
         &mut self,
         want: &Want,
@@ -240,7 +240,7 @@ impl Leased {
         Ok(Err(held))
     }
 
-    /// Passes a port over that somebody else uses: for this command, and for all who lease.
+    /// Skips a port that a foreign program uses: for this command, and for all who lease.
     async fn remember(&mut self, lease: &LeaseAcquireResult, port: Port) -> Result<(), CliError> {
         let why = holder(port);
         self.release(lease).await?;
@@ -250,7 +250,7 @@ impl Leased {
             .await
         {
             Ok(_) => {}
-            // Somebody else finds out just now.
+            // Another command is recording the same port just now.
             Err(error) if error.kind() == Some(ErrorKind::Conflict) => {}
             Err(error) => return Err(error.into()),
         }
@@ -289,7 +289,7 @@ impl Leased {
         Ok(released.map(drop)?)
     }
 
-    /// Who has the ports of a pool, for an error.
+    /// The holders of a pool's ports, for an error.
     fn holders(&self, want: &Want, held: &Holders) -> String {
         let mut text = format!("{} on {}:", want.lacking(), self.host);
         text += &listed(held.lines.values().cloned());
@@ -314,17 +314,17 @@ impl Leased {
             out.line(format_args!("{variable}={port}"))?;
             let (id, fence) = (lease.lease, lease.fence);
             out.note(format_args!(
-                "lease {id} with fence {fence}, for {ttl}: renew it with `coord lease renew {id} \
-                 --fence {fence}`, give it back with `coord lease release {id} --fence {fence}`"
+                "lease {id} with fence {fence}, for {ttl}: renew it with `coord lease renew {id} --fence \
+                 {fence}`, release it with `coord lease release {id} --fence {fence}`"
             ));
         }
         for PassedOver { port, why } in &self.passed_over {
-            out.note(format_args!("passed over {port}: {why}"));
+            out.note(format_args!("skipped {port}: {why}"));
         }
         Ok(())
     }
 
-    /// What a command needs to know of its leases.
+    /// The variables that tell a command its leases.
     pub(super) fn variables(&self, connection: &ConnectionFlags) -> Vec<(&'static str, OsString)> {
         let project = self.project.as_ref();
         let known = project.map(|project| connection.for_child(&self.client, project));
@@ -335,7 +335,7 @@ impl Leased {
         variables
     }
 
-    /// Returns when one of the leases is lost, with why. Answers questions whether they still hold.
+    /// Returns when one of the leases is lost, with the reason. Answers questions whether they still hold.
     pub(super) async fn lost(&mut self, questions: mpsc::Receiver<Question>) -> CliError {
         watch(&mut self.client, &self.leases, questions).await
     }
@@ -345,7 +345,7 @@ impl Leased {
     }
 }
 
-/// Who holds the ports of a pool.
+/// The holders of a pool's ports.
 #[derive(Debug, Default)]
 struct Holders {
     /// One for each port, for people.

@@ -1,4 +1,4 @@
-//! `coord ports`: the table, who holds what of it, and how to get a port.
+//! `coord ports`: the table of ports, their holders, and free ports.
 
 mod check;
 mod free;
@@ -16,56 +16,56 @@ use super::shell::Shell;
 use crate::config::{Config, Flags, Invoker};
 use crate::edge::ports::{Port, Profile};
 
-/// Looks at ports, frees them, takes them.
+/// Shows, frees and reserves ports.
 #[derive(Debug, clap::Subcommand)]
 pub enum PortsCommand {
-    /// Shows which service has which port in which profile
+    /// Shows the port of each service in each profile
     Table(table::TableArgs),
-    /// Tells who listens on a port of this host
+    /// Shows which process listens on a port of this host
     ///
-    /// Exits with 5 when nobody does. Processes of other users can only be named by root. Those in
-    /// other network namespaces, such as containers, are told apart: they are in nobody's way here.
+    /// Exits with 5 when no process listens. Only root can see other users' processes. Processes in other
+    /// network namespaces, such as containers, are listed separately: they do not block the port here.
     Who {
         /// From 1 to 65535
         port: Port,
     },
-    /// Stops whoever listens on a port: TERM, then waits until nobody does
+    /// Stops the processes that listen on a port: sends TERM, then waits until the port is free
     ///
-    /// Names them and asks first, unless --yes is given. What another user runs is left alone unless
-    /// --any-user is given. What holds the port for something else, or is more than the port, is left alone
-    /// unless --anyway is given: the command that stops what is behind it is told. The first process of the
-    /// system, and this command itself, are never stopped.
+    /// Shows them and asks first, unless --yes is given. It does not stop another user's process without
+    /// --any-user. Without --anyway it does not stop a process that holds the port for something else (a
+    /// container, a tunnel, a virtual machine) or does more than use the port; it prints the command that
+    /// stops what is behind it. It never stops process 1 or this command itself.
     ///
-    /// After the stop it looks for --settle whether the port is taken again, and up to 5 s when a new process of
-    /// the same command is coming up. With --json, `restarted_by` tells who that is.
+    /// After the stop it watches for --settle whether the port is taken again, and up to 5 s if a new process
+    /// of the same command starts. With --json, `restarted_by` names that process.
     ///
-    /// Exits with 0 when the port is free, 4 when it is not this user's to free or is refused, 5 when nobody
-    /// listens, 6 when the port was taken again or is about to be, 124 when they still listen after the wait.
+    /// Exits with 0 when the port is free, 4 when this user may not stop a process or the stop is refused, 5
+    /// when no process listens, 6 when the port was taken again or will be soon, 124 when a process still
+    /// listens after the wait.
     Stop(stop::StopArgs),
-    /// Runs a command with ports that nobody else has, for as long as it runs
+    /// Runs a command with ports that are reserved for it while it runs
     ///
-    /// With --id alone: one port of each of the testing profile's ranges, as `REDIS_PORT`,
-    /// `WEBSOCKET_PORT` and `METRICS_PORT`, with `COORD_PROFILE=testing`. With --pool: a port of that
-    /// range, as `PORT` or under the name it was given; ports of profiles and of their well-known
-    /// neighbours are passed over.
+    /// With --id alone: one port of each range of the testing profile, as `REDIS_PORT`, `WEBSOCKET_PORT` and
+    /// `METRICS_PORT`, with `COORD_PROFILE=testing`. With --pool: a port of that range, as `PORT` or as NAME;
+    /// ports of profiles and of their well-known neighbours are skipped.
     ///
-    /// The same name prefers the same ports on every machine. They are locked against all others
-    /// who use this command, and were free on all addresses, IPv4 and IPv6. Ports of pools are
-    /// leased from the coordinator too, when this user has a token for one that answers (see
-    /// --lease and --no-lease). Exits with the command's own code; with 6, or 124 after --wait, when
-    /// no port is free, with 7 when a lease was lost.
+    /// The same id prefers the same ports on every machine. The ports are locked against other runs of this
+    /// command, and were free on all addresses, IPv4 and IPv6. Ports of pools are also leased from the
+    /// coordinator, if this user has a token and the coordinator answers (see --lease and --no-lease). Exits
+    /// with the command's own code; with 6, or 124 after --wait, when no port is free, with 7 when a lease
+    /// was lost.
     Run(run::PortsRunArgs),
     /// Leases ports of this machine from a coordinator, and prints them
     ///
-    /// Each is free here on all addresses; one that a program has that no coordinator knows of is
-    /// passed over, and stays leased for 5 minutes, so that others pass it over too. Exits with 6,
-    /// or 124 after --wait, when no port is free.
+    /// Each port is free here on all addresses. If a program without a lease listens on a port, the port is
+    /// skipped and stays leased for 5 minutes, so that others skip it too. Exits with 6, or 124 after --wait,
+    /// when no port is free.
     Lease(lease::LeaseArgs),
-    /// Prints a port that nobody listens on, of any address, IPv4 and IPv6
+    /// Prints a port that is free on all addresses, IPv4 and IPv6
     ///
-    /// A search that begins on a profile's port stays among those of that profile; any other steps
-    /// over the ports of all profiles and of their well-known neighbours. Exits with 5 when none is
-    /// free. The port is free now; `coord serve` and `coord lease` keep what they take.
+    /// A search that begins on a profile's port stays within that profile's ports; any other search skips the
+    /// ports of all profiles and of their well-known neighbours. Exits with 5 when none is free. The port is
+    /// free now, but it is not reserved: use `coord ports run` for that.
     Free {
         /// The first port to try, then upwards
         #[arg(long)]
@@ -74,13 +74,13 @@ pub enum PortsCommand {
         #[arg(long, default_value = "100", value_parser = clap::value_parser!(u16).range(1..))]
         attempts: u16,
     },
-    /// Tells which ports of a profile, and of its well-known neighbours, somebody listens on
+    /// Shows which ports of a profile, and of its well-known neighbours, are in use
     ///
-    /// Exits with 6 when somebody listens on a port of the profile: that may be a coordinator that
-    /// runs, which `coord health` finds out.
+    /// Exits with 6 when a process listens on a port of the profile. That may be a running coordinator: check
+    /// with `coord health`.
     Check {
-        /// Whose ports: production, staging, development or testing [default: the one that
-        /// `coord serve` would have]
+        /// The profile: production, staging, development or testing [default: the one that `coord serve`
+        /// would use]
         #[arg(long)]
         profile: Option<Profile>,
     },

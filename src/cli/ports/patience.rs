@@ -6,10 +6,10 @@ use crate::cli::duration::Millis;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 
-/// The pause between two attempts while ports are waited for.
+/// The pause between two attempts while waiting for ports.
 pub(super) const LOOK_MS: u64 = 100;
 
-/// How long somebody waits, from now on.
+/// A deadline for waiting.
 pub(super) struct Patience {
     limit: Option<Millis>,
     started: Instant,
@@ -21,7 +21,7 @@ impl Patience {
         Self { limit, started }
     }
 
-    /// An error when there is no time left, or none was to be waited.
+    /// An error when no time is left, or when there was to be no wait.
     pub(super) fn check(&self, why: impl FnOnce() -> String) -> Result<(), CliError> {
         match self.limit {
             Some(limit) if self.started.elapsed() < limit.duration() => Ok(()),

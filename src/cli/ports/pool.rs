@@ -1,8 +1,8 @@
-//! Ports for a command: which ones it would like, and taking them so that nobody else does.
+//! Ports for a command: which ones it prefers, and how they are reserved.
 //!
-//! A port is taken by its lock, which other takers respect, and then tried, because programs that
-//! know nothing of locks may listen there. Several are taken together or not at all: nobody waits
-//! for one while keeping another from somebody who waits too.
+//! A port is reserved by its lock, which other runs of this program respect. Then it is tried, because other
+//! programs may listen there without a lock. Several ports are reserved together or not at all: otherwise two
+//! commands could each keep a port that the other waits for.
 
 use std::path::Path;
 use std::str::FromStr;
@@ -13,7 +13,7 @@ use crate::edge::ports::{
     Port, PortRange, PortRangeError, Profile, Service, candidates_for_key, candidates_in_pool,
 };
 
-/// How many ports an error names the holders of.
+/// For how many ports an error names the holder.
 const NAMED_MAX: usize = 16;
 /// The variable that most development servers read.
 const VARIABLE_DEFAULT: &str = "PORT";
@@ -25,18 +25,18 @@ pub(super) struct Pool {
     pub(super) range: PortRange,
 }
 
-/// Why a text is no pool.
+/// Why a text is not a pool.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum PoolError {
     #[error("{0}")]
     Range(#[from] PortRangeError),
-    #[error("{0:?} is no name of a variable: use letters, digits and _, as in API_PORT=3000-3999")]
+    #[error("{0:?} is not a variable name: use letters, digits and _, as in API_PORT=3000-3999")]
     Variable(String),
     #[error("all ports of {0} belong to profiles or to their well-known neighbours")]
     Owned(PortRange),
 }
 
-/// A port that is wished for.
+/// A port that a command needs.
 #[derive(Debug, Clone)]
 pub(super) struct Want {
     pub(super) variable: String,
@@ -45,7 +45,7 @@ pub(super) struct Want {
     pub(super) candidates: Vec<Port>,
 }
 
-/// A port that nobody else takes while this is kept.
+/// A reserved port; dropping this releases it.
 #[derive(Debug)]
 pub(super) struct Taken {
     pub(super) variable: String,
@@ -53,13 +53,12 @@ pub(super) struct Taken {
     pub(super) _lock: PortLock,
 }
 
-/// Somebody keeps the port, or listens on it.
+/// The port is reserved, or a process listens on it.
 #[derive(Debug)]
 pub(super) struct Refused;
 
 impl Want {
-    /// The three services of the testing profile. The smallest range comes first, since it is the
-    /// first to run out.
+    /// The three services of the testing profile. The smallest range comes first, because it runs out first.
     pub(super) fn of_test(id: &str) -> Vec<Self> {
         let of_service = |service: Service| {
             let range = Profile::Testing.ports(service);
@@ -82,7 +81,7 @@ impl Want {
         }
     }
 
-    /// Who has the ports of it, for an error.
+    /// The holders of its ports, for an error.
     pub(super) fn holders(&self) -> String {
         let mut ports = self.candidates.clone();
         ports.sort();
@@ -97,7 +96,7 @@ impl Want {
     }
 }
 
-/// Lines of an error, as many as anybody reads.
+/// The first lines of an error; the rest is counted.
 pub(super) fn listed(mut lines: impl ExactSizeIterator<Item = String>) -> String {
     let shown = lines.by_ref().take(NAMED_MAX);
     let mut shown: Vec<String> = shown.map(|line| format!("\n  {line}")).collect();
@@ -107,7 +106,7 @@ pub(super) fn listed(mut lines: impl ExactSizeIterator<Item = String>) -> String
     shown.concat()
 }
 
-/// Takes a port for each want, or none; then the want that got none.
+/// Reserves a port for each want; or none at all, and gives the want that got none.
 pub(super) fn take_all(wants: &[Want]) -> Result<Result<Vec<Taken>, &Want>, CliError> {
     let mut taken = Vec::with_capacity(wants.len());
     for want in wants {
@@ -131,7 +130,7 @@ pub(super) fn take_all(wants: &[Want]) -> Result<Result<Vec<Taken>, &Want>, CliE
     Ok(Ok(taken))
 }
 
-/// Takes one port, if it is free.
+/// Reserves one port, if it is free.
 pub(super) fn take(port: Port) -> Result<Result<PortLock, Refused>, CliError> {
     let number = port.number();
     let lock = PortLock::take(number)
@@ -144,17 +143,17 @@ pub(super) fn take(port: Port) -> Result<Result<PortLock, Refused>, CliError> {
     Ok(if free { Ok(lock) } else { Err(Refused) })
 }
 
-/// Who has a port: by listening there, or by its lock.
+/// Who uses a port: the process that listens there, or the holder of its lock.
 pub(super) fn holder(port: Port) -> String {
     let (proc, number) = (Path::new(holders::PROC), port.number());
     if let Some(holder) = PortLock::holder(proc, number) {
-        return format!("kept by {holder}");
+        return format!("reserved by {holder}");
     }
     let found = holders::of_port(proc, number).unwrap_or_default();
     let first = found.first();
     first.map_or_else(
-        || "free by now, or held in a way that cannot be seen".to_owned(),
-        |holder| format!("listened on by {holder}"),
+        || "free by now, or its holder cannot be seen".to_owned(),
+        |holder| format!("used by {holder}"),
     )
 }
 
@@ -204,7 +203,7 @@ mod tests {
         check(
             "1PORT=3000",
             Err(
-                "\"1PORT\" is no name of a variable: use letters, digits and _, as in API_PORT=3000-3999",
+                "\"1PORT\" is not a variable name: use letters, digits and _, as in API_PORT=3000-3999",
             ),
         );
         check(

@@ -1,4 +1,4 @@
-//! `coord ports run`: a command with ports of its own, for as long as it runs.
+//! `coord ports run`: a command with reserved ports, while it runs.
 
 use std::ffi::OsString;
 use std::future;
@@ -19,29 +19,29 @@ use crate::edge::ports::Profile;
 
 #[derive(Debug, clap::Args)]
 pub struct PortsRunArgs {
-    /// Whose ports: the same name gets the same ports again, as long as nobody else has them
-    /// [default with --pool: the current folder]
+    /// An id: the same id gets the same ports again if they are free [default with --pool: the current
+    /// folder]
     #[arg(long, value_name = "NAME", required_unless_present = "pools")]
     id: Option<String>,
-    /// A port of this range as PORT, or as NAME, in place of the testing profile's; may be repeated
+    /// A port of this range as PORT, or as NAME, instead of the testing profile's; may be repeated
     #[arg(long = "pool", value_name = "[NAME=]FIRST-LAST")]
     pools: Vec<Pool>,
-    /// How long to wait until ports are free [default: not at all]
+    /// How long to wait until ports are free [default: no wait]
     #[arg(long, value_name = "DURATION")]
     wait: Option<Millis>,
-    /// Lease the ports of pools from a coordinator too, or fail
+    /// Also lease the ports of pools from a coordinator; fail if that is not possible
     #[arg(long, requires = "pools")]
     lease: bool,
-    /// Do not ask a coordinator, though this user has a token
+    /// Do not lease from a coordinator, even if this user has a token
     #[arg(long, conflicts_with = "lease")]
     no_lease: bool,
-    /// Under which name this machine's ports are leased [default: its host name]
+    /// The host name under which this machine's ports are leased [default: its own]
     #[arg(long, value_name = "NAME", requires = "pools")]
     host: Option<String>,
-    /// How long the command has between TERM and KILL when its lease is lost
+    /// How long the command has between TERM and KILL when a lease is lost
     #[arg(long, value_name = "DURATION", default_value = child::KILL_AFTER_DEFAULT)]
     kill_after: Millis,
-    /// Leave running what the command started and left in the background when it ends by itself
+    /// When the command ends by itself, leave its background processes running
     #[arg(long)]
     keep_background: bool,
     /// The command to run
@@ -59,7 +59,7 @@ pub(super) async fn run(args: PortsRunArgs, shell: &mut Shell<'_>) -> Result<Exi
             signal = signals.next() => return Ok(Exit::of_signal(signal as i32)),
         };
         let spec = spec(&args, &taken, Vec::new(), &shell.out);
-        // The locks are the command's too, so nobody gets the ports while it stands still.
+        // The command inherits the locks, so its ports stay reserved while it is stopped.
         let watch = Watch {
             lost: future::pending(),
             ask: None,
@@ -102,7 +102,7 @@ fn wants(args: &PortsRunArgs) -> Result<Vec<Want>, CliError> {
             let what = format!("two pools are called {}", pool.variable);
             return Err(CliError::usage(
                 what,
-                "name them, as in --pool API_PORT=3000-3999",
+                "give each a name, as in --pool API_PORT=3000-3999",
             ));
         }
     }
@@ -118,7 +118,7 @@ fn wants(args: &PortsRunArgs) -> Result<Vec<Want>, CliError> {
     }
 }
 
-/// The coordinator to lease from, when one was asked for, or this user has one that answers.
+/// The coordinator to lease from: with --lease, or if this user has a token and the coordinator answers.
 async fn leased(args: &PortsRunArgs, shell: &Shell<'_>) -> Result<Option<Leased>, CliError> {
     if args.pools.is_empty() || args.no_lease {
         return Ok(None);
@@ -134,7 +134,7 @@ async fn leased(args: &PortsRunArgs, shell: &Shell<'_>) -> Result<Option<Leased>
         Ok(leased) => Ok(Some(leased)),
         Err(error) if error.exit() == Exit::Unreachable => {
             shell.out.note(format_args!(
-                "the port is kept on this host alone: {}",
+                "the port is reserved on this host only: {}",
                 error.summary()
             ));
             Ok(None)

@@ -11,15 +11,15 @@ use crate::cli::table::{Table, one_line, or_nothing};
 use crate::edge::holders::{self, Holder, Process};
 use crate::edge::ports::{Port, neighbour, owner};
 
-/// Everybody who listens on a port, or why that cannot be told.
+/// All that listen on a port, or why they cannot be found.
 pub(super) fn holders_of(port: Port) -> Result<Vec<Holder>, CliError> {
     let found = holders::of_port(Path::new(holders::PROC), port.number());
     found.map_err(|error| CliError::input("read the kernel's tables of sockets", error))
 }
 
-/// Why there is nothing to tell of a port, or to do about it.
+/// The error when no process listens on a port.
 pub(super) fn nobody(port: Port) -> CliError {
-    let what = format!("nobody listens on port {port} of this host");
+    let what = format!("no process listens on port {port} of this host");
     CliError::unmet(Exit::NotFound, what)
 }
 
@@ -34,7 +34,7 @@ pub(super) fn run(port: Port, out: &mut Output<'_>) -> Result<Exit, CliError> {
             show(&found, out)?;
         }
         if !elsewhere.is_empty() {
-            out.line("In other network namespaces, where they keep nobody here from the port:")?;
+            out.line("In other network namespaces, where they do not block the port here:")?;
             show(&elsewhere, out)?;
         }
     }
@@ -72,7 +72,7 @@ pub(super) fn run(port: Port, out: &mut Output<'_>) -> Result<Exit, CliError> {
     Ok(Exit::Ok)
 }
 
-/// What a process holds the port for, and what stops that.
+/// What a process holds the port for, and the command that stops that.
 fn tell_what_is_behind(process: &Process, out: &Output<'_>) {
     let Some(behind) = &process.behind else {
         return;
@@ -125,6 +125,6 @@ fn show(found: &[Holder], out: &mut Output<'_>) -> Result<(), CliError> {
             ]);
         }
     }
-    out.table(&table, "nothing to show")?;
+    out.table(&table, "no listeners")?;
     Ok(())
 }

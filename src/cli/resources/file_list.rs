@@ -1,11 +1,11 @@
-//! Lists of files, as git and others print them.
+//! Lists of files, as git and other programs print them.
 
 use std::path::Path;
 
 use crate::cli::error::CliError;
 use crate::cli::input;
 
-/// A name of the list, and where it stands there.
+/// A name of the list, and its place in the list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Name {
     pub(super) text: String,
@@ -20,15 +20,15 @@ pub(super) fn read(path: &Path, is_null_separated: bool) -> Result<Vec<Name>, Cl
         let what = format!("cannot use the list {}: {why}", path.display());
         CliError::usage(
             what,
-            "a list has the names of files, one a line, as `git diff --name-only` prints them",
+            "write one file name a line, as `git diff --name-only` prints them",
         )
     };
     let names = parse(&bytes, is_null_separated).map_err(failed)?;
     if names.is_empty() {
-        let what = format!("the list {} names no file", path.display());
+        let what = format!("the list {} is empty", path.display());
         return Err(CliError::usage(
             what,
-            "there is nothing to hold: leave the command out when nothing has changed",
+            "if nothing has changed, do not run the command",
         ));
     }
     Ok(names)
@@ -37,7 +37,7 @@ pub(super) fn read(path: &Path, is_null_separated: bool) -> Result<Vec<Name>, Cl
 fn parse(bytes: &[u8], is_null_separated: bool) -> Result<Vec<Name>, String> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
-        return Err("it is UTF-16: write it as UTF-8".to_owned());
+        return Err("it is UTF-16: save it as UTF-8".to_owned());
     }
     let by_null = is_null_separated || bytes.contains(&0);
     let (separator, word) = if by_null {
@@ -58,7 +58,7 @@ fn parse(bytes: &[u8], is_null_separated: bool) -> Result<Vec<Name>, String> {
         }
         let text = String::from_utf8(bytes);
         let text =
-            text.map_err(|_| format!("{place}: the name is not UTF-8, and resources are"))?;
+            text.map_err(|_| format!("{place}: the name is not UTF-8, which resources must be"))?;
         check(&text).map_err(|why| format!("{place}: {why}"))?;
         names.push(Name { text, place });
     }
@@ -68,7 +68,7 @@ fn parse(bytes: &[u8], is_null_separated: bool) -> Result<Vec<Name>, String> {
 /// The name that a line stands for.
 fn of_line(line: &[u8]) -> Result<Vec<u8>, String> {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
-    // Git puts a name in quotes that has quotes in it, so a quote never begins a plain name.
+    // Git quotes every name that contains a quote, so a plain name never begins with one.
     match line.strip_prefix(b"\"") {
         Some(quoted) => unquoted(quoted),
         None => Ok(line.to_vec()),
@@ -113,14 +113,14 @@ fn unescaped(rest: &mut impl Iterator<Item = u8>) -> Result<u8, String> {
         }
         _ => {
             return Err(format!(
-                "`\\{}` is no escape of git",
+                "git has no escape `\\{}`",
                 char::from(escape).escape_default()
             ));
         }
     })
 }
 
-/// Refuses lines of other listings than of names.
+/// Refuses lines of listings that contain more than names.
 fn check(text: &str) -> Result<(), String> {
     let is_name_status = text.split_once('\t').is_some_and(|(status, _)| {
         let mut letters = status.chars();
@@ -139,7 +139,7 @@ fn check(text: &str) -> Result<(), String> {
     }
     if let Some(found) = text.chars().find(|c| c.is_control()) {
         return Err(format!(
-            "the name has the control character {found:?}, which resources cannot have"
+            "the name contains the control character {found:?}, which resources cannot contain"
         ));
     }
     Ok(())

@@ -18,22 +18,21 @@ use crate::protocol::resource::{
 };
 use worktree::{Base, Place};
 
-/// A resource as it was written: its kind is known, its place is not yet.
+/// A resource as it was written: its kind is known, its folder is not resolved yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ResourceWord {
     kind: ResourceKind,
     rest: String,
 }
 
-/// A list of files to hold.
+/// A list of files to lease.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(super) struct FileListArgs {
-    /// Also these files, one a line; - for stdin
+    /// Also the files named in this file, one a line; - for stdin
     ///
-    /// Each line is the name of a file and no glob. Names are relative to the root of the worktree, as
-    /// `git diff --name-only` prints them; those that begin with ./ or ../ to the current folder.
-    /// Names in quotes are read as git quotes them, and with NUL bytes in it a list is separated by
-    /// those.
+    /// Each line is a file name, not a glob. Names are relative to the root of the worktree, as `git diff
+    /// --name-only` prints them; names that begin with ./ or ../ are relative to the current folder. Quoted
+    /// names are read as git quotes them. If the list contains NUL bytes, they separate the names.
     #[arg(long, value_name = "FILE")]
     files_from: Option<PathBuf>,
     /// The names in --files-from are separated by NUL bytes, as `git diff -z` prints them
@@ -47,7 +46,7 @@ pub(super) struct FileListArgs {
 impl FromStr for ResourceWord {
     type Err = String;
 
-    /// Checks all that does not depend on the current folder.
+    /// Checks everything that does not depend on the current folder.
     fn from_str(text: &str) -> Result<Self, String> {
         let reason = |error: ResourceTextError| error.reason();
         let (kind, rest) = resource::split(text).map_err(reason)?;
@@ -76,19 +75,19 @@ impl ResourceWord {
         parsed(&text).map_err(|error| unusable(&error))
     }
 
-    /// One resource, in the place where the command runs.
+    /// One resource, resolved from the current folder.
     pub(super) fn one_here(&self) -> Result<ResourceParam, CliError> {
         match self.at(&Place::here()?)?.0 {
             ResourceRequest::One(resource) => Ok(ResourceParam(resource)),
             pool @ ResourceRequest::PortPool { .. } => {
-                let what = format!("{pool} is a pool of ports, and this asks about one resource");
-                Err(CliError::usage(what, "name one port of it"))
+                let what = format!("{pool} is a pool of ports, but this option takes one resource");
+                Err(CliError::usage(what, "give one port of it"))
             }
         }
     }
 }
 
-/// A text in which what was typed has been checked already, and the folders before it have not.
+/// Parses a resolved text: the typed part was checked before, the folders before it were not.
 fn parsed(text: &str) -> Result<ResourceRequestParam, ResourceTextError> {
     match text.strip_prefix("file:") {
         Some(path) => {
@@ -101,11 +100,11 @@ fn parsed(text: &str) -> Result<ResourceRequestParam, ResourceTextError> {
 fn unusable(error: &ResourceTextError) -> CliError {
     CliError::usage(
         error.to_string(),
-        "`coord lease acquire --help` tells the forms",
+        "see the forms in `coord lease acquire --help`",
     )
 }
 
-/// Words and list together, each resource once.
+/// The resources of arguments and list, without duplicates.
 pub(super) fn requested(
     words: &[ResourceWord],
     list: &FileListArgs,
@@ -142,10 +141,11 @@ pub(super) fn named(
     let each = requests.map(|request| match request {
         ResourceRequest::One(resource) => Ok(ResourceParam(resource)),
         pool @ ResourceRequest::PortPool { .. } => {
-            let what = format!("{pool} is a pool of ports, and this asks about single resources");
+            let what =
+                format!("{pool} is a pool of ports, but this command takes single resources");
             Err(CliError::usage(
                 what,
-                "name the ports of it that you ask about",
+                "give the ports of it that you want to check",
             ))
         }
     });
@@ -171,7 +171,7 @@ fn listed(
             let what = format!("{} of {}: {why}", name.place, path.display());
             CliError::usage(
                 what,
-                "a list has the names of files, one a line, as `git diff --name-only` prints them",
+                "write one file name a line, as `git diff --name-only` prints them",
             )
         };
         let text = resolved.map_err(|error| in_line(error.to_string()))?;
@@ -180,10 +180,10 @@ fn listed(
     Ok(each.collect())
 }
 
-/// How many resources of a lease a line for people names.
+/// How many resources of a lease are shown on one line.
 const SHOWN_MAX: usize = 8;
 
-/// Resources for people: the first ones, and how many more there are.
+/// The first resources, and the number of the others.
 pub(super) fn shown(resources: &[ResourceText]) -> String {
     let first = &resources[..resources.len().min(SHOWN_MAX)];
     let text = joined(first);

@@ -1,14 +1,14 @@
-//! Where paths on the command line lead: from the current folder to the root of the worktree.
+//! Resolves paths on the command line: from the current folder to the root of the worktree.
 //!
-//! A worktree is what has a `.git` in its root, a folder or a file that names one. Nothing of git is
-//! run or read. Outside of a worktree, paths are taken as they are written.
+//! A worktree has `.git` in its root, a folder or a file that names one. Git is not run, and its files are
+//! not read. Outside of a worktree, paths are used as written.
 
 use std::path::{Path, PathBuf};
 
 use crate::cli::error::CliError;
 use crate::protocol::resource::{ResourceKind, escaped, has_wildcard};
 
-/// Begins a path that is relative to the root of the worktree, as in pathspecs of git.
+/// The prefix of a path that is relative to the root of the worktree, as in git's pathspecs.
 pub(super) const FROM_ROOT: &str = ":/";
 
 /// What a path is relative to.
@@ -51,7 +51,10 @@ impl Place {
             .map(|part| part.to_str().map(str::to_owned))
             .collect();
         let inside = inside.ok_or_else(|| {
-            let what = format!("the current folder {} is not UTF-8", folder.display());
+            let what = format!(
+                "the path of the current folder is not UTF-8: {}",
+                folder.display()
+            );
             CliError::usage(what, "run the command in the root of the worktree")
         })?;
         let root = root.to_owned();
@@ -99,8 +102,8 @@ impl Place {
         ))
     }
 
-    /// What to say where a path was probably meant from the root: nothing of that name is in the
-    /// current folder, and something in the root is.
+    /// A warning that a path was probably meant from the root: the name exists there, and not in the current
+    /// folder.
     pub(super) fn doubt(&self, kind: ResourceKind, path: &str) -> Option<String> {
         let Self::Worktree { root, inside } = self else {
             return None;
@@ -116,8 +119,8 @@ impl Place {
         let is_doubtful = !is_there(&folder) && is_there(root);
         is_doubtful.then(|| {
             format!(
-                "paths are relative to the current folder, where there is no {path}; for that of the \
-                 repository's root write {kind}:{FROM_ROOT}{path}"
+                "paths are relative to the current folder, which has no {path}; for the one in the repository's \
+                 root write {kind}:{FROM_ROOT}{path}"
             )
         })
     }
@@ -135,7 +138,7 @@ fn follow(kind: ResourceKind, from: &[String], rest: &str) -> Result<String, &'s
             "" | "." => {}
             ".." => {
                 let left = parts.pop().ok_or("leads out of the repository")?;
-                // Those of the current folder are escaped.
+                // The parts of the current folder are escaped, so they have no wildcards.
                 if is_glob && index > 0 && has_wildcard(&left) {
                     return Err("has `..` behind a wildcard");
                 }
@@ -153,11 +156,12 @@ fn follow(kind: ResourceKind, from: &[String], rest: &str) -> Result<String, &'s
     Ok(path)
 }
 
-/// An absolute path, relative to the root of the worktree.
+/// Makes an absolute path relative to the root of the worktree.
 fn below(root: &Path, path: &str, kind: ResourceKind) -> Result<String, CliError> {
     let real_root = root.canonicalize();
-    let real_root = real_root.map_err(|error| CliError::input("look at the repository", error))?;
-    // The root may be named by way of a symbolic link; links below it are names of the repository.
+    let real_root =
+        real_root.map_err(|error| CliError::input("read the repository's folder", error))?;
+    // The path may reach the root through a symbolic link; links below the root are names in the repository.
     let cuts = path
         .match_indices('/')
         .map(|(at, _)| at)
@@ -174,7 +178,8 @@ fn below(root: &Path, path: &str, kind: ResourceKind) -> Result<String, CliError
     );
     Err(CliError::usage(
         what,
-        "paths are relative to the current folder; one that begins with :/, as in file::/src/main.rs, is relative to the root of the repository",
+        "paths are relative to the current folder; a path that begins with :/, as in file::/src/main.rs, is \
+         relative to the root of the repository",
     ))
 }
 

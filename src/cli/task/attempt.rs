@@ -1,4 +1,4 @@
-//! Keeps an eye on an attempt while its command runs: reports progress, notices its loss.
+//! Watches an attempt while its command runs: reports progress, notices its loss.
 
 use std::time::Duration;
 
@@ -15,11 +15,11 @@ use crate::protocol::error::ErrorKind;
 use crate::protocol::operations::Operation;
 use crate::protocol::task::{ClaimView, RenewResult, TaskGetParams, TaskProgressParams, TaskView};
 
-/// Reports of progress are at least so far apart; what comes in between is replaced by what follows.
+/// The shortest time between two progress reports; a later report replaces an unsent one.
 const PROGRESS_MS_MIN: u64 = 1_000;
 
-/// Returns when the attempt is lost, with why; until then reports progress, and answers
-/// questions whether it still holds.
+/// Returns when the attempt is lost, with the reason; until then reports progress, and answers questions
+/// whether it still holds.
 pub(super) async fn watch(
     client: &mut Client,
     claim: &ClaimView,
@@ -34,7 +34,7 @@ pub(super) async fn watch(
             Some(question) = questions.recv() => {
                 match check(client, claim).await {
                     Some(gone) => return gone,
-                    // Whoever asked may have been stopped meanwhile.
+                    // The asking side may have been stopped meanwhile.
                     None => drop(question.send(())),
                 }
                 None
@@ -72,7 +72,7 @@ pub(super) async fn watch(
     }
 }
 
-/// Progress that cannot be reported does not end the work; a lost attempt does.
+/// A refused progress report does not end the work; a lost attempt does.
 async fn report(
     client: &mut Client,
     claim: &ClaimView,
@@ -99,8 +99,8 @@ async fn report(
     }
 }
 
-/// While the connection was lost or this process stood still, the attempt may have been lost with nobody
-/// there to be told.
+/// The notice of a lost attempt may have been missed while the connection was lost or this process was
+/// stopped.
 async fn check(client: &mut Client, claim: &ClaimView) -> Option<CliError> {
     let params = TaskGetParams { task: claim.task };
     let task: Result<Reply<TaskView>, ClientError> = client.call(Operation::TaskGet, &params).await;
@@ -116,7 +116,7 @@ async fn check(client: &mut Client, claim: &ClaimView) -> Option<CliError> {
         }
         Err(error) if error.kind().is_none() => Some(error.into()),
         Ok(_) | Err(_) => {
-            let text = "the attempt was lost meanwhile";
+            let text = "the attempt was lost while this process was disconnected or stopped";
             Some(CliError::unmet(Exit::StaleFence, text))
         }
     }

@@ -1,4 +1,4 @@
-//! The output of a task's command: passed on as it comes, its end kept for the report.
+//! The output of a task's command: passed on at once; its end is kept for the report.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,26 +11,25 @@ use tokio::time::timeout;
 
 use crate::engine::ids::Note;
 
-/// The end of stdout that goes into a task's result. Escaped as JSON it may grow to six times its
-/// size, which still fits a payload.
+/// The end of stdout that goes into a task's result. Escaped as JSON it may grow sixfold, which still fits a
+/// payload.
 pub(super) const STDOUT_TAIL_BYTES_MAX: usize = 8 * 1024;
 
 /// The end of stderr that goes into the report of a failure, beside the exit code.
 pub(super) const STDERR_TAIL_BYTES_MAX: usize = Note::BYTES_MAX - 64;
 
-/// How long output is waited for when the command has ended: what it left behind may hold the pipe
-/// open for ever.
+/// How long to wait for output after the command ended: a background process may hold the pipe open for ever.
 const DRAIN_MS_MAX: u64 = 500;
 
 const READ_BYTES: usize = 16 * 1024;
 
-/// The longest line that is looked at for progress.
+/// The longest line that is checked for progress.
 const PROGRESS_LINE_BYTES_MAX: usize = 2_048;
 
-/// What a line of progress begins with.
+/// The prefix of a progress line.
 const PROGRESS_MARK: &str = "::progress ";
 
-/// How a command says it gets on: `::progress 40 building`.
+/// A progress report of a command: `::progress 40 building`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct ChildProgress {
     pub(super) percent: Option<u8>,
@@ -42,11 +41,11 @@ pub(super) struct ChildProgress {
 pub(super) struct Tail {
     bytes: VecDeque<u8>,
     bytes_max: usize,
-    /// Its beginning is not there any more.
+    /// Its beginning was dropped.
     pub(super) cut: bool,
 }
 
-/// One output on its way.
+/// One output stream being copied.
 #[derive(Debug)]
 pub(super) struct Tee {
     tail: Arc<Mutex<Tail>>,
@@ -70,7 +69,7 @@ impl Tee {
         Self { tail, task }
     }
 
-    /// What there was, when the command has ended.
+    /// The end of the output, after the command ended.
     pub(super) async fn finish(mut self) -> Tail {
         let limit = Duration::from_millis(DRAIN_MS_MAX);
         if timeout(limit, &mut self.task).await.is_err() {
@@ -99,13 +98,13 @@ async fn copy<R, W>(
             .push(bytes);
         if let Some(progress) = &progress {
             for found in progress_in(bytes, &mut line) {
-                // The last word counts; one that finds the queue full is followed by others.
+                // Only the latest report matters: if the queue is full, this one is dropped.
                 let _ = progress.try_send(found);
             }
         }
         let Some(sink) = &mut to else { continue };
         if sink.write_all(bytes).await.is_err() || sink.flush().await.is_err() {
-            // Nobody reads along any more; the command has to go on all the same.
+            // The reader is gone, but the command must continue.
             to = None;
         }
     }
@@ -141,7 +140,7 @@ impl std::str::FromStr for ChildProgress {
     }
 }
 
-/// As much of a text as a note holds; `None` when that is nothing.
+/// As much of a text as fits a note; `None` if nothing is left.
 pub(super) fn note_of(text: &str) -> Option<Note> {
     let clean = |c: char| match c {
         '\n' | '\t' => c,
@@ -170,7 +169,7 @@ impl Tail {
         self.bytes.drain(..over);
     }
 
-    /// As text; a character that the cut went through is left out.
+    /// As text; a character that was cut in the middle is left out.
     pub(super) fn text(mut self) -> String {
         let bytes = self.bytes.make_contiguous();
         let is_inside = |byte: &u8| byte & 0b1100_0000 == 0b1000_0000;

@@ -1,4 +1,4 @@
-//! How it looks why a task does not run.
+//! Prints why a task does not run.
 
 use std::io;
 
@@ -9,7 +9,7 @@ use crate::cli::table::one_line;
 use crate::engine::ids::{JournalTime, TaskId};
 use crate::protocol::explain::{ExplainedTask, ReasonKind, ReasonView, TaskExplainResult};
 
-/// Steps beyond which a chain is not indented any further.
+/// The deepest indentation of a chain.
 const INDENTED_MAX: u64 = 16;
 
 pub(super) fn show(out: &mut Output<'_>, explained: &TaskExplainResult) -> io::Result<()> {
@@ -23,7 +23,9 @@ pub(super) fn show(out: &mut Output<'_>, explained: &TaskExplainResult) -> io::R
         let indent = indent_of(task.depth);
         if hidden > 0 {
             let gap = " ".repeat(indent);
-            out.line(format_args!("{gap}… {hidden} tasks between are not shown"))?;
+            out.line(format_args!(
+                "{gap}… {hidden} tasks in between are not shown"
+            ))?;
         }
         above = task.depth;
         show_task(out, task, indent, now)?;

@@ -1,4 +1,4 @@
-//! What the command of a task is given: its environment, and the payload on stdin.
+//! What a task's command gets: its environment, and the payload on stdin.
 
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
@@ -6,8 +6,8 @@ use tokio::io::AsyncWriteExt;
 use crate::cli::child::Running;
 use crate::protocol::task::ClaimView;
 
-/// Writes the payload to the command's stdin, beside everything else: a command that reads none of
-/// it must not block.
+/// Writes the payload to the command's stdin in the background: a command that does not read it must not
+/// block us.
 pub(super) fn feed(running: &mut Running, claim: &ClaimView) {
     let Some(mut stdin) = running.stdin.take() else {
         return;
@@ -21,7 +21,7 @@ pub(super) fn feed(running: &mut Running, claim: &ClaimView) {
     });
 }
 
-/// What the command learns of its task.
+/// The variables that describe the task.
 pub(super) fn variables(claim: &ClaimView) -> Vec<(String, String)> {
     let mut variables = vec![
         ("COORD_TASK_ID".to_owned(), claim.task.to_string()),

@@ -1,4 +1,4 @@
-//! What the holder of an attempt does: claim, progress, complete, fail, release, handoff.
+//! The commands for the holder of an attempt: claim, progress, complete, fail, release, handoff.
 
 use std::path::Path;
 
@@ -26,7 +26,7 @@ use crate::protocol::task::{
 /// Which tasks to claim.
 #[derive(Debug, Clone, clap::Args)]
 pub(in crate::cli) struct FilterArgs {
-    /// Only tasks with this label, again for more
+    /// Only tasks with this label; may be repeated
     #[arg(long = "label", value_name = "NAME=VALUE", value_parser = input::label)]
     labels: Vec<(LabelKey, LabelValue)>,
     /// Only tasks of this priority or higher
@@ -36,14 +36,14 @@ pub(in crate::cli) struct FilterArgs {
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct ClaimArgs {
-    /// This task and no other
+    /// Only this task
     task: Option<TaskId>,
     #[command(flatten)]
     filter: FilterArgs,
-    /// How long the attempt holds without being renewed
+    /// The time-to-live: the attempt expires unless `task progress` renews it within this time
     #[arg(long, value_name = "DURATION", default_value = crate::cli::TTL_DEFAULT)]
     ttl: Millis,
-    /// How long to wait for a task when there is none [default: not at all]
+    /// How long to wait for a task if there is none [default: no wait]
     #[arg(long, value_name = "DURATION")]
     wait: Option<Millis>,
 }
@@ -64,7 +64,7 @@ pub(in crate::cli) struct ProgressArgs {
     /// From 0 to 100
     #[arg(long, value_parser = clap::value_parser!(u8).range(..=100))]
     percent: Option<u8>,
-    /// What is going on
+    /// A note about the progress
     note: Option<Note>,
 }
 
@@ -75,7 +75,7 @@ pub(in crate::cli) struct CompleteArgs {
     /// The result, as JSON
     #[arg(long, value_name = "JSON", conflicts_with_all = ["result_text", "result_file"])]
     result: Option<String>,
-    /// The same as plain text
+    /// The result, as plain text
     #[arg(long, value_name = "TEXT", conflicts_with = "result_file")]
     result_text: Option<String>,
     /// A file that holds the JSON; - for stdin
@@ -84,7 +84,7 @@ pub(in crate::cli) struct CompleteArgs {
     /// Claim the next task in the same step
     #[arg(long)]
     next: bool,
-    /// How long the next attempt holds without being renewed
+    /// The time-to-live of the next attempt
     #[arg(long, value_name = "DURATION", default_value = crate::cli::TTL_DEFAULT, requires = "next")]
     ttl: Millis,
 }
@@ -95,7 +95,7 @@ pub(in crate::cli) struct FailArgs {
     attempt: AttemptArgs,
     /// What went wrong
     error: Note,
-    /// No further attempt makes sense
+    /// Do not retry: another attempt would fail too
     #[arg(long)]
     no_retry: bool,
 }
@@ -106,13 +106,13 @@ pub(in crate::cli) struct FailArgs {
 pub(in crate::cli) struct HandoffArgs {
     #[command(flatten)]
     attempt: AttemptArgs,
-    /// To this agent first
+    /// Offer it to this agent first
     #[arg(long, value_name = "AGENT")]
     to: Option<AgentName>,
-    /// To whoever has this capability
+    /// Offer it to agents with this capability
     #[arg(long)]
     capability: Option<Capability>,
-    /// How long it is kept for the agent [default: 10m]
+    /// How long it is reserved for the agent [default: 10m]
     #[arg(long, value_name = "DURATION", requires = "to")]
     offer: Option<Millis>,
     /// What the next holder should know
@@ -162,7 +162,7 @@ pub(super) async fn claim(args: ClaimArgs, shell: &mut Shell<'_>) -> Result<Exit
         (None, _) => Exit::Conflict,
     };
     if shell.out.style().json && exit != Exit::Ok {
-        // The answer is an empty one; why, a program reads where it reads all that failed.
+        // The reply is empty, so a program gets the reason as an error.
         return Err(CliError::unmet(exit, "there is nothing to claim"));
     }
     Ok(exit)
@@ -178,7 +178,7 @@ pub(super) async fn progress(args: ProgressArgs, shell: &mut Shell<'_>) -> Resul
     };
     let reported = |out: &mut Output<'_>, renewed: &RenewResult, now: JournalTime| {
         let until = renewed.expires_at_ms;
-        let until = until.map(|at| format!(", lapses {}", ahead(now, at)));
+        let until = until.map(|at| format!(", expires {}", ahead(now, at)));
         out.done(format_args!("reported{}", until.unwrap_or_default()))
     };
     let operation = Operation::TaskProgress;
@@ -243,7 +243,7 @@ pub(super) async fn fail(args: FailArgs, shell: &mut Shell<'_>) -> Result<(), Cl
         if result.dead {
             out.done(format_args!("task {task} failed for good"))
         } else {
-            out.done(format_args!("task {task} failed and will be tried again"))
+            out.done(format_args!("task {task} failed and will be retried"))
         }
     };
     shell.print(Operation::TaskFail, &params, failed).await?;
@@ -257,7 +257,7 @@ pub(super) async fn release(args: AttemptArgs, shell: &mut Shell<'_>) -> Result<
         fence: args.fence,
         request_id: None,
     };
-    let released = done::<Empty>(format!("gave task {task} back"));
+    let released = done::<Empty>(format!("released task {task}"));
     let operation = Operation::TaskRelease;
     shell.print(operation, &params, released).await?;
     Ok(())
@@ -276,7 +276,7 @@ pub(super) async fn handoff(args: HandoffArgs, shell: &mut Shell<'_>) -> Result<
         context,
         request_id: None,
     };
-    let handed = done::<TaskQueuedResult>(format!("handed task {task} on"));
+    let handed = done::<TaskQueuedResult>(format!("handed over task {task}"));
     let operation = Operation::TaskHandoff;
     let result = shell.print(operation, &params, handed).await?;
     view::warn(&shell.out, task, &result.warnings);

@@ -1,4 +1,4 @@
-//! `coord task`: submit and look here, work on one in `hold`, work on many in `work`.
+//! `coord task`: submit, show and list here; work on one task in `hold`, on many in `work`.
 
 mod attempt;
 mod child_output;
@@ -25,7 +25,7 @@ use crate::protocol::task::{
 pub(super) enum TaskCommand {
     /// Submits a task
     Submit(Box<submit::SubmitArgs>),
-    /// Submits several tasks that may wait for each other, all or none
+    /// Submits several tasks, all or none; they may depend on each other
     ///
     /// The file holds a JSON list. Each item is `{"task": {"title": …}, "after_index": [0, …]}`, or
     /// just the task; `coord protocol` has the schema of task.submit.
@@ -36,18 +36,18 @@ pub(super) enum TaskCommand {
     },
     /// Claims the ready task of the highest priority, the oldest first
     ///
-    /// The attempt lapses after its time-to-live unless `progress` renews it. Exits with 6 when there
-    /// is none, with 124 when the wait timed out.
+    /// The attempt expires after its time-to-live unless `progress` renews it. Exits with 6 when there is
+    /// nothing to claim, with 124 when the wait timed out.
     Claim(hold::ClaimArgs),
     /// Reports progress, and renews an attempt
     Progress(hold::ProgressArgs),
-    /// Finishes an attempt
+    /// Completes the task of an attempt
     Complete(hold::CompleteArgs),
     /// Reports that an attempt failed
     Fail(hold::FailArgs),
-    /// Gives an attempt back; it does not count as failed
+    /// Releases an attempt; it does not count as failed
     Release(hold::AttemptArgs),
-    /// Hands an attempt to another agent, or to whoever has a capability
+    /// Hands a task over to another agent, or to agents with a capability
     Handoff(hold::HandoffArgs),
     /// Cancels a task
     Cancel {
@@ -55,43 +55,43 @@ pub(super) enum TaskCommand {
         #[arg(long)]
         reason: Option<Note>,
     },
-    /// Takes a dead or cancelled task up again, with all its attempts
+    /// Requeues a dead or cancelled task and resets its failure count
     Retry { task: TaskId },
-    /// Shows one task with payload and result
+    /// Shows one task with its payload and result
     Get { task: TaskId },
-    /// Says why a task does not run: every reason, down the chain of what it waits for
+    /// Explains why a task does not run: every reason, also of the tasks it waits for
     Explain { task: TaskId },
-    /// Lists tasks; done and cancelled ones only where they are asked for
+    /// Lists tasks; done and cancelled ones only on request
     ///
-    /// Without --all or --state, those that are blocked, ready, claimed or dead are shown, with --json as well,
-    /// whose `finished` says how many others there are. WHY says what keeps a task from running: one that is
-    /// stuck does not run unless somebody does something, and `task explain` says what.
+    /// Without --all or --state, it lists blocked, ready, claimed and dead tasks; with --json, `finished`
+    /// counts the others. WHY shows what keeps a task from running. A stuck task will not run until somebody
+    /// acts; `task explain` says how.
     List(ListArgs),
     /// Claims tasks one after the other and runs a command for each
     ///
-    /// The command gets the payload, as JSON, on stdin, and in its environment `COORD_TASK_ID`,
+    /// The command gets the payload as JSON on stdin. Its environment has `COORD_TASK_ID`,
     /// `COORD_TASK_TITLE`, `COORD_TASK_ATTEMPT`, `COORD_FENCE`, `COORD_TASK_SUBMITTED_BY`,
-    /// `COORD_TASK_LABELS` (JSON), one `COORD_LABEL_NAME` for each label, and where they apply
+    /// `COORD_TASK_LABELS` (JSON), one `COORD_LABEL_NAME` for each label, and if they apply
     /// `COORD_TASK_LAST_ERROR` and `COORD_TASK_HANDOFF` (JSON). Exit code 0 completes the task with
-    /// `{"exit_code", "stdout", "stdout_cut"}` as its result; any other fails it with the end of
-    /// stderr. When the attempt is lost, or the coordinator cannot be reached for longer than the
-    /// session's grace, the command gets TERM, and KILL a little later. INT and TERM are passed on;
-    /// a task whose command they end is given back.
+    /// `{"exit_code", "stdout", "stdout_cut"}` as its result; any other code fails it with the end of stderr.
+    /// When the attempt is lost, or the coordinator cannot be reached for longer than the session's grace,
+    /// the command gets TERM, and KILL after --kill-after. INT and TERM are passed on; if they end the
+    /// command, its task is released.
     Work(work::WorkArgs),
 }
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ListArgs {
-    /// Only tasks in this state, again for more
+    /// Only tasks in this state; may be repeated
     #[arg(long = "state", value_enum)]
     states: Vec<StateArg>,
-    /// Tasks in any state, done and cancelled ones too
+    /// Tasks in any state, including done and cancelled
     #[arg(long, conflicts_with = "states")]
     all: bool,
-    /// Only tasks that cannot run unless somebody does something
+    /// Only stuck tasks, which will not run until somebody acts
     #[arg(long)]
     stuck: bool,
-    /// Only tasks with this label, again for more
+    /// Only tasks with this label; may be repeated
     #[arg(long = "label", value_name = "NAME=VALUE", value_parser = super::input::label)]
     labels: Vec<(LabelKey, LabelValue)>,
     /// Only tasks claimed by this agent
@@ -105,7 +105,7 @@ pub(super) struct ListArgs {
     max: Option<u64>,
 }
 
-/// What is listed when nothing else is asked for: what is to be done, and what somebody should look at.
+/// The states that are listed by default: open tasks, and tasks that need attention.
 const UNFINISHED: &[StateArg] = &[
     StateArg::Blocked,
     StateArg::Ready,
@@ -113,7 +113,7 @@ const UNFINISHED: &[StateArg] = &[
     StateArg::Dead,
 ];
 
-/// Where a task stands.
+/// The state of a task.
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 pub(super) enum StateArg {
     Blocked,
@@ -149,7 +149,7 @@ pub(super) async fn run(command: TaskCommand, shell: &mut Shell<'_>) -> Result<E
                 task,
                 request_id: None,
             };
-            let queued = done::<TaskQueuedResult>(format!("task {task} is taken up again"));
+            let queued = done::<TaskQueuedResult>(format!("requeued task {task}"));
             let result = shell.print(Operation::TaskRetry, &params, queued).await?;
             view::warn(&shell.out, task, &result.warnings);
         }
@@ -175,8 +175,8 @@ pub(super) async fn run(command: TaskCommand, shell: &mut Shell<'_>) -> Result<E
 }
 
 impl ListArgs {
-    /// Whether done and cancelled tasks are left out although nothing else would leave them out: claimed and
-    /// stuck tasks are open anyway.
+    /// Whether the default hides done and cancelled tasks. A filter for claimed or stuck tasks hides none:
+    /// such tasks are open.
     fn hides_finished(&self) -> bool {
         self.states.is_empty() && !self.all && !self.stuck && self.agent.is_none()
     }

@@ -28,37 +28,37 @@ pub(in crate::cli) struct SubmitArgs {
     title: Title,
     #[command(flatten)]
     payload: PayloadInput,
-    /// Higher is claimed first
+    /// The priority; a higher one is claimed first
     #[arg(long, default_value_t, allow_negative_numbers = true, value_name = "N")]
     priority: i32,
-    /// Only an agent with this capability may claim it, again for more
+    /// Only an agent with this capability may claim it; may be repeated
     #[arg(long = "requires", value_name = "CAPABILITY")]
     requires: Vec<Capability>,
-    /// A label, again for more
+    /// A label; may be repeated
     #[arg(long = "label", value_name = "NAME=VALUE", value_parser = input::label)]
     labels: Vec<(LabelKey, LabelValue)>,
-    /// It waits until this task is done, again for more
+    /// Wait until this task is done; may be repeated
     #[arg(long = "after", value_name = "ID")]
     after: Vec<TaskId>,
-    /// It waits this long first
+    /// Wait this long before the task is ready
     #[arg(long, value_name = "DURATION")]
     delay: Option<Millis>,
-    /// Submitting again under the same key gives the same task
+    /// An idempotency key: submitting again under the same key gives the same task
     ///
-    /// Exits with 6, and submits nothing, when that task was submitted with other parameters (its payload,
-    /// say), or is dead or cancelled. The key is free again once the task is forgotten.
+    /// Exits with 6, and submits nothing, when that task has other parameters (such as its payload), or is
+    /// dead or cancelled. The key can be reused once the coordinator has forgotten the task.
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<IdempotencyKey>,
-    /// After so many failed attempts it is dead [default: 3]
+    /// The task is dead after this many failed attempts [default: 3]
     #[arg(long, value_name = "N")]
     attempts: Option<u32>,
-    /// The pause after a failed attempt; it doubles each time [default: 1s]
+    /// The pause after the first failed attempt; it doubles each time [default: 1s]
     #[arg(long, value_name = "DURATION")]
     backoff: Option<Millis>,
-    /// One attempt may take so long
+    /// The longest time for one attempt
     #[arg(long, value_name = "DURATION")]
     timeout: Option<Millis>,
-    /// At most so many tasks of this key are claimed at a time
+    /// Claim at most MAX tasks of this key at a time
     #[arg(long, value_name = "KEY=MAX", value_parser = concurrency)]
     concurrency: Option<ConcurrencyParam>,
 }
@@ -87,8 +87,8 @@ fn show(out: &mut Output<'_>, submitted: &TaskSubmitResult) -> io::Result<()> {
     out.made(submitted.task, sentence(submitted))
 }
 
-/// What there is to do about tasks that were not submitted as wanted, or will not run. With `--json` the
-/// result has it.
+/// Prints the next step for tasks that were not submitted as wanted, or will not run. With `--json` it is in
+/// the result.
 fn remarks(out: &Output<'_>, tasks: &[TaskSubmitResult]) -> Exit {
     for submitted in tasks.iter().filter(|_| !out.style().json) {
         let task = submitted.task;
@@ -98,7 +98,7 @@ fn remarks(out: &Output<'_>, tasks: &[TaskSubmitResult]) -> Exit {
             ));
         } else if !submitted.differs.is_empty() {
             out.note(format_args!(
-                "next: see what it was submitted with by `coord task get {task}`, or use another key"
+                "next: see its parameters with `coord task get {task}`, or use another key"
             ));
         }
         view::warn(out, task, &submitted.warnings);
@@ -109,7 +109,7 @@ fn remarks(out: &Output<'_>, tasks: &[TaskSubmitResult]) -> Exit {
     Exit::Conflict
 }
 
-/// Whether the task is what was submitted, and is done or may come to be.
+/// Whether the task has the submitted parameters, and is done or can still run.
 fn is_as_wanted(submitted: &TaskSubmitResult) -> bool {
     submitted.differs.is_empty() && !ended(submitted)
 }
@@ -121,7 +121,7 @@ fn ended(submitted: &TaskSubmitResult) -> bool {
     )
 }
 
-/// Each item is read on its own, so that an error says which one is wrong, and where.
+/// Each item is parsed separately, so that an error names the item and the place.
 fn items(file: &Path) -> Result<Vec<TaskInGraph>, CliError> {
     let text = input::file(file)?;
     let failed = |error| CliError::input(format!("use {}", file.display()), error);
@@ -133,7 +133,7 @@ fn items(file: &Path) -> Result<Vec<TaskInGraph>, CliError> {
     list.into_iter().enumerate().map(read).collect()
 }
 
-/// A task with its place in the list's graph, or the task alone: which, its `task` tells.
+/// A task with its dependencies, or the task alone; the field `task` tells them apart.
 fn item(raw: &RawValue) -> Result<TaskInGraph, serde_path_to_error::Error<serde_json::Error>> {
     #[derive(Deserialize)]
     struct Probe<'a> {
@@ -167,7 +167,7 @@ fn sentence(submitted: &TaskSubmitResult) -> String {
         error.map(|error| format!(" (last error: {})", one_line(error.as_str()))),
     ];
     let parts: String = parts.into_iter().flatten().collect();
-    format!("task {task} was submitted before under this key{parts}: nothing was submitted now")
+    format!("task {task} was submitted before under this key{parts}: nothing was submitted")
 }
 
 impl SubmitArgs {
@@ -193,7 +193,7 @@ impl SubmitArgs {
 fn concurrency(text: &str) -> Result<ConcurrencyParam, String> {
     let (key, max) = text.rsplit_once('=').ok_or("write KEY=MAX")?;
     let key: ConcurrencyKey = key.parse().map_err(|error| format!("{error}"))?;
-    let max = max.parse().map_err(|_| "MAX is a number")?;
+    let max = max.parse().map_err(|_| "MAX must be a number")?;
     Ok(ConcurrencyParam { key, max })
 }
 

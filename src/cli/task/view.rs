@@ -51,7 +51,7 @@ pub(super) fn show_list(
     Ok(())
 }
 
-/// What keeps a task from running, in a few words.
+/// What keeps a task from running, in short.
 fn why(task: &TaskView, now: JournalTime) -> Option<String> {
     if let Some(stuck) = task.stuck.first() {
         let more = task.stuck.len() - 1;
@@ -77,17 +77,15 @@ fn briefly(stuck: &StuckView) -> String {
         StuckReason::DependencyDead => format!("{root} is dead"),
         StuckReason::DependencyCancelled => format!("{root} was cancelled"),
         StuckReason::DependencyWithoutAgent => format!("{root} needs {requires}"),
-        StuckReason::NoAgentWithCapability => format!("nobody has {requires}"),
+        StuckReason::NoAgentWithCapability => format!("no agent has {requires}"),
     }
 }
 
-/// Says why a task that was just queued will not run.
+/// Warns that a task that was just queued will not run.
 pub(super) fn warn(out: &Output<'_>, task: TaskId, warnings: &[StuckView]) {
     for stuck in warnings {
         let (text, next) = (one_line(&stuck.text), one_line(&stuck.next));
-        out.note(format_args!(
-            "warning: task {task} will not run as things are: {text}"
-        ));
+        out.note(format_args!("warning: task {task} cannot run now: {text}"));
         out.note(format_args!("next: {next}: `{}`", remedy(stuck)));
     }
 }
@@ -111,7 +109,7 @@ pub(super) fn work(requires: &Capabilities) -> String {
     format!("coord task work {}-- COMMAND", flags.collect::<String>())
 }
 
-/// What was claimed, with all that the work needs.
+/// A claimed attempt, with all that the work needs.
 pub(super) fn show_claim(out: &mut Output<'_>, claim: &ClaimView) -> io::Result<()> {
     let (task, fence) = (claim.task, claim.fence);
     if out.style().quiet {
@@ -126,7 +124,7 @@ pub(super) fn show_claim(out: &mut Output<'_>, claim: &ClaimView) -> io::Result<
         out.field("labels", labels(&claim.labels))?;
     }
     if let Some(handoff) = &claim.handoff {
-        out.field("handed on by", &handoff.from)?;
+        out.field("handed over by", &handoff.from)?;
         out.field("handoff note", or_nothing(handoff.note.as_ref()))?;
         out.field("context", payload(handoff.context.as_ref()))?;
     }

@@ -1,4 +1,4 @@
-//! Wire types that say why a task does not run.
+//! Wire types that explain why a task does not run.
 
 mod reasons;
 
@@ -18,16 +18,16 @@ pub struct TaskExplainParams {
     pub task: TaskId,
 }
 
-/// Why a task does not run, or that it does.
+/// Why a task does not run; or that it runs.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct TaskExplainResult {
-    /// What keeps this coordinator from granting anything; empty when nothing does.
+    /// Why this coordinator cannot grant anything now; empty if it can.
     pub coordinator: Vec<ReasonView>,
-    /// The task that was asked for, then what it waits for, each behind the one that waits for it; a task
-    /// that several wait for is there once.
+    /// The requested task, then the tasks it waits for, each after the one that waits for it. A task that
+    /// several wait for is listed once.
     pub tasks: Vec<ExplainedTask>,
-    /// Tasks that it waits for and that are not listed, or at least so many. Where the chain ends is listed
-    /// even then.
+    /// How many tasks that it waits for are not listed, or a lower bound. The ends of the chain are always
+    /// listed.
     pub left_out: u64,
     pub now_ms: JournalTime,
 }
@@ -38,26 +38,26 @@ pub struct ExplainedTask {
     pub title: Title,
     pub state: StateName,
     pub since_ms: JournalTime,
-    /// How many steps it is from the task that was asked for.
+    /// The number of steps from the requested task.
     pub depth: u64,
     pub reasons: Vec<ReasonView>,
 }
 
-/// One reason; only the fields that belong to its kind are there.
+/// One reason; only the fields of its kind are present.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct ReasonView {
     pub kind: ReasonKind,
     pub text: String,
-    /// What to do about it; absent where it is enough to wait.
+    /// The next step; absent if it is enough to wait.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
-    /// What it waits for, or what holds the slots.
+    /// The tasks it waits for, or those that use the slots of its concurrency key.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tasks: Vec<TaskId>,
-    /// Who holds it, may claim it, or has it kept for them.
+    /// The agents that hold it, may claim it, or have it reserved.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub agents: Vec<AgentName>,
-    /// Tasks or agents beyond those that are named.
+    /// The number of further tasks or agents.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub more: u64,
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
@@ -69,7 +69,7 @@ pub struct ReasonView {
     pub until_ms: Option<JournalTime>,
 }
 
-/// What kind of reason it is. The names are stable; match on them, not on the text.
+/// The kind of a reason. The names are stable; match on them, not on the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ReasonKind {
@@ -81,64 +81,64 @@ pub enum ReasonKind {
     Delayed,
     /// An attempt failed, and its pause is not over.
     BacksOff,
-    /// As many tasks of its concurrency key are claimed as may be.
+    /// The maximum number of tasks of its concurrency key is claimed.
     ConcurrencyCap,
     /// No known agent has the capabilities that it requires.
     NoAgentWithCapability,
-    /// It is kept for one agent, after a crash or a hand-off.
+    /// It is reserved for one agent, after a crash or a hand-over.
     Offered,
     /// An agent that may claim it is connected and free.
     Claimable,
-    /// No agent that may claim it is free; some are at work.
+    /// No agent that may claim it is free; some are busy.
     AgentsBusy,
-    /// No agent that may claim it is free or at work; some are away.
+    /// No agent that may claim it is free or busy; some are away.
     AgentsAway,
     /// All known agents that may claim it are gone.
     AgentsGone,
     /// No agent is known that may claim it.
     NoAgents,
-    /// Nobody waits for a task at this coordinator.
+    /// No claim waits at this coordinator.
     NobodyWaits,
     /// Claims wait at this coordinator, none of them for this task.
     ClaimsDoNotMatch,
-    /// A claim that waits at this coordinator is about to get it.
+    /// A claim that waits at this coordinator will get it in a moment.
     ClaimWaits,
     /// It runs.
     Claimed,
     Done,
-    /// It used up its attempts, or was not to be retried.
+    /// It used up its attempts, or failed with `retry` false.
     Dead,
     Cancelled,
-    /// The disk, or the shared store, is full: nothing new is begun.
+    /// The disk or the shared store is full: no work is started.
     StorageFull,
     /// The coordinator is stopping.
     Draining,
-    /// The shared journal is out of reach.
+    /// The shared journal cannot be reached.
     JournalUnreachable,
 }
 
-/// Why a task cannot run unless somebody does something.
+/// Why a task will not run until somebody acts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StuckView {
     pub reason: StuckReason,
-    /// About which task something must be done: the task itself, or one that it waits for.
+    /// The task that needs attention: the task itself, or one that it waits for.
     pub root: TaskId,
-    /// What that one requires, where no known agent has all of it.
+    /// The capabilities that this task requires, if no known agent has all of them.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub requires: Capabilities,
     pub text: String,
-    /// What to do about it.
+    /// The next step.
     pub next: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum StuckReason {
-    /// It waits, maybe through others, for a task that is dead.
+    /// It waits, directly or not, for a task that is dead.
     DependencyDead,
-    /// It waits, maybe through others, for a task that was cancelled.
+    /// It waits, directly or not, for a task that was cancelled.
     DependencyCancelled,
-    /// It waits, maybe through others, for a task whose capabilities no known agent has.
+    /// It waits, directly or not, for a task whose capabilities no known agent has.
     DependencyWithoutAgent,
     /// No known agent has the capabilities that it requires.
     NoAgentWithCapability,
@@ -169,7 +169,7 @@ impl From<&Stuck> for StuckView {
 }
 
 fn retry(task: TaskId) -> String {
-    format!("retry task {task}, or cancel what waits for it")
+    format!("retry task {task}, or cancel the tasks that wait for it")
 }
 
 fn start_agent(requires: &Capabilities) -> String {

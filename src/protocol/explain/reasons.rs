@@ -52,7 +52,7 @@ impl ReasonView {
             Reason::WaitsFor(tasks) => Self::waits_for(tasks),
             Reason::WaitsForEnded(tasks) => Self::waits_for_ended(tasks),
             Reason::Delayed { until } => {
-                let view = Self::new(ReasonKind::Delayed, "it was submitted to begin later");
+                let view = Self::new(ReasonKind::Delayed, "it was submitted with a delay");
                 view.until(Some(*until))
             }
             Reason::BacksOff {
@@ -85,8 +85,9 @@ impl ReasonView {
                 last_error,
             } => {
                 let failed = failed(*failures, *attempts_max, last_error.as_ref());
-                Self::new(ReasonKind::Dead, format!("it is dead: {failed}"))
-                    .next(format!("find out why it failed, then retry task {task}"))
+                Self::new(ReasonKind::Dead, format!("it is dead: {failed}")).next(format!(
+                    "fix the cause of the failure, then retry task {task}"
+                ))
             }
             Reason::Cancelled { cancellation } => Self::cancelled(cancellation.as_ref(), task),
         }
@@ -110,7 +111,7 @@ impl ReasonView {
 
     fn waits_for_ended(tasks: &Named<TaskId>) -> Self {
         let named = counted(tasks);
-        let text = format!("it waits for {named}, which will not be done as things are");
+        let text = format!("it waits for {named}, which will not be done until somebody acts");
         Self::new(ReasonKind::WaitsForEnded, text)
             .about(tasks)
             .next("retry what it waits for, or cancel this task")
@@ -152,29 +153,31 @@ impl ReasonView {
         view.agents = running.some.iter().map(|(_, by)| by.clone()).collect();
         view.more = running.more();
         view.concurrency_key = Some(key.clone());
-        view.next("wait until one of them ends, or submit a task of the key with a higher cap")
+        view.next("wait until one of them ends, or submit a task with this key and a higher cap")
     }
 
     fn offered(agent: &AgentName, until: JournalTime, presence: Option<Presence>) -> Self {
-        let presence = presence.map_or("not known any more", Presence::as_str);
-        let text = format!("it is kept for {agent}, who is {presence}; others may have it later");
+        let presence = presence.map_or("no longer known", Presence::as_str);
+        let text = format!(
+            "it is reserved for {agent}, who is {presence}; later other agents may claim it"
+        );
         let mut view = Self::new(ReasonKind::Offered, text);
         view.agents = vec![agent.clone()];
         view.until_ms = Some(until);
         view
     }
 
-    /// Whoever is most likely to claim it soon is named; the others are counted.
+    /// Names the agents that are most likely to claim it soon, and counts the others.
     fn claimable(able: &Able) -> Self {
         let others = [
-            (&able.busy, ReasonKind::AgentsBusy, "at work"),
+            (&able.busy, ReasonKind::AgentsBusy, "busy"),
             (&able.away, ReasonKind::AgentsAway, "away"),
             (&able.gone, ReasonKind::AgentsGone, "gone"),
         ];
         let free = [(&able.free, ReasonKind::Claimable, "free")];
         let mut all = free.into_iter().chain(others);
         let Some((who, kind, how)) = all.find(|(agents, ..)| agents.count > 0) else {
-            let text = "it is ready, and no agent is known that could claim it";
+            let text = "it is ready, but no known agent may claim it";
             return Self::new(ReasonKind::NoAgents, text).next("start an agent");
         };
         let mut text = format!(
@@ -198,15 +201,15 @@ impl ReasonView {
     }
 
     fn claimed(attempt: &Attempt, progress: Option<&Progress>, presence: Option<Presence>) -> Self {
-        let presence = presence.map_or("not known any more", Presence::as_str);
+        let presence = presence.map_or("no longer known", Presence::as_str);
         let held = match attempt.hold.session() {
             Some(session) => format!("as long as session {session} lives"),
-            None => "until it lapses, unless it is renewed".to_owned(),
+            None => "until it expires, unless it is renewed".to_owned(),
         };
         let percent = progress.and_then(|p| p.percent);
         let note = progress.and_then(|p| p.note.as_ref());
         let percent = percent.map(|percent| format!("; {percent} % done"));
-        let note = note.map(|note| format!("; last heard: {note}"));
+        let note = note.map(|note| format!("; latest note: {note}"));
         let text = format!(
             "attempt {} is held by {}, who is {presence}, {held}{}{}",
             attempt.number,

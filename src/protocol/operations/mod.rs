@@ -1,16 +1,16 @@
 //! The one table of operations. Dispatch, roles, schemas, reference and command line come from it.
 //!
-//! Each row says what the operation is, and with that who has to handle it. The handlers match without
-//! a default, so the compiler asks for the one of a new row:
+//! Each row names the kind of its operation, and the kind decides who handles it. The handlers match without
+//! a default, so the compiler demands a handler for a new row:
 //!
 //! | kind | what it does | who handles it |
 //! |---|---|---|
 //! | `query` | reads; answered at once from the state this coordinator has | `driver/queries.rs` |
 //! | `command` | changes the state of a project by a record; its `request_id` makes it repeatable | `driver/plan/mod.rs` |
-//! | `secret` | a command whose answer holds a secret that is kept nowhere, so it has no `request_id` | `driver/plan/mod.rs` |
+//! | `secret` | a command whose answer contains a secret that is not stored, so it has no `request_id` | `driver/plan/mod.rs` |
 //! | `either` | a query or a command: its parameters say which (`changes_state`) | both |
-//! | `session` | a command about the session of the connection it comes by | `driver/plan/session.rs` |
-//! | `connection` | neither reads nor changes state: feeds the connection events, or has a backup written for it | `driver/admit.rs` |
+//! | `session` | a command about the session of its own connection | `driver/plan/session.rs` |
+//! | `connection` | neither reads nor changes state: sends events, or writes a backup | `driver/admit.rs` |
 
 mod request;
 
@@ -52,7 +52,7 @@ use crate::engine::command::Role;
 use crate::engine::ids::RequestId;
 use request::{read, request, requests, take_request_id};
 
-/// What the reference and other front ends need to know of an operation.
+/// The description of an operation, for the reference and other front ends.
 #[derive(Debug, Clone, Copy)]
 pub struct OperationInfo {
     pub operation: Operation,
@@ -110,9 +110,9 @@ macro_rules! operations {
 }
 
 operations! {
-    /// Begins a session, or takes one up again after a lost connection.
+    /// Opens a session, or resumes one after a lost connection.
     "session.open" => session SessionOpen(SessionOpenParams) -> SessionOpenResult, Agent;
-    /// Ends a session; all it held is free at once.
+    /// Ends a session; all it held is released at once.
     "session.close" => session SessionClose(SessionCloseParams) -> Empty, Agent;
     /// Answers at once.
     "ping" => query Ping(Empty) -> PingResult, Observer;
@@ -120,33 +120,33 @@ operations! {
     "agent.list" => query AgentList(AgentListParams) -> AgentListResult, Observer;
     /// Shows one agent.
     "agent.get" => query AgentGet(AgentGetParams) -> AgentView, Observer;
-    /// Says something of oneself: status, capabilities, topics, load, note.
+    /// Updates the caller's own status, capabilities, labels, topics, load and note.
     "agent.update" => command AgentUpdate(AgentUpdateParams) -> AgentView, Agent;
-    /// Forgets an agent that has no session, and frees all it held.
+    /// Removes an agent that has no session, and releases all it held.
     "agent.remove" => command AgentRemove(AgentRemoveParams) -> AgentRemoveResult, Agent;
     /// Submits a task.
     "task.submit" => command TaskSubmit(TaskSubmitParams) -> TaskSubmitResult, Agent;
-    /// Submits several tasks that may wait for each other, all or none.
+    /// Submits several tasks, all or none; they may depend on each other.
     "task.submit_many" => command TaskSubmitMany(TaskSubmitManyParams) -> TaskSubmitManyResult, Agent;
     /// Claims the ready task of the highest priority, the oldest first; may wait for one.
     "task.claim" => command TaskClaim(TaskClaimParams) -> TaskClaimResult, Agent;
     /// Reports progress, and renews an attempt with a time-to-live.
     "task.progress" => command TaskProgress(TaskProgressParams) -> RenewResult, Agent;
-    /// Finishes an attempt; may claim the next task in the same step.
+    /// Completes the task of an attempt; may claim the next task in the same step.
     "task.complete" => command TaskComplete(TaskCompleteParams) -> TaskCompleteResult, Agent;
-    /// Reports that an attempt failed; the task is tried again after a pause, or is dead.
+    /// Reports that an attempt failed; the task is retried after a pause, or is dead.
     "task.fail" => command TaskFail(TaskFailParams) -> TaskFailResult, Agent;
-    /// Gives an attempt back; it does not count as failed.
+    /// Releases an attempt; it does not count as failed.
     "task.release" => command TaskRelease(TaskReleaseParams) -> Empty, Agent;
-    /// Hands an attempt to another agent, or to whoever has a capability, with context.
+    /// Hands a task over to another agent, or to agents with a capability, with context.
     "task.handoff" => command TaskHandoff(TaskHandoffParams) -> TaskQueuedResult, Agent;
     /// Cancels a task; its submitter, its holder or an operator may.
     "task.cancel" => command TaskCancel(TaskCancelParams) -> Empty, Agent;
-    /// Takes a dead or cancelled task up again, with all its attempts.
+    /// Requeues a dead or cancelled task and resets its failure count.
     "task.retry" => command TaskRetry(TaskRetryParams) -> TaskQueuedResult, Agent;
-    /// Shows one task with payload and result.
+    /// Shows one task with its payload and result.
     "task.get" => query TaskGet(TaskGetParams) -> TaskView, Observer;
-    /// Says why a task does not run: every reason, down the chain of what it waits for.
+    /// Explains why a task does not run: every reason, also of the tasks it waits for.
     "task.explain" => query TaskExplain(TaskExplainParams) -> TaskExplainResult, Observer;
     /// Lists tasks.
     "task.list" => query TaskList(TaskListParams) -> TaskListResult, Observer;
@@ -154,27 +154,27 @@ operations! {
     "lease.acquire" => command LeaseAcquire(LeaseAcquireParams) -> LeaseAcquireResult, Agent;
     /// Renews a lease with a time-to-live.
     "lease.renew" => command LeaseRenew(LeaseRenewParams) -> RenewResult, Agent;
-    /// Gives a lease back.
+    /// Releases a lease.
     "lease.release" => command LeaseRelease(LeaseReleaseParams) -> Empty, Agent;
-    /// Takes a lease away; its holder is told.
+    /// Revokes a lease; its holder is notified.
     "lease.revoke" => command LeaseRevoke(LeaseRevokeParams) -> Empty, Agent;
     /// Lists leases.
     "lease.list" => query LeaseList(LeaseListParams) -> LeaseListResult, Observer;
-    /// Asks whether a lease still holds, or what stands in the way of resources.
+    /// Checks whether a lease still holds, or which leases conflict with resources.
     "lease.check" => query LeaseCheck(LeaseCheckParams) -> LeaseCheckResult, Observer;
-    /// Sends a message; the answer says what happened at every recipient.
+    /// Sends a message; the answer shows the delivery at each recipient.
     "message.send" => command MessageSend(MessageSendParams) -> MessageSendResult, Agent;
-    /// Reads one's mailbox.
+    /// Reads the caller's mailbox.
     "message.inbox" => either MessageInbox(MessageInboxParams) -> MessageInboxResult, Agent;
-    /// Takes messages out of one's mailbox.
+    /// Acknowledges messages, which removes them from the caller's mailbox.
     "message.ack" => command MessageAck(MessageAckParams) -> MessageAckResult, Agent;
-    /// Shows a thread, as far as one took part in it.
+    /// Shows the messages of a thread that the caller sent or got.
     "message.thread" => query MessageThread(MessageThreadParams) -> MessageThreadResult, Agent;
     /// Reads an entry of the shared context.
     "context.get" => query ContextGet(ContextGetParams) -> ContextView, Observer;
-    /// Writes an entry, if wanted only over a known revision.
+    /// Writes an entry, optionally only if it has a given revision.
     "context.put" => command ContextPut(ContextPutParams) -> ContextPutResult, Agent;
-    /// Deletes an entry, if wanted only at a known revision.
+    /// Deletes an entry, optionally only if it has a given revision.
     "context.delete" => command ContextDelete(ContextDeleteParams) -> ContextPutResult, Agent;
     /// Lists entries by prefix.
     "context.list" => query ContextList(ContextListParams) -> ContextListResult, Observer;
@@ -184,19 +184,19 @@ operations! {
     "events.subscribe" => connection EventsSubscribe(EventsSubscribeParams) -> EventsSubscribeResult, Observer;
     /// Ends the connection's subscription, watches included.
     "events.unsubscribe" => connection EventsUnsubscribe(Empty) -> Empty, Observer;
-    /// Makes a token.
+    /// Creates a token.
     "token.create" => secret TokenCreate(TokenCreateParams) -> TokenCreateResult, Operator;
     /// Lists tokens, without their secrets.
     "token.list" => query TokenList(Empty) -> TokenListResult, Operator;
     /// Revokes a token; its connections are closed.
     "token.revoke" => command TokenRevoke(TokenRevokeParams) -> Empty, Operator;
-    /// Makes a project.
+    /// Creates a project.
     "project.create" => command ProjectCreate(ProjectCreateParams) -> Empty, Operator;
-    /// Lists the projects that the token opens.
+    /// Lists the projects that the token allows.
     "project.list" => query ProjectList(Empty) -> ProjectListResult, Observer;
-    /// Shows how the coordinator and the project are.
+    /// Shows the state of the coordinator and the project.
     "server.status" => query ServerStatus(Empty) -> ServerStatusResult, Observer;
-    /// Writes a consistent backup while all goes on.
+    /// Writes a consistent backup; the coordinator keeps running.
     "server.backup" => connection ServerBackup(ServerBackupParams) -> ServerBackupResult, Operator;
 }
 

@@ -1,4 +1,4 @@
-//! Requests: parameters of an operation, sorted by what has to be done with them.
+//! Requests: the parameters of an operation, by kind of operation.
 
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use super::{OPERATIONS, Operation, Request};
 use crate::protocol::error::{ErrorKind, RpcError};
 
-/// Sorts the rows of the table by kind, then defines the type of requests of each kind.
+/// Groups the rows of the table by kind, then defines a request type for each kind.
 macro_rules! requests {
     ([$($q:tt)*] $c:tt $s:tt $o:tt query $name:ident($params:ident); $($rest:tt)*) => {
         requests! { [$($q)* $name($params)] $c $s $o $($rest)* }
@@ -65,7 +65,7 @@ macro_rules! requests {
             $($command($command_params),)*
         }
 
-        /// Begins or ends the session of a connection.
+        /// Opens or ends the session of a connection.
         #[allow(
             clippy::large_enum_variant,
             reason = "there is one at a time, and it lives for one call"
@@ -75,14 +75,14 @@ macro_rules! requests {
             $($session($session_params),)*
         }
 
-        /// Asks for what is neither read from the state nor written to it: events, a backup.
+        /// Neither reads nor writes the state: events, a backup.
         #[derive(Debug, Clone)]
         pub enum ConnectionRequest {
             $($connection($connection_params),)*
         }
 
         impl CommandRequest {
-            /// Takes the id with which a repeated request has one effect.
+            /// Removes and returns the request id, with which a repeated request has one effect.
             pub fn take_request_id(&mut self) -> Option<RequestId> {
                 match self {
                     $(Self::$command(params) => take_request_id!($kind params),)*
@@ -129,14 +129,14 @@ macro_rules! take_request_id {
 pub(super) use {request, requests, take_request_id};
 
 impl Request {
-    /// Reads the parameters of `method`; absent ones are an empty object. Gives the operation too.
+    /// Parses the parameters of `method`; absent ones are an empty object. Also returns the operation.
     pub fn parse(method: &str, params: Option<&RawValue>) -> Result<(Operation, Self), RpcError> {
         let operation = Operation::by_name(method).ok_or_else(|| unknown(method))?;
         let none: &RawValue = serde_json::from_str("{}").expect("an empty object is JSON");
         let params = params.unwrap_or(none);
-        // Read by position they would make the order of the fields a part of the interface.
+        // Parameters by position would make the order of the fields a part of the protocol.
         if params.get().starts_with('[') {
-            let message = "params: they are given by name, as an object";
+            let message = "params: give the parameters by name, as an object";
             let error = RpcError::new(ErrorKind::InvalidParams, message);
             return Err(error.with(|detail| detail.path = Some("params".to_owned())));
         }
@@ -144,7 +144,7 @@ impl Request {
     }
 }
 
-/// Reads fast; only a failure is read again, to find out where.
+/// Parses fast; only a failed text is parsed again, to find the path of the error.
 pub(super) fn read<T: DeserializeOwned>(params: &RawValue) -> Result<T, RpcError> {
     serde_json::from_str(params.get()).map_err(|_| explain::<T>(params))
 }
@@ -173,7 +173,7 @@ fn unknown(method: &str) -> RpcError {
         .filter(|(likeness, _)| *likeness > 0.8);
     let error = RpcError::new(
         ErrorKind::MethodNotFound,
-        format!("there is no operation {shown:?}"),
+        format!("unknown operation {shown:?}"),
     );
     error.with(|detail| detail.suggestion = similar.map(|(_, name)| name.to_owned()))
 }

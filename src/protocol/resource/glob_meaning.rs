@@ -1,10 +1,10 @@
-//! Globs that mean something else here than where they come from: other shells, regular expressions,
-//! lists, other systems.
+//! Refuses patterns of other syntaxes, which would mean something else as a glob: other shells, regular
+//! expressions, lists, other systems.
 
 use super::Unclear;
 use super::meaning::Text;
 
-/// Byte for byte the glob, with `_` for what is escaped and for classes.
+/// The glob with `_` for each byte of an escape or a class.
 pub(super) fn bare(raw: &str) -> String {
     let mut bare = String::with_capacity(raw.len());
     let mut rest = raw;
@@ -52,7 +52,7 @@ pub(super) fn check(text: &Text<'_>) -> Result<(), Unclear> {
     check_stars(text)?;
     let folder = text.bare.strip_suffix("...");
     if let Some(folder) = folder.filter(|it| it.is_empty() || it.ends_with('/')) {
-        let why = Unclear::new("`...` is a name here, and no pattern");
+        let why = Unclear::new("`...` is a plain name in a glob, not a pattern");
         return Err(why.write(format!("path:{folder}**")));
     }
     if text.bare.contains(':') {
@@ -82,7 +82,7 @@ fn check_regex(text: &Text<'_>) -> Result<(), Unclear> {
         .replace("\\.", ".")
         .replace("\\/", "/");
     let problem =
-        "it looks like a regular expression; in a glob `*` is any run of characters and `.` a dot";
+        "it looks like a regular expression; in a glob `*` matches any characters and `.` is a dot";
     let why = Unclear::new(problem);
     Err(
         if glob.is_empty() || glob.contains(['\\', '^', '$', '(', '+', '|']) {
@@ -93,7 +93,7 @@ fn check_regex(text: &Text<'_>) -> Result<(), Unclear> {
     )
 }
 
-/// A backslash escapes what is special; where it separates folders it would silently be lost.
+/// A backslash escapes special characters; as a separator of folders it would silently disappear.
 fn check_escapes(text: &Text<'_>) -> Result<(), Unclear> {
     let raw = text.raw;
     let special = |c: char| c == ' ' || c.is_ascii_punctuation() && !matches!(c, '_' | '.' | '/');
@@ -102,16 +102,14 @@ fn check_escapes(text: &Text<'_>) -> Result<(), Unclear> {
         let mut after = rest[at + 1..].chars();
         let escaped_one = after.next();
         if !escaped_one.is_some_and(special) {
-            let why = Unclear::new(
-                "folders are separated by `/`, and only special characters are escaped",
-            );
+            let why = Unclear::new("separate folders with `/`, and escape only special characters");
             return Err(why.write(text.resource(&with_slashes(raw))));
         }
-        // `src\*.rs` is one name to a glob, and a folder to whoever wrote it so.
+        // `src\*.rs` is one name in a glob, but the author means a folder.
         let is_star = matches!(escaped_one, Some('*' | '?'));
         let is_lone = !text.bare.contains(['*', '?', '{']);
         if is_star && (is_lone || after.as_str().starts_with('*')) {
-            let why = Unclear::new("the backslash makes the character behind it an ordinary one");
+            let why = Unclear::new("the backslash escapes the next character");
             let why = why.write(text.resource(&with_slashes(raw)));
             return Err(match unescaped(raw) {
                 Some(name) if is_lone => why.write(format!("file:{name}")),
@@ -139,7 +137,7 @@ fn unescaped(raw: &str) -> Option<String> {
     (!name.contains('\\')).then_some(name)
 }
 
-/// `@(a|b)` and its like, of ksh and bash.
+/// `@(a|b)` and similar patterns of ksh and bash.
 fn check_extended(text: &Text<'_>) -> Result<(), Unclear> {
     for (at, _) in text.bare.match_indices('(') {
         let sign = text.bare[..at].chars().next_back();
@@ -161,11 +159,11 @@ fn check_extended(text: &Text<'_>) -> Result<(), Unclear> {
         };
         let problem = match sign {
             '!' => {
-                "`!(…)` is a pattern of other shells, and a glob excludes nothing: name what is needed"
+                "`!(…)` is a pattern of other shells, and a glob cannot exclude: write what you need"
             }
             '@' | '?' => "alternatives are written in braces",
             _ => {
-                "`*(…)` and `+(…)` are patterns of other shells: write `*`, or the alternatives in braces"
+                "`*(…)` and `+(…)` are patterns of other shells: write `*`, or alternatives in braces"
             }
         };
         let why = Unclear::new(format!(
@@ -184,7 +182,7 @@ fn check_extended(text: &Text<'_>) -> Result<(), Unclear> {
 fn check_lists(text: &Text<'_>) -> Result<(), Unclear> {
     if let Some(at) = text.bare.find('|') {
         let grouped = text.bare[..at].rfind('(').zip(text.bare[at..].find(')'));
-        let why = Unclear::new("alternatives are written in braces, with commas");
+        let why = Unclear::new("write alternatives in braces, with commas");
         return Err(match grouped {
             Some((open, length)) => {
                 let (before, after) = (&text.raw[..open], &text.raw[at + length + 1..]);
@@ -212,7 +210,8 @@ fn check_lists(text: &Text<'_>) -> Result<(), Unclear> {
     let parts = starts.zip(ends).map(|(from, to)| text.raw[from..to].trim());
     let parts: Vec<&str> = parts.filter(|part| !part.is_empty()).collect();
     let why = Unclear::new(format!(
-        "several names are no glob: give each as a resource of its own, or in braces; a name with a comma is written `file:{}` or `{}`",
+        "a list of names is not a glob: give each name as its own resource, or write them in braces; for a name \
+         with a comma write `file:{}` or `{}`",
         text.raw,
         text.resource(&text.raw.replace(',', "\\,").replace(';', "\\;"))
     ));
@@ -241,7 +240,7 @@ fn check_braces(text: &Text<'_>) -> Result<(), Unclear> {
                     None => why,
                 });
             }
-            let why = Unclear::new("braces around a single name mean nothing");
+            let why = Unclear::new("braces around a single name have no effect");
             let literal = format!("{before}\\{{{inside}\\}}{after}");
             return Err(why.write(text.resource(&literal)).write(whole(inside)));
         }
@@ -249,7 +248,7 @@ fn check_braces(text: &Text<'_>) -> Result<(), Unclear> {
         let parts: Vec<&str> = group.parts(text.raw, open).collect();
         if parts.iter().any(|part| blank(part)) {
             let trimmed: Vec<&str> = parts.iter().map(|part| part.trim()).collect();
-            let why = Unclear::new("a blank beside a comma would belong to the name");
+            let why = Unclear::new("a blank beside a comma would be part of the name");
             return Err(why.write(whole(&format!("{{{}}}", trimmed.join(",")))));
         }
     }
@@ -288,7 +287,7 @@ impl Group {
     }
 }
 
-/// The most alternatives that a range is written out to.
+/// The most alternatives that are suggested for a range.
 const RANGE_MAX: u32 = 32;
 
 /// `1..9` as a class, `8..12` as alternatives.
@@ -311,7 +310,7 @@ fn range(from: &str, to: &str) -> Option<String> {
     Some(format!("{{{}}}", numbers.join(",")))
 }
 
-/// `**` beside something else is `*`, and whoever writes it means all below.
+/// `**` beside other characters is the same as `*`, but the author means all folders below.
 fn check_stars(text: &Text<'_>) -> Result<(), Unclear> {
     let bytes = text.bare.as_bytes();
     let mut at = 0;
@@ -327,7 +326,7 @@ fn check_stars(text: &Text<'_>) -> Result<(), Unclear> {
                 (_, true) => format!("{before}*/**{after}"),
                 _ => format!("{before}*/**/*{after}"),
             };
-            let why = Unclear::new("`**` beside other characters does not reach into folders");
+            let why = Unclear::new("`**` beside other characters does not match folders");
             let why = why.write(text.resource(&deep));
             return Err(why.write(text.resource(&format!("{before}*{after}"))));
         }

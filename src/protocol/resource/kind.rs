@@ -1,10 +1,10 @@
-//! What kind of resource a text names; for a text that says none, which one it looks like.
+//! The kind of resource that a text names; for a text without a kind, which one it looks like.
 
 use std::fmt;
 
 use super::{Unclear, read};
 
-/// What stands before the first colon.
+/// The word before the first colon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ResourceKind {
     Path,
@@ -34,7 +34,7 @@ impl fmt::Display for ResourceKind {
 
 const FORMS: &str = "`path:GLOB`, `file:PATH`, `name:NAME` or `port:HOST:NUMBER`";
 
-/// The kind, and what stands after it.
+/// The kind, and the text after it.
 pub(super) fn parts(text: &str) -> Result<(ResourceKind, &str), Unclear> {
     let known = text.split_once(':').and_then(|(kind, rest)| {
         let kind = ResourceKind::ALL
@@ -48,17 +48,17 @@ pub(super) fn parts(text: &str) -> Result<(ResourceKind, &str), Unclear> {
 fn no_kind(text: &str) -> Unclear {
     let guesses = guesses(text);
     if guesses.iter().any(|guess| read(guess).is_ok()) {
-        let why = Unclear::new("it names no kind of resource");
+        let why = Unclear::new("it has no kind of resource");
         return guesses.into_iter().fold(why, Unclear::write);
     }
-    // What is wrong besides the kind has an advice of its own.
+    // A second problem beside the missing kind brings its own suggestion.
     let wrong = guesses.first().and_then(|guess| read(guess).err());
     match wrong {
         Some(mut why) => {
-            why.problem = format!("it names no kind of resource, and {}", why.problem);
+            why.problem = format!("it has no kind of resource, and {}", why.problem);
             why
         }
-        None => Unclear::new(format!("it names no kind of resource: there are {FORMS}")),
+        None => Unclear::new(format!("it has no kind of resource: write {FORMS}")),
     }
 }
 
@@ -107,7 +107,7 @@ fn guesses(text: &str) -> Vec<String> {
     vec![format!("name:{text}"), format!("path:{text}")]
 }
 
-/// The kind that a word was meant for.
+/// The kind that a word probably means.
 fn kind_like(word: &str) -> Option<ResourceKind> {
     let word = word.trim().to_ascii_lowercase();
     // A single letter is a drive.
@@ -141,7 +141,7 @@ fn ports_like(text: &str) -> Option<Vec<String>> {
     }
     let port = format!("port:{host}:{ports}");
     let is_address = host.bytes().all(|b| b.is_ascii_digit() || b == b'.');
-    // `main.rs:12` rather is a line of a file.
+    // `main.rs:12` is more likely a line of a file.
     if host.contains('.') && !is_address {
         return Some(vec![format!("path:{host}"), port]);
     }

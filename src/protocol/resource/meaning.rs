@@ -1,7 +1,7 @@
-//! Text that cannot mean what was meant: what stands for a place that only a shell or another program
-//! knows, and what is written in the way of another system.
+//! Refuses text that is surely a mistake: variables that a shell should have replaced, and the syntax of
+//! another program or system.
 //!
-//! Nothing is lost by it. A name that looks like that can be written as a glob with the characters
+//! No name becomes impossible. A name that looks like this can be written as a glob with the characters
 //! escaped (`path:x.ts\:12`), and most as `file:`.
 
 use super::glob_meaning;
@@ -13,7 +13,7 @@ use super::{Unclear, escaped};
 pub(super) struct Text<'a> {
     pub(super) kind: ResourceKind,
     pub(super) raw: &'a str,
-    /// The same, byte for byte, but what is escaped and what stands in classes is `_`.
+    /// The same text with `_` for each byte of an escape or a class.
     pub(super) bare: String,
 }
 
@@ -22,7 +22,7 @@ impl Text<'_> {
         format!("{}:{rest}", self.kind)
     }
 
-    /// How a file of this very name is written.
+    /// The resource for a file with exactly this name.
     fn exact(&self) -> String {
         match self.kind {
             ResourceKind::File => format!("path:{}", escaped(self.raw)),
@@ -52,7 +52,7 @@ pub(super) fn check(kind: ResourceKind, raw: &str) -> Result<(), Unclear> {
     }
 }
 
-/// Quotes and blanks around it, a second kind, several in one.
+/// Refuses quotes and blanks around a resource, a second kind, and several resources in one.
 fn check_wrapping(text: &Text<'_>) -> Result<(), Unclear> {
     let bare = text.bare.as_str();
     if bare.is_empty() {
@@ -64,7 +64,7 @@ fn check_wrapping(text: &Text<'_>) -> Result<(), Unclear> {
     }
     if bare.contains(['\n', '\r']) {
         return Err(Unclear::new(
-            "it has several lines: give each resource as one of its own, or a list of files with --files-from",
+            "it has several lines: give each resource separately, or a list of files with --files-from",
         ));
     }
     let trimmed = bare.trim();
@@ -93,12 +93,14 @@ fn check_kinds(text: &Text<'_>) -> Result<(), Unclear> {
         let prefix = format!("{kind}:");
         if let Some(rest) = text.bare.strip_prefix(&prefix) {
             let rest = &text.raw[text.raw.len() - rest.len()..];
-            return Err(Unclear::new("it has two kinds").write(format!("{prefix}{rest}")));
+            return Err(
+                Unclear::new("it has two kinds of resource").write(format!("{prefix}{rest}"))
+            );
         }
         let inner = [' ', ',', ';'].map(|before| format!("{before}{prefix}"));
         if let Some(at) = inner.iter().find_map(|it| text.bare.find(it.as_str())) {
             let (one, other) = text.raw.split_at(at);
-            let problem = "it holds several resources: give each as one of its own";
+            let problem = "it contains several resources: give each separately";
             return Err(Unclear::new(problem).write(format!(
                 "{}` and `{}",
                 text.resource(one),
@@ -112,7 +114,7 @@ fn check_kinds(text: &Text<'_>) -> Result<(), Unclear> {
 fn check_port(text: &Text<'_>) -> Result<(), Unclear> {
     let is_number = |part: &str| part.bytes().all(|b| b.is_ascii_digit() || b == b'-');
     if !text.raw.contains(':') && is_number(text.raw) {
-        let why = Unclear::new("a port is one of a host");
+        let why = Unclear::new("a port needs a host");
         return Err(why.write(format!("port:localhost:{}", text.raw)));
     }
     if let Some((scheme, rest)) = text.raw.split_once("://")
@@ -124,7 +126,7 @@ fn check_port(text: &Text<'_>) -> Result<(), Unclear> {
     Ok(())
 }
 
-/// What a shell would have replaced.
+/// Refuses what a shell would have replaced.
 fn check_shell(text: &Text<'_>) -> Result<(), Unclear> {
     let bare = text.bare.as_str();
     let name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
@@ -134,7 +136,7 @@ fn check_shell(text: &Text<'_>) -> Result<(), Unclear> {
         if rest.is_empty() || after.starts_with('/') || rest.starts_with('\\') {
             return Err(of_place(
                 text,
-                "`~` is a home folder, which only a shell knows",
+                "`~` is a home folder that the shell did not replace",
             ));
         }
     }
@@ -151,7 +153,7 @@ fn check_shell(text: &Text<'_>) -> Result<(), Unclear> {
     if is_expansion {
         return Err(of_place(
             text,
-            "`$` stands for a variable that was not replaced",
+            "`$` begins a variable that was not replaced",
         ));
     }
     let percent = bare.strip_prefix('%').and_then(|rest| rest.split_once('%'));
@@ -163,7 +165,7 @@ fn check_shell(text: &Text<'_>) -> Result<(), Unclear> {
     }) {
         return Err(of_place(
             text,
-            "`%` stands for a variable that was not replaced",
+            "`%` begins a variable that was not replaced",
         ));
     }
     Ok(())
@@ -182,7 +184,8 @@ fn has_braced_variable(bare: &str) -> bool {
 
 fn of_place(text: &Text<'_>, problem: &str) -> Unclear {
     let problem = format!(
-        "{problem}, and paths are relative to the root of the repository; a name that begins like this is written `{}`",
+        "{problem}, and paths are relative to the root of the repository; for a name that begins like this write \
+         `{}`",
         if text.kind == ResourceKind::File {
             text.exact()
         } else {
@@ -219,7 +222,7 @@ fn check_systems(text: &Text<'_>) -> Result<(), Unclear> {
     }
     if let Some(rest) = bare.strip_prefix(":/") {
         let rest = &raw[raw.len() - rest.len()..];
-        let why = Unclear::new("paths are relative to the root of the repository as they are");
+        let why = Unclear::new("paths are already relative to the root of the repository");
         return Err(why.write(text.resource(rest)));
     }
     if [":(", ":!", ":^"]
@@ -227,19 +230,20 @@ fn check_systems(text: &Text<'_>) -> Result<(), Unclear> {
         .any(|magic| bare.starts_with(magic))
     {
         return Err(Unclear::new(
-            "a pathspec of git is no path: write the path itself",
+            "a pathspec of git is not a path: write the path itself",
         ));
     }
     Ok(())
 }
 
-/// The number of a line behind a name, as compilers and editors print it.
+/// Refuses a line number after a name, as compilers and editors print it.
 fn check_line(text: &Text<'_>) -> Result<(), Unclear> {
     let Some(at) = line_suffix(&text.bare) else {
         return Ok(());
     };
     let why = Unclear::new(format!(
-        "`{}` looks like the number of a line, and a lease is on whole files; a name that ends like this is written `path:{}`",
+        "`{}` looks like a line number, but a lease covers whole files; for a name that ends like this write \
+         `path:{}`",
         &text.raw[at..],
         escaped(text.raw)
     ));
@@ -275,27 +279,27 @@ fn check_backslash(text: &Text<'_>) -> Result<(), Unclear> {
         return Ok(());
     }
     let why = Unclear::new(format!(
-        "folders are separated by `/`; a name with a backslash in it is written `{}`",
+        "separate folders with `/`; for a name with a backslash write `{}`",
         text.exact()
     ));
     Err(why.write(text.resource(&text.raw.replace('\\', "/"))))
 }
 
-/// Refuses paths that begin at the root of the machine, lead out of their folder, or are no name at all.
+/// Refuses paths that are absolute, leave their folder, or name nothing.
 pub(super) fn check_place(kind: ResourceKind, raw: &str) -> Result<(), Unclear> {
     let tidy = tidied(raw);
     if raw.starts_with('/') {
         return Err(Unclear::new(
-            "it begins with `/`, and paths are relative to the root of the repository: leave out what leads there",
+            "it begins with `/`, but paths are relative to the root of the repository: remove the part that \
+             leads there",
         ));
     }
     if tidy.is_empty() || tidy == "." {
-        let why = Unclear::new("it names the root of the repository itself");
+        let why = Unclear::new("it is the root of the repository itself");
         return Err(why.write("path:**"));
     }
     if tidy.split('/').any(|part| part == "..") {
-        let why =
-            Unclear::new("`..` leads out of a folder, and the path of each file is its only one");
+        let why = Unclear::new("`..` is not allowed: a file has only one path");
         return Err(match resolved(&tidy) {
             Some(path) => why.write(format!("{kind}:{path}")),
             None => why,
@@ -319,7 +323,7 @@ pub(super) fn tidied(raw: &str) -> String {
     tidy
 }
 
-/// The path with `..` followed, unless it leads out of the repository or back over a wildcard.
+/// The path with `..` resolved, unless it leaves the repository or crosses a wildcard.
 fn resolved(tidy: &str) -> Option<String> {
     let mut parts: Vec<&str> = Vec::new();
     for part in tidy.split('/') {

@@ -1,12 +1,12 @@
 //! Resources as people and clients write them.
 //!
 //! `path:GLOB`, `file:PATH`, `name:NAME`, `port:HOST:NUMBER`, and as a request any port of a pool,
-//! `port:HOST:FIRST-LAST`. The journal has texts of its own (`engine/resource.rs`), so what is refused
-//! here was not always refused, and what was granted then still loads.
+//! `port:HOST:FIRST-LAST`. The journal has its own text form (`engine/resource.rs`), so leases that were
+//! granted before a rule was added here still load.
 //!
-//! Two spellings of a name are one name: text is brought to Unicode's normalisation form C, and in
-//! names of files `./` and repeated slashes are dropped. Case is not folded. Text that cannot mean
-//! what was meant is refused with the right spelling (`meaning`).
+//! Different spellings of a name are one name: text is converted to Unicode's normalisation form C, and `./`
+//! and repeated slashes are removed from file names. Case is not folded. Text that is surely a mistake is
+//! refused with the right spelling (`meaning`).
 
 mod glob_meaning;
 mod kind;
@@ -32,23 +32,23 @@ pub struct ResourceParam(pub Resource);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ResourceRequestParam(pub ResourceRequest);
 
-/// A resource of an answer: its text, whatever it is, since a lease may be older than the rules.
+/// A resource of an answer: any text, since a lease may be older than the rules.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ResourceText(String);
 
-/// Why a text is no resource, and what to write in its place.
+/// Why a text is not a resource, and what to write instead.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?}: {problem}{}", advice(write))]
 pub struct ResourceTextError {
     /// The text, shortened.
     text: String,
     problem: String,
-    /// Spellings that would be right, the likeliest first.
+    /// Valid spellings, the most likely first.
     pub write: Vec<String>,
 }
 
-/// What of a text an error shows, and of what is said of it.
+/// How much of a text, and of its problem, an error shows.
 const SHOWN_CHARS_MAX: usize = 200;
 const PROBLEM_CHARS_MAX: usize = 800;
 
@@ -70,7 +70,7 @@ fn advice(write: &[String]) -> String {
 }
 
 impl ResourceTextError {
-    /// The same without the text, for whoever shows that anyway.
+    /// The same without the text, for callers that show the text themselves.
     pub fn reason(&self) -> String {
         format!("{}{}", self.problem, advice(&self.write))
     }
@@ -79,7 +79,7 @@ impl ResourceTextError {
         let shown = shortened(text, SHOWN_CHARS_MAX);
         let is_whole = shown == text;
         let mut write = why.write;
-        // Of a text that nobody typed, nobody needs the right spelling. Nor one that is wrong as well.
+        // A text too long to be typed needs no suggestion. A suggestion must itself be valid.
         let is_right = |one: &str| read(one).is_ok();
         write.retain(|texts| is_whole && texts.split(AND).all(is_right));
         Self {
@@ -93,7 +93,7 @@ impl ResourceTextError {
 /// Between two resources that are proposed together.
 const AND: &str = "` and `";
 
-/// What is wrong with the part after the kind, and what that part should be.
+/// The problem of the part after the kind, and what that part should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Unclear {
     problem: String,
@@ -115,14 +115,14 @@ impl Unclear {
     }
 }
 
-/// Refuses what cannot mean what was meant, wherever in the repository it is said: all that
-/// [`ResourceRequestParam`] refuses but for paths that are absolute or lead out of their folder.
+/// Refuses what is surely a mistake, in any folder of the repository: all that [`ResourceRequestParam`]
+/// refuses, except paths that are absolute or leave their folder.
 pub fn check_meaning(kind: ResourceKind, rest: &str) -> Result<(), ResourceTextError> {
     meaning::check(kind, rest).map_err(|why| ResourceTextError::new(&format!("{kind}:{rest}"), why))
 }
 
-/// A resource that is just this file, whatever characters its name has: `file:`, or where that could
-/// be taken for something else, a glob in which all is escaped.
+/// The resource for exactly this file, with any characters in its name: `file:`, or a glob with everything
+/// escaped where `file:` would be refused.
 pub fn literal(path: &str) -> Result<Resource, ResourceTextError> {
     if meaning::check(ResourceKind::File, path).is_ok() {
         return format!("file:{path}").parse().map(|ResourceParam(it)| it);
@@ -132,7 +132,7 @@ pub fn literal(path: &str) -> Result<Resource, ResourceTextError> {
         .map(|ResourceParam(it)| it)
 }
 
-/// A name with all that is special in globs, or could be taken for something else, escaped.
+/// A name with all characters escaped that are special in globs, or would be refused.
 pub fn escaped(name: &str) -> String {
     let mut text = String::with_capacity(name.len() + 8);
     for c in name.chars() {
@@ -150,7 +150,7 @@ pub fn escaped(name: &str) -> String {
     text
 }
 
-/// Whether part of a glob stands for several names.
+/// Whether part of a glob matches several names.
 pub fn has_wildcard(glob: &str) -> bool {
     let mut characters = glob.chars();
     while let Some(c) = characters.next() {
@@ -171,7 +171,7 @@ fn nfc(text: &str) -> Cow<'_, str> {
     NFC.normalize(text)
 }
 
-/// Reads a text; what is proposed for a wrong one has not been looked at.
+/// Parses a text; the suggestions of an error are not checked yet.
 fn read(text: &str) -> Result<ResourceRequest, Unclear> {
     let (kind, rest) = kind::parts(text)?;
     meaning::check(kind, rest)?;
@@ -216,7 +216,7 @@ impl FromStr for ResourceParam {
         match text.parse()? {
             ResourceRequestParam(ResourceRequest::One(resource)) => Ok(Self(resource)),
             ResourceRequestParam(ResourceRequest::PortPool { .. }) => {
-                let problem = "a pool of ports is not one resource: name one port of it";
+                let problem = "a pool of ports is not one resource: give one port of it";
                 Err(ResourceTextError::new(text, Unclear::new(problem)))
             }
         }

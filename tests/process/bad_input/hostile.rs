@@ -224,11 +224,11 @@ async fn unknown_and_foreign_projects() {
     let unknown = ask("/ws?project=nowhere").await;
     assert_eq!((foreign.status, unknown.status), (403, 403));
     assert!(
-        unknown.rest.contains("does not open a project nowhere"),
+        unknown.rest.contains("does not allow project nowhere"),
         "{unknown:?}"
     );
     assert!(
-        foreign.rest.contains("does not open a project other"),
+        foreign.rest.contains("does not allow project other"),
         "{foreign:?}"
     );
     for bad in [

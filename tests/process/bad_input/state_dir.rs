@@ -146,7 +146,7 @@ async fn a_directory_that_its_group_may_write() {
     fs::set_permissions(start.state(), Permissions::from_mode(0o770)).unwrap();
     let coordinator = start.run().await;
     let said = coordinator.said();
-    assert!(said.contains("may be written by group"), "{said}");
+    assert!(said.contains("is writable by group"), "{said}");
     let token = coordinator.state_dir().join("operator.token");
     assert_eq!(
         fs::metadata(token).unwrap().permissions().mode() & 0o777,
@@ -165,10 +165,13 @@ async fn a_link_that_somebody_else_could_turn() {
     fs::create_dir(&real).unwrap();
     std::os::unix::fs::symlink(&real, start.state()).unwrap();
     std::os::unix::fs::lchown(start.state(), Some(NOBODY), None).unwrap();
-    start
-        .run_to_end()
-        .await
-        .check(78, &["is a link of user", "name the directory itself"]);
+    start.run_to_end().await.check(
+        78,
+        &[
+            "is a link of user",
+            "set the directory itself, not the link",
+        ],
+    );
     std::os::unix::fs::lchown(start.state(), Some(0), None).unwrap();
     start.run().await.operator().await.check_alive().await;
 }

@@ -119,7 +119,7 @@ async fn what_is_left_in_the_background_is_ended_and_named_unless_it_is_to_stay(
     let done = ann
         .run(folder, &[&["lease", "run"], &words[..]].concat())
         .await;
-    done.check(0).says("left something running");
+    done.check(0).says("left background processes");
     let beats = Beats::in_folder_ended(folder);
     beats.end().await;
 
@@ -131,7 +131,7 @@ async fn what_is_left_in_the_background_is_ended_and_named_unless_it_is_to_stay(
     let done = ann.run(folder, &words).await;
     done.check(0);
     assert!(
-        !done.stderr.contains("left something running"),
+        !done.stderr.contains("left background processes"),
         "{}",
         done.stderr
     );
@@ -152,7 +152,7 @@ async fn what_ends_by_itself_is_not_hurried() {
     let done = ann.run(folder, &words).await;
     done.check(0);
     assert!(
-        !done.stderr.contains("left something running"),
+        !done.stderr.contains("left background processes"),
         "{}",
         done.stderr
     );

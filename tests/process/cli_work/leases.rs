@@ -143,7 +143,7 @@ async fn lists_of_files() {
     bed.refused(&["file:src/aä.rs"]).await;
     let refused = bed.refused(&["--files-from", path]).await;
     refused
-        .says("302 holds of others are in the way")
+        .says("302 leases of other agents conflict")
         .says("and 238 more");
     let listed = bed.ann.run(&bed.root, &["lease", "list"]).await;
     assert!(listed.stdout.contains("and 295 more"), "{listed:?}");
@@ -191,7 +191,7 @@ async fn lists_that_are_of_no_use() {
     let bed = Bed::new().await;
     let list = bed.root.join("list");
     for (bytes, code, says) in [
-        ("\n\n", 2, "names no file"),
+        ("\n\n", 2, "is empty"),
         ("M\ta\n", 2, "--name-only"),
         ("ok\n../../x\n", 2, "line 2"),
         ("/etc/passwd\n", 2, "line 1"),
@@ -206,7 +206,7 @@ async fn lists_that_are_of_no_use() {
     let done = bed.ann.run(&bed.root, &words).await;
     done.check(8)
         .says("files_per_lease_max (1024)")
-        .says("hold whole folders");
+        .says("lease whole folders");
     bed.ann.run(&bed.root, &["lease", "acquire"]).await.check(2);
 }
 
@@ -229,7 +229,7 @@ async fn conflicts_tell_what_is_held() {
     assert!(!done.stderr.contains("path:a/* is held"), "{done:?}");
     // Several at once: from the second on as from the first.
     let done = bed.refused(&["path:a/*", "path:b", "name:free"]).await;
-    done.says("2 holds of others are in the way")
+    done.says("2 leases of other agents conflict")
         .says("file:a/x.rs is held by ann")
         .says("path:b/* is held by ann");
     for nobody in ["path:a/* is held", "path:b is held", "name:free is held"] {

@@ -174,7 +174,7 @@ async fn an_agent_that_is_removed_stays_known_by_its_token() {
         .await
         .check(0);
     let removed = carol.run(folder, &["agent", "remove", "carol"]).await;
-    removed.check(0).says("still known by a token");
+    removed.check(0).says("a token still names");
     let view = carol.json(folder, &["agent", "get"]).await;
     assert_eq!(
         (&view["presence"], view.get("note")),

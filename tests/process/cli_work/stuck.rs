@@ -45,9 +45,9 @@ async fn a_task_behind_a_cancelled_one_is_pointed_out_everywhere() {
     let words = ["task", "submit", "fourth", "--after", &third];
     let done = ann.run(folder, &words).await;
     done.check(0)
-        .says("task 4 will not run as things are")
+        .says("task 4 cannot run now")
         .says("it waits for task 1, which was cancelled")
-        .says("next: retry task 1, or cancel what waits for it: `coord task retry 1`");
+        .says("next: retry task 1, or cancel the tasks that wait for it: `coord task retry 1`");
     let words = [&words[..], &["--idempotency-key", "k"]].concat();
     let again = ann.json(folder, &words).await;
     assert_eq!(again["warnings"][0]["root"], 1, "{again}");

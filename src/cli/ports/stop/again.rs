@@ -1,4 +1,4 @@
-//! A look at the port after a stop: a supervisor may start what was stopped again, at once or a moment later.
+//! Watches the port after a stop: a supervisor may restart the stopped process, at once or a moment later.
 //!
 //! ```text
 //! stopped ──► somebody listens? ──────────────────────────────► told, exit 6
@@ -7,8 +7,8 @@
 //!             the same command as before, in a new process? ──► wait until it listens, or RESTART_MS_MAX
 //! ```
 //!
-//! A server takes longer to come up than a supervisor takes to start it. So the new process counts, and a port that
-//! nobody is about to take costs no more than `--settle`.
+//! A server takes longer to listen than a supervisor takes to start it. So a new process of the same command
+//! extends the wait; without one, the wait is no longer than `--settle`.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -27,25 +27,25 @@ use crate::edge::ports::Port;
 
 /// How long a new process of the same command may take to listen.
 const RESTART_MS_MAX: u64 = 5_000;
-/// Looks at the port for each look at all processes, which takes longer.
+/// How often the port is checked for each scan of all processes, which takes longer.
 const LOOKS_PER_SEARCH: u32 = 5;
 
-/// What ran before the stop, so that what comes after can be told apart.
+/// The processes before the stop, to recognise new ones.
 #[derive(Debug)]
 pub(super) struct Before {
-    /// What was stopped, and everybody who ran the same.
+    /// The stopped processes, and all others of the same command.
     stopped: Vec<(RunningProcess, BTreeSet<u32>)>,
 }
 
-/// Who has the port again, or is about to.
+/// The process that has the port again, or will soon.
 #[derive(Debug, Serialize)]
 pub(super) struct Again {
-    /// Who listens; empty while the new process has not got so far.
+    /// Who listens; empty while the new process does not listen yet.
     holders: Vec<Holder>,
     /// The new process.
     #[serde(skip_serializing_if = "Option::is_none")]
     process: Option<Process>,
-    /// Who started it, and what keeps it stopped.
+    /// Who started it, and which command keeps it stopped.
     #[serde(skip_serializing_if = "Option::is_none")]
     started_by: Option<Starter>,
     /// After the stop.
@@ -75,7 +75,7 @@ impl Before {
     }
 }
 
-/// Looks for as long as `settle` at who has the port.
+/// Watches for `settle` who has the port.
 pub(super) async fn look(
     port: Port,
     settle: Duration,
@@ -135,11 +135,11 @@ impl Again {
     /// What happened, who did it, and what to do about it.
     pub(super) fn error(&self, port: Port) -> CliError {
         let who = match (self.holders.first(), &self.process) {
-            (Some(holder), _) => format!("port {port} has been taken again, by {holder}"),
+            (Some(holder), _) => format!("port {port} was taken again, by {holder}"),
             (None, Some(process)) => {
-                format!("{process}) was started again, and does not listen on port {port} yet")
+                format!("{process}) was restarted, and does not listen on port {port} yet")
             }
-            (None, None) => format!("port {port} is about to be taken again"),
+            (None, None) => format!("port {port} will soon be taken again"),
         };
         let starter = self
             .started_by
@@ -148,7 +148,9 @@ impl Again {
                 let who = &starter.who;
                 match &starter.stop {
                     Some(command) => format!("; {who} started it: `{command}` keeps it stopped"),
-                    None if starter.is_ours => format!("; {who} started it, and this command too"),
+                    None if starter.is_ours => {
+                        format!("; {who} started it, and also started this command")
+                    }
                     None => format!("; {who} started it: stop that first"),
                 }
             });

@@ -1,13 +1,13 @@
 //! `coord ports stop`.
 //!
 //! ```text
-//! holders ──► grip on each process ──► still theirs? ──► mine? ──► asked ──► TERM ──► gone? ──► back again?
+//! holders ──► pidfd of each process ──► still theirs? ──► mine? ──► asked ──► TERM ──► gone? ──► back again?
 //!                                                          │                 KILL ◄── no, --force
 //!                                                          └──► refused: what is behind it is stopped otherwise
 //! ```
 //!
-//! The grip comes before the look: what is signalled is the very process that was looked at, and not
-//! a later one that happens to have got its number.
+//! A process is pinned (a pidfd) before it is inspected. So the signal goes to the inspected process, and
+//! never to a later one with the same number.
 
 mod again;
 mod refuse;
@@ -31,9 +31,9 @@ use crate::edge::ports::Port;
 use again::{Again, Before};
 use refuse::{check_stoppable, check_visible};
 
-/// The pause between two looks at the kernel's table.
+/// The pause between two reads of the kernel's table.
 const LOOK_MS: u64 = 20;
-/// How long the kernel may take to end a process that cannot refuse.
+/// How long the kernel may take to end a process after KILL.
 const KILL_MS_MAX: u64 = 5_000;
 #[derive(Debug, clap::Args)]
 #[expect(
@@ -46,22 +46,23 @@ pub struct StopArgs {
     /// Do not ask
     #[arg(long, short)]
     yes: bool,
-    /// KILL those that still listen after the wait
+    /// Send KILL to those that still listen after the wait
     #[arg(long)]
     force: bool,
-    /// Stop what another user runs, too
+    /// Also stop another user's process
     #[arg(long)]
     any_user: bool,
-    /// Stop what only holds the port for something else, or is more than the port, too: a
+    /// Also stop a process that holds the port for something else, or does more than use the port: a
     /// container's proxy, a tunnel, a virtual machine, a login session, a supervisor
     ///
-    /// What the port leads to goes on without it, or everything ends that it is besides.
+    /// Either the service behind the port keeps running without it, or everything else that the process does
+    /// ends too.
     #[arg(long)]
     anyway: bool,
     /// How long to wait after TERM
     #[arg(long, value_name = "DURATION", default_value = "10s")]
     wait: Millis,
-    /// How long to look for someone who starts it again; 0 looks once
+    /// How long to watch for a restart; 0 checks once
     #[arg(long, value_name = "DURATION", default_value = "1s")]
     settle: Millis,
 }
@@ -108,14 +109,14 @@ pub(super) async fn run(args: StopArgs, out: &mut Output<'_>) -> Result<Exit, Cl
     Ok(Exit::Ok)
 }
 
-/// A grip on every process that still has one of the sockets open.
+/// Pins every process that still has one of the sockets open.
 fn targets(found: &[Holder]) -> Result<Vec<StopTarget>, CliError> {
     let mut targets = BTreeMap::new();
     for holder in found {
         for process in &holder.processes {
             let pid = process.pid;
             let handle = Handle::of(pid)
-                .map_err(|error| CliError::input(format!("take hold of process {pid}"), error))?;
+                .map_err(|error| CliError::input(format!("open process {pid}"), error))?;
             let Some(handle) = handle else { continue };
             if holders::has_socket(Path::new(holders::PROC), pid, holder.inode) {
                 let process = process.clone();
@@ -126,7 +127,7 @@ fn targets(found: &[Holder]) -> Result<Vec<StopTarget>, CliError> {
     Ok(targets.into_values().collect())
 }
 
-/// Names whom it is about, and asks.
+/// Shows the processes, and asks.
 fn confirm(found: &[Holder], targets: &[StopTarget], out: &Output<'_>) -> Result<(), CliError> {
     let held = found
         .iter()
@@ -145,12 +146,12 @@ fn confirm(found: &[Holder], targets: &[StopTarget], out: &Output<'_>) -> Result
         }));
     }
     let (stdin, mut stderr) = (io::stdin(), io::stderr());
-    // A question is no JSON, and a program does not answer it.
+    // A question is not JSON, and a program does not answer it.
     if !stdin.is_terminal() || out.style().json {
-        let what = format!("{words}nothing was stopped: there is no terminal to ask at");
+        let what = format!("{words}nothing was stopped: there is no terminal to ask on");
         return Err(CliError::usage(
             what,
-            "say --yes to stop it without a question",
+            "give --yes to stop it without a question",
         ));
     }
     write!(stderr, "{}stop it? [y/N] ", lines(&words))?;
@@ -163,8 +164,8 @@ fn confirm(found: &[Holder], targets: &[StopTarget], out: &Output<'_>) -> Result
     Err(CliError::unmet(Exit::Failed, "nothing was stopped"))
 }
 
-/// What a process is part of, and the command that stops that; none for the service this command is run in,
-/// which is how its user came here.
+/// The service that a process is part of, and the command that stops it. None for the service that this
+/// command runs in: stopping that would end the user's own session.
 fn keeper_of(process: &Process) -> Option<(&'static str, String)> {
     let own = holders::process(Path::new(holders::PROC), std::process::id());
     let service = process.stop_command().filter(|_| process.unit != own.unit);
@@ -177,7 +178,7 @@ fn keeper_of(process: &Process) -> Option<(&'static str, String)> {
     container.or_else(|| service.map(|command| ("service", command)))
 }
 
-/// Signals, and waits until the sockets are gone; with which signal they went.
+/// Signals, and waits until the sockets are gone. Returns the signal that worked.
 async fn end(
     args: &StopArgs,
     found: &[Holder],
@@ -197,9 +198,9 @@ async fn end(
     let who: Vec<String> = found.iter().map(ToString::to_string).collect();
     let (port, wait, who) = (args.port, args.wait, who.join("; "));
     let what = if args.force {
-        format!("{who} still listens on port {port}, although it was sent KILL")
+        format!("{who} still listens on port {port} after KILL")
     } else {
-        format!("{who} still listens on port {port} {wait} after TERM: --force kills it")
+        format!("{who} still listens on port {port} {wait} after TERM: --force sends KILL")
     };
     Err(CliError::unmet(Exit::TimedOut, what))
 }
@@ -207,7 +208,7 @@ async fn end(
 fn signal(targets: &[StopTarget], how: EndSignal) -> Result<(), CliError> {
     for StopTarget { process, handle } in targets {
         handle.end(how).map_err(|error| {
-            let what = format!("{process}) may not be stopped by this user: {error}");
+            let what = format!("{process}): this user may not stop it: {error}");
             CliError::unmet(Exit::Denied, what)
         })?;
     }
@@ -236,7 +237,7 @@ fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// What was done.
+/// The report of a stop.
 struct Stopped<'a> {
     port: Port,
     found: &'a [Holder],
@@ -271,7 +272,7 @@ impl Stopped<'_> {
     }
 }
 
-/// Nobody was seen starting it again; the manager of a service may still be about to.
+/// No restart was seen, but a service manager may restart it later.
 fn tell_who_may_start_it(targets: &[StopTarget], out: &Output<'_>) {
     let keepers = targets
         .iter()

@@ -1,4 +1,4 @@
-//! What `ports stop` leaves alone, and what it says instead: the command that stops what was meant.
+//! What `ports stop` refuses to stop, and the command that it suggests instead.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use crate::cli::table::one_line;
 use crate::edge::holders::{self, Behind, Holder, INIT, Process};
 use crate::edge::ports::Port;
 
-/// Who cannot be seen cannot be stopped.
+/// A holder that cannot be seen cannot be stopped.
 pub(super) fn check_visible(port: Port, found: &[Holder]) -> Result<(), CliError> {
     let Some(holder) = found.iter().find(|holder| holder.processes.is_empty()) else {
         return Ok(());
@@ -26,21 +26,21 @@ pub(super) fn check_visible(port: Port, found: &[Holder]) -> Result<(), CliError
         (Some(kernel), _) => format!("{held}: `{}` stops it", kernel.stop),
         (None, Some(behind)) => format!("{held}, which {}{}", behind.sentence(), instead(behind)),
         (None, None) if geteuid().is_root() => format!(
-            "{held}: it is the kernel's own, or of another namespace of processes, such as a container's; \
-             `coord ports who {port}` there names it"
+            "{held}: it belongs to the kernel, or to another process namespace such as a container's; run `coord \
+             ports who {port}` there"
         ),
         (None, None) => format!("{held}: only that user and root can stop it"),
     };
     Err(refused(what))
 }
 
-/// Whose end would do more, or less, than free the port.
+/// Processes whose end would do more, or less, than free the port.
 pub(super) fn check_stoppable(args: &StopArgs, targets: &[StopTarget]) -> Result<(), CliError> {
     let own = std::process::id();
     let ancestors = holders::ancestors(Path::new(holders::PROC), own);
     for StopTarget { process, .. } in targets {
         let what = if process.pid == own {
-            Some("that is this command itself".to_owned())
+            Some("it is this command itself".to_owned())
         } else if process.pid == INIT {
             Some(of_init(process))
         } else if args.anyway {
@@ -61,21 +61,20 @@ fn refused(what: String) -> CliError {
     CliError::unmet(Exit::Denied, what)
 }
 
-/// Nothing ends the first process: systemd takes no notice, and in a container everything ends with it.
+/// Process 1 must not be stopped: systemd ignores the signal, and in a container everything ends with it.
 fn of_init(process: &Process) -> String {
     let how = process.behind.as_ref().and_then(Behind::how);
-    let how = how.unwrap_or_else(|| "stop what it manages by its own command".to_owned());
+    let how = how.unwrap_or_else(|| "stop the service with process 1's own command".to_owned());
     format!(
-        "the first process of this system listens there, {}, as systemd does for its .socket units: it is never \
-         stopped; {how}",
+        "process 1 listens there ({}), as systemd does for its .socket units: this command never stops it; {how}",
         one_line(&process.program)
     )
 }
 
 fn of_ancestor(process: &Process) -> String {
     format!(
-        "{}) started this command, and ending it would end this command too: run it from another terminal, or say \
-         --anyway",
+        "{}) started this command, and ending it would end this command too: run it from another terminal, or \
+         give --anyway",
         one_line(&process.to_string())
     )
 }
@@ -100,7 +99,7 @@ fn of_other_user(args: &StopArgs, process: &Process) -> Option<String> {
     let foreign = user_id != geteuid().as_raw() && !args.any_user;
     foreign.then(|| {
         let name = one_line(&process.to_string());
-        format!("{name}) runs as user {user_id}, not as you: --any-user stops it all the same")
+        format!("{name}) runs as user {user_id}, not as you: --any-user stops it anyway")
     })
 }
 

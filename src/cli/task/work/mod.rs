@@ -38,30 +38,30 @@ use crate::protocol::session::{Empty, SessionOpenParams, SessionOpenResult};
 use crate::protocol::task::{ClaimView, TaskClaimParams, TaskClaimResult};
 use report::release;
 
-/// After how many failures in a row a worker ends, unless told otherwise.
+/// The default of --failures-max.
 const FAILURES_IN_A_ROW_MAX: u64 = 5;
 
-/// Lines of progress that wait to be reported.
+/// How many progress reports may wait to be sent.
 const PROGRESS_QUEUE_MAX: usize = 64;
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct WorkArgs {
     #[command(flatten)]
     filter: FilterArgs,
-    /// Something this worker can do, again for more; replaces what was known of the agent
+    /// A capability of this worker; may be repeated; replaces the agent's known ones
     #[arg(long = "capability", value_name = "CAPABILITY")]
     capabilities: Vec<Capability>,
     /// End after one task, with the exit code of its command
     #[arg(long, conflicts_with = "max")]
     once: bool,
-    /// End after so many tasks
+    /// End after this many tasks
     #[arg(long, value_name = "N")]
     max: Option<u64>,
-    /// End when there was nothing to claim for so long [default: never]
+    /// End when there was nothing to claim for this long [default: never]
     #[arg(long, value_name = "DURATION")]
     idle_exit: Option<Millis>,
-    /// End after so many failures in a row, of whatever tasks; 0: never. A command that always fails would
-    /// use up the attempts of every task there is
+    /// End after this many failures in a row, of any tasks; 0: never. Otherwise a command that always fails
+    /// would use up the attempts of every task
     #[arg(long, value_name = "N", default_value_t = FAILURES_IN_A_ROW_MAX)]
     failures_max: u64,
     /// Report lines of stdout like `::progress 40 building` as progress
@@ -82,7 +82,7 @@ struct Worker<'a, 'b> {
     shell: &'a mut Shell<'b>,
     /// A signal that asks this process to end.
     ending: Option<Signal>,
-    /// When, on the boot clock, the task at hand was asked for.
+    /// When the current task was requested, on the boot clock.
     asked_at_ms: u64,
     left: u64,
     last: Exit,
@@ -90,7 +90,7 @@ struct Worker<'a, 'b> {
     failures: u64,
 }
 
-/// What became of a command.
+/// How a command ended.
 enum WorkEnded {
     Exited {
         status: ExitStatus,
@@ -99,7 +99,7 @@ enum WorkEnded {
     },
     /// The attempt is gone.
     Lost(CliError),
-    /// This process was asked to end before there was a command.
+    /// This process was asked to end before the command started.
     NotStarted,
 }
 
@@ -156,7 +156,7 @@ impl Worker<'_, '_> {
             self.check_failures()?;
         }
         Ok(match self.ending {
-            // Ending when asked to is what a service manager calls success.
+            // A service manager counts an end on TERM as success.
             Some(Signal::SIGTERM) => Exit::Ok,
             Some(signal) => Exit::of_signal(signal as i32),
             None if self.args.once && self.left > 0 => Exit::Conflict,
@@ -164,20 +164,20 @@ impl Worker<'_, '_> {
         })
     }
 
-    /// Ends a worker whose command does nothing but fail, before the queue is empty and every task dead.
+    /// Ends a worker whose command always fails, before every task in the queue is dead.
     fn check_failures(&self) -> Result<(), CliError> {
         let (failures, max) = (self.failures, self.args.failures_max);
         if max == 0 || failures < max || self.args.once {
             return Ok(());
         }
         let what = format!(
-            "{failures} failures in a row: this worker ends before it uses up the attempts of other \
-             tasks; run the command by hand for one of them, or choose another --failures-max"
+            "{failures} failures in a row: this worker ends, so that it does not use up the attempts of other \
+             tasks; run the command by hand for one task, or set another --failures-max"
         );
         Err(CliError::unmet(Exit::Failed, what))
     }
 
-    /// Waits for a task. `None`: none came for as long as `--idle-exit`, or this process is to end.
+    /// Waits for a task. `None`: no task came within `--idle-exit`, or this process must end.
     async fn claim(&mut self) -> Result<Option<ClaimView>, CliError> {
         let idle_since = Instant::now();
         loop {
@@ -213,7 +213,8 @@ impl Worker<'_, '_> {
         }
     }
 
-    /// A session that ended while the connection was lost took nothing with it that is still needed.
+    /// Opens a new session. The old one ended while the connection was lost, and held nothing that is still
+    /// needed.
     async fn reopen(&mut self) -> Result<(), CliError> {
         self.out()
             .note("the session ended while the connection was lost; opening another");
@@ -224,7 +225,7 @@ impl Worker<'_, '_> {
         Ok(())
     }
 
-    /// Runs the command and reports what became of it; the next task, if there is one already.
+    /// Runs the command and reports its outcome. Returns the next task, if the coordinator gave one.
     async fn work_on(&mut self, claim: &ClaimView) -> Result<Option<ClaimView>, CliError> {
         let title = one_line(claim.title.as_str());
         self.out().note(format_args!(
@@ -234,7 +235,8 @@ impl Worker<'_, '_> {
         let ended = match self.run_command(claim).await {
             Ok(ended) => ended,
             Err(error) => {
-                // The next worker may have the command; nothing was tried here.
+                // The command could not start here, but another worker may have it: the attempt must not
+                // count.
                 self.settle::<Empty>(Operation::TaskRelease, &release(claim))
                     .await?;
                 return Err(error);
@@ -302,7 +304,7 @@ impl Worker<'_, '_> {
         let progress = self.args.progress_lines.then_some(progress);
         let stdout = running.stdout.take().expect("stdout is piped");
         let stderr = running.stderr.take().expect("stderr is piped");
-        // With --json our stdout is for the outcomes alone.
+        // With --json our stdout is only for the outcomes.
         let max = STDOUT_TAIL_BYTES_MAX;
         let stdout = if style.json {
             Tee::start(stdout, Some(tokio::io::stderr()), max, progress)
@@ -321,7 +323,7 @@ impl Worker<'_, '_> {
         let ending = &mut self.ending;
         let on_signal = |signal| match ending.replace(signal) {
             None => Reaction::PassOn,
-            // Whoever asks twice does not want to wait.
+            // A second signal means: do not wait for the command.
             Some(_) => Reaction::End,
         };
         let (signals, out) = (&mut self.signals, &self.shell.out);

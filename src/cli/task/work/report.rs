@@ -1,4 +1,4 @@
-//! What the worker tells of an attempt: to the coordinator, and to whoever watches.
+//! Reports of the worker about an attempt: to the coordinator, and on its own output.
 
 use serde_json::json;
 
@@ -40,7 +40,7 @@ impl Worker<'_, '_> {
         if let Err(error) = &reply
             && error.kind() == Some(ErrorKind::LimitExceeded)
         {
-            // The work is done and must not be done again because its output has no room.
+            // The work is done; an output over the limit must not make it run again.
             self.out().note(format_args!(
                 "task {}: {error}; completed without its output",
                 claim.task
@@ -104,7 +104,7 @@ impl Worker<'_, '_> {
         }
     }
 
-    /// A report that came too late is told, and the work goes on with the next task.
+    /// A report that came too late becomes a note, and the worker continues with the next task.
     pub(super) async fn settled<R>(
         &mut self,
         claim: &ClaimView,
@@ -132,7 +132,7 @@ impl Worker<'_, '_> {
         Ok(None)
     }
 
-    /// One line an attempt: for people on stderr, for programs on stdout.
+    /// One line for each attempt: for people on stderr, for programs on stdout.
     pub(super) fn tell(
         &mut self,
         claim: &ClaimView,

@@ -74,8 +74,8 @@ async fn every_way_to_miss_the_variable_is_refused() {
         ("coord_token_file", "x", "did you mean COORD_TOKEN_FILE?"),
         ("CORD_TOKEN", "x", "did you mean COORD_TOKEN?"),
         ("COORD_SECRET", "x", "did you mean COORD_TOKEN?"),
-        ("COORD_TOKEN", "", "set and empty"),
-        ("COORD_TOKEN_FILE", "", "set and empty"),
+        ("COORD_TOKEN", "", "set but empty"),
+        ("COORD_TOKEN_FILE", "", "set but empty"),
     ] {
         let terminal = Terminal::of(&coordinator).with(name, text);
         let done = terminal.run(&["message", "inbox"]).await;
@@ -106,7 +106,7 @@ async fn other_unknown_variables_are_warned_of() {
     slip.run(&["message", "inbox"])
         .await
         .check(0)
-        .says("warning: COORD_PROJEKT: no setting has this variable; did you mean COORD_PROJECT?");
+        .says("warning: COORD_PROJEKT: no setting uses this variable; did you mean COORD_PROJECT?");
     assert_eq!(
         slip.run(&["-q", "message", "inbox"]).await.check(0).stderr,
         ""
