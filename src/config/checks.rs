@@ -25,7 +25,7 @@ pub(super) fn state_dir(reader: &mut Reader, found: Option<&Path>) {
     let spec = &settings::STATE_DIR;
     if found.is_none() && reader.given_by(spec).is_none() {
         let misfit = Misfit::new(
-            "there is no home directory to put it in",
+            "there is no home directory for it",
             "set --state-dir or COORD_STATE_DIR to a folder",
         );
         reader.problem(spec, Source::Default, misfit);
@@ -41,8 +41,8 @@ pub(super) fn plaintext(reader: &mut Reader, websocket: &WebSocketConfig, metric
             reader,
             &settings::WEBSOCKET_HOST,
             host,
-            "set websocket.tls = true (WEBSOCKET_SSL_ENABLED=true), or, where something in front \
-             encrypts, websocket.allow_plaintext = true (COORD_ALLOW_PLAINTEXT=true)",
+            "set websocket.tls = true (WEBSOCKET_SSL_ENABLED=true), or, if a proxy in front encrypts, \
+             websocket.allow_plaintext = true (COORD_ALLOW_PLAINTEXT=true)",
         );
     }
     let allowed = reader.get(&settings::METRICS_ALLOW_PLAINTEXT);
@@ -52,8 +52,8 @@ pub(super) fn plaintext(reader: &mut Reader, websocket: &WebSocketConfig, metric
             reader,
             &settings::METRICS_HOST,
             host,
-            "set metrics.allow_plaintext = true (COORD_METRICS_ALLOW_PLAINTEXT=true) if everybody \
-             who reaches the port may read the metrics",
+            "set metrics.allow_plaintext = true (COORD_METRICS_ALLOW_PLAINTEXT=true) if everybody who can reach \
+             the port may read the metrics",
         );
     }
 }
@@ -154,7 +154,8 @@ pub(super) fn foreign_ports(
             continue;
         }
         if let Some((other, of)) = owner(port) {
-            let text = format!("port {port} is {other}'s for {of}, but the profile is {profile}");
+            let text =
+                format!("port {port} is the {of} port of {other}, but the profile is {profile}");
             reader.warn(source, text);
         } else if let Some(neighbour) = neighbour(port) {
             reader.warn(source, format!("port {port}: {}", neighbour.note));
@@ -205,7 +206,7 @@ pub(super) fn sizes(reader: &mut Reader, websocket: &WebSocketConfig, journal: &
 }
 
 fn refuse_plaintext(reader: &mut Reader, spec: &Spec, host: &Host, right: &str) {
-    let what = format!("{host} is off loopback, and nothing would be encrypted");
+    let what = format!("{host} is not loopback, and connections would not be encrypted");
     reader.problem(spec, reader.source(spec), Misfit::new(what, right));
 }
 
@@ -227,10 +228,10 @@ fn duplicate(
     let blamed = blamed(reader, [spec, other]);
     let holder = if blamed.key == spec.key { other } else { spec };
     let what = format!(
-        "port {port} is {}'s already ({})",
+        "port {port} is already used by {} ({})",
         holder.key,
         reader.source(holder)
     );
-    let misfit = Misfit::new(what, "give each service a port of its own");
+    let misfit = Misfit::new(what, "give each service its own port");
     reader.problem(blamed, reader.source(blamed), misfit);
 }

@@ -145,7 +145,7 @@ fn operator_token(reader: &mut Reader, path: &Path) -> Option<Secret> {
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => {
-            let text = format!("the local operator token cannot be read: {error}");
+            let text = format!("cannot read the local operator token: {error}");
             reader.warn(source, text);
             None
         }
@@ -165,7 +165,7 @@ fn trust(reader: &mut Reader) -> Trust {
         (Some(_), Some(fingerprint)) => {
             let spec = &settings::CLIENT_TLS_FINGERPRINT;
             let other = reader.source(&settings::CLIENT_TLS_CA_FILE);
-            let what = format!("tls_ca_file is given too, by {other}");
+            let what = format!("tls_ca_file is also given, by {other}");
             let misfit = Misfit::new(what, "keep one of the two");
             reader.problem(spec, reader.source(spec), misfit);
             Trust::Fingerprint(fingerprint)

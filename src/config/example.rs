@@ -8,7 +8,7 @@ use super::settings::{self, Count, Kind, Spec, Words};
 const COMMENT_CHARS_MAX: usize = 98;
 
 const HEAD: &str = "\
-# A coordinator's configuration, with every setting there is.
+# A coordinator's configuration, with every setting.
 # `coord serve` reads it from --config, COORD_CONFIG, systemd's configuration directory,
 # ~/.config/coord/coord.toml or /etc/coord/coord.toml, whichever is found first.
 # What stands here gives way to environment variables, and those to flags.

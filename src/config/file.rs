@@ -37,7 +37,7 @@ pub(super) fn read(
         Err(error) => {
             let misspelt = path.to_str().and_then(spelling::misspelt_path);
             let misfit = misspelt.unwrap_or_else(|| {
-                let what = format!("the configuration file cannot be read: {error}");
+                let what = format!("cannot read the configuration file: {error}");
                 Misfit::new(what, "name a TOML file that this user may read")
             });
             problems.push(Problem {
@@ -133,7 +133,7 @@ impl Walk<'_> {
                 let right = format!("write [{leaf}] and its keys below");
                 ("it is a section, not a value", right)
             } else {
-                ("there is no such key", self.suggestion(section, leaf))
+                ("this key does not exist", self.suggestion(section, leaf))
             };
             self.problems.push(Problem {
                 what: what.to_owned(),
@@ -172,7 +172,7 @@ impl Walk<'_> {
         if let Some(spec) = elsewhere {
             return format!("did you mean {}?", spec.key);
         }
-        format!("known here: {}", here.join(", "))
+        format!("keys of this section: {}", here.join(", "))
     }
 
     fn is_section(&self, name: &str) -> bool {
@@ -234,7 +234,7 @@ fn plain(value: &DeValue<'_>) -> GivenValue {
             .map(|item| item.get_ref().as_str().map(str::to_owned))
             .collect::<Option<Vec<String>>>()
             .map_or(
-                GivenValue::Unfit("a list of something else than text"),
+                GivenValue::Unfit("a list that contains more than texts"),
                 GivenValue::List,
             ),
         DeValue::Float(_) => GivenValue::Unfit("a number with a fraction"),

@@ -44,8 +44,8 @@ pub(super) fn check_tls(
 /// A file that is only opened later should not be found missing only then.
 pub(super) fn check_readable(reader: &mut Reader, spec: &Spec, path: &Path) {
     if let Err(error) = File::open(path) {
-        let what = format!("{} cannot be read: {error}", path.display());
-        let misfit = Misfit::new(what, "name a file that this user may read");
+        let what = format!("cannot read {}: {error}", path.display());
+        let misfit = Misfit::new(what, "give a file that this user may read");
         reader.problem(spec, reader.source(spec), misfit);
     }
 }

@@ -140,7 +140,7 @@ impl FromStr for Endpoint {
         let (host, port) = split_port(text);
         let missing = || {
             Misfit::new(
-                format!("{} names no port", quoted(text)),
+                format!("{} has no port", quoted(text)),
                 "write host:port, as in 127.0.0.1:8768 or [::1]:8768",
             )
         };
@@ -160,8 +160,8 @@ impl FromStr for WebOrigin {
             Misfit::new(format!("{} is not an origin", quoted(text)), right)
         };
         if text == "*" {
-            let right = "list the pages that may connect, as in https://dashboard.example";
-            return Err(Misfit::new("\"*\" would let every web page in", right));
+            let right = "list the web pages that may connect, as in https://dashboard.example";
+            return Err(Misfit::new("\"*\" would allow every web page", right));
         }
         let (scheme, rest) = text.split_once("://").ok_or_else(wrong)?;
         let scheme = scheme.to_ascii_lowercase();
@@ -198,9 +198,9 @@ fn port_in(text: &str) -> Result<Port, Misfit> {
 
 fn no_host(text: &str) -> Misfit {
     let hint = if text.contains("://") || text.contains('/') {
-        "write the host alone, without scheme and path"
+        "write only the host, without scheme and path"
     } else if split_port(text).1.is_some() {
-        "write the host alone; the port is a setting of its own"
+        "write only the host; the port has its own setting"
     } else {
         "use an IP address or a host name, as in 127.0.0.1, ::1 or gateway.example"
     };

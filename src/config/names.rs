@@ -46,7 +46,7 @@ impl FromStr for NodeName {
             return Ok(Self(text.to_owned()));
         }
         Err(Misfit::new(
-            format!("{} is no name for a node", quoted(text)),
+            format!("{} is not a node name", quoted(text)),
             format!("use at most {NODE_NAME_BYTES_MAX} letters, digits and -_. as in gateway-1"),
         ))
     }
@@ -68,7 +68,7 @@ impl FromStr for MetricsPath {
     type Err = Misfit;
 
     fn from_str(text: &str) -> Result<Self, Misfit> {
-        let wrong = |right: &str| Misfit::new(format!("{} is no path", quoted(text)), right);
+        let wrong = |right: &str| Misfit::new(format!("{} is not a path", quoted(text)), right);
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
         if text.len() > METRICS_PATH_BYTES_MAX {
             return Err(wrong(&format!(
@@ -77,14 +77,16 @@ impl FromStr for MetricsPath {
         }
         if !text.starts_with('/') || !text.bytes().all(allowed) {
             return Err(wrong(
-                "begin with / and use letters, digits and -._~/ alone, as in /metrics",
+                "begin with / and use only letters, digits and -._~/ as in /metrics",
             ));
         }
         if text == "/" || text.contains("//") || text.split('/').any(|part| part == "..") {
-            return Err(wrong("name a page, without // and .., as in /metrics"));
+            return Err(wrong("write a path without // and .., as in /metrics"));
         }
         if matches!(text, "/healthz" | "/readyz") {
-            return Err(wrong("leave /healthz and /readyz to the health checks"));
+            return Err(wrong(
+                "use another path: /healthz and /readyz are the health checks",
+            ));
         }
         Ok(Self(text.to_owned()))
     }

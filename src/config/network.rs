@@ -161,8 +161,8 @@ impl Network {
         if first == address {
             return Some(Ok(Self { first, last }));
         }
-        let what = format!("{address}/{bits} has bits behind its prefix");
-        let right = format!("write {first}/{bits} for the network, {address} for the host alone");
+        let what = format!("{address}/{bits} has bits set beyond its prefix");
+        let right = format!("write {first}/{bits} for the network, {address} for the single host");
         Some(Err(Misfit::new(what, right)))
     }
 }
@@ -205,7 +205,7 @@ impl FromStr for OpenPort {
         };
         let ports = ports
             .parse()
-            .map_err(|error| wrong(format!("{} is no port: {error}", quoted(text))))?;
+            .map_err(|error| wrong(format!("{} is not a port: {error}", quoted(text))))?;
         Ok(Self { ports, transport })
     }
 }
@@ -290,7 +290,7 @@ mod tests {
         check("2001:db8::/64", "2001:db8::/64");
         check("192.0.2.5-192.0.2.9", "192.0.2.5-192.0.2.9");
         check("192.0.2.4 - 192.0.2.7", "192.0.2.4/30");
-        check("10.0.0.1/8", "10.0.0.1/8 has bits behind its prefix");
+        check("10.0.0.1/8", "10.0.0.1/8 has bits set beyond its prefix");
         check("192.0.2.9-192.0.2.5", "\"192.0.2.9-192.0.2.5\" is reversed");
         for wrong in [
             "",

@@ -100,7 +100,7 @@ impl fmt::Display for ConfigErrors {
         if let [problem] = self.0.as_slice() {
             return fmt::Display::fmt(problem, f);
         }
-        write!(f, "{} values are not usable:", self.0.len())?;
+        write!(f, "{} values are invalid:", self.0.len())?;
         self.0
             .iter()
             .try_for_each(|problem| write!(f, "\n  {problem}"))

@@ -205,20 +205,24 @@ impl Gathered {
                 self.insert(spec, RawValue { given, source }, values);
             }
             Err(_) if token_form::is_secret_itself(&name) && !path.exists() => {
-                let what = "it names no file, and looks like a secret itself".to_owned();
+                let what = "it is not a file, and looks like a secret itself".to_owned();
                 let right = spec.variables.first().map_or_else(
-                    || "name a file that holds the secret alone".to_owned(),
-                    |name| format!("name a file that holds the secret alone, or set {name} to it"),
+                    || "give a file that contains only the secret".to_owned(),
+                    |name| {
+                        format!(
+                            "give a file that contains only the secret, or set {name} to the secret"
+                        )
+                    },
                 );
                 self.problem(spec, source, what, &right);
             }
             Err(error) => {
-                let what = format!("{} cannot be read: {error}", path.display());
+                let what = format!("cannot read {}: {error}", path.display());
                 self.problem(
                     spec,
                     source,
                     what,
-                    "name a file that holds the secret alone",
+                    "give a file that contains only the secret",
                 );
             }
         }

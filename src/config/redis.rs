@@ -122,7 +122,7 @@ impl Parts<'_> {
             Some(source) if source.rank() == self.source.rank() => {
                 let single = self.reader.optional(spec)?;
                 if single != of_url {
-                    let what = format!("it is {single}, but {} says {of_url}", self.source);
+                    let what = format!("it is {single}, but {} has {of_url}", self.source);
                     let right = "keep one of the two".to_owned();
                     self.reader.problem(spec, source, Misfit { what, right });
                 }
@@ -147,7 +147,7 @@ impl Parts<'_> {
                     .as_ref()
                     .is_some_and(|single| single.expose() != of_url.expose());
                 if differ {
-                    let what = format!("it is not the password that {} has", self.source);
+                    let what = format!("it differs from the password in {}", self.source);
                     let right = "keep one of the two".to_owned();
                     self.reader
                         .problem(&REDIS_PASSWORD, source, Misfit { what, right });
@@ -208,7 +208,8 @@ fn idle(reader: &mut Reader) {
     for spec in prepared {
         if let Some(source) = reader.given_by(spec).cloned() {
             let text = format!(
-                "{} has no effect: Redis is used when redis.url, redis.host, redis.port or redis.sentinels is set",
+                "{} has no effect: Redis is used only when redis.url, redis.host, redis.port or redis.sentinels \
+                 is set",
                 spec.key
             );
             reader.warn(source, text);
@@ -241,14 +242,15 @@ fn parse(url: &str) -> Result<UrlParts, Misfit> {
         });
     let (host, port) = split_port(address);
     let decoded = |text: &str| {
-        percent_decoded(text).ok_or_else(|| wrong("the URL's user or password is badly encoded"))
+        percent_decoded(text)
+            .ok_or_else(|| wrong("the URL's user or password has invalid percent-encoding"))
     };
     let (user, password) = match userinfo.map(|info| info.split_once(':')) {
         Some(Some((user, password))) => (decoded(user)?, decoded(password)?),
         // Which of the two it is cannot be told, and a user would be shown.
         Some(None) => {
             return Err(wrong(
-                "the URL has a single word before the @: a password alone is :password@, a user user:@",
+                "the URL has one word before the @: write :password@ for a password, user:@ for a user",
             ));
         }
         None => Default::default(),

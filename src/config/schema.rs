@@ -27,7 +27,7 @@ fn of_table(title: &str, table: &[&'static Spec]) -> Schema {
         };
         properties.insert(leaf.to_owned(), property(spec));
         if spec.is_secret() {
-            let description = format!("A file that holds {leaf} alone.");
+            let description = format!("A file that contains only {leaf}.");
             properties.insert(
                 format!("{leaf}_file"),
                 json!({ "type": "string", "minLength": 1, "description": description }),

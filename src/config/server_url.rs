@@ -45,7 +45,7 @@ impl FromStr for ServerUrl {
             _ => return Err(wrong("the URL's scheme is neither ws nor wss")),
         };
         if rest.contains(['@', '?', '#']) {
-            let what = "the URL has more than a host, a port and a path";
+            let what = "the URL may have only a host, a port and a path";
             return Err(Misfit::new(
                 what,
                 format!("{RIGHT}; a token belongs in COORD_TOKEN or COORD_TOKEN_FILE"),
@@ -88,8 +88,8 @@ impl FromStr for Fingerprint {
     /// With or without `SHA256:` before it, with or without colons between the bytes.
     fn from_str(text: &str) -> Result<Self, Misfit> {
         let wrong = || {
-            let right = "use 64 hexadecimal digits, as a coordinator shows at its start";
-            Misfit::new(format!("{} is no fingerprint", quoted(text)), right)
+            let right = "use 64 hexadecimal digits, as a coordinator prints at its start";
+            Misfit::new(format!("{} is not a fingerprint", quoted(text)), right)
         };
         let digits: Vec<u8> = text
             .strip_prefix("SHA256:")

@@ -46,31 +46,30 @@ settings! {
         choice("profile", &PROFILES, &Profile::ALL, Profile::fallback() as usize)
         .variables(&["COORD_PROFILE"])
         .flag("--profile", "PROFILE")
-        .doc("The environment this coordinator is meant for; it decides the ports.");
+        .doc("The environment of this coordinator; it decides the ports.");
     STATE_DIR: Plain<PathBuf> = path("state_dir", "/var/lib/coord")
         .variables(&["COORD_STATE_DIR", STATE_DIRECTORY])
         .flag("--state-dir", "DIR")
-        .doc("The folder that holds the journal, snapshots and the operator token. Without it: \
-            systemd's state directory, or else $XDG_STATE_HOME/coord, or else \
-            ~/.local/state/coord.");
+        .doc("The folder for the journal, snapshots and the operator token. Default: systemd's state directory, \
+              otherwise $XDG_STATE_HOME/coord, otherwise ~/.local/state/coord.");
     OPERATOR_TOKEN: Plain<Secret> =
         of("operator_token", Kind::Secret, value::token, "write-the-output-of-openssl-rand-hex-32")
         .variables(&["COORD_OPERATOR_TOKEN"])
         .flag("--operator-token-file", "FILE")
         .credential("operator_token")
         .reloads()
-        .doc("The token of the operator. Without it: one is made at the first start, and lies in \
-            the state directory. A reload takes up a new one.");
+        .doc("The token of the operator. Default: the coordinator creates one in the state directory at its \
+              first start. A reload applies a changed token.");
 
     NODE_NAME: Plain<NodeName> = of("node.name", Kind::Text, value::parsed, "gateway-1")
         .variables(&["COORD_NODE_NAME"])
         .flag("--node-name", "NAME")
-        .doc("How this coordinator calls itself. Without it: the host name.");
+        .doc("The name of this coordinator. Default: the host name.");
 
     WEBSOCKET_HOST: Or<Host> = host("websocket.host")
         .variables(&["WEBSOCKET_HOST"])
         .flag("--websocket-host", "HOST")
-        .doc("The address that agents connect to. Off loopback needs tls, or allow_plaintext.");
+        .doc("The address that agents connect to. An address other than loopback needs tls or allow_plaintext.");
     WEBSOCKET_PORT: ServicePort = port("websocket.port", Service::WebSocket)
         .variables(&["WEBSOCKET_PORT"])
         .flag("--websocket-port", "PORT")
@@ -78,8 +77,8 @@ settings! {
     WEBSOCKET_TLS: Or<bool> = boolean("websocket.tls")
         .variables(&["WEBSOCKET_SSL_ENABLED"])
         .flag("--websocket-tls", "BOOL")
-        .doc("Serve wss: instead of ws:. Without the two files below, a self-signed certificate is \
-            made and its fingerprint shown.");
+        .doc("Serve wss: instead of ws:. Without the two files below, the coordinator creates a self-signed \
+              certificate and prints its fingerprint.");
     TLS_CERTIFICATE_FILE: Plain<PathBuf> = path("websocket.tls_certificate_file", "certificate.pem")
         .variables(&["COORD_TLS_CERTIFICATE_FILE"])
         .flag("--tls-certificate-file", "FILE")
@@ -97,8 +96,8 @@ settings! {
         .variables(&["COORD_ALLOWED_HOSTS"])
         .flag("--allowed-hosts", "HOST,…")
         .reloads()
-        .doc("More names by which clients may address this coordinator (their Host header), next \
-            to its own address and loopback.");
+        .doc("More names that clients may use for this coordinator (their Host header), in addition to its own \
+              address and loopback.");
     ALLOWED_ORIGINS: Or<Vec<WebOrigin>> =
         list("websocket.allowed_origins", Kind::Origins, "https://dashboard.example")
         .variables(&["COORD_ALLOWED_ORIGINS"])
@@ -109,28 +108,28 @@ settings! {
     ALLOW_PLAINTEXT: Or<bool> = boolean("websocket.allow_plaintext")
         .variables(&["COORD_ALLOW_PLAINTEXT"])
         .flag("--allow-plaintext", "BOOL")
-        .doc("Serve ws: off loopback all the same, for instance behind a proxy that encrypts. \
-            Tokens then cross the network readable.");
+        .doc("Serve ws: beyond loopback, for instance behind a proxy that encrypts. Tokens then cross the \
+              network unencrypted.");
     CONNECTIONS_MAX: Count = count("websocket.connections_max", "connections", 1, 100_000, 10_240)
         .variables(&["COORD_CONNECTIONS_MAX"])
-        .doc("How many connections may be open at once.");
+        .doc("The maximum number of open connections.");
     MESSAGE_BYTES_MAX: Count =
         count("websocket.message_bytes_max", "bytes", 4 * KIB, 16 * MIB, MIB)
         .variables(&["COORD_MESSAGE_BYTES_MAX"])
-        .doc("How large one request may be.");
+        .doc("The maximum size of one request.");
     HANDSHAKE_TIMEOUT_MS: Count = count("websocket.handshake_timeout_ms", "ms", 100, 60_000, 5_000)
         .variables(&["COORD_HANDSHAKE_TIMEOUT_MS"])
         .reloads()
-        .doc("How long a client may take to shake hands.");
+        .doc("The time limit for a client's handshake.");
     PING_INTERVAL_MS: Count = count("websocket.ping_interval_ms", "ms", 1_000, 300_000, 20_000)
         .variables(&["COORD_PING_INTERVAL_MS"])
         .reloads()
-        .doc("How often a silent client is asked whether it is still there.");
+        .doc("The interval of heartbeats to a silent client.");
 
     METRICS_HOST: Or<Host> = host("metrics.host")
         .variables(&["COORD_METRICS_HOST"])
         .flag("--metrics-host", "HOST")
-        .doc("The address that Prometheus scrapes. Off loopback needs allow_plaintext.");
+        .doc("The address that Prometheus scrapes. An address other than loopback needs allow_plaintext.");
     METRICS_PORT: ServicePort = port("metrics.port", Service::Metrics)
         .variables(&["METRICS_PORT"])
         .flag("--metrics-port", "PORT")
@@ -143,27 +142,27 @@ settings! {
     METRICS_ALLOW_PLAINTEXT: Or<bool> = boolean("metrics.allow_plaintext")
         .variables(&["COORD_METRICS_ALLOW_PLAINTEXT"])
         .flag("--metrics-allow-plaintext", "BOOL")
-        .doc("Serve metrics off loopback: whoever reaches the port can read them.");
+        .doc("Serve metrics beyond loopback: everybody who can reach the port can read them.");
     METRICS_ALLOWED_HOSTS: Or<Vec<AllowedHost>> =
         list("metrics.allowed_hosts", Kind::Hosts, "gateway.example, gateway.example:9093")
         .variables(&["COORD_METRICS_ALLOWED_HOSTS"])
         .flag("--metrics-allowed-hosts", "HOST,…")
         .reloads()
-        .doc("More names by which Prometheus may address the metrics (their Host header), next to \
-            addresses, loopback, metrics.host and websocket.allowed_hosts.");
+        .doc("More names that Prometheus may use for the metrics (its Host header), in addition to addresses, \
+              loopback, metrics.host and websocket.allowed_hosts.");
 
     REDIS_URL: Plain<Secret> =
         of("redis.url", Kind::Secret, value::secret, "rediss://user:password@redis.example:6380/0")
         .variables(&["REDIS_URL"])
         .flag("--redis-url-file", "FILE")
         .credential("redis_url")
-        .doc("Everything about Redis in one URL. What a setting below says, where it comes from an \
-            earlier source, goes before. Redis is used when this, host, port or sentinels is \
-            set; otherwise the journal on this machine.");
+        .doc("The connection URL of Redis. A setting below overrides it if it comes from a stronger source. \
+              Redis is used when redis.url, host, port or sentinels is set; otherwise the journal is on this \
+              machine.");
     REDIS_HOST: Or<Host> = host("redis.host")
         .variables(&["REDIS_HOST"])
         .flag("--redis-host", "HOST")
-        .doc("Where Redis runs.");
+        .doc("The host of Redis.");
     REDIS_PORT: ServicePort = port("redis.port", Service::Redis)
         .variables(&["REDIS_PORT"])
         .flag("--redis-port", "PORT")
@@ -180,26 +179,24 @@ settings! {
     REDIS_TLS: Or<bool> = boolean("redis.tls")
         .variables(&["REDIS_TLS"])
         .flag("--redis-tls", "BOOL")
-        .doc("Talk TLS to Redis.");
+        .doc("Use TLS to Redis.");
     REDIS_DATABASE: Count = count("redis.database", "", 0, 1023, 0)
         .variables(&["REDIS_DATABASE"])
         .doc("The number of the Redis database; a Cluster has only 0.");
     REDIS_CA_FILE: Plain<PathBuf> = path("redis.ca_file", "redis-ca.pem")
         .variables(&["COORD_REDIS_CA_FILE"])
-        .doc("Trust servers whose certificates these authorities signed, as PEM, instead of the \
-            machine's.");
+        .doc("The PEM file of the authorities to trust for Redis, instead of the machine's.");
     REDIS_CLUSTER: Or<bool> = boolean("redis.cluster")
         .variables(&["COORD_REDIS_CLUSTER"])
-        .doc("It is a Redis Cluster: host and port, or the URL, lead to any of its nodes.");
+        .doc("Redis is a Cluster: host and port, or the URL, name any of its nodes.");
     REDIS_SENTINELS: Or<Vec<AllowedHost>> =
         list("redis.sentinels", Kind::Hosts, "sentinel-1.example, sentinel-2.example:26379")
         .variables(&["COORD_REDIS_SENTINELS"])
-        .doc("The Sentinels that say where Redis is, instead of host, port and URL. Port 26379 \
-            where none is named.");
+        .doc("The Sentinels that say where Redis is, instead of host, port and URL. The default port is 26379.");
     REDIS_SENTINEL_MASTER: Plain<String> =
         of("redis.sentinel_master", Kind::Text, value::string, "coord")
         .variables(&["COORD_REDIS_SENTINEL_MASTER"])
-        .doc("What the Sentinels call the master.");
+        .doc("The Sentinels' name for the master.");
     REDIS_SENTINEL_USER: Plain<String> =
         of("redis.sentinel_user", Kind::Text, value::string, "coord")
         .variables(&["COORD_REDIS_SENTINEL_USER"])
@@ -211,9 +208,9 @@ settings! {
         .doc("The password of the Sentinels.");
     REDIS_WAIT_REPLICAS: Count = count("redis.wait_replicas", "replicas", 0, 16, 0)
         .variables(&["COORD_REDIS_WAIT_REPLICAS"])
-        .doc("How many replicas must confirm a write before it is answered, so that a failover \
-            loses nothing that was. What too few confirmed in time may have been done or not: \
-            the coordinator finds out before it answers.");
+        .doc("How many replicas must confirm a write before the coordinator answers, so that a failover loses no \
+              acknowledged write. If too few confirm in time, the outcome is unknown: the coordinator finds it \
+              out before it answers.");
     REDIS_WAIT_MS: Count = count("redis.wait_ms", "ms", 1, 60_000, 1_000)
         .variables(&["COORD_REDIS_WAIT_MS"])
         .doc("How long to wait for the replicas.");
@@ -221,28 +218,26 @@ settings! {
     JOURNAL_SEGMENT_BYTES: Count =
         count("journal.segment_bytes", "bytes", 256 * KIB, 256 * MIB, 8 * MIB)
         .variables(&["COORD_JOURNAL_SEGMENT_BYTES"])
-        .doc("How large one preallocated segment of the journal is.");
+        .doc("The size of one preallocated segment of the journal.");
     JOURNAL_LIVE_BYTES_MAX: Count =
         count("journal.live_bytes_max", "bytes", 512 * KIB, 64 * GIB, 64 * MIB)
         .variables(&["COORD_JOURNAL_LIVE_BYTES_MAX"])
-        .doc("How much journal may pile up before a snapshot is taken and segments are recycled.");
+        .doc("How much journal may collect before a snapshot is taken and segments are reused.");
     JOURNAL_RESERVE_BYTES: Count = count("journal.reserve_bytes", "bytes", 64 * KIB, GIB, 4 * MIB)
         .variables(&["COORD_JOURNAL_RESERVE_BYTES"])
-        .doc("What is kept back on a full disk, so that completes, releases and acknowledgements \
-            go on.");
+        .doc("Space that is reserved for a full disk, so that completes, releases and acknowledgements still work.");
 
     SESSION_GRACE_MS: Count = count("session.grace_ms", "ms", 0, 3_600_000, 30_000)
         .variables(&["COORD_SESSION_GRACE_MS"])
-        .doc("How long a lost session can be resumed with all its leases.");
+        .doc("How long a lost session can be resumed with all it held.");
 
     FIREWALL_DEFAULT_DROP: Or<bool> = boolean("firewall.default_drop")
         .variables(&["COORD_FIREWALL_DEFAULT_DROP"])
-        .doc("A closed box: drop what no rule lets in. Otherwise only the ports of the services \
-            are governed.");
+        .doc("Drop all traffic that no rule allows. Otherwise the rules cover only the ports of the services.");
     FIREWALL_WEBSOCKET_FROM: Or<Vec<Network>> =
         list("firewall.websocket_from", Kind::Networks, "10.0.0.0/8, 2001:db8::/64")
         .variables(&["COORD_FIREWALL_WEBSOCKET_FROM"])
-        .doc("From where agents may connect. This machine always may.");
+        .doc("Networks from which agents may connect. This machine always may.");
     FIREWALL_METRICS_FROM: Or<Vec<Network>> =
         list("firewall.metrics_from", Kind::Networks, "192.0.2.10")
         .variables(&["COORD_FIREWALL_METRICS_FROM"])
@@ -250,45 +245,43 @@ settings! {
     FIREWALL_REDIS_FROM: Or<Vec<Network>> =
         list("firewall.redis_from", Kind::Networks, "192.0.2.20-192.0.2.24")
         .variables(&["COORD_FIREWALL_REDIS_FROM"])
-        .doc("Other coordinators that share the Redis of this machine. Without it nobody from \
-            outside reaches Redis.");
+        .doc("Other coordinators that share the Redis of this machine. Default: no other machine can reach Redis.");
     FIREWALL_SSH_FROM: Or<Vec<Network>> = list("firewall.ssh_from", Kind::Networks, "10.0.0.0/8")
         .variables(&["COORD_FIREWALL_SSH_FROM"])
-        .doc("From where a closed box takes SSH. Without it: from anywhere, as before it was \
-            closed.");
+        .doc("With default_drop: networks from which SSH is allowed. Default: all.");
     FIREWALL_SSH_PORTS: Or<Vec<OpenPort>> = list("firewall.ssh_ports", Kind::OpenPorts, "22")
         .variables(&["COORD_FIREWALL_SSH_PORTS"])
-        .doc("The ports of SSH that a closed box keeps open. Without it: those that \
-            /etc/ssh/sshd_config names, or else 22.");
+        .doc("With default_drop: the SSH ports to keep open. Default: those in /etc/ssh/sshd_config, otherwise 22.");
     FIREWALL_OPEN_PORTS: Or<Vec<OpenPort>> =
         list("firewall.open_ports", Kind::OpenPorts, "443, 51820/udp")
         .variables(&["COORD_FIREWALL_OPEN_PORTS"])
-        .doc("What else a closed box leaves open to everybody.");
+        .doc("With default_drop: more ports that are open to everybody.");
     FIREWALL_LEASE_PORTS: Plain<PortRange> =
         of("firewall.lease_ports", Kind::Ports, value::ports, "20000-20999")
         .variables(&["COORD_FIREWALL_LEASE_PORTS"])
-        .doc("TCP ports that a closed box opens to websocket_from for as long as an agent holds a \
-            lease on them, once `coord firewall leases` runs. Without it leases open nothing.");
+        .doc("With default_drop: TCP ports that `coord firewall leases` opens to websocket_from while an agent \
+              holds a lease on them. Default: leases open no ports.");
     FIREWALL_INTERFACES: Or<Vec<InterfaceName>> =
         list("firewall.interfaces", Kind::Interfaces, "eth0")
         .variables(&["COORD_FIREWALL_INTERFACES"])
-        .doc("The interfaces through which the services can be reached. Without it: all.");
+        .doc("The interfaces through which the services can be reached. Default: all.");
     FIREWALL_DENY: Or<Vec<Network>> = list("firewall.deny", Kind::Networks, "203.0.113.0/24")
         .variables(&["COORD_FIREWALL_DENY"])
-        .doc("Who reaches no service, whatever else is allowed; on a closed box, nothing at all.");
+        .doc("Networks that reach no service, even if another setting allows them; with default_drop they reach \
+              no port at all.");
     FIREWALL_TRUSTED: Or<Vec<Network>> = list("firewall.trusted", Kind::Networks, "10.0.0.2")
         .variables(&["COORD_FIREWALL_TRUSTED"])
-        .doc("Of those who are allowed, who is not limited in rate and number of connections: many \
-            behind one address, for instance.");
+        .doc("Allowed networks without limits on the rate and number of connections, for instance many agents \
+              behind one address.");
     FIREWALL_NEW_PER_MINUTE_MAX: Count =
         count("firewall.new_per_minute_max", "connections", 1, 60_000, 120)
         .variables(&["COORD_FIREWALL_NEW_PER_MINUTE_MAX"])
-        .doc("How many new connections a minute one source may open to a service: an IPv4 address \
-            or an IPv6 /64 network.");
+        .doc("The maximum number of new connections a minute from one source to a service. A source is an IPv4 \
+              address or an IPv6 /64 network.");
     FIREWALL_CONNECTIONS_PER_SOURCE_MAX: Count =
         count("firewall.connections_per_source_max", "connections", 1, 100_000, 256)
         .variables(&["COORD_FIREWALL_CONNECTIONS_PER_SOURCE_MAX"])
-        .doc("How many connections one source may have open to a service.");
+        .doc("The maximum number of open connections from one source to a service.");
     FIREWALL_LOG_PER_MINUTE_MAX: Count = count("firewall.log_per_minute_max", "lines", 0, 6_000, 0)
         .variables(&["COORD_FIREWALL_LOG_PER_MINUTE_MAX"])
         .doc("How many dropped packets a minute the kernel logs for each reason; 0 logs none.");
@@ -296,37 +289,35 @@ settings! {
         path("firewall.status_file", FIREWALL_STATUS_FILE_DEFAULT)
         .or(|| FIREWALL_STATUS_FILE_DEFAULT.into())
         .variables(&["COORD_FIREWALL_STATUS_FILE"])
-        .doc("Where `coord firewall status --write` leaves what the coordinator's metrics tell of \
-            the firewall.");
+        .doc("The file in which `coord firewall status --write` leaves the firewall's status for the \
+              coordinator's metrics.");
 
     LOG_LEVEL: Choice<LogLevel> = choice("log.level", &LogLevel::WORDS, &LogLevel::ALL, 0)
         .variables(&["COORD_LOG"])
         .flag("--log-level", "LEVEL")
         .reloads()
-        .doc("How much is logged.");
+        .doc("The log level.");
     LOG_FORMAT: Choice<LogFormat> = choice("log.format", &LogFormat::WORDS, &LogFormat::ALL, 0)
         .variables(&["COORD_LOG_FORMAT"])
         .flag("--log-format", "FORMAT")
-        .doc("How a log line looks.");
+        .doc("The format of log lines.");
 }
 
 settings! {
-    /// What the command line reads to find its coordinator. The first three are a coordinator's: they
-    /// tell where the one on this machine is.
+    /// What the command line reads to find its coordinator. The first three are a coordinator's settings:
+    /// they locate the one on this machine.
     CLIENT: [PROFILE, STATE_DIR, WEBSOCKET_PORT];
 
     CLIENT_URL: Plain<ServerUrl> =
         of("url", Kind::Url, value::parsed, "wss://gateway.example:8766/ws")
         .variables(&["COORD_URL"])
         .flag("--url", "URL")
-        .doc("The coordinator to talk to. Without it: the one on this machine, on the profile's \
-            port.");
+        .doc("The coordinator to connect to. Default: the one on this machine, on the profile's port.");
     CLIENT_TOKEN: Plain<Secret> = of("token", Kind::Secret, value::made_token, "…")
         .variables(&["COORD_TOKEN"])
         .flag("--token-file", "FILE")
         .credential("token")
-        .doc("Who to be. Without it: the operator token of the local state directory, where it can \
-            be read.");
+        .doc("The token to use. Default: the operator token in the local state directory, if it is readable.");
     CLIENT_PROJECT: Plain<ProjectName> = of("project", Kind::Text, value::project, "default")
         .variables(&["COORD_PROJECT"])
         .flag("--project", "NAME")
@@ -334,15 +325,15 @@ settings! {
     CLIENT_ALLOW_PLAINTEXT: Or<bool> = boolean("allow_plaintext")
         .variables(&["COORD_ALLOW_PLAINTEXT"])
         .flag("--allow-plaintext", "BOOL")
-        .doc("Send the token over ws: to another machine all the same.");
+        .doc("Send the token over ws: to another machine, unencrypted.");
     CLIENT_TLS_CA_FILE: Plain<PathBuf> = path("tls_ca_file", "ca.pem")
         .variables(&["COORD_TLS_CA_FILE"])
         .flag("--tls-ca-file", "FILE")
-        .doc("Trust certificates signed by these, as PEM, instead of by the machine's.");
+        .doc("The PEM file of the authorities to trust, instead of the machine's.");
     CLIENT_TLS_FINGERPRINT: Plain<Fingerprint> =
         of("tls_fingerprint", Kind::Text, value::parsed, "SHA256:…")
         .variables(&["COORD_TLS_FINGERPRINT"])
         .flag("--tls-fingerprint", "SHA256")
-        .doc("Trust the one certificate with this SHA-256 fingerprint, 64 hexadecimal digits: what \
-            a coordinator with a self-signed one shows at its start.");
+        .doc("Trust only the certificate with this SHA-256 fingerprint (64 hexadecimal digits). A coordinator \
+              with a self-signed certificate prints it at its start.");
 }

@@ -11,20 +11,20 @@ pub fn misspelt_path(text: &str) -> Option<Misfit> {
     }
     if let Some(variable) = text.split('/').find_map(unexpanded) {
         let what = format!(
-            "{} has {variable} in it, which nothing here replaces",
+            "{} contains {variable}, which is not replaced here",
             quoted(text)
         );
         return Some(Misfit::new(what, "write the whole path"));
     }
     if is_specifier(first) {
         let what = format!(
-            "{} begins with a specifier of systemd, which nothing here replaces",
+            "{} begins with a specifier of systemd, which is not replaced here",
             quoted(text)
         );
         return Some(Misfit::new(what, "write the whole path"));
     }
     let what = odd(text, first)?;
-    let right = "write the path alone, as in /var/lib/coord";
+    let right = "write only the path, as in /var/lib/coord";
     Some(Misfit::new(format!("{} {what}", quoted(text)), right))
 }
 
@@ -32,7 +32,7 @@ pub fn misspelt_path(text: &str) -> Option<Misfit> {
 fn of_home(text: &str, user: &str) -> Misfit {
     let rest = text.split_once('/').map_or("", |(_, rest)| rest);
     let what = format!(
-        "{} is a folder called ~{user} here: only a shell replaces ~",
+        "{} would be a folder called ~{user}: only a shell replaces ~",
         quoted(text)
     );
     let home = if user.is_empty() {
@@ -69,15 +69,15 @@ fn odd(text: &str, first: &str) -> Option<&'static str> {
     let quotes = ['"', '\''];
     let drive = |rest: &str| rest.starts_with([':']) && rest[1..].starts_with(['\\', '/']);
     if text.contains(char::is_control) {
-        Some("has control characters in it")
+        Some("contains control characters")
     } else if text.starts_with(quotes) && text.ends_with(quotes) && text.len() > 1 {
-        Some("has quotes around it, which are part of the name here")
+        Some("has quotes around it, which would be part of the name")
     } else if text.trim() != text {
-        Some("begins or ends with a blank, which is part of the name here")
+        Some("begins or ends with a blank, which would be part of the name")
     } else if first.eq_ignore_ascii_case("file:") {
         Some("is a URL, not a path")
     } else if text.starts_with(|c: char| c.is_ascii_alphabetic()) && drive(&text[1..]) {
-        Some("is a path of Windows")
+        Some("is a Windows path")
     } else {
         None
     }

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::problem::Misfit;
 
-const RIGHT: &str = "give the token alone, as `coord token create NAME --out FILE` writes it";
+const RIGHT: &str = "give only the token, as `coord token create NAME --out FILE` writes it";
 
 /// Marks of the two ends of a quotation.
 const QUOTES: [(char, char); 6] = [
@@ -47,30 +47,30 @@ fn form(text: &str) -> Option<(&'static str, &'static str)> {
     } else if text.starts_with("{\"") || text.starts_with("[\"") || text.starts_with("{ ") {
         "it is JSON, not the token alone"
     } else if begins(&["bearer ", "authorization:", "basic "]) {
-        "it begins as the header Authorization does (Bearer …)"
+        "it begins like the header Authorization (Bearer …)"
     } else if begins(&SETTERS) || is_assignment(text) {
         "it is an assignment (NAME=…)"
     } else if begins(&PROMPTS) {
-        "it begins with the prompt of a shell"
+        "it begins with a shell prompt"
     } else if is_labelled(text) {
         "it begins with a name (token: …)"
     } else if is_unexpanded(text) {
-        "it is an expression that no shell has expanded"
+        "it is an expression that the shell did not expand"
     } else if text.contains(['\n', '\r']) {
         "it has several lines"
     } else if is_quoted(text) {
         "it has quotes around it"
     } else if is_path(text) {
         return Some((
-            "it is the name of a file",
-            "name the file in COORD_TOKEN_FILE or --token-file",
+            "it is a file name",
+            "give the file in COORD_TOKEN_FILE or with --token-file",
         ));
     } else if is_placeholder(text) {
         "it is a placeholder"
     } else if text.contains(char::is_whitespace) {
-        "it has blanks in it"
+        "it contains blanks"
     } else if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        "it has characters that no token has"
+        "it contains characters that no token contains"
     } else {
         return None;
     };

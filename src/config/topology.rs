@@ -54,12 +54,12 @@ pub(super) fn sentinels(reader: &mut Reader) -> Option<SentinelConfig> {
     let user = reader.optional(&REDIS_SENTINEL_USER);
     let password = reader.optional(&REDIS_SENTINEL_PASSWORD);
     if hosts.as_ref().is_some_and(Vec::is_empty) {
-        let right = "name at least one, or leave it out";
+        let right = "give at least one, or leave it out";
         problem(reader, &REDIS_SENTINELS, "the list is empty", right);
     }
     let hosts = hosts.filter(|hosts| !hosts.is_empty());
     if hosts.is_some() && reader.given_by(&REDIS_SENTINEL_MASTER).is_none() {
-        let what = "there are Sentinels, but not the name of the master they watch";
+        let what = "there are Sentinels, but no name of the master that they watch";
         problem(reader, &REDIS_SENTINELS, what, "set redis.sentinel_master");
     }
     if user.is_some() && password.is_none() {
@@ -117,7 +117,7 @@ pub(super) fn topology(
         };
     };
     if cluster {
-        let what = "there are Sentinels, but a Cluster looks after itself";
+        let what = "there are Sentinels, but a Cluster has no Sentinels";
         problem(
             reader,
             &REDIS_SENTINELS,
@@ -170,7 +170,7 @@ fn problem(reader: &mut Reader, spec: &Spec, what: &str, right: &str) {
 
 fn without_effect(reader: &mut Reader, spec: &Spec, when: &str) {
     if let Some(source) = reader.given_by(spec).cloned() {
-        let text = format!("{} has no effect: it counts when {when}", spec.key);
+        let text = format!("{} has no effect: it is used only when {when}", spec.key);
         reader.warn(source, text);
     }
 }

@@ -43,7 +43,7 @@ pub(super) fn parsed<T: FromStr<Err = Misfit>>(raw: &RawValue) -> Result<T, Misf
 
 pub(super) fn project(raw: &RawValue) -> Result<ProjectName, Misfit> {
     let named = text(raw)?.parse();
-    named.map_err(|error: NameError| Misfit::new(error.to_string(), "use the name of a project"))
+    named.map_err(|error: NameError| Misfit::new(error.to_string(), "use a project name"))
 }
 
 /// A path; in a file, a relative one counts from the file's folder.
@@ -59,7 +59,7 @@ pub(super) fn path(raw: &RawValue) -> Result<PathBuf, Misfit> {
 }
 
 pub(super) fn boolean(raw: &RawValue) -> Result<bool, Misfit> {
-    let wrong = |what| Misfit::new(what, "use true or false (1, 0, yes and no do as well)");
+    let wrong = |what| Misfit::new(what, "use true or false (1, 0, yes and no work too)");
     match &raw.given {
         GivenValue::Boolean(truth) => Ok(*truth),
         GivenValue::Word(text) => match text.to_ascii_lowercase().as_str() {
@@ -92,7 +92,7 @@ pub(super) fn port(raw: &RawValue) -> Result<Port, Misfit> {
 
 /// A service has one port, and somebody wrote two.
 fn range(text: &str) -> Misfit {
-    let right = "use a port from 1 to 65535; `coord ports run` chooses one of a range";
+    let right = "use a port from 1 to 65535; `coord ports run` can choose one from a range";
     match text.parse::<PortRange>() {
         Ok(range) => Misfit::new(format!("{range} is a range, not a port"), right),
         Err(error @ PortRangeError::Reversed { .. }) => {
@@ -129,15 +129,15 @@ pub(super) fn count(raw: &RawValue, unit: &str, min: u64, max: u64) -> Result<u6
     let number = match &raw.given {
         GivenValue::Word(text) => text
             .parse()
-            .map_err(|_| wrong(format!("{} is not such a number", quoted(text))))?,
+            .map_err(|_| wrong(format!("{} is not a whole number", quoted(text))))?,
         GivenValue::Integer(Some(number)) => *number,
-        GivenValue::Integer(None) => return Err(wrong("it is out of bounds".to_owned())),
+        GivenValue::Integer(None) => return Err(wrong("it is out of range".to_owned())),
         other => return Err(no_number(other)),
     };
     u64::try_from(number)
         .ok()
         .filter(|number| (min..=max).contains(number))
-        .ok_or_else(|| wrong(format!("{number} is out of bounds")))
+        .ok_or_else(|| wrong(format!("{number} is out of range")))
 }
 
 /// The place of the chosen word.
@@ -151,7 +151,7 @@ pub(super) fn choice(raw: &RawValue, words: &[&str]) -> Result<usize, Misfit> {
             || format!("use one of {}", words.join(", ")),
             |near| format!("did you mean {near}? use one of {}", words.join(", ")),
         );
-        Misfit::new(format!("{} is not one of its values", quoted(text)), right)
+        Misfit::new(format!("{} is not an allowed value", quoted(text)), right)
     })
 }
 
@@ -190,7 +190,8 @@ pub(super) fn secret(raw: &RawValue) -> Result<Secret, Misfit> {
 /// characters that a header can carry.
 pub(super) fn token(raw: &RawValue) -> Result<Secret, Misfit> {
     let secret = secret(raw)?;
-    let right = "use at least 32 visible ASCII characters, such as those of `openssl rand -hex 32`";
+    let right =
+        "use at least 32 visible ASCII characters, such as the output of `openssl rand -hex 32`";
     let text = secret.expose();
     if let Some(misfit) = token_form::misfit(text) {
         return Err(Misfit::new(misfit.what, right));

@@ -71,7 +71,7 @@ pub(super) fn unknown(environment: &dyn Environment) -> Vec<Warning> {
                 nearest(&name, &known)
             };
             let hint = near.map_or_else(
-                || "`coord --help` names those of the connection".to_owned(),
+                || "`coord --help` lists the variables of the connection".to_owned(),
                 |near| format!("did you mean {near}?"),
             );
             warning(name, &hint)
@@ -89,8 +89,7 @@ pub(super) fn failed_token(environment: &dyn Environment) -> Option<(Source, Mis
             "did you mean {}? unset it to act as the operator",
             token_variable(&name)
         );
-        let what =
-            "no setting has this variable, and without a token this would act as the operator";
+        let what = "no setting uses this variable, and without a token the command would act as the operator";
         return Some((Source::Variable { name }, Misfit::new(what, right)));
     }
     let names = names(environment);
@@ -100,7 +99,7 @@ pub(super) fn failed_token(environment: &dyn Environment) -> Option<(Source, Mis
     };
     let name = [TOKEN, TOKEN_FILE].into_iter().find(is_empty)?;
     let misfit = Misfit::new(
-        "it is set and empty, and without a token this would act as the operator",
+        "it is set but empty, and without a token the command would act as the operator",
         "give it a value, or unset it to act as the operator",
     );
     let name = name.to_owned();
@@ -170,7 +169,7 @@ fn nearest<'a>(name: &str, known: &'a [String]) -> Option<&'a str> {
 
 fn warning(name: String, hint: &str) -> Warning {
     Warning {
-        text: format!("no setting has this variable; {hint}"),
+        text: format!("no setting uses this variable; {hint}"),
         origin: Source::Variable { name },
     }
 }
@@ -250,7 +249,7 @@ mod tests {
         }
         for name in [TOKEN, TOKEN_FILE] {
             let text = fails(name, "").unwrap_or_default();
-            assert!(text.contains("set and empty"), "{name}: {text}");
+            assert!(text.contains("set but empty"), "{name}: {text}");
             assert_eq!(fails(name, "x"), None);
         }
         assert_eq!(fails("COORD_ULR", "x"), None);

@@ -1,5 +1,5 @@
-//! What `coord` does for its host, the gateway, beside coordinating: ports and who holds them, firewall, service,
-//! files for other programs, and whether all of it works.
+//! What `coord` does for its host beside coordinating: ports and their holders, firewall, service, generated
+//! files, and self-tests.
 
 pub mod firewall;
 pub mod holders;

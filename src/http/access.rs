@@ -160,13 +160,12 @@ impl IntoResponse for Denied {
             Self::Host(setting) => (
                 StatusCode::FORBIDDEN,
                 "forbidden",
-                format!("this Host is not served here: add it to {setting}"),
+                format!("this Host header is not allowed: add it to {setting}"),
             ),
             Self::Origin => (
                 StatusCode::FORBIDDEN,
                 "forbidden",
-                "pages of this Origin may not connect: add it to websocket.allowed_origins"
-                    .to_owned(),
+                "this Origin is not allowed: add it to websocket.allowed_origins".to_owned(),
             ),
             Self::NoToken => (
                 StatusCode::UNAUTHORIZED,
@@ -176,7 +175,7 @@ impl IntoResponse for Denied {
             Self::BadToken => (
                 StatusCode::UNAUTHORIZED,
                 "unauthenticated",
-                "the token is unknown, revoked or has run out".to_owned(),
+                "the token is unknown, revoked or expired".to_owned(),
             ),
         };
         refusal(status, kind, &message)

@@ -22,7 +22,7 @@ fn page(source: &MetricsSource) -> Response {
             ([(CONTENT_TYPE, format)], text).into_response()
         }
         Err(error) => {
-            tracing::error!(error, "failed to render the metrics");
+            tracing::error!(error, "cannot render the metrics");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
     }

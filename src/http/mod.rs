@@ -100,7 +100,7 @@ pub async fn serve(
         let (stream, address) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                tracing::warn!(%error, "failed to accept a connection");
+                tracing::warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }
@@ -148,7 +148,7 @@ async fn shake_hands(
     match tokio::time::timeout(timeout, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => serve_connection(stream, peer, router, timeout, stop).await,
         Ok(Err(error)) => {
-            tracing::debug!(peer = %peer.address, %error, "failed to shake hands in TLS");
+            tracing::debug!(peer = %peer.address, %error, "a TLS handshake failed");
             refused("tls_handshake");
         }
         Err(_) => refused("handshake_timeout"),

@@ -36,30 +36,30 @@ impl std::fmt::Debug for Tls {
 /// Why TLS cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    #[error("failed to read the certificate {path}")]
+    #[error("cannot read the certificate {path}")]
     Certificate {
         path: PathBuf,
         #[source]
         source: rustls_pki_types::pem::Error,
     },
-    #[error("{path} holds no certificate")]
+    #[error("{path} contains no certificate")]
     NoCertificate { path: PathBuf },
-    #[error("failed to read the private key {path}")]
+    #[error("cannot read the private key {path}")]
     Key {
         path: PathBuf,
         #[source]
         source: rustls_pki_types::pem::Error,
     },
-    #[error("certificate {certificate} and key {key} do not serve together")]
+    #[error("cannot use the certificate {certificate} with the key {key}")]
     Mismatch {
         certificate: PathBuf,
         key: PathBuf,
         #[source]
         source: rustls::Error,
     },
-    #[error("failed to make a self-signed certificate")]
+    #[error("cannot create a self-signed certificate")]
     Make(#[source] rcgen::Error),
-    #[error("failed to write {path}")]
+    #[error("cannot write {path}")]
     Write {
         path: PathBuf,
         #[source]

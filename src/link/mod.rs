@@ -31,7 +31,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub enum LinkError {
-    #[error("the name {name} is not known: {source}")]
+    #[error("cannot resolve the name {name}: {source}")]
     Unknown { name: String, source: io::Error },
     #[error("{0}")]
     Connect(io::Error),

@@ -52,7 +52,7 @@ fn authorities(path: &Path) -> io::Result<RootCertStore> {
         store.add(certificate).map_err(|e| in_file(e.to_string()))?;
     }
     if store.is_empty() {
-        return Err(in_file("it holds no certificate".to_owned()));
+        return Err(in_file("it contains no certificate".to_owned()));
     }
     Ok(store)
 }
@@ -63,7 +63,7 @@ fn of_machine() -> io::Result<RootCertStore> {
     let mut store = RootCertStore::empty();
     store.add_parsable_certificates(found.certs);
     if store.is_empty() {
-        return Err(io::Error::other("this machine trusts no certificates"));
+        return Err(io::Error::other("this machine has no trusted certificates"));
     }
     Ok(store)
 }

@@ -23,37 +23,37 @@ impl FirewallMetrics {
         Self {
             state: make.gauges(
                 "coord_firewall_state",
-                "How the loaded firewall rules stand to the configuration; 1 for what holds.",
+                "State of the loaded firewall rules compared to the configuration; 1 for the current state.",
                 &["state"],
             ),
             drift: make.gauges(
                 "coord_firewall_drift",
-                "1 while the loaded firewall rules are not those of the configuration.",
+                "1 while the loaded firewall rules differ from the configuration.",
                 &[],
             ),
             unconfirmed: make.gauges(
                 "coord_firewall_unconfirmed",
-                "1 while a change of the firewall waits for its confirmation.",
+                "1 while a change of the firewall waits for confirmation.",
                 &[],
             ),
             configuration_unconfirmed: make.gauges(
                 "coord_firewall_configuration_unconfirmed",
-                "1 while the rules last confirmed are not those of the configuration, or cannot be read.",
+                "1 while the rules last confirmed differ from the configuration, or cannot be read.",
                 &[],
             ),
             configuration_wrong: make.gauges(
                 "coord_firewall_configuration_wrong",
-                "1 while the configuration makes no firewall rules.",
+                "1 while the configuration yields no firewall rules.",
                 &[],
             ),
             age_seconds: make.gauges(
                 "coord_firewall_age_seconds",
-                "How long ago the firewall was looked at.",
+                "Age of the last check of the firewall.",
                 &[],
             ),
             unreadable: make.gauge(
                 "coord_firewall_unreadable",
-                "1 while what the firewall's helper left cannot be used.",
+                "1 while the firewall's status file cannot be used.",
             ),
             packets: make.counters(
                 "coord_firewall_packets_total",

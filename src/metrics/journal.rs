@@ -27,17 +27,14 @@ impl JournalMetrics {
                 "coord_journal_written_bytes_total",
                 "Bytes written to the journal, padding included.",
             ),
-            disk_bytes: make.gauge(
-                "coord_journal_disk_bytes",
-                "Bytes the journal takes on the medium.",
-            ),
+            disk_bytes: make.gauge("coord_journal_disk_bytes", "Bytes of the journal on disk."),
             live_bytes: make.gauge(
                 "coord_journal_live_bytes",
-                "Bytes of records no snapshot covers.",
+                "Bytes of records that no snapshot covers.",
             ),
             reserve: make.gauge(
                 "coord_journal_storage_full",
-                "1 while only the reserve is left.",
+                "1 while only the reserved space is left.",
             ),
             batch_commands: make.histogram(
                 "coord_journal_batch_commands",
@@ -52,11 +49,11 @@ impl JournalMetrics {
             snapshots: make.counter("coord_snapshots_total", "Snapshots saved."),
             snapshot_bytes: make.gauge(
                 "coord_snapshot_bytes",
-                "Bytes of the latest snapshots together.",
+                "Total bytes of the latest snapshots.",
             ),
             recovered_torn_bytes: make.gauge(
                 "coord_journal_torn_bytes",
-                "Bytes of an unfinished write that recovery cut off at this start.",
+                "Bytes of an incomplete write that recovery removed at this start.",
             ),
         }
     }

@@ -33,7 +33,7 @@ impl Maker<'_> {
 
     /// What is running, as labels: name and value.
     pub(super) fn build_info(&self, labels: &[(&str, &str)]) {
-        let info = Opts::new("coord_build_info", "What is running; always 1.");
+        let info = Opts::new("coord_build_info", "The running version; always 1.");
         let info = labels.iter().fold(info, |o, (k, v)| o.const_label(*k, *v));
         self.register(IntGauge::with_opts(info)).set(1);
     }

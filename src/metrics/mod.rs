@@ -80,54 +80,54 @@ impl Metrics {
             ),
             connections_port_mismatch: make.gauge(
                 "coord_connections_port_mismatch",
-                "Open connections whose port configuration is another one.",
+                "Open connections with a different port configuration.",
             ),
             port_mismatches: make.counter(
                 "coord_port_mismatches_total",
-                "Connections whose port configuration was another one.",
+                "Connections that had a different port configuration.",
             ),
             sessions: make.gauge(
                 "coord_sessions",
-                "Sessions of all projects, those in grace included.",
+                "Sessions of all projects, including those in their grace period.",
             ),
             in_flight: make.gauge(
                 "coord_commands_in_flight",
-                "Commands on their way to the journal.",
+                "Commands that are being written to the journal.",
             ),
             waiting: make.gauge("coord_requests_waiting", "Claims and acquires that wait."),
             events_sent: make.counter("coord_events_sent_total", "Events sent to subscribers."),
             subscriptions_expired: make.counter(
                 "coord_subscriptions_expired_total",
-                "Subscribers that were too slow and were told so.",
+                "Subscriptions that ended because the subscriber was too slow.",
             ),
             limits_hit: make.counters(
                 "coord_limits_hit_total",
-                "Refusals by the limit that was reached.",
+                "Refusals, by the limit that was reached.",
                 &["limit"],
             ),
             self_checks_failed: make.counters(
                 "coord_self_checks_failed_total",
-                "Times that a part of the coordinator did not answer to itself.",
+                "Times that a part of the coordinator did not respond to its self-check.",
                 &["part"],
             ),
             clock_wrong: make.gauge(
                 "coord_wall_clock_wrong",
-                "1 while the wall clock is wrong, or the certificate is not valid by it.",
+                "1 while the wall clock is wrong, or the certificate is not valid according to it.",
             ),
             config_reloads: make.counters(
                 "coord_config_reloads_total",
-                "Times the configuration was read anew, by what came of it.",
+                "Reloads of the configuration, by result.",
                 &["outcome"],
             ),
             config_reload_ok: make.gauge_of(
                 "coord_config_last_reload_successful",
-                "0 when the configuration that was read last was refused, and an older one holds.",
+                "0 when the last reload was refused and the earlier configuration is still used.",
                 // The one that it started with holds.
                 1,
             ),
             ready: make.gauge(
                 "coord_ready",
-                "1 while new work is taken; /readyz says what is waited for otherwise.",
+                "1 while new work is accepted; otherwise /readyz says what the coordinator waits for.",
             ),
             journal: JournalMetrics::new(&make),
             shared: SharedMetrics::new(&make),

@@ -23,7 +23,7 @@ impl ProjectMetrics {
             tasks: make.gauges("coord_tasks", "Tasks by state.", &["project", "state"]),
             totals: make.gauges(
                 "coord_project_totals",
-                "What has happened since a project began.",
+                "Changes since the project began, by kind.",
                 &["project", "what"],
             ),
             agents: make.gauges(
@@ -33,7 +33,7 @@ impl ProjectMetrics {
             ),
             leases: make.gauges(
                 "coord_leases",
-                "Leases held, or lapsed and not open yet.",
+                "Leases that are held, or expired but not free yet.",
                 &["project", "state"],
             ),
             messages_waiting: make.gauges(
@@ -43,7 +43,7 @@ impl ProjectMetrics {
             ),
             messages_oldest_seconds: make.gauges(
                 "coord_messages_oldest_seconds",
-                "Age of the oldest message that waits.",
+                "Age of the oldest waiting message.",
                 project,
             ),
             clock_reading_ms: make.gauges(

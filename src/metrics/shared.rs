@@ -34,7 +34,8 @@ impl SharedMetrics {
             ),
             follow_seconds: make.histogram(
                 "coord_shared_follow_seconds",
-                "Time from the answer to an append until the stream shows its record, where that is still to come.",
+                "Time from the answer to an append until its record arrives on the stream, if it did not arrive \
+                 before.",
                 LATENCY_BUCKETS,
             ),
             lag_records: make.gauges(
@@ -44,7 +45,7 @@ impl SharedMetrics {
             ),
             up: make.gauges(
                 "coord_shared_up",
-                "1 while the project's stream is within reach.",
+                "1 while the project's stream can be reached.",
                 project,
             ),
             live_bytes: make.gauges(
@@ -54,7 +55,7 @@ impl SharedMetrics {
             ),
             reconnects: make.counter(
                 "coord_shared_reconnects_total",
-                "Connections to the shared journal that were made anew.",
+                "Reconnects to the shared journal.",
             ),
             epochs_opened: make.counter(
                 "coord_shared_epochs_opened_total",
@@ -66,7 +67,7 @@ impl SharedMetrics {
             ),
             rebuilt: make.counter(
                 "coord_shared_rebuilt_total",
-                "Times this node built a project's state anew from the snapshot.",
+                "Times this node rebuilt a project's state from the snapshot.",
             ),
             tails_lost: make.counter(
                 "coord_shared_tails_lost_total",
@@ -74,7 +75,7 @@ impl SharedMetrics {
             ),
             records_trimmed: make.counter(
                 "coord_shared_records_trimmed_total",
-                "Records that this node's snapshots let go.",
+                "Records that were deleted because this node's snapshots cover them.",
             ),
             appends_failed: make.counter(
                 "coord_shared_appends_failed_total",
@@ -83,8 +84,8 @@ impl SharedMetrics {
             durability: DurabilityMetrics::new(make),
             coordinators_port_mismatch: make.gauge(
                 "coord_shared_coordinators_port_mismatch",
-                "Coordinators of this journal that serve sessions and have other ports; the log names \
-                 them.",
+                "Coordinators of this journal that serve sessions with a different port configuration; the log \
+                 names them.",
             ),
         }
     }
@@ -103,7 +104,7 @@ impl DurabilityMetrics {
         Self {
             replicas: make.gauge(
                 "coord_shared_replicas",
-                "Replicas that Redis had when it was last asked.",
+                "Replicas of Redis at the last check.",
             ),
             fsync_always: make.gauge(
                 "coord_shared_fsync_always",

@@ -69,7 +69,7 @@ fn show_takes_flags() {
         assert!(rows.iter().any(|found| found == row), "{row} in {text}");
     }
     let error = check(&["config", "show"], &[("METRICS_PORT", "x")]);
-    assert_eq!(error, Err("the configuration is not usable".to_owned()));
+    assert_eq!(error, Err("the configuration is invalid".to_owned()));
 }
 
 /// Every flag of the table can be typed, and reaches its setting.
@@ -90,13 +90,13 @@ fn a_file_is_checked_by_itself() {
     let path = file.path().to_str().expect("a plain path");
     // What the environment has wrong is not the file's.
     let found = check(&["config", "check", path], &[("METRICS_PORT", "x")]);
-    assert_eq!(found, Ok("the configuration is right\n".to_owned()));
+    assert_eq!(found, Ok("the configuration is valid\n".to_owned()));
     std::fs::write(path, "[metrics]\nprt = 1\n").expect("it is ours");
     let found = check(&["config", "check", path], &[]);
     assert_eq!(
         found,
         Ok(format!(
-            "{path}:2 metrics.prt: there is no such key; did you mean metrics.port?\n"
+            "{path}:2 metrics.prt: this key does not exist; did you mean metrics.port?\n"
         ))
     );
     let found = check(&["config", "check", "--json", path], &[]).expect("it prints the report");

@@ -146,7 +146,7 @@ fn texts_become_ranges_or_say_why_not() {
     );
     check_range(
         "0-10",
-        Err("port 0 means \"any port\", which nobody could find again"),
+        Err("port 0 means \"any port\", so clients could not find it"),
     );
     check_range("1-65536", Err("65536 is above 65535, the largest port"));
     check_range("abc", Err("\"abc\" is not a port number"));

@@ -174,14 +174,14 @@ fn the_whole_list_of_bad_values_is_one_report() {
         .variable("REDIS_PASSWORD_FILE", "{}/absent")
         .file("[websocket]\nprot = 9000\nping_interval_ms = \"20s\"\n\n[sesion]\ngrace_ms = 1\n[metrics]\npath = \"metrics\"\n"),
         &[
-            "REDIS_PASSWORD_FILE: absent cannot be read: No such file or directory (os error 2); name a file that holds the secret alone",
-            "coord.toml:2 websocket.prot: there is no such key; did you mean websocket.port?",
-            "coord.toml:5 sesion: there is no such key; did you mean session?",
-            "COORD_PROFILE: \"prodution\" is not one of its values; did you mean production? use one of production, staging, development, testing",
-            "WEBSOCKET_SSL_ENABLED: \"maybe\" is neither true nor false; use true or false (1, 0, yes and no do as well)",
+            "REDIS_PASSWORD_FILE: cannot read absent: No such file or directory (os error 2); give a file that contains only the secret",
+            "coord.toml:2 websocket.prot: this key does not exist; did you mean websocket.port?",
+            "coord.toml:5 sesion: this key does not exist; did you mean session?",
+            "COORD_PROFILE: \"prodution\" is not an allowed value; did you mean production? use one of production, staging, development, testing",
+            "WEBSOCKET_SSL_ENABLED: \"maybe\" is neither true nor false; use true or false (1, 0, yes and no work too)",
             "coord.toml:3 websocket.ping_interval_ms: \"20s\" is text; use a whole number, without quotes",
             "METRICS_PORT: \"abc\" is not a port number; use a port from 1 to 65535",
-            "coord.toml:8 metrics.path: \"metrics\" is no path; begin with / and use letters, digits and -._~/ alone, as in /metrics",
+            "coord.toml:8 metrics.path: \"metrics\" is no path; begin with / and use only letters, digits and -._~/ as in /metrics",
             "REDIS_PORT: \"65536\" is above 65535; use a port from 1 to 65535",
             "--websocket-port: port 80 is below 1024 and user 1000 may not bind it; use a higher port, let systemd open it (`coord install`), or give the service CAP_NET_BIND_SERVICE",
         ],
@@ -194,7 +194,7 @@ fn every_bad_port_is_refused() {
         check_refused(
             variable,
             "0",
-            "port 0 means \"any port\", which nobody could find again; use a port from 1 to 65535",
+            "port 0 means \"any port\", so clients could not find it; use a port from 1 to 65535",
         );
         check_refused(
             variable,
@@ -216,7 +216,7 @@ fn every_bad_port_is_refused() {
         Sources::default()
             .file("[websocket]\nport = 0\n[metrics]\nport = 70000\n[redis]\nport = \"6382\"\n"),
         &[
-            "coord.toml:2 websocket.port: port 0 means \"any port\", which nobody could find again; use a port from 1 to 65535",
+            "coord.toml:2 websocket.port: port 0 means \"any port\", so clients could not find it; use a port from 1 to 65535",
             "coord.toml:4 metrics.port: 70000 is not a port; use a port from 1 to 65535",
             "coord.toml:6 redis.port: \"6382\" is text; use a whole number, without quotes",
         ],
@@ -267,15 +267,15 @@ fn two_services_cannot_share_a_port() {
             .variable("REDIS_PORT", "9000")
             .file("[websocket]\nport = 9000\n"),
         &[
-            "METRICS_PORT: port 9000 is websocket.port's already (coord.toml:2 websocket.port); give each service a port of its own",
-            "REDIS_PORT: port 9000 is websocket.port's already (coord.toml:2 websocket.port); give each service a port of its own",
+            "METRICS_PORT: port 9000 is already used by websocket.port (coord.toml:2 websocket.port); give each service its own port",
+            "REDIS_PORT: port 9000 is already used by websocket.port (coord.toml:2 websocket.port); give each service its own port",
         ],
     );
     // The one that somebody chose is to blame, not the profile's.
     check_report(
         Sources::default().variable("WEBSOCKET_PORT", "9093"),
         &[
-            "WEBSOCKET_PORT: port 9093 is metrics.port's already (development profile); give each service a port of its own",
+            "WEBSOCKET_PORT: port 9093 is already used by metrics.port (development profile); give each service its own port",
         ],
     );
     // Another machine's port is nobody's here.
@@ -289,7 +289,7 @@ fn two_services_cannot_share_a_port() {
 
 #[test]
 fn off_loopback_needs_tls_or_a_word() {
-    const WEBSOCKET: &str = "nothing would be encrypted; set websocket.tls = true (WEBSOCKET_SSL_ENABLED=true), or, where something in front encrypts, websocket.allow_plaintext = true (COORD_ALLOW_PLAINTEXT=true)";
+    const WEBSOCKET: &str = "connections would not be encrypted; set websocket.tls = true (WEBSOCKET_SSL_ENABLED=true), or, if a proxy in front encrypts, websocket.allow_plaintext = true (COORD_ALLOW_PLAINTEXT=true)";
     for host in [
         "0.0.0.0",
         "::",
@@ -297,13 +297,13 @@ fn off_loopback_needs_tls_or_a_word() {
         "gateway.example",
         "127.0.0.1.example",
     ] {
-        let expected = format!("{host} is off loopback, and {WEBSOCKET}");
+        let expected = format!("{host} is not loopback, and {WEBSOCKET}");
         check_refused("WEBSOCKET_HOST", host, &expected);
     }
     check_refused(
         "COORD_METRICS_HOST",
         "0.0.0.0",
-        "0.0.0.0 is off loopback, and nothing would be encrypted; set metrics.allow_plaintext = true (COORD_METRICS_ALLOW_PLAINTEXT=true) if everybody who reaches the port may read the metrics",
+        "0.0.0.0 is not loopback, and connections would not be encrypted; set metrics.allow_plaintext = true (COORD_METRICS_ALLOW_PLAINTEXT=true) if everybody who can reach the port may read the metrics",
     );
     let off = || Sources::default().variable("WEBSOCKET_HOST", "0.0.0.0");
     assert!(
@@ -349,7 +349,7 @@ fn truth_values_are_read_or_refused() {
     check_refused(
         "WEBSOCKET_SSL_ENABLED",
         "on",
-        "\"on\" is neither true nor false; use true or false (1, 0, yes and no do as well)",
+        "\"on\" is neither true nor false; use true or false (1, 0, yes and no work too)",
     );
     check_report(
         Sources::default().file("[websocket]\ntls = \"true\"\n"),
@@ -362,12 +362,12 @@ fn other_bad_values_say_what_would_be_right() {
     check_refused(
         "METRICS_PATH",
         "/a/../b",
-        "\"/a/../b\" is no path; name a page, without // and .., as in /metrics",
+        "\"/a/../b\" is no path; write a path without // and .., as in /metrics",
     );
     check_refused(
         "METRICS_PATH",
         "/healthz",
-        "\"/healthz\" is no path; leave /healthz and /readyz to the health checks",
+        "\"/healthz\" is no path; use another path: /healthz and /readyz are the health checks",
     );
     check_refused(
         "WEBSOCKET_HOST",
@@ -377,32 +377,32 @@ fn other_bad_values_say_what_would_be_right() {
     check_refused(
         "WEBSOCKET_HOST",
         "localhost:9000",
-        "\"localhost:9000\" is not a host; write the host alone; the port is a setting of its own",
+        "\"localhost:9000\" is not a host; write only the host; the port has its own setting",
     );
     check_refused(
         "COORD_ALLOWED_ORIGINS",
         "https://a.example, *",
-        "\"*\" would let every web page in; list the pages that may connect, as in https://dashboard.example",
+        "\"*\" would allow every web page; list the web pages that may connect, as in https://dashboard.example",
     );
     check_refused(
         "COORD_CONNECTIONS_MAX",
         "0",
-        "0 is out of bounds; use a whole number from 1 to 100000 connections",
+        "0 is out of range; use a whole number from 1 to 100000 connections",
     );
     check_refused(
         "COORD_SESSION_GRACE_MS",
         "30s",
-        "\"30s\" is not such a number; use a whole number from 0 to 3600000 ms",
+        "\"30s\" is not a whole number; use a whole number from 0 to 3600000 ms",
     );
     check_refused(
         "COORD_LOG",
         "verbose",
-        "\"verbose\" is not one of its values; use one of info, off, error, warn, debug, trace",
+        "\"verbose\" is not an allowed value; use one of info, off, error, warn, debug, trace",
     );
     check_refused(
         "COORD_NODE_NAME",
         "my box",
-        "\"my box\" is no name for a node; use at most 63 letters, digits and -_. as in gateway-1",
+        "\"my box\" is not a node name; use at most 63 letters, digits and -_. as in gateway-1",
     );
     check_refused(
         "COORD_JOURNAL_LIVE_BYTES_MAX",
@@ -423,12 +423,12 @@ fn unknown_keys_come_with_a_suggestion() {
             "grace_ms = 1\nprofil = \"staging\"\n\n[websocket]\nmessage_byte_max = 1\n[redis]\nsegment_bytes = 1\nfrobnicate = 1\n[websockets]\nport = 1\n",
         ),
         &[
-            "coord.toml:1 grace_ms: there is no such key; did you mean session.grace_ms?",
-            "coord.toml:2 profil: there is no such key; did you mean profile?",
-            "coord.toml:5 websocket.message_byte_max: there is no such key; did you mean websocket.message_bytes_max?",
-            "coord.toml:7 redis.segment_bytes: there is no such key; did you mean journal.segment_bytes?",
-            "coord.toml:8 redis.frobnicate: there is no such key; known here: url, host, port, user, password, tls, database, ca_file, cluster, sentinels, sentinel_master, sentinel_user, sentinel_password, wait_replicas, wait_ms",
-            "coord.toml:9 websockets: there is no such key; did you mean websocket?",
+            "coord.toml:1 grace_ms: this key does not exist; did you mean session.grace_ms?",
+            "coord.toml:2 profil: this key does not exist; did you mean profile?",
+            "coord.toml:5 websocket.message_byte_max: this key does not exist; did you mean websocket.message_bytes_max?",
+            "coord.toml:7 redis.segment_bytes: this key does not exist; did you mean journal.segment_bytes?",
+            "coord.toml:8 redis.frobnicate: this key does not exist; keys of this section: url, host, port, user, password, tls, database, ca_file, cluster, sentinels, sentinel_master, sentinel_user, sentinel_password, wait_replicas, wait_ms",
+            "coord.toml:9 websockets: this key does not exist; did you mean websocket?",
         ],
     );
 }
@@ -455,8 +455,8 @@ fn broken_toml_is_reported_with_its_line_beside_the_rest() {
             "coord.toml:2: it is not TOML: string values must be quoted, expected literal string; write key = value, text in quotes",
             "coord.toml:5: it is not TOML: invalid basic string, expected `\"`; write key = value, text in quotes",
             "coord.toml:8: it is not TOML: duplicate key; write key = value, text in quotes",
-            "coord.toml:3 websocket.ping_interval_ms: 1 is out of bounds; use a whole number from 1000 to 300000 ms",
-            "coord.toml:7 metrics.port: port 0 means \"any port\", which nobody could find again; use a port from 1 to 65535",
+            "coord.toml:3 websocket.ping_interval_ms: 1 is out of range; use a whole number from 1000 to 300000 ms",
+            "coord.toml:7 metrics.port: port 0 means \"any port\", so clients could not find it; use a port from 1 to 65535",
         ],
     );
 }
@@ -470,7 +470,7 @@ fn a_file_that_cannot_be_read_is_named() {
             ..Sources::default()
         },
         &[
-            "/nonexistent/coord.toml: the configuration file cannot be read: No such file or directory (os error 2); name a TOML file that this user may read",
+            "/nonexistent/coord.toml: cannot read the configuration file: No such file or directory (os error 2); name a TOML file that this user may read",
         ],
     );
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
@@ -542,7 +542,7 @@ fn the_state_directory_is_found_in_its_places() {
         .expect_err("there is no home");
     assert_eq!(
         errors.to_string(),
-        "state_dir (default): there is no home directory to put it in; set --state-dir or COORD_STATE_DIR to a folder"
+        "state_dir (default): there is no home directory for it; set --state-dir or COORD_STATE_DIR to a folder"
     );
 }
 
@@ -605,16 +605,16 @@ fn redis_may_be_found_through_sentinels_or_be_a_cluster() {
             .variable("REDIS_DATABASE", "1")
             .variable("REDIS_PORT", "7000"),
         &[
-            "COORD_REDIS_SENTINELS: there are Sentinels, but not the name of the master they watch; set redis.sentinel_master",
+            "COORD_REDIS_SENTINELS: there are Sentinels, but no name of the master that they watch; set redis.sentinel_master",
             "COORD_REDIS_SENTINEL_USER: there is a user, but no password; set redis.sentinel_password",
             "REDIS_DATABASE: it is 1, but a Cluster has only database 0; leave it out, or set redis.cluster to false",
-            "COORD_REDIS_SENTINELS: there are Sentinels, but a Cluster looks after itself; keep redis.sentinels or redis.cluster",
+            "COORD_REDIS_SENTINELS: there are Sentinels, but a Cluster has no Sentinels; keep redis.sentinels or redis.cluster",
             "REDIS_PORT: the Sentinels say where Redis is; leave it out, or leave out redis.sentinels",
         ],
     );
     check_report(
         Sources::default().file("[redis]\nsentinels = []\n"),
-        &["coord.toml:2 redis.sentinels: the list is empty; name at least one, or leave it out"],
+        &["coord.toml:2 redis.sentinels: the list is empty; give at least one, or leave it out"],
     );
     check_warnings(
         Sources::default()
@@ -623,9 +623,9 @@ fn redis_may_be_found_through_sentinels_or_be_a_cluster() {
             .variable("COORD_REDIS_CA_FILE", "/ca.pem")
             .variable("COORD_REDIS_WAIT_MS", "5"),
         &[
-            "COORD_REDIS_SENTINEL_MASTER: redis.sentinel_master has no effect: it counts when redis.sentinels is set",
-            "COORD_REDIS_CA_FILE: redis.ca_file has no effect: it counts when redis.tls is true or the URL is rediss://",
-            "COORD_REDIS_WAIT_MS: redis.wait_ms has no effect: it counts when redis.wait_replicas is more than 0",
+            "COORD_REDIS_SENTINEL_MASTER: redis.sentinel_master has no effect: it is used only when redis.sentinels is set",
+            "COORD_REDIS_CA_FILE: redis.ca_file has no effect: it is used only when redis.tls is true or the URL is rediss://",
+            "COORD_REDIS_WAIT_MS: redis.wait_ms has no effect: it is used only when redis.wait_replicas is more than 0",
         ],
     );
 }
@@ -697,8 +697,8 @@ fn a_url_is_taken_apart() {
             .variable("REDIS_PORT", "2")
             .variable("REDIS_PASSWORD", "q"),
         &[
-            "REDIS_PORT: it is 2, but REDIS_URL says 1; keep one of the two",
-            "REDIS_PASSWORD: it is not the password that REDIS_URL has; keep one of the two",
+            "REDIS_PORT: it is 2, but REDIS_URL has 1; keep one of the two",
+            "REDIS_PASSWORD: it differs from the password in REDIS_URL; keep one of the two",
         ],
     );
     for (text, what) in [
@@ -709,7 +709,7 @@ fn a_url_is_taken_apart() {
         ("redis://h/x", "the URL's path is not a database number"),
         (
             "redis://:%+5@h",
-            "the URL's user or password is badly encoded",
+            "the URL's user or password has invalid percent-encoding",
         ),
         ("redis://h?x=1", "the URL has a query or a fragment"),
     ] {
@@ -719,7 +719,7 @@ fn a_url_is_taken_apart() {
     check_refused(
         "REDIS_URL",
         "redis://hunter2@h",
-        "the URL has a single word before the @: a password alone is :password@, a user user:@; write redis://user:password@host:port/0, or rediss:// for TLS",
+        "the URL has one word before the @: write :password@ for a password, user:@ for a user; write redis://user:password@host:port/0, or rediss:// for TLS",
     );
 }
 
@@ -763,7 +763,7 @@ fn secrets_come_from_files_and_credentials_too() {
             .beside("empty", "\n", 0o600)
             .variable("REDIS_PASSWORD_FILE", "{}/empty"),
         &[
-            "REDIS_PASSWORD_FILE: empty cannot be read: it is empty; name a file that holds the secret alone",
+            "REDIS_PASSWORD_FILE: cannot read empty: it is empty; give a file that contains only the secret",
         ],
     );
 }
@@ -789,7 +789,7 @@ fn tls_files_belong_together_and_must_be_readable() {
         tls().variable("COORD_TLS_KEY_FILE", "{}/absent.pem"),
         &[
             "COORD_TLS_KEY_FILE: websocket.tls_certificate_file is missing; set both, or neither for a self-signed certificate",
-            "COORD_TLS_KEY_FILE: absent.pem cannot be read: No such file or directory (os error 2); name a file that this user may read",
+            "COORD_TLS_KEY_FILE: cannot read absent.pem: No such file or directory (os error 2); give a file that this user may read",
         ],
     );
 }
@@ -805,8 +805,8 @@ fn what_works_but_is_hardly_meant_is_warned_of() {
             .variable("COORD_ALOW_PLAINTEXT", "true")
             .variable("COORD_TASK", "7"),
         &[
-            "COORD_ALOW_PLAINTEXT: no setting has this variable; did you mean COORD_ALLOW_PLAINTEXT?",
-            "WEBSOCKET_PORT: port 8766 is production's for WebSocket, but the profile is development",
+            "COORD_ALOW_PLAINTEXT: no setting uses this variable; did you mean COORD_ALLOW_PLAINTEXT?",
+            "WEBSOCKET_PORT: port 8766 is the WebSocket port of production, but the profile is development",
             "METRICS_PORT: port 9090: the standard port of the Prometheus server, and of Cockpit; no profile uses it",
         ],
     );
@@ -820,7 +820,7 @@ fn what_works_but_is_hardly_meant_is_warned_of() {
             "coord.toml:2 websocket.tls_certificate_file: websocket.tls_certificate_file has no effect, because websocket.tls is off",
             "coord.toml:3 websocket.tls_key_file: websocket.tls_key_file has no effect, because websocket.tls is off",
             "coord.toml:3 websocket.tls_key_file: everybody on this machine can read k.pem; run chmod 600 on it",
-            "REDIS_PASSWORD: redis.password has no effect: Redis is used when redis.url, redis.host, redis.port or redis.sentinels is set",
+            "REDIS_PASSWORD: redis.password has no effect: Redis is used only when redis.url, redis.host, redis.port or redis.sentinels is set",
         ],
     );
 }
@@ -1278,7 +1278,7 @@ fn the_client_is_told_what_is_wrong() {
         ),
         (
             "ws://token@gateway",
-            format!("the URL has more than a host, a port and a path; {RIGHT}; a token belongs in COORD_TOKEN or COORD_TOKEN_FILE"),
+            format!("the URL may have only a host, a port and a path; {RIGHT}; a token belongs in COORD_TOKEN or COORD_TOKEN_FILE"),
         ),
         (
             "ws://gateway:0",
@@ -1294,7 +1294,7 @@ fn the_client_is_told_what_is_wrong() {
     check_client_refused(
         &[("COORD_PROJECT", "a b")],
         "ulr = 1\n",
-        "2 values are not usable:\n  client.toml:1 ulr: there is no such key; did you mean url?\n  COORD_PROJECT: a project name contains ' '; letters, digits and '-_.' are allowed, the first one a letter, digit or '_'; use the name of a project",
+        "2 values are invalid:\n  client.toml:1 ulr: this key does not exist; did you mean url?\n  COORD_PROJECT: a project name contains ' '; letters, digits and '-_.' are allowed, the first one a letter, digit or '_'; use a project name",
     );
 }
 
@@ -1328,6 +1328,6 @@ fn a_certificate_can_be_pinned() {
     check_client_refused(
         &[("COORD_TLS_FINGERPRINT", "abc")],
         "",
-        "COORD_TLS_FINGERPRINT: \"abc\" is no fingerprint; use 64 hexadecimal digits, as a coordinator shows at its start",
+        "COORD_TLS_FINGERPRINT: \"abc\" is not a fingerprint; use 64 hexadecimal digits, as a coordinator prints at its start",
     );
 }

@@ -98,7 +98,7 @@ fn every_part_works_here_and_nothing_is_left() {
     }
     let journal = check(&report, "journal")["detail"].as_str().unwrap();
     assert!(
-        journal.contains("written, synced and found again"),
+        journal.contains("written, synced and read back"),
         "{journal}"
     );
     let redis = check(&report, "redis")["detail"].as_str().unwrap();
@@ -277,12 +277,12 @@ fn a_part_that_does_not_work_fails_the_test() {
     let journal = check(&report, "journal");
     assert_eq!(journal["state"], "failed");
     let detail = journal["detail"].as_str().unwrap();
-    assert!(detail.contains("has no room left"), "{detail}");
+    assert!(detail.contains("has no space left"), "{detail}");
     assert!(
         journal["next"]
             .as_str()
             .unwrap()
-            .contains("free some space"),
+            .contains("free space there"),
         "{journal:#}"
     );
     assert_eq!(report["box"]["medium"]["file_system"], "tmpfs");
@@ -300,7 +300,7 @@ fn without_a_folder_to_test_in_nothing_is_tested() {
     assert!(output.stdout.is_empty());
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(
-        said.contains("failed to make a folder to test in, in /proc/nowhere"),
+        said.contains("cannot create a test folder in /proc/nowhere"),
         "{said}"
     );
 }

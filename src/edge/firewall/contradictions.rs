@@ -1,5 +1,5 @@
-//! What cannot be meant: a policy that lets nobody in where somebody listens, and settings that undo
-//! each other. All of it is told at once.
+//! Contradictions: a service that no source may reach, and settings that cancel each other. All are reported
+//! at once.
 
 use super::policy::{Contradiction, Policy};
 use crate::config::settings::{self, Spec};
@@ -18,7 +18,7 @@ pub(super) fn find(config: &FirewallConfig, policy: &Policy) -> Vec<Contradictio
     found
 }
 
-/// Each service with the settings that say who may reach it and where it listens.
+/// Each service with the settings of its allowed sources and its address.
 pub(super) fn keys(config: &FirewallConfig) -> [(&ServiceConfig, &'static str, &'static str); 3] {
     [
         (
@@ -39,7 +39,7 @@ pub(super) fn keys(config: &FirewallConfig) -> [(&ServiceConfig, &'static str, &
     ]
 }
 
-/// A service that listens to others, of whom nobody may come: an empty policy.
+/// A service that listens for other machines, but no source is allowed.
 fn unreachable(config: &FirewallConfig, found: &mut Vec<Contradiction>) {
     for (service, key, host_key) in keys(config) {
         let Some(host) = service.host.as_ref().filter(|host| !host.is_loopback()) else {
@@ -48,20 +48,20 @@ fn unreachable(config: &FirewallConfig, found: &mut Vec<Contradiction>) {
         if service.service == Service::Redis || !service.from.is_empty() {
             continue;
         }
-        let what = format!("it is empty, and {host_key} = {host} is for others to reach");
-        let right = format!("name who may connect, or bind {host_key} to 127.0.0.1");
+        let what = format!("it is empty, but {host_key} = {host} lets other machines connect");
+        let right = format!("list who may connect, or set {host_key} to 127.0.0.1");
         found.push(contradiction(key, what, right));
     }
 }
 
-/// A Redis can only be shared where it is.
+/// A Redis can be opened only on the machine that runs it.
 fn elsewhere(config: &FirewallConfig, found: &mut Vec<Contradiction>) {
     let Some(host) = &config.redis.host else {
         return;
     };
     let here = host.is_loopback() || host.is_wildcard() || matches!(host, Host::Name(_));
     if !here && !config.redis.from.is_empty() {
-        let what = format!("it shares a Redis that is elsewhere, at {host}");
+        let what = format!("it opens Redis on this machine, but Redis is at {host}");
         let right = "remove it, or set it on the machine that runs Redis";
         found.push(contradiction(
             settings::FIREWALL_REDIS_FROM.key,
@@ -71,7 +71,7 @@ fn elsewhere(config: &FirewallConfig, found: &mut Vec<Contradiction>) {
     }
 }
 
-/// Denial goes first, so what is allowed within it is never let in.
+/// Denied networks are checked first, so an allowed network within one is never accepted.
 fn denied(config: &FirewallConfig, policy: &Policy, found: &mut Vec<Contradiction>) {
     let lists = keys(config)
         .map(|(service, key, _)| (key, service.from.as_slice()))
@@ -81,8 +81,8 @@ fn denied(config: &FirewallConfig, policy: &Policy, found: &mut Vec<Contradictio
         for network in networks {
             let denied = policy.deny.iter().find(|denied| denied.covers(network));
             if let Some(denied) = denied {
-                let what = format!("{network} is within {denied}, which firewall.deny keeps out");
-                found.push(contradiction(key, what, "take it out of one of the two"));
+                let what = format!("{network} is within {denied}, which firewall.deny blocks");
+                found.push(contradiction(key, what, "remove it from one of the two"));
             }
         }
     }
@@ -95,12 +95,12 @@ fn trusted_in_vain(policy: &Policy, found: &mut Vec<Contradiction>) {
     };
     for network in policy.trusted.iter().filter(|network| !let_in(network)) {
         let what = format!("{network} is trusted, but may reach no service");
-        let right = "name it in websocket_from, metrics_from or redis_from too";
+        let right = "add it to websocket_from, metrics_from or redis_from";
         found.push(contradiction(settings::FIREWALL_TRUSTED.key, what, right));
     }
 }
 
-/// A port leads to one service. That of one can fall into the range another has in its profile.
+/// A port belongs to one service, but it can be in the range of another service in the profile.
 fn shared_ports(config: &FirewallConfig, found: &mut Vec<Contradiction>) {
     let services = [
         (&config.redis, &settings::REDIS_PORT),
@@ -110,15 +110,15 @@ fn shared_ports(config: &FirewallConfig, found: &mut Vec<Contradiction>) {
     for (index, (service, spec)) in services.iter().enumerate() {
         for (other, other_spec) in &services[..index] {
             if let Some(ports) = common(&service.ports, &other.ports) {
-                let what = format!("port {ports} is {}'s too", other_spec.key);
-                let right = "give both services ports of their own";
+                let what = format!("port {ports} is also in {}", other_spec.key);
+                let right = "give each service its own ports";
                 found.push(contradiction(spec.key, what, right));
             }
         }
     }
 }
 
-/// On a closed box: ports that are left open to everybody although they are governed.
+/// With default_drop: ports that are open to everybody although a service restricts them.
 fn opened_twice(config: &FirewallConfig, policy: &Policy, found: &mut Vec<Contradiction>) {
     let Some(closed) = &policy.closed else {
         return;
@@ -135,19 +135,19 @@ fn opened_twice(config: &FirewallConfig, policy: &Policy, found: &mut Vec<Contra
             &settings::FIREWALL_SSH_PORTS,
             ssh,
             &governed,
-            "a service of this coordinator has it",
+            "a service of this coordinator uses it",
         ),
         (
             &settings::FIREWALL_OPEN_PORTS,
             open,
             &governed,
-            "a service of this coordinator has it",
+            "a service of this coordinator uses it",
         ),
         (
             &settings::FIREWALL_LEASE_PORTS,
             &leased,
             &governed,
-            "a service of this coordinator has it",
+            "a service of this coordinator uses it",
         ),
         (&settings::FIREWALL_LEASE_PORTS, &leased, ssh, "SSH has it"),
         (
@@ -160,28 +160,28 @@ fn opened_twice(config: &FirewallConfig, policy: &Policy, found: &mut Vec<Contra
     for (spec, ports, others, why) in pairs {
         if let Some(ports) = common(ports, others) {
             let what = format!("port {ports} is taken: {why}");
-            found.push(contradiction(spec.key, what, "name other ports"));
+            found.push(contradiction(spec.key, what, "use other ports"));
         }
     }
 }
 
-/// On a closed box: settings that open nothing, or less than they seem to.
+/// With default_drop: settings that open nothing, or less than they seem to.
 fn open_to_no_purpose(config: &FirewallConfig, policy: &Policy, found: &mut Vec<Contradiction>) {
     let Some(closed) = &policy.closed else {
         return;
     };
     let mut ssh_ports = config.ssh_ports.iter();
     if let Some(port) = ssh_ports.find(|port| port.transport == Transport::Udp) {
-        let what = format!("{port} is not TCP, as SSH is");
+        let what = format!("{port} is not TCP, but SSH is");
         found.push(contradiction(
             settings::FIREWALL_SSH_PORTS.key,
             what,
-            "name its TCP ports",
+            "list its TCP ports",
         ));
     }
     if config.lease_ports.is_some() && config.websocket.from.is_empty() {
-        let what = "leases would open ports to nobody";
-        let right = "name the agents' networks in firewall.websocket_from";
+        let what = "leases would open no ports, because firewall.websocket_from is empty";
+        let right = "list the agents' networks in firewall.websocket_from";
         found.push(contradiction(
             settings::FIREWALL_LEASE_PORTS.key,
             what,
@@ -191,16 +191,16 @@ fn open_to_no_purpose(config: &FirewallConfig, policy: &Policy, found: &mut Vec<
     let narrowed =
         common(&closed.open_tcp, &closed.ssh_ports).filter(|_| !config.ssh_from.is_empty());
     if let Some(ports) = narrowed {
-        let what = format!("port {ports} is SSH's, which firewall.ssh_from keeps to some");
+        let what = format!("port {ports} is an SSH port, which firewall.ssh_from restricts");
         found.push(contradiction(
             settings::FIREWALL_OPEN_PORTS.key,
             what,
-            "name it in one place",
+            "keep it in one of the two",
         ));
     }
 }
 
-/// The first stretch that both have.
+/// The first common range.
 fn common(some: &[PortRange], others: &[PortRange]) -> Option<PortRange> {
     some.iter().find_map(|range| {
         others.iter().find_map(|other| {

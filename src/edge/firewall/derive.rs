@@ -1,4 +1,4 @@
-//! Makes the policy from the configuration, and only if it makes sense.
+//! Makes the policy from the configuration, after checking it for contradictions.
 
 use super::contradictions::{find, keys};
 use super::policy::{Closed, Policy, PolicyErrors, ServicePolicy};
@@ -8,8 +8,8 @@ use crate::config::{FirewallConfig, Host, Network, OpenPort, ServiceConfig, Tran
 use crate::edge::ports::{Port, PortRange, Service};
 
 impl Policy {
-    /// `ssh_found` are the ports that SSH has on this box, for a closed one that names none. With the
-    /// policy come remarks on settings that do nothing.
+    /// `ssh_found` are the SSH ports of this machine, for default_drop without configured ports. Also returns
+    /// warnings about settings without effect.
     pub fn of(
         config: &FirewallConfig,
         ssh_found: &[Port],
@@ -72,7 +72,7 @@ fn of_transport(ports: &[OpenPort], transport: Transport) -> Vec<PortRange> {
     merged(of.map(|port| port.ports).collect())
 }
 
-/// In ascending order, and none overlapping another: `nft` refuses that.
+/// In ascending order and without overlaps, which `nft` refuses.
 fn merged(mut ports: Vec<PortRange>) -> Vec<PortRange> {
     ports.sort_unstable_by_key(|range| (range.first(), range.last()));
     let mut merged: Vec<PortRange> = Vec::new();
@@ -88,7 +88,7 @@ fn merged(mut ports: Vec<PortRange>) -> Vec<PortRange> {
     merged
 }
 
-/// What is set and does nothing, as remarks.
+/// Warnings about settings without effect.
 fn idle(config: &FirewallConfig) -> Vec<String> {
     let mut remarks = Vec::new();
     if !config.default_drop {
@@ -104,7 +104,7 @@ fn idle(config: &FirewallConfig) -> Vec<String> {
         let set = only_closed.iter().filter(|(_, absent)| !absent);
         remarks.extend(set.map(|(spec, _)| {
             format!(
-                "{} has no effect, because the box is not closed (firewall.default_drop)",
+                "{} has no effect, because firewall.default_drop is not set",
                 spec.key
             )
         }));
@@ -113,8 +113,8 @@ fn idle(config: &FirewallConfig) -> Vec<String> {
         let alone = service.host.as_ref().is_some_and(Host::is_loopback);
         if alone && !service.from.is_empty() && service.service != Service::Redis {
             remarks.push(format!(
-                "{key} lets others in, but {host_key} is loopback: that only makes sense for a \
-                 port that a container engine publishes"
+                "{key} allows other machines, but {host_key} is loopback: that is useful only for a port that a \
+                 container engine publishes"
             ));
         }
     }

@@ -1,4 +1,5 @@
-//! The same rules in the JSON that `nft -j -f` reads: one object a command, in the order of their need.
+//! The same rules in the JSON that `nft -j -f` reads: one object for each command, in the order that nft
+//! needs.
 
 use serde_json::{Value, json};
 
@@ -17,7 +18,7 @@ impl Ruleset {
         json!({ "nftables": self.commands() })
     }
 
-    /// The same in the place of a table that is there or not.
+    /// The same, replacing a table that may exist.
     pub fn json_in_place(&self) -> Value {
         let table = named(TABLE, json!({}));
         let mut commands = vec![
@@ -65,8 +66,8 @@ fn owned(mut object: Value) -> Value {
     object
 }
 
-/// That a set is filled by packets is not said: `nft` sees it from the rules that fill it, and its older
-/// versions refuse the flag in this form.
+/// The flag for sets that packets fill is left out: `nft` derives it from the rules, and older versions
+/// refuse it in JSON.
 fn of_set(set: &Set) -> Value {
     let object = match &set.kind {
         SetKind::Networks { family, networks } => {

@@ -1,4 +1,4 @@
-//! What `nft` says is loaded: the part of it that rules decide, and what it counted.
+//! Reads nft's listing of the loaded table: the part that the rules decide, and the counters.
 
 use serde::{Deserialize, Serialize};
 use similar::algorithms::{Capture, Replace, myers};
@@ -10,7 +10,7 @@ const CONTEXT_LINES: usize = 2;
 /// More counters than any policy makes.
 const COUNTERS_MAX: usize = 64;
 
-/// What a named counter counted.
+/// The values of a named counter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Counter {
@@ -19,8 +19,8 @@ pub struct Counter {
     pub bytes: u64,
 }
 
-/// A stateless text listing without what packets and leases changed in it, and in an order that does
-/// not depend on the kernel's hash tables: the same rules give the same text. It can be loaded.
+/// A stateless listing without the changes that packets and leases made, in an order that does not depend on
+/// the kernel's hash tables: the same rules give the same text. It can be loaded.
 pub fn normal(listing: &str) -> String {
     let mut text = String::new();
     let mut lines = listing.lines();
@@ -38,8 +38,8 @@ pub fn normal(listing: &str) -> String {
     text
 }
 
-/// From one text to another, line by line, with a sign before each line that differs; empty when none
-/// does. It names its algorithm: the library's own texts would bring all that there are, half a megabyte.
+/// A line diff of two texts; empty if they are equal. It names its algorithm, because the library's default
+/// would link all algorithms, half a megabyte.
 pub fn difference(from: &str, to: &str, names: (&str, &str)) -> String {
     let old: Vec<&str> = from.lines().collect();
     let new: Vec<&str> = to.lines().collect();

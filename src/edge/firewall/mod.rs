@@ -1,5 +1,5 @@
-//! The firewall: from the effective configuration to the text that `nft` reads. Pure: nothing here
-//! looks at the box, and nothing runs. What is loaded, and who is connected, comes in as arguments.
+//! The firewall: turns the effective configuration into the text that `nft` reads. Pure: it reads nothing
+//! from the machine and runs nothing. The loaded table and the sessions are arguments.
 //!
 //! ```text
 //! FirewallConfig ──► Policy ──► Ruleset ──► text, JSON, or a transaction against what is loaded
@@ -7,8 +7,8 @@
 //!                    what        one table
 //! ```
 //!
-//! Everything lives in the one table [`TABLE`]. A packet that the table lets through still has to pass
-//! whatever other tables there are; one that it drops is gone.
+//! All rules are in the one table [`TABLE`]. A packet that it accepts must still pass all other tables; a
+//! packet that it drops is dropped.
 
 mod contradictions;
 mod derive;
@@ -26,27 +26,27 @@ pub use policy::{Closed, Contradiction, Policy, PolicyErrors, ServicePolicy};
 pub use ruleset::{Outline, Ruleset};
 pub use transaction::{Loaded, lease_ports, load, removal, restoration};
 
-/// The family of the one table that is owned.
+/// The family of our table.
 pub const FAMILY: &str = "inet";
 /// Its name.
 pub const TABLE: &str = "coord";
 /// The set that `coord firewall leases` fills.
 pub const LEASE_SET: &str = "lease_ports";
 
-/// How many ports leases may hold open at once.
+/// The most ports that leases can open at once.
 pub const LEASE_PORTS_OPEN_MAX: usize = 1_024;
-/// How many sources are remembered for a limit. Beyond it new sources are not limited, rather than
-/// locked out: a flood from invented addresses would otherwise keep everybody else away.
+/// How many sources are remembered for a limit. Further sources are not limited, instead of blocked:
+/// otherwise a flood from forged addresses would block everybody else.
 pub const SOURCES_PER_LIMIT_MAX: u32 = 8_192;
 /// How long a source is remembered after its last new connection.
 const SOURCE_MEMORY_MINUTES: u32 = 5;
-/// New connections that may come at once are this part of a minute's, and at least so many.
+/// The burst of new connections: this part of a minute's limit, and at least this many.
 const BURST_PART_OF_MINUTE: u64 = 4;
 const BURST_MIN: u64 = 5;
-/// Scrapers and coordinators are few: the same bound as the coordinator's own on its metrics port.
+/// There are few scrapers and coordinators: the same limit as the coordinator's own on its metrics port.
 const SCRAPES_OPEN_MAX: u64 = 64;
 const REDIS_CLIENTS_OPEN_MAX: u64 = 1_024;
-/// Pings a second that a closed box answers, and how many at once.
+/// With default_drop: pings that are answered each second, and their burst.
 const PINGS_PER_SECOND_MAX: u64 = 20;
 const PINGS_BURST_MAX: u64 = 50;
 /// Log lines that may come at once.

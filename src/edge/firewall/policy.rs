@@ -1,4 +1,4 @@
-//! Who may do what.
+//! The policy: which source may reach which port.
 
 use core::net::IpAddr;
 use std::fmt;
@@ -8,12 +8,12 @@ use serde::Serialize;
 use crate::config::{InterfaceName, Network};
 use crate::edge::ports::{Port, PortRange, Profile, Service};
 
-/// What the firewall is to enforce. It has been checked: no rule made of it contradicts another.
+/// What the firewall enforces. It is checked: its rules do not contradict each other.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
     pub profile: Profile,
     pub services: Vec<ServicePolicy>,
-    /// `None`: only the services' ports are governed.
+    /// `None`: the rules cover only the services' ports.
     pub closed: Option<Closed>,
     /// Empty: all.
     pub interfaces: Vec<InterfaceName>,
@@ -25,7 +25,7 @@ pub struct Policy {
     pub log_per_minute_max: u64,
 }
 
-/// One service: its ports, who may connect, and how many may at once.
+/// One service: its ports, allowed sources, and limits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServicePolicy {
     pub service: Service,
@@ -34,7 +34,7 @@ pub struct ServicePolicy {
     pub open_max: u64,
 }
 
-/// What a closed box leaves open.
+/// What stays open with default_drop.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Closed {
     pub ssh_ports: Vec<PortRange>,
@@ -45,7 +45,7 @@ pub struct Closed {
     pub lease_ports: Option<PortRange>,
 }
 
-/// One thing that cannot be meant.
+/// One contradiction.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
 #[error("{key}: {what}; {right}")]
 pub struct Contradiction {
@@ -57,13 +57,13 @@ pub struct Contradiction {
     pub right: String,
 }
 
-/// Everything that cannot be meant; never empty.
+/// All contradictions; never empty.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
 #[serde(transparent)]
 pub struct PolicyErrors(pub Vec<Contradiction>);
 
 impl Policy {
-    /// Whether a packet from `peer` to a port of this box gets in. What limits would say is left out.
+    /// Whether a packet from `peer` to a port of this machine is accepted, ignoring limits.
     pub fn admits(&self, peer: IpAddr, port: Port) -> bool {
         let among = |networks: &[Network]| networks.iter().any(|network| network.contains(peer));
         if peer.to_canonical().is_loopback() {
@@ -97,7 +97,7 @@ impl fmt::Display for PolicyErrors {
         if let [one] = self.0.as_slice() {
             return fmt::Display::fmt(one, f);
         }
-        write!(f, "{} settings contradict each other:", self.0.len())?;
+        write!(f, "{} settings are in conflict:", self.0.len())?;
         self.0.iter().try_for_each(|one| write!(f, "\n  {one}"))
     }
 }

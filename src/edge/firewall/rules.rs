@@ -1,4 +1,4 @@
-//! From the policy to the rules: where packets come in, and what a closed box leaves open.
+//! Makes the rules from the policy: the input chains, and what stays open with default_drop.
 
 use super::policy::{Closed, Policy};
 use super::ruleset::{Chain, Hook, Rule, Ruleset, Set, SetKind};
@@ -12,7 +12,7 @@ const CLOSED: &str = "closed";
 const LEASED: &str = "leased";
 const SSH: &str = "ssh";
 
-/// What tells of errors on the way, path MTU discovery included. Echo requests are limited apart.
+/// ICMP errors, including path MTU discovery. Echo requests have a separate limit.
 const ICMP_V4: &[&str] = &[
     "destination-unreachable",
     "time-exceeded",
@@ -104,8 +104,8 @@ impl Policy {
         hooked("input", self.closed.is_some(), rules)
     }
 
-    /// A published port is translated before this hook, so the port that was dialled is looked up. A
-    /// box that routes for others goes on doing so: only translated connections are governed.
+    /// A published port is translated before this hook, so the original destination port is checked. Routing
+    /// for other machines still works: only translated connections are checked.
     fn forward(&self) -> Chain {
         let translated =
             |carries: Transport| vec![Statement::Translated, Statement::Carries(carries)];
@@ -148,7 +148,7 @@ impl Policy {
         Statement::Dispatch { field, chains }
     }
 
-    /// Leased ports are open to whom the coordinator is open to.
+    /// Leased ports are open to the sources that may reach the coordinator.
     fn add_leased(&self, closed: &Closed, ruleset: &mut Ruleset) {
         if closed.lease_ports.is_none() {
             return;
@@ -181,7 +181,7 @@ impl Policy {
     }
 }
 
-/// Without which a box is not reachable, or does not reach others, however open its ports.
+/// Rules that the network itself needs, whatever ports are open.
 fn essentials() -> Vec<Rule> {
     let icmp = |family, kinds| Statement::Icmp { family, kinds };
     let pings = Statement::AtMost {
@@ -282,7 +282,7 @@ fn leased_port(field: PortField) -> Vec<Statement> {
     ]
 }
 
-/// The ports that are open to everybody, by what carries them.
+/// The ports that are open to everybody, by transport protocol.
 fn left_open(closed: &Closed) -> Vec<(Transport, Vec<PortRange>)> {
     let all = [
         (Transport::Tcp, closed.open_tcp.clone()),

@@ -8,7 +8,7 @@ use super::statement::{Family, Statement, joined};
 use super::{FAMILY, LEASE_PORTS_OPEN_MAX, SOURCE_MEMORY_MINUTES, SOURCES_PER_LIMIT_MAX, TABLE};
 use crate::config::Network;
 
-/// A table's content, ready to be spelled.
+/// A table's content, ready to be written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ruleset {
     /// Comment lines that stand before the table.
@@ -48,7 +48,7 @@ pub(super) struct Chain {
     pub(super) rules: Vec<Rule>,
 }
 
-/// Where the kernel enters a chain, and what becomes of a packet at its end.
+/// The hook at which the kernel enters a chain, and the policy at its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Hook {
     pub(super) name: &'static str,
@@ -57,12 +57,12 @@ pub(super) struct Hook {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Rule {
-    /// Why it is there, for whoever reads the text.
+    /// A comment that explains it in the text.
     pub(super) note: Option<&'static str>,
     pub(super) statements: Vec<Statement>,
 }
 
-/// What a later transaction must know of a loaded table to change it without losing what it counted.
+/// What a later transaction must know about a loaded table to change it without losing its counters.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outline {
     pub(super) counters: Vec<String>,
@@ -73,7 +73,7 @@ pub struct Outline {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct OutlinedSet {
     pub(super) name: String,
-    /// Its text without elements: a set whose definition changed must be made anew.
+    /// Its text without elements: a set with a changed definition must be created again.
     pub(super) definition: String,
     /// Its elements come from the rules, not from packets or leases.
     pub(super) fixed: bool,

@@ -1,4 +1,4 @@
-//! The chains of one service: who comes in, how fast, how many.
+//! The chains of one service: allowed sources, rate and number of connections.
 
 use super::policy::{Policy, ServicePolicy};
 use super::ruleset::{Chain, Rule, Ruleset, Set, SetKind};
@@ -32,7 +32,7 @@ pub(super) fn add(policy: &Policy, service: &ServicePolicy, ruleset: &mut Rulese
     drop_chain(policy, &refused, ruleset);
 }
 
-/// What all services share: the deny and trusted lists, and where denied packets end.
+/// Shared by all services: the deny and trusted lists, and the chain for denied packets.
 pub(super) fn add_shared(policy: &Policy, ruleset: &mut Ruleset) {
     ruleset.sets.extend(networks_of(DENY, &policy.deny));
     ruleset.sets.extend(networks_of(TRUSTED, &policy.trusted));
@@ -41,13 +41,13 @@ pub(super) fn add_shared(policy: &Policy, ruleset: &mut Ruleset) {
     }
 }
 
-/// The rules that send denied sources away.
+/// The rules that drop denied sources.
 pub(super) fn denials(policy: &Policy) -> Vec<Rule> {
     let sets = networks_of(DENY, &policy.deny);
     sources(&sets, &Statement::Goto(DENIED.to_owned()))
 }
 
-/// A chain that counts, logs if asked to, and drops.
+/// A chain that counts, logs if configured, and drops.
 pub(super) fn drop_chain(policy: &Policy, name: &str, ruleset: &mut Ruleset) {
     let mut rules = Vec::new();
     if policy.log_per_minute_max > 0 {
@@ -96,7 +96,7 @@ pub(super) fn rule(note: Option<&'static str>, statements: Vec<Statement>) -> Ru
     Rule { note, statements }
 }
 
-/// Those who may come: what is open goes on, what is new is limited.
+/// For allowed sources: open connections continue, new ones are limited.
 fn allowed_chain(policy: &Policy, service: &ServicePolicy, name: &str, ruleset: &mut Ruleset) {
     let key = service.service.key();
     let limited = format!("{key}_limited");

@@ -1,4 +1,4 @@
-//! What a rule is made of, and how `nft` spells it. The JSON spelling is in `json`.
+//! The parts of a rule, and their nft syntax. The JSON syntax is in `json`.
 
 use std::fmt;
 
@@ -20,7 +20,7 @@ pub(super) enum PortField {
     Dialled,
 }
 
-/// What is allowed for one source within a set that remembers sources.
+/// The limit of one source in a set that remembers sources.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SourceLimit {
     NewPerMinute { max: u64, burst: u64 },
@@ -155,7 +155,7 @@ impl fmt::Display for SourceLimit {
 }
 
 impl SourceLimit {
-    /// A rate is touched by every try, so that who keeps trying stays limited.
+    /// Every attempt updates the rate, so that a source that keeps trying stays limited.
     pub(super) const fn operation(self) -> &'static str {
         match self {
             Self::NewPerMinute { .. } => "update",

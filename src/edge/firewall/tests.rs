@@ -44,7 +44,7 @@ const CLOSED: (&str, &str) = ("COORD_FIREWALL_DEFAULT_DROP", "true");
 fn a_service_for_others_needs_somebody_who_may() {
     check_refused(
         &[("WEBSOCKET_HOST", "0.0.0.0")],
-        "firewall.websocket_from: it is empty, and websocket.host = 0.0.0.0 is for others to reach",
+        "firewall.websocket_from: it is empty, but websocket.host = 0.0.0.0 lets other machines connect",
     );
     check_refused(
         &[("COORD_METRICS_HOST", "10.0.0.1")],
@@ -59,7 +59,7 @@ fn what_undoes_itself_is_refused() {
     let denied = ("COORD_FIREWALL_DENY", "10.0.0.0/7");
     check_refused(
         &[FROM, denied],
-        "10.0.0.0/8 is within 10.0.0.0/7, which firewall.deny keeps out",
+        "10.0.0.0/8 is within 10.0.0.0/7, which firewall.deny blocks",
     );
     check_refused(
         &[("COORD_FIREWALL_TRUSTED", "10.0.0.1")],
@@ -69,20 +69,26 @@ fn what_undoes_itself_is_refused() {
         ("REDIS_HOST", "192.0.2.9"),
         ("COORD_FIREWALL_REDIS_FROM", "10.0.0.1"),
     ];
-    check_refused(&shared, "it shares a Redis that is elsewhere, at 192.0.2.9");
+    check_refused(
+        &shared,
+        "it opens Redis on this machine, but Redis is at 192.0.2.9",
+    );
     let same = [("COORD_PROFILE", "testing"), ("WEBSOCKET_PORT", "9095")];
-    check_refused(&same, "metrics.port: port 9095 is websocket.port's too");
+    check_refused(&same, "metrics.port: port 9095 is also in websocket.port");
     let both = [CLOSED, ("COORD_FIREWALL_OPEN_PORTS", "8000-9000")];
     check_refused(
         &both,
-        "port 8768 is taken: a service of this coordinator has it",
+        "port 8768 is taken: a service of this coordinator uses it",
     );
     let udp = [CLOSED, ("COORD_FIREWALL_SSH_PORTS", "22/udp")];
     check_refused(&udp, "22/udp is not TCP");
     let leased = [CLOSED, FROM, ("COORD_FIREWALL_LEASE_PORTS", "20-30")];
     check_refused(&leased, "port 22 is taken: SSH has it");
     let nobodys = [CLOSED, ("COORD_FIREWALL_LEASE_PORTS", "20000-20010")];
-    check_refused(&nobodys, "leases would open ports to nobody");
+    check_refused(
+        &nobodys,
+        "leases would open no ports, because firewall.websocket_from is empty",
+    );
     let twice = [
         CLOSED,
         ("COORD_FIREWALL_SSH_FROM", "10.0.0.0/8"),
@@ -90,7 +96,7 @@ fn what_undoes_itself_is_refused() {
     ];
     check_refused(
         &twice,
-        "port 22 is SSH's, which firewall.ssh_from keeps to some",
+        "port 22 is an SSH port, which firewall.ssh_from restricts",
     );
 }
 
@@ -102,10 +108,7 @@ fn all_contradictions_are_told_at_once() {
         ("COORD_FIREWALL_TRUSTED", "10.0.0.1"),
     ])
     .expect_err("it contradicts itself");
-    assert!(
-        told.starts_with("3 settings contradict each other:"),
-        "{told}"
-    );
+    assert!(told.starts_with("3 settings are in conflict:"), "{told}");
 }
 
 #[test]
@@ -114,7 +117,7 @@ fn what_does_nothing_is_remarked_on() {
     let (_, remarks) = policy(&idle).expect("it is right");
     assert_eq!(remarks.len(), 2, "{remarks:?}");
     assert!(remarks[0].starts_with("firewall.open_ports has no effect"));
-    assert!(remarks[1].starts_with("firewall.websocket_from lets others in, but"));
+    assert!(remarks[1].starts_with("firewall.websocket_from allows other machines, but"));
 }
 
 #[test]

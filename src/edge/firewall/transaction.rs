@@ -1,4 +1,4 @@
-//! What `nft -f` is given: always the whole change in one text, which the kernel takes or refuses as one.
+//! The input of `nft -f`: the whole change in one text, which the kernel applies or refuses as a whole.
 
 use std::fmt::Write as _;
 
@@ -10,14 +10,14 @@ use crate::edge::ports::Port;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Loaded<'a> {
     Absent,
-    /// As it was loaded, and nobody changed it since.
+    /// As it was loaded, and unchanged since.
     Known(&'a Outline),
-    /// Somebody changed it, or it is of another origin: nothing of it is kept.
+    /// Another program changed or made it: nothing of it is kept.
     Unknown,
 }
 
-/// Loads the rules in place of those that are there. Of a known table the counters go on counting,
-/// and sources remembered for a limit stay remembered.
+/// Replaces the loaded rules. A known table keeps its counters and the sources that are remembered for
+/// limits.
 pub fn load(text: &str, outline: &Outline, loaded: Loaded<'_>) -> String {
     let before = match loaded {
         Loaded::Absent => String::new(),
@@ -32,7 +32,7 @@ pub fn removal() -> String {
     format!("table {FAMILY} {TABLE}\ndelete table {FAMILY} {TABLE}\n")
 }
 
-/// Goes back to a table as it was listed; without one, to none.
+/// Restores a listed table; without one, deletes the table.
 pub fn restoration(listing: Option<&str>) -> String {
     removal() + listing.unwrap_or_default()
 }
@@ -55,7 +55,7 @@ pub fn lease_ports(ports: &[(Port, u64)]) -> String {
     text
 }
 
-/// Takes out all rules and what the new table has no more, or has in another form.
+/// Removes all rules, and objects that the new table does not have or has in another form.
 fn emptied(old: &Outline, new: &Outline) -> String {
     let mut text = format!("flush table {FAMILY} {TABLE}\n");
     for chain in old

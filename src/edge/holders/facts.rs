@@ -1,5 +1,5 @@
-//! The facts about a process that recognition works on. They are read here and judged elsewhere, so that a
-//! test needs no container engine.
+//! The facts about a process for its recognition. They are read here and evaluated elsewhere, so that a test
+//! needs no container engine.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,12 +9,12 @@ use super::owners::{container, text, unit};
 use super::program::{Program, word};
 use super::socket_units;
 
-/// How many ancestors of a process are looked at.
+/// How many ancestors of a process are read.
 const PARENTS_MAX: usize = 64;
 /// The variables by which supervisors tell a program its name. No others are kept: they may be secrets.
 const VARIABLES: [&str; 3] = ["SUPERVISOR_PROCESS_NAME", "SUPERVISOR_GROUP_NAME", "pm_id"];
 
-/// A process that has a port, and what surrounds it.
+/// A process that has a port, and its surroundings.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Facts {
     pub(super) port: u16,

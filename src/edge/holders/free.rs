@@ -1,5 +1,4 @@
-//! Whether a port is free: found out by listening on it, the only way that the kernel answers for
-//! certain, and for that moment only.
+//! Whether a port is free. Listening on it is the only reliable test, and valid only for that moment.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
@@ -8,8 +7,8 @@ use nix::errno::Errno;
 
 /// Whether every address of this host could be listened on at `port`, IPv4 and IPv6.
 ///
-/// Nothing is kept: who wants the port binds it and keeps that. Errors are refusals for another
-/// reason than that somebody has it, such as a port below 1024 without the privilege.
+/// The port is not kept: the caller must bind it. Errors are other refusals, such as a port below 1024
+/// without the privilege.
 pub fn is_free(port: u16) -> io::Result<bool> {
     // IPv6 first: its wildcard mostly takes IPv4 along, and where it does not, the second tells.
     Ok(can_listen((Ipv6Addr::UNSPECIFIED, port).into())?

@@ -1,26 +1,26 @@
-//! A grip on one process, which a later process of the same number cannot slip into.
+//! A handle to one process (a pidfd), which never refers to a later process with the same number.
 
 use std::io;
 use std::os::fd::OwnedFd;
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-/// A process, for as long as this is kept: numbers are used again, this is not.
+/// A handle to a process: process numbers are reused, a handle is not.
 #[derive(Debug)]
 pub struct Handle(OwnedFd);
 
 /// How a process is asked to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EndSignal {
-    /// It may tidy up first, or take no notice.
+    /// The process may clean up first, or ignore it.
     Term,
     /// The kernel ends it.
     Kill,
 }
 
 impl Handle {
-    /// Takes hold of the process that has this number now. What it is has to be looked at after
-    /// that, and holds then. `None` when there is none; an error on kernels before Linux 5.3.
+    /// Opens a handle to the process that has this number now. Inspect the process after that, so that the
+    /// result belongs to the handle. `None` if there is no process; an error on kernels before Linux 5.3.
     pub fn of(pid: u32) -> io::Result<Option<Self>> {
         let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {
             return Ok(None);

@@ -1,12 +1,12 @@
-//! Ports that one command keeps from another before anybody listens on them.
+//! Locks on ports, which reserve a port before a program listens on it.
 //!
 //! A lock is a listening Unix socket with an abstract name. Just like a port it belongs to a network
-//! namespace and not to a file system, so containers that share ports share locks and others do not;
-//! the kernel frees it when the last process that has it open ends, however that ends; there is no
-//! file that another user could have put there, or could leave behind; and whoever connects to it
-//! learns from the kernel who holds it.
+//! namespace and not to a file system, so containers that share ports share locks and others do not; the
+//! kernel frees it when the last process that has it open ends, in any way; there is no file that another
+//! user could create or leave behind; and a process that connects to it learns the holder from the kernel.
 //!
-//! It binds those who ask for it alone. Whoever listens on the port without it is found by trying.
+//! Only programs that use these locks respect them. Other programs that listen on the port are found by
+//! trying to listen.
 
 use std::collections::BTreeSet;
 use std::fs::{read_dir, read_to_string};
@@ -27,14 +27,14 @@ const ASKING_MAX: i32 = 64;
 /// How the kernel's table marks a socket that listens.
 const LISTENS: &str = "00010000";
 
-/// A port that this process, and those it starts, have to themselves among those who lock. Freed
-/// when the last of them has ended.
+/// A locked port. The lock belongs to this process and those that it starts, and is freed when the last of
+/// them ends.
 #[derive(Debug)]
 pub struct PortLock {
     _socket: OwnedFd,
 }
 
-/// Who has a lock.
+/// The holder of a lock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LockHolder {
     pub user_id: u32,
@@ -45,10 +45,9 @@ pub struct LockHolder {
 }
 
 impl PortLock {
-    /// Locks a port; `None` when somebody else has it.
+    /// Locks a port; `None` if another process has the lock.
     pub fn take(port: u16) -> io::Result<Option<Self>> {
-        // Inherited by the commands that are run: they are what the port is for, and go on when
-        // this process is killed.
+        // Child commands inherit the lock: they use the port, and continue when this process is killed.
         let socket = stream(SockFlag::empty())?;
         match bind(socket.as_raw_fd(), &address(port)?) {
             Ok(()) => {}
@@ -59,7 +58,7 @@ impl PortLock {
         Ok(Some(Self { _socket: socket }))
     }
 
-    /// Who has the lock of a port; `None` when nobody has, or it cannot be told.
+    /// The holder of a port's lock; `None` if there is none, or it is unknown.
     pub fn holder(proc: &Path, port: u16) -> Option<LockHolder> {
         let inode = listening(proc, port)?;
         let taker = taker(port);
@@ -74,7 +73,7 @@ impl PortLock {
         let taker_pid = taker_pid.filter(|pid| has(pid) || is_hidden(pid));
         let process = taker_pid.map(|pid| owners::process(proc, pid));
         let process = process.filter(|process| !process.program.is_empty());
-        // Or else a command of it that outlived it.
+        // Otherwise a command that outlived it.
         let process = process.or_else(|| having.into_iter().next());
         let user_id = taker.map(|peer| peer.uid());
         let user_id = user_id.or_else(|| Some(process.as_ref()?.user_id))?;
@@ -127,7 +126,10 @@ impl std::fmt::Display for LockHolder {
                 "`{}` (process {}, user {user})",
                 process.command, process.pid
             ),
-            None => write!(f, "a process of user {user} that cannot be seen from here"),
+            None => write!(
+                f,
+                "a process of user {user}, which cannot be seen from here"
+            ),
         }
     }
 }

@@ -1,9 +1,9 @@
-//! Who holds a TCP port of this host: from the kernel's table of listening sockets to the process,
-//! its command line, user, systemd unit and container, as far as this user may see them.
+//! The holders of a TCP port of this host: from the kernel's table of listening sockets to the process, its
+//! command line, user, systemd unit and container, as far as this user may see them.
 //!
-//! A process may hold a port for something else, or be much more than the port: [`Behind`] tells what stops that.
-//! A socket in `TIME_WAIT` listens to nobody and is no holder. Looking changes nothing; a [`Handle`]
-//! ends a holder, a [`PortLock`] keeps a port for one that is yet to come.
+//! A process may hold a port for something else, or do more than use the port: see [`Behind`]. A socket in
+//! `TIME_WAIT` does not listen and is not a holder. Searching changes nothing; a [`Handle`] ends a holder, a
+//! [`PortLock`] reserves a port.
 
 mod behind;
 mod facts;
@@ -39,7 +39,7 @@ pub use starter::Starter;
 
 /// Where the kernel shows its processes.
 pub const PROC: &str = "/proc";
-/// Number of the process that the kernel starts; systemd listens for others there.
+/// The number of the first process; systemd listens there on behalf of services.
 pub const INIT: u32 = 1;
 
 /// A socket that listens on a port.
@@ -51,14 +51,14 @@ pub struct Holder {
     /// The name of that user, if the host knows one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
-    /// The network namespace it listens in, when that is not the one of this process: such a holder
-    /// keeps nobody here from the port.
+    /// The network namespace of the socket, if it differs from this process's: such a holder does not block
+    /// the port here.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub network_namespace: Option<u64>,
     /// What the kernel knows the socket by.
     #[serde(skip)]
     pub inode: u64,
-    /// Who has the socket open; none when this user may not look into that process.
+    /// The processes that have the socket open; empty if this user may not inspect them.
     pub processes: Vec<Process>,
     /// The process that has it by its own words, where none is known to.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -87,12 +87,12 @@ pub struct Process {
     /// The first twelve digits of the container's id.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub container: Option<String>,
-    /// What it holds the port for, or what it is besides; none of an ordinary program.
+    /// What it holds the port for, or what else it does; `None` for an ordinary program.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub behind: Option<Behind>,
 }
 
-/// Everybody who listens on `port` in the network namespace of this process, IPv4 first.
+/// All holders of `port` in the network namespace of this process, IPv4 first.
 ///
 /// `proc` is [`PROC`], but for tests. Errors are those of reading the kernel's tables; what cannot
 /// be seen of a process is left out.
@@ -106,8 +106,7 @@ pub fn of_port(proc: &Path, port: u16) -> io::Result<Vec<Holder>> {
     Ok(found)
 }
 
-/// Everybody who listens on `port` in another network namespace, as far as this user may see the
-/// processes that are in it.
+/// All holders of `port` in other network namespaces, as far as this user may see their processes.
 pub fn elsewhere(proc: &Path, port: u16) -> Vec<Holder> {
     let mut sockets = Vec::new();
     for (namespace, pids) in namespaces::others(proc) {
@@ -123,13 +122,13 @@ pub fn elsewhere(proc: &Path, port: u16) -> Vec<Holder> {
     with_owners(proc, sockets)
 }
 
-/// The sockets that listen on `port` here, by inode: a quick look, which names nobody.
+/// The sockets that listen on `port` here, by inode: a quick check without processes.
 pub fn sockets_of_port(proc: &Path, port: u16) -> io::Result<BTreeSet<u64>> {
     let listening = on_port(&own_tables(proc), port)?;
     Ok(listening.into_iter().map(|socket| socket.inode).collect())
 }
 
-/// What can be told of a process; nothing but its number when it has ended.
+/// What is known of a process; only its number if it has ended.
 pub fn process(proc: &Path, pid: u32) -> Process {
     owners::process(proc, pid)
 }
@@ -145,8 +144,8 @@ pub fn ancestors(proc: &Path, pid: u32) -> Vec<u32> {
     parents.iter().map(|parent| parent.pid).collect()
 }
 
-/// Who looks after a process and starts it again when it ends, and the command that keeps it stopped; as far as its
-/// surroundings tell.
+/// The supervisor that restarts a process when it ends, and the command that keeps it stopped, as far as the
+/// surroundings show it.
 pub fn starter(proc: &Path, pid: u32, port: u16) -> Option<Starter> {
     starter::of(&facts::of(proc, pid, port))
 }
@@ -181,7 +180,7 @@ fn with_owners(proc: &Path, sockets: Vec<(Option<u64>, Listening)>) -> Vec<Holde
 }
 
 impl Process {
-    /// How to stop the service that it is part of, so that nobody starts it again.
+    /// How to stop the service that it is part of, so that it is not restarted.
     pub fn stop_command(&self) -> Option<String> {
         // The unit of a proxy is its engine's: stopping that stops all containers.
         let of_its_own = self.behind.as_ref().is_none_or(|behind| !behind.refused);
@@ -216,7 +215,7 @@ impl Holder {
         known.find_map(|process| process.behind.as_ref())
     }
 
-    /// Whether it is in the way of who wants to listen on `address`, the port being the same.
+    /// Whether it blocks listening on `address`, if the port is the same.
     pub fn is_in_the_way_of(&self, address: IpAddr) -> bool {
         let own = self.address.ip();
         own == address || own.is_unspecified() || address.is_unspecified()
@@ -231,7 +230,7 @@ impl fmt::Display for Holder {
             return write!(f, "the kernel itself, where {} listens", kernel.name);
         }
         if self.processes.is_empty() {
-            write!(f, "a process of user {user} that this user may not see")?;
+            write!(f, "a process of user {user}, which this user may not see")?;
             return match &self.presumed {
                 Some(process) => write!(f, ", by its arguments {process})"),
                 None => Ok(()),

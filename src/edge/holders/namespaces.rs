@@ -1,4 +1,4 @@
-//! Network namespaces: each has its own ports, so a holder in another one is in nobody's way here.
+//! Network namespaces: each has its own ports, so a holder in another one does not block a port here.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,4 +1,4 @@
-//! Who starts a process again when it ends, and the command that keeps it stopped.
+//! Supervisors that restart a process when it ends, and the command that keeps it stopped.
 
 use serde::Serialize;
 
@@ -7,7 +7,7 @@ use super::behind::container_command;
 use super::facts::Facts;
 use super::program::{Program, word};
 
-/// Who looks after a process.
+/// The supervisor of a process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Starter {
     /// Its name, and its process where it has one of its own.
@@ -68,8 +68,8 @@ const SUPERVISORS: &[SupervisorKind] = &[
     },
 ];
 
-/// Who starts it again, the nearest first: a supervisor that is known, its container's engine, its service's manager,
-/// and where none of these is known, its parent.
+/// Finds what restarts a process, the nearest first: a known supervisor, its container's engine, its service
+/// manager, otherwise its parent.
 pub(super) fn of(facts: &Facts) -> Option<Starter> {
     supervisor(facts)
         .or_else(|| {

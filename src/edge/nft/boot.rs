@@ -1,4 +1,4 @@
-//! What is loaded when the box starts: only what somebody confirmed, or applied for good.
+//! The rules that are loaded at boot: only those that were confirmed, or applied without confirmation.
 //!
 //! | kept | the configuration | loaded |
 //! |---|---|---|
@@ -14,22 +14,22 @@ use super::folder::Folder;
 use super::kept::{Keep, KeptRules, Rules};
 use super::run::Nft;
 
-/// What a start loaded. All but the first two want somebody to look.
+/// What was loaded at boot. All but the first two need attention.
 #[derive(Debug)]
 pub enum Booted {
-    /// What the configuration asks for.
+    /// The rules of the configuration.
     Configured,
-    /// What was confirmed last, which is not what the configuration asks for.
+    /// The rules last confirmed, which differ from the configuration.
     LastConfirmed,
-    /// The same, because what the configuration asks for was refused.
+    /// The rules last confirmed, because nft refused those of the configuration.
     InPlaceOf(NftError),
-    /// What the configuration asks for, because what was kept cannot be read.
+    /// The rules of the configuration, because the saved ones cannot be read.
     Unkept(NftError),
-    /// Nothing, because the configuration makes no rules and none were kept.
+    /// Nothing, because the configuration yields no rules and none were saved.
     Nothing,
 }
 
-/// Loads the rules of a start. `wanted` are those of the configuration, if it makes any.
+/// Loads the rules at boot. `wanted` are those of the configuration, if it yields any.
 pub async fn boot(
     nft: &Nft,
     folder: &Folder,

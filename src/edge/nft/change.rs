@@ -7,38 +7,38 @@ use super::revert::{self, Revert};
 use super::run::Nft;
 use crate::edge::firewall::{self, Loaded};
 
-/// A wish to have these rules loaded.
+/// A request to load these rules.
 #[derive(Debug)]
 pub struct RulesChange<'a> {
     pub rules: &'a Rules,
     pub lasting: Lasting,
 }
 
-/// How long a change is meant to last.
+/// How long a change lasts.
 #[derive(Debug)]
 pub enum Lasting {
-    /// Until it is undone, unless somebody confirms.
+    /// Until it is undone, unless it is confirmed.
     UntilConfirmed(Revert),
     /// Over a reboot too.
     Kept,
-    /// While the box runs; what a start loads stays what it is.
+    /// Until the next boot, which loads what it would have loaded before.
     ThisTime,
 }
 
-/// What applying did.
+/// The result of applying.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Changed {
-    /// Nothing: the very rules are loaded.
+    /// Nothing: these rules are loaded already.
     Nothing,
     /// There was no table.
     Made,
     /// The rules changed; counters and remembered sources were kept.
     Updated,
-    /// The table had been changed by others and was made anew.
+    /// Another program had changed the table, so it was replaced.
     Replaced,
 }
 
-/// What removing did.
+/// The result of removing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Removed {
     Nothing,
@@ -46,7 +46,8 @@ pub enum Removed {
 }
 
 impl RulesChange<'_> {
-    /// Checks the rules first, arms the way back if asked to, then loads them in one transaction.
+    /// Checks the rules, starts the process that can undo them if requested, then loads them in one
+    /// transaction.
     pub async fn apply(
         &self,
         nft: &Nft,
@@ -103,7 +104,7 @@ impl RulesChange<'_> {
         revert::arm(revert, pending, folder).await?;
         let done = self.load(nft, folder, transaction).await;
         if done.is_err() {
-            // What did not come about needs no way back.
+            // A change that failed needs no undo.
             revert::disarm(folder).await?;
         }
         done
@@ -125,10 +126,10 @@ impl RulesChange<'_> {
     }
 }
 
-/// Before a change that nobody has confirmed: what a start is to load until somebody does. Whether it is
-/// nothing, and was not so before.
+/// Before an unconfirmed change: records what a boot loads until it is confirmed. Returns whether that is
+/// nothing and was not recorded before.
 fn mark(keep: &Keep, applied: Option<&AppliedRules>) -> Result<bool, NftError> {
-    // One that cannot be read is as good as none, and written anew.
+    // An unreadable file counts as missing, and is written again.
     if let Ok(Some(_)) = keep.read() {
         return Ok(false);
     }
@@ -139,8 +140,7 @@ fn mark(keep: &Keep, applied: Option<&AppliedRules>) -> Result<bool, NftError> {
     Ok(before == KeptRules::Nothing)
 }
 
-/// Deletes the table, and with it the way back of a change that nobody confirmed, and what a start
-/// would load.
+/// Deletes the table, the pending undo of an unconfirmed change, and the rules saved for boot.
 pub async fn remove(nft: &Nft, folder: &Folder, keep: &Keep) -> Result<Removed, NftError> {
     let _lock = folder.lock()?;
     if folder.pending()?.is_some() {
@@ -160,8 +160,8 @@ pub async fn remove(nft: &Nft, folder: &Folder, keep: &Keep) -> Result<Removed, 
     })
 }
 
-/// Makes these ports the ones that leases hold open. Nobody else writes to their set, so this needs
-/// neither the folder nor its lock.
+/// Sets the ports that leases hold open. Nothing else writes to their set, so this needs neither the folder
+/// nor its lock.
 pub async fn open_leased(
     nft: &Nft,
     ports: &[(crate::edge::ports::Port, u64)],
@@ -175,7 +175,7 @@ pub(super) async fn listing(nft: &Nft) -> Result<Option<String>, NftError> {
     Ok(listing.map(|text| firewall::normal(&text)))
 }
 
-/// How the table came to be as it is.
+/// The origin of the loaded table.
 pub(super) fn loaded<'a>(listing: Option<&str>, applied: Option<&'a AppliedRules>) -> Loaded<'a> {
     match (listing, applied) {
         (None, _) => Loaded::Absent,

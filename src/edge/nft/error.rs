@@ -1,4 +1,4 @@
-//! Why the firewall could not be looked at or changed.
+//! Why reading or changing the firewall failed.
 
 use std::io;
 use std::path::PathBuf;
@@ -6,52 +6,53 @@ use std::path::PathBuf;
 /// What failed and why; [`NftError::next_step`] says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum NftError {
-    #[error("nft is not installed: it is in none of {searched}")]
+    #[error("nft is not installed (searched {searched})")]
     Missing { searched: String },
     #[error("this process may not change the firewall: it has no CAP_NET_ADMIN")]
     NotPermitted,
-    #[error("this kernel has no nf_tables, or a part of it that the rules need: {said}")]
+    #[error("this kernel has no nf_tables, or lacks a part that the rules need: {said}")]
     NoKernel { said: String },
-    #[error("nft refuses it: {said}")]
+    #[error("nft refused the rules: {said}")]
     Refused { said: String },
     #[error("nft took longer than {ms} ms and was stopped")]
     TimedOut { ms: u64 },
     #[error("nft printed more than {bytes} bytes")]
     TooMuch { bytes: u64 },
-    #[error("nft could not be run")]
+    #[error("cannot run nft")]
     Run(#[source] io::Error),
-    #[error("nft printed what is not its JSON")]
+    #[error("nft printed unexpected JSON")]
     Reply(#[source] serde_json::Error),
-    #[error("failed to {what} {path}")]
+    #[error("cannot {what} {path}")]
     File {
         what: &'static str,
         path: PathBuf,
         #[source]
         source: io::Error,
     },
-    #[error("{path} is not a folder that only its owner, this user, enters: {why}")]
+    #[error("{path} must be a folder of this user that only this user can enter: {why}")]
     OpenFolder { path: PathBuf, why: String },
     #[error("{path} cannot be used: {why}")]
     Damaged { path: PathBuf, why: &'static str },
-    #[error("the rules are loaded, but could not be kept for the next start")]
+    #[error("the rules are loaded, but could not be saved for the next boot")]
     NotKept(#[source] Box<NftError>),
-    #[error("it cannot be confirmed: the rules could not be kept for the next start")]
+    #[error("cannot confirm the change: the rules could not be saved for the next boot")]
     NotConfirmed(#[source] Box<NftError>),
-    #[error("it cannot be confirmed: whoever applied it was stopped before the rules were loaded")]
-    NeverLoaded,
-    #[error("nothing is loaded: the rules that were tried were never confirmed")]
-    NeverConfirmed,
-    #[error("an earlier change waits for its confirmation")]
-    Pending,
-    #[error("nothing waits for a confirmation{}", if *.reverted { ": the last change was undone, because nobody confirmed it in time" } else { "" })]
-    NothingPending { reverted: bool },
     #[error(
-        "the process that would undo the change did not get ready, so nothing was changed: {why}"
+        "cannot confirm the change: the command that applied it was stopped before the rules were loaded"
     )]
+    NeverLoaded,
+    #[error("loaded no rules: the applied rules were never confirmed")]
+    NeverConfirmed,
+    #[error("an earlier change waits for confirmation")]
+    Pending,
+    #[error("no change waits for confirmation{}", if *.reverted { ": the last change was undone, because it was \
+        not confirmed in time" } else { "" })]
+    NothingPending { reverted: bool },
+    #[error("the process that would undo the change did not start, so nothing was changed: {why}")]
     NotArmed { why: String },
     #[error("the interface {0} does not exist")]
     NoInterface(String),
-    #[error("this would cut off the session it is applied from: {peer} on port {port}")]
+    #[error("the rules would cut off this session: {peer} on port {port}")]
     CutsOff { peer: String, port: u16 },
 }
 
@@ -70,14 +71,14 @@ impl NftError {
             Self::TimedOut { .. } | Self::TooMuch { .. } | Self::Run(_) | Self::Reply(_) => {
                 "try `nft list table inet coord` by hand"
             }
-            Self::File { .. } => "check the folder's owner, and that its disk is not full",
-            Self::OpenFolder { .. } => "remove it, or make it root's with mode 700",
-            Self::Damaged { .. } => "`coord firewall apply` writes it anew",
+            Self::File { .. } => "check the folder's owner, and free space on its disk",
+            Self::OpenFolder { .. } => "remove it, or change its owner to root and its mode to 700",
+            Self::Damaged { .. } => "`coord firewall apply` writes it again",
             Self::NotKept(_) => {
-                "a reboot loads the rules of before; mend the cause, then run `coord firewall apply` again"
+                "a reboot loads the earlier rules; fix the cause, then run `coord firewall apply` again"
             }
             Self::NotConfirmed(_) => {
-                "the change is undone in time; mend the cause and confirm it before that, or apply it again"
+                "the change will be undone; fix the cause and confirm it before that, or apply it again"
             }
             Self::NeverLoaded => {
                 "wait until it is undone (`coord firewall status`), then apply it again"
@@ -85,16 +86,15 @@ impl NftError {
             Self::NeverConfirmed => {
                 "`coord firewall apply --confirm 60s`, then `coord firewall confirm`"
             }
-            Self::Pending => "`coord firewall confirm` keeps it; otherwise it is undone by itself",
-            Self::NothingPending { .. } => "`coord firewall status` tells what is loaded",
+            Self::Pending => "run `coord firewall confirm` to keep it; otherwise it is undone",
+            Self::NothingPending { .. } => "`coord firewall status` shows what is loaded",
             Self::NotArmed { .. } => "try again, or apply without --confirm from a local console",
             Self::NoInterface(_) => {
-                "`ip link` lists them; correct firewall.interfaces, or, for one that comes later, \
-                 use --missing-interfaces"
+                "correct firewall.interfaces (`ip link` lists the interfaces), or, if the interface appears \
+                 later, use --missing-interfaces"
             }
             Self::CutsOff { .. } => {
-                "let its network in (firewall.ssh_from, firewall.ssh_ports, firewall.deny), or use \
-                 --cut-off"
+                "allow its network (firewall.ssh_from, firewall.ssh_ports, firewall.deny), or use --cut-off"
             }
         }
     }

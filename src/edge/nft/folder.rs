@@ -1,4 +1,4 @@
-//! The folder with what was applied and what is pending. It is gone after a reboot, as the rules are.
+//! The folder with the applied and the pending change. A reboot deletes it, and the rules too.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
@@ -12,10 +12,10 @@ use serde::{Deserialize, Serialize};
 use super::error::NftError;
 use super::kept::Rules;
 
-/// Where the folder is when nobody says so.
+/// The default folder.
 pub const RUNTIME_DIR: &str = "/run/coord-firewall";
 
-/// The version of the files' form; one of another form counts as none.
+/// The version of the files' format; a file of another version counts as missing.
 const FORMAT: u32 = 1;
 const FILE_BYTES_MAX: u64 = 32 * 1024 * 1024;
 const FOLDER_MODE: u32 = 0o700;
@@ -27,17 +27,17 @@ pub(super) const MODE_OTHERS_WRITE: u32 = 0o022;
 
 const APPLIED: &str = "applied.json";
 const PENDING: &str = "pending.json";
-/// There while the last change was undone for want of a confirmation, and nothing came after it.
+/// Exists while the last change is one that was undone because it was not confirmed.
 const REVERTED: &str = "reverted";
 const LOCK: &str = "lock";
 
-/// The folder, with nobody else in it.
+/// The folder, locked.
 #[derive(Debug, Clone)]
 pub struct Folder {
     path: PathBuf,
 }
 
-/// What was loaded last.
+/// The last loaded rules.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct AppliedRules {
     format: u32,
@@ -46,25 +46,25 @@ pub(super) struct AppliedRules {
     pub(super) listing: String,
 }
 
-/// What to go back to.
+/// How to undo the pending change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct PendingChange {
     format: u32,
-    /// Of this change and no other.
+    /// The id of this change.
     pub(super) id: String,
-    /// What `nft` is given to go back.
+    /// The input for `nft` that undoes it.
     pub(super) restoration: String,
     pub(super) applied: Option<AppliedRules>,
-    /// What is on trial.
+    /// The pending rules.
     pub(super) rules: Rules,
 }
 
-/// While it lives, nobody else changes anything.
+/// The lock: while it is held, no other command changes anything.
 #[derive(Debug)]
 pub(super) struct FolderLock(#[expect(dead_code, reason = "it unlocks when dropped")] Flock<File>);
 
 impl Folder {
-    /// Makes it, or makes sure that only this user enters it.
+    /// Creates it, or checks that only this user can enter it.
     pub fn open(path: &Path) -> Result<Self, NftError> {
         make_private(path)?;
         Ok(Self {
@@ -134,7 +134,7 @@ impl Folder {
         replace(&path, &bytes, FILE_MODE).map_err(NftError::file("write", path))
     }
 
-    /// What cannot be understood counts as absent: then the whole table is replaced.
+    /// An unreadable file counts as missing: then the whole table is replaced.
     fn read<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, NftError> {
         let path = self.path.join(name);
         let file = match File::open(&path) {
@@ -177,7 +177,7 @@ impl PendingChange {
     }
 }
 
-/// Makes a folder that only this user enters, or makes sure that it is one.
+/// Creates a folder that only this user can enter, or checks that it is one.
 pub(super) fn make_private(path: &Path) -> Result<(), NftError> {
     match DirBuilder::new().mode(FOLDER_MODE).create(path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
@@ -193,7 +193,7 @@ pub(super) fn is_private(path: &Path) -> Result<(), NftError> {
         .symlink_metadata()
         .map_err(NftError::file("look at", path))?;
     let why = if !metadata.is_dir() {
-        "it is no folder".to_owned()
+        "it is not a folder".to_owned()
     } else if metadata.uid() != nix::unistd::geteuid().as_raw() {
         format!("it belongs to user {}", metadata.uid())
     } else if metadata.mode() & MODE_OTHERS != 0 {
@@ -207,12 +207,12 @@ pub(super) fn is_private(path: &Path) -> Result<(), NftError> {
     })
 }
 
-/// Writes beside and renames: who reads sees the old file or the new one, whole.
+/// Writes beside and renames: a reader sees the old file or the new one, complete.
 pub(super) fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let mut beside = path.as_os_str().to_owned();
     beside.push(".new");
     let beside = PathBuf::from(beside);
-    // What a killed writer left behind is nobody's.
+    // Removes the leftover of a killed writer.
     let _ = fs::remove_file(&beside);
     let mut file = OpenOptions::new()
         .write(true)

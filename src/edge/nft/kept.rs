@@ -1,5 +1,5 @@
-//! The rules that were last confirmed, kept over a reboot. A change that nobody confirmed is gone with
-//! the power: the next start loads these, whatever the configuration asks for by then.
+//! The rules last confirmed, saved for boot. A power cut undoes an unconfirmed change: the next boot loads
+//! the saved rules, even if the configuration has changed.
 //!
 //! ```text
 //! apply, confirm ──► kept.json.new ── sync, rename, sync ──► kept.json ──► boot
@@ -18,7 +18,7 @@ use super::error::NftError;
 use super::folder::{self, FILE_MODE, MODE_OTHERS_WRITE};
 use crate::edge::firewall::{Outline, Ruleset};
 
-/// Where the folder is when nobody says so.
+/// The default folder.
 pub const STATE_DIR: &str = "/var/lib/coord-firewall";
 
 const FILE: &str = "kept.json";
@@ -33,21 +33,21 @@ pub struct Rules {
     /// As `nft` reads them.
     pub(super) text: String,
     pub(super) outline: Outline,
-    /// Of the rules as the configuration alone makes them: what the box adds, the ports of its SSH, is
-    /// nothing that anybody confirms.
+    /// The hash of the rules from the configuration alone: what the machine adds, its SSH ports, is not
+    /// confirmed.
     pub(super) policy_sha256: String,
 }
 
-/// What a start may load.
+/// What a boot may load.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum KeptRules {
-    /// A change was loaded that waits, or waited in vain, to be confirmed, and nothing before it.
+    /// Nothing: the only change so far was not confirmed.
     Nothing,
     Rules(Rules),
 }
 
-/// The folder with the file, with nobody else in it. It need not be there to be read.
+/// The folder with the file. For reading, it need not exist.
 #[derive(Debug, Clone)]
 pub struct Keep {
     path: PathBuf,
@@ -56,7 +56,7 @@ pub struct Keep {
 #[derive(Debug, Serialize, Deserialize)]
 struct Stored {
     format: u32,
-    /// Of `kept`, as JSON: a flash that forgets changes digits, which would still be rules.
+    /// The hash of `kept` as JSON: bad flash changes digits, and the result would still be valid rules.
     sha256: String,
     kept: String,
 }
@@ -80,8 +80,8 @@ impl Keep {
         }
     }
 
-    /// What was kept; `None` when nothing ever was. What is not as it was written is an error: it could
-    /// be anybody's.
+    /// The saved rules; `None` if there never were any. A changed file is an error, because anybody could
+    /// have written it.
     pub(super) fn read(&self) -> Result<Option<KeptRules>, NftError> {
         match folder::is_private(&self.path) {
             Err(NftError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
@@ -99,7 +99,7 @@ impl Keep {
             why,
         };
         let stored: Stored =
-            serde_json::from_slice(&bytes).map_err(|_| damaged("it is cut off, or changed"))?;
+            serde_json::from_slice(&bytes).map_err(|_| damaged("it is incomplete or changed"))?;
         if stored.format != FORMAT {
             return Err(damaged("it is of another version"));
         }
@@ -111,8 +111,8 @@ impl Keep {
             .map_err(|_| damaged("it is of another version"))
     }
 
-    /// Keeps this from now on, through a power cut at any moment: the old or the new, whole. Writes
-    /// nothing when that is kept already.
+    /// Saves these rules; after a power cut at any moment the file has the old or the new rules, complete.
+    /// Writes nothing if they are saved already.
     pub(super) fn write(&self, kept: &KeptRules) -> Result<(), NftError> {
         if self.read().is_ok_and(|old| old.as_ref() == Some(kept)) {
             return Ok(());
@@ -131,7 +131,7 @@ impl Keep {
         written().map_err(NftError::file("write", &path))
     }
 
-    /// Forgets what was kept.
+    /// Deletes the saved rules.
     pub(super) fn remove(&self) -> Result<(), NftError> {
         let path = self.path.join(FILE);
         let removed = match fs::remove_file(&path) {
@@ -142,7 +142,7 @@ impl Keep {
     }
 }
 
-/// Nothing but a plain file that nobody else can have written.
+/// Accepts only a plain file that no other user can have written.
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     // A pipe would block, a link could lead anywhere.
     let flags = OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW;
@@ -151,7 +151,7 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     let metadata = file.metadata()?;
     let own = metadata.uid() == nix::unistd::geteuid().as_raw();
     if !metadata.is_file() || !own || metadata.mode() & MODE_OTHERS_WRITE != 0 {
-        let why = "it is no plain file that only this user writes";
+        let why = "it must be a plain file that only this user can write";
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
     }
     let mut bytes = Vec::new();
@@ -165,7 +165,7 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
 /// Beside it and renamed, and durable when it returns.
 fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let beside = path.with_extension("json.new");
-    // What a power cut left behind is nobody's.
+    // Removes the leftover of a power cut.
     match fs::remove_file(&beside) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}

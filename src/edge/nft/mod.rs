@@ -1,5 +1,5 @@
-//! The firewall on this box: runs `nft`, keeps what was applied, undoes what nobody confirmed, and
-//! looks at what is loaded. What the rules are is decided in `firewall`.
+//! The firewall on this machine: runs `nft`, records the applied rules, undoes unconfirmed changes, and reads
+//! what is loaded. The rules themselves are made in `firewall`.
 //!
 //! ```text
 //!               list            check, load
@@ -10,8 +10,8 @@
 //!    └─ revert.sock    the process that will go back; it outlives whoever started it
 //! ```
 //!
-//! All of it is in a folder that only root enters, and gone after a reboot, as the rules are. Whoever
-//! changes something holds its lock. What a reboot loads is in another folder, `kept.json`.
+//! These files are in a folder that only root can enter, and a reboot deletes them, as it does the rules.
+//! Every change holds the folder's lock. The rules for boot are in another folder, in `kept.json`.
 
 mod boot;
 mod change;

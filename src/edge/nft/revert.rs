@@ -1,6 +1,6 @@
-//! The way back of a change that has to be confirmed. It is armed before the change is made, in a
-//! process of its own session, or of systemd where that runs: whoever started the change may die, and
-//! his terminal and his connection with him.
+//! Undoes a change that is not confirmed. A separate process waits for that; it starts before the change is
+//! made, in its own session, or as a systemd unit. So it survives the end of the command that made the
+//! change, and of its terminal and connection.
 //!
 //! ```text
 //! apply ── pending.json, starts ──► revert ── "armed" ──► apply: loads the rules
@@ -9,7 +9,7 @@
 //!                          or time ──►│ locks, finds its own pending.json, goes back
 //! ```
 //!
-//! What counts is `pending.json`, under the lock; messages only save waiting.
+//! Only `pending.json`, read under the lock, decides; messages only shorten the wait.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -26,7 +26,7 @@ use super::kept::{Keep, KeptRules};
 use super::run::Nft;
 use crate::edge::firewall;
 
-/// Where the waiting process hears of a confirmation.
+/// The socket on which the waiting process is told of a confirmation.
 const SOCKET: &str = "revert.sock";
 /// How long it may take to get ready.
 const ARM_MS_MAX: u64 = 10_000;
@@ -36,7 +36,7 @@ const ID_BYTES: usize = 8;
 const SYSTEMD: &str = "/run/systemd/system";
 const SYSTEMD_RUN: [&str; 2] = ["/usr/bin/systemd-run", "/bin/systemd-run"];
 
-/// How a change is undone that nobody confirms.
+/// How an unconfirmed change is undone.
 #[derive(Debug, Clone)]
 pub struct Revert {
     pub after_ms: u64,
@@ -46,15 +46,15 @@ pub struct Revert {
     pub words: Vec<String>,
 }
 
-/// What confirming found.
+/// The result of confirming.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Confirmed {
     Kept,
-    /// The change is kept, but nothing would have undone it: the waiting process had been killed.
+    /// The change is kept, but the waiting process had been killed, so nothing would have undone it.
     KeptUnguarded,
 }
 
-/// Keeps the change that is pending, over a reboot too: if that cannot be, it stays pending.
+/// Keeps the pending change, also after a reboot. If saving fails, it stays pending.
 pub async fn confirm(nft: &Nft, folder: &Folder, keep: &Keep) -> Result<Confirmed, NftError> {
     let _lock = folder.lock()?;
     let Some(pending) = folder.pending()? else {
@@ -73,8 +73,8 @@ pub async fn confirm(nft: &Nft, folder: &Folder, keep: &Keep) -> Result<Confirme
     })
 }
 
-/// Whether what is on trial was loaded. Its applier may have been killed before that, and also before he
-/// could note it down.
+/// Whether the pending rules were loaded. The command that applied them may have been killed before that, or
+/// before it recorded it.
 async fn is_loaded(nft: &Nft, folder: &Folder, pending: &PendingChange) -> Result<bool, NftError> {
     let listing = change::listing(nft).await?;
     let noted = folder.applied()?.is_some_and(|applied| {
@@ -84,7 +84,7 @@ async fn is_loaded(nft: &Nft, folder: &Folder, pending: &PendingChange) -> Resul
     Ok(noted || (listing.is_some() && !as_before))
 }
 
-/// The waiting process: goes back after so many milliseconds, unless the change `id` is confirmed.
+/// The waiting process: undoes the change `id` after this many milliseconds, unless it is confirmed.
 pub async fn run(nft: &Nft, folder: &Folder, id: &str, after_ms: u64) -> Result<(), NftError> {
     // One that systemd started leads a session already.
     let _ = nix::unistd::setsid();
@@ -122,8 +122,7 @@ pub async fn run(nft: &Nft, folder: &Folder, id: &str, after_ms: u64) -> Result<
     Ok(())
 }
 
-/// Fails while another change waits for its confirmation. One whose process was killed waits for
-/// nothing any more.
+/// Fails while another change waits for confirmation. A change whose process was killed does not count.
 pub(super) async fn none_pending(folder: &Folder) -> Result<(), NftError> {
     if folder.pending()?.is_none() {
         return Ok(());
@@ -161,7 +160,7 @@ pub(super) async fn arm(
     armed
 }
 
-/// Takes the way back away; whether there was a process to be told.
+/// Ends the waiting process; returns whether there was one.
 pub(super) async fn disarm(folder: &Folder) -> Result<bool, NftError> {
     let id = folder.pending()?.map(|pending| pending.id);
     folder.set_pending(None)?;
@@ -184,13 +183,13 @@ pub(super) fn new_id() -> Result<String, NftError> {
     Ok(format!("{:016x}", u64::from_ne_bytes(bytes)))
 }
 
-/// To the table that was there before, and to what was known of it.
+/// Restores the table that was there before, and its record.
 async fn go_back(nft: &Nft, folder: &Folder, pending: &PendingChange) -> Result<(), NftError> {
     if nft.load(&pending.restoration).await.is_ok() {
         folder.set_applied(pending.applied.as_ref())?;
     } else {
-        // It was checked before the change, so something is very wrong. Somebody may be locked out,
-        // and undoing that is what he asked for.
+        // The text was checked before the change, so this is unexpected. The user may be locked out, so the
+        // table is deleted.
         nft.load(&firewall::removal()).await?;
         folder.set_applied(None)?;
     }
@@ -222,7 +221,7 @@ async fn wait_for(revert: &Revert, id: &str, socket: &UnixDatagram) -> Result<()
         ready = ready => ready.map_err(|error| not_armed(error.to_string())),
         why = failed => Err(not_armed(why)),
         () = tokio::time::sleep(Duration::from_millis(ARM_MS_MAX)) => {
-            Err(not_armed(format!("it said nothing within {ARM_MS_MAX} ms")))
+            Err(not_armed(format!("it did not answer within {ARM_MS_MAX} ms")))
         }
     }
 }

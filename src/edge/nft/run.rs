@@ -12,7 +12,7 @@ use tokio::process::Command;
 use super::error::NftError;
 use crate::edge::firewall::{FAMILY, TABLE};
 
-/// Where distributions put it. Never taken from `PATH`.
+/// The paths of nft in distributions. `PATH` is not used.
 const PLACES: [&str; 5] = [
     "/usr/sbin/nft",
     "/sbin/nft",
@@ -50,7 +50,7 @@ impl Nft {
         })
     }
 
-    /// Whether `nft` and the kernel would take the text; changes nothing.
+    /// Whether `nft` and the kernel would accept the text; changes nothing.
     pub async fn check(&self, text: &str) -> Result<(), NftError> {
         self.run(&["-c", "-f", "-"], text).await.map(|_| ())
     }
@@ -65,7 +65,7 @@ impl Nft {
         self.run(&["-f", "-"], text).await.map(|_| ())
     }
 
-    /// Our table as it is loaded, without what was counted; `None` when there is none.
+    /// Our loaded table, without counter values; `None` if there is none.
     pub(super) async fn listing(&self) -> Result<Option<String>, NftError> {
         let listed = self.run(&["-s", "list", "table", FAMILY, TABLE], "").await;
         match listed {
@@ -118,7 +118,7 @@ impl Nft {
     }
 }
 
-/// What an error text of `nft` means.
+/// The meaning of an error text of `nft`.
 fn complaint(text: &str) -> NftError {
     let said: String = text.trim().chars().take(COMPLAINT_CHARS_MAX).collect();
     let has = |words: &[&str]| words.iter().any(|word| said.contains(word));
@@ -155,7 +155,7 @@ async fn read(stream: Option<impl AsyncRead + Unpin>) -> Result<String, NftError
             bytes: NFT_OUTPUT_BYTES_MAX,
         });
     }
-    let invalid = |_| NftError::Run(io::Error::other("it printed what is not text"));
+    let invalid = |_| NftError::Run(io::Error::other("its output is not UTF-8 text"));
     String::from_utf8(bytes).map_err(invalid)
 }
 

@@ -1,4 +1,4 @@
-//! Who must not be cut off: the SSH session that a command is run from, and the ports SSH has here.
+//! What must not be cut off: the SSH session in which a command runs, and the SSH ports of this machine.
 //!
 //! `sudo` takes `SSH_CONNECTION` out of the environment, so those of the processes that led here are
 //! asked too; root may read them.
@@ -30,7 +30,7 @@ pub struct SshSession {
     pub port: Port,
 }
 
-/// The sessions that this process was started from; `own` is its own `SSH_CONNECTION`.
+/// The SSH sessions that this process runs in; `own` is its own `SSH_CONNECTION`.
 pub fn own(proc: &Path, own: Option<&str>) -> BTreeSet<SshSession> {
     let mut sessions: BTreeSet<SshSession> = own.and_then(parse).into_iter().collect();
     let mut process = std::process::id();

@@ -1,5 +1,5 @@
-//! What is loaded, compared with what was applied and with what is configured; and the file in which a
-//! privileged helper leaves it for the coordinator, which has no privileges.
+//! Compares the loaded rules with the applied and the configured ones. A privileged helper writes the result
+//! to a file (the board) for the coordinator, which has no privileges.
 
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{self, Read};
@@ -26,41 +26,40 @@ const COUNTER_NAME_BYTES_MAX: usize = 64;
 const BOARD_MODE: u32 = 0o644;
 const BOARD_FOLDER_MODE: u32 = 0o755;
 
-/// How the loaded table stands to what it should be.
+/// The state of the loaded table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TableState {
-    /// Nothing is loaded, and nothing was applied.
+    /// Nothing is loaded or applied.
     Absent,
-    /// What is loaded is what the configuration asks for.
+    /// The loaded rules match the configuration.
     AsConfigured,
-    /// What is loaded is what was applied, but the configuration asks for something else, or for what
-    /// cannot be.
+    /// The loaded rules are the applied ones, but the configuration differs or yields no rules.
     Outdated,
-    /// Somebody changed the table since it was applied.
+    /// Another program changed the table since it was applied.
     ChangedByOthers,
-    /// It was applied and is gone.
+    /// The table was applied, and was deleted since.
     Gone,
-    /// There is a table of our name that nobody applied since the box started.
+    /// A table with our name exists that was not applied since boot.
     Unknown,
 }
 
-/// What the next start of the box loads.
+/// What the next boot loads.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reboot {
-    /// What the configuration asks for: it was confirmed, or there was nothing to confirm yet.
+    /// The rules of the configuration: they were confirmed, or nothing was confirmed yet.
     #[default]
     Configured,
-    /// The rules last confirmed, which are not those of the configuration.
+    /// The rules last confirmed, which differ from the configuration.
     LastConfirmed,
-    /// Nothing: the only rules that were tried were never confirmed.
+    /// Nothing: the only applied rules were never confirmed.
     Nothing,
-    /// What was kept cannot be read, so it is what the configuration asks for.
+    /// The rules of the configuration, because the saved ones cannot be read.
     Unreadable,
 }
 
-/// Everything there is to tell.
+/// The full status.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[expect(
     clippy::struct_excessive_bools,
@@ -69,23 +68,23 @@ pub enum Reboot {
 pub struct FirewallReport {
     pub state: TableState,
     pub drift: bool,
-    /// A change waits for its confirmation.
+    /// A change waits for confirmation.
     pub pending: bool,
     /// There is a process that will undo it.
     pub guarded: bool,
-    /// The last change was undone, because nobody confirmed it.
+    /// The last change was undone, because it was not confirmed.
     pub reverted: bool,
-    /// The configuration makes no rules: it is contradictory, or cannot be read.
+    /// The configuration yields no rules: it is contradictory, or cannot be read.
     pub configuration_wrong: bool,
     pub reboot: Reboot,
     pub counters: Vec<Counter>,
-    /// What others changed, line by line; empty when nothing.
+    /// The diff of changes by other programs; empty if there are none.
     pub changed: String,
-    /// What applying would change, line by line; empty when nothing.
+    /// The diff that applying would make; empty if there is none.
     pub to_apply: String,
 }
 
-/// What a board says; the newest reading of the privileged helper.
+/// The content of a board: the latest reading of the privileged helper.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Board {
     format: u32,
@@ -100,14 +99,14 @@ pub struct Board {
     pub counters: Vec<Counter>,
 }
 
-/// Why a board is not believed.
+/// Why a board is not accepted.
 #[derive(Debug, thiserror::Error)]
 pub enum BoardError {
     #[error("it cannot be read")]
     Read(#[from] io::Error),
     #[error("{0}")]
     NotOurs(&'static str),
-    #[error("it is not what the helper writes")]
+    #[error("it was not written by the helper")]
     Form(#[from] serde_json::Error),
 }
 
@@ -121,7 +120,7 @@ impl TableState {
         Self::Unknown,
     ];
 
-    /// Whether somebody should look.
+    /// Whether the state needs attention.
     pub fn is_drift(self) -> bool {
         !matches!(self, Self::Absent | Self::AsConfigured)
     }
@@ -139,7 +138,7 @@ impl TableState {
 }
 
 impl FirewallReport {
-    /// Looks; changes nothing. `wanted` is what the configuration asks for, if it makes any rules.
+    /// Reads the status; changes nothing. `wanted` are the rules of the configuration, if it yields any.
     pub async fn look(
         nft: &Nft,
         folder: &Folder,
@@ -220,7 +219,7 @@ impl Reboot {
 }
 
 impl Board {
-    /// Understands what the helper wrote, if it is that, and nothing else.
+    /// Parses what the helper wrote, and refuses anything else.
     pub fn parse(bytes: &[u8]) -> Result<Self, BoardError> {
         if bytes.len() as u64 > BOARD_BYTES_MAX {
             return Err(BoardError::NotOurs("it is too long"));
@@ -247,7 +246,7 @@ impl Board {
     }
 }
 
-/// Leaves the board where everybody may read it. Its folder must be one that nobody else writes to.
+/// Writes the board, readable by all. No other user may be able to write to its folder.
 pub fn write_board(path: &Path, board: &Board) -> Result<(), BoardError> {
     let parent = path
         .parent()
@@ -260,7 +259,7 @@ pub fn write_board(path: &Path, board: &Board) -> Result<(), BoardError> {
     let metadata = parent.symlink_metadata()?;
     let own = metadata.uid() == nix::unistd::geteuid().as_raw();
     if !metadata.is_dir() || !own || metadata.mode() & MODE_OTHERS_WRITE != 0 {
-        let why = "its folder can be written to by others, or is not this user's";
+        let why = "its folder is writable by others, or belongs to another user";
         return Err(BoardError::NotOurs(why));
     }
     let bytes = serde_json::to_vec(board)?;
@@ -285,7 +284,7 @@ pub fn read_board(path: &Path) -> Result<Option<Board>, BoardError> {
         return Err(BoardError::NotOurs("it is not a plain file"));
     }
     if metadata.uid() != 0 && metadata.uid() != nix::unistd::geteuid().as_raw() {
-        return Err(BoardError::NotOurs("it is not root's"));
+        return Err(BoardError::NotOurs("it does not belong to root"));
     }
     let mut bytes = Vec::new();
     file.take(BOARD_BYTES_MAX + 1).read_to_end(&mut bytes)?;

@@ -1,11 +1,10 @@
-//! Ports and profiles: the port table as typed constants, and what can be told from it alone.
+//! Ports and profiles: the port table as typed constants, and functions that depend only on it.
 //!
-//! Everything here is pure: who really listens on a port is found out elsewhere. The table keeps
-//! every service off the port its kind usually has, and every profile off the ports of the others.
+//! Everything here is pure; another module finds out who listens on a port. In the table, no service has the
+//! usual port of its kind, and no two profiles share a port.
 //!
-//! A profile can be baked in at build time: `COORD_BAKED_PROFILE=production cargo build --release`
-//! makes it what holds when neither flag, variable nor file names one. A name that is no profile
-//! fails the build.
+//! A profile can be baked in at build time: `COORD_BAKED_PROFILE=production cargo build --release` makes it
+//! the default if no flag, variable or file names one. An unknown name fails the build.
 
 mod choice;
 mod fingerprint;
@@ -27,7 +26,7 @@ pub use neighbours::{NEIGHBOURS, Neighbour, neighbour};
 pub use number::{PORT_UNPRIVILEGED_MIN, Port, PortError, PortRange, PortRangeError};
 pub use render::{table_json, table_markdown, table_text};
 
-/// The environment a coordinator is meant for.
+/// The environment of a coordinator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Profile {
@@ -48,7 +47,7 @@ pub enum Service {
 
 /// A text that names no profile.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a profile: production, staging, development and testing are")]
+#[error("{0:?} is not a profile: use production, staging, development or testing")]
 pub struct ProfileError(pub String);
 
 impl Profile {
@@ -62,7 +61,7 @@ impl Profile {
     /// The profile this binary was built for, if it was built for one.
     pub const BAKED: Option<Self> = baked(option_env!("COORD_BAKED_PROFILE"));
 
-    /// What holds when nobody chose: the baked profile, or else development.
+    /// The default: the baked profile, otherwise development.
     pub const fn fallback() -> Self {
         match Self::BAKED {
             Some(profile) => profile,

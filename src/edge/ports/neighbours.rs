@@ -1,4 +1,4 @@
-//! Who else is likely to want these ports, so that a conflict can be named before it is met.
+//! Other programs that commonly use these ports, to name a conflict in advance.
 
 use serde::Serialize;
 

@@ -17,7 +17,7 @@ pub struct Port(NonZeroU16);
 /// Why a text is not a port.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PortError {
-    #[error("port 0 means \"any port\", which nobody could find again")]
+    #[error("port 0 means \"any port\", so clients could not find it")]
     Zero,
     #[error("{0} is above 65535, the largest port")]
     TooLarge(String),

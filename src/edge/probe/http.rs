@@ -88,7 +88,7 @@ pub(super) async fn get(
     let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX);
     let body = body.collect().await;
     let body =
-        body.map_err(|error| ProbeFailure::wrong(format!("its answer broke off: {error}")))?;
+        body.map_err(|error| ProbeFailure::wrong(format!("its answer was incomplete: {error}")))?;
     Ok(HttpAnswer {
         status,
         server,

@@ -47,8 +47,8 @@ fn unconnected(error: &io::Error) -> ProbeFailure {
 
 fn untrusted(error: &LinkError) -> ProbeFailure {
     ProbeFailure::wrong(error.to_string()).next(
-        "if it is ours, is TLS switched on for both sides, and its certificate the one that is \
-         trusted here (--tls-fingerprint, --tls-ca-file)?",
+        "if it is the coordinator, check that TLS is on for both sides, and that this side trusts its \
+         certificate (--tls-fingerprint, --tls-ca-file)",
     )
 }
 
@@ -59,7 +59,7 @@ pub(super) fn broken(error: &io::Error) -> ProbeFailure {
             ProbeFailure::new(ServiceState::Unreachable, error.to_string())
         }
         _ => ProbeFailure::wrong(format!(
-            "it ended the connection without an answer: {error}"
+            "it closed the connection without an answer: {error}"
         )),
     }
 }

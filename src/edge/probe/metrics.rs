@@ -51,7 +51,7 @@ fn build_info(answer: &HttpAnswer, path: &str) -> Result<Sample, ProbeFailure> {
         let failure = ProbeFailure::wrong(format!("{} at {path}", answer.shown()));
         return Err(if answer.is_ours() {
             failure.next(
-                "a coordinator is there, without this page: check METRICS_PATH and METRICS_PORT",
+                "a coordinator answers, but has no such page: check METRICS_PATH and METRICS_PORT",
             )
         } else {
             failure
@@ -59,8 +59,8 @@ fn build_info(answer: &HttpAnswer, path: &str) -> Result<Sample, ProbeFailure> {
     }
     let none = |why: String| ProbeFailure::wrong(format!("{}: {why}", answer.shown()));
     let page = std::str::from_utf8(&answer.body);
-    let page = page.map_err(|_| none("the page is no text".to_owned()))?;
+    let page = page.map_err(|_| none("the page is not text".to_owned()))?;
     let found = exposition::find(page, BUILD_INFO);
-    let found = found.map_err(|line| none(format!("line {line} is not of Prometheus' format")))?;
+    let found = found.map_err(|line| none(format!("line {line} is not in Prometheus' format")))?;
     found.ok_or_else(|| none(format!("metrics of another program, without {BUILD_INFO}")))
 }

@@ -1,9 +1,9 @@
 //! Probes: whether the services of a configuration run, asked of each by its own protocol.
 //!
-//! That a port is taken says nothing: anybody may sit on it. So Redis is sent a PING, the agents'
-//! port must upgrade to WebSocket and name its coordinator, and the metrics must parse and carry our
-//! build info. Each probe has bounded time and reads a bounded number of bytes, and nothing that it
-//! says comes from a secret. A token is shown only to what already answered like a coordinator.
+//! An open port proves nothing, because any program may listen there. So Redis is sent a PING, the agents'
+//! port must upgrade to WebSocket and name its coordinator, and the metrics must parse and contain our build
+//! info. Each probe has bounded time and reads a bounded number of bytes, and its output contains no secret.
+//! A token is sent only to a service that already answered like a coordinator.
 
 mod exposition;
 mod http;
@@ -31,29 +31,29 @@ pub const PROBE_MS_MAX: u64 = 3_000;
 /// How much of what a stranger said a detail repeats.
 const SAID_CHARS_MAX: usize = 120;
 
-/// What a probe found out.
+/// The result of a probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ServiceState {
-    /// It is ours, and it works.
+    /// It is our service, and it works.
     Running,
-    /// The configuration does without it.
+    /// The configuration does not use it.
     NotUsed,
-    /// It is ours, but cannot do its work now: it stops, loads, is full, or only repeats another.
+    /// It is our service, but cannot work now: it is stopping, loading, full, or a replica.
     NotReady,
-    /// Something else has the port.
+    /// Another program has the port.
     WrongService,
-    /// It is a service of ours, meant for another environment.
+    /// It is our service, but of another environment.
     WrongEnvironment,
-    /// It is there and does not let us in.
+    /// It is there, but refuses our credentials.
     Unauthorised,
     /// Nothing listens on the port.
     NotRunning,
-    /// No answer: the time ran out, there is no way there, or the name is unknown.
+    /// No answer: a timeout, no route, or an unknown name.
     Unreachable,
 }
 
-/// Who a coordinator says that it is.
+/// The identity that a coordinator reports.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ServiceIdentity {
     pub node: String,
@@ -64,7 +64,7 @@ pub struct ServiceIdentity {
     pub port_fingerprint: Option<String>,
 }
 
-/// One service and how it is.
+/// One service and its state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ProbeFinding {
     pub service: Service,
@@ -83,14 +83,14 @@ pub struct ProbeFinding {
     pub identity: Option<ServiceIdentity>,
 }
 
-/// Where something is, and with what to speak TLS to it, if at all.
+/// The address of a service, and its TLS settings if it uses TLS.
 #[derive(Debug, Clone)]
 pub struct ProbeTarget {
     pub endpoint: Endpoint,
     pub tls: Option<Arc<ClientConfig>>,
 }
 
-/// As whom to enter a coordinator.
+/// The identity to connect to a coordinator with.
 #[derive(Debug, Clone, Default)]
 pub struct Credentials {
     pub token: Option<Secret>,
@@ -241,14 +241,14 @@ impl fmt::Display for ServiceIdentity {
     }
 }
 
-/// Nobody can connect to "all addresses"; whoever listens on all listens on loopback too.
+/// A client cannot connect to "all addresses"; a service that listens on all also listens on loopback.
 pub fn reachable(target: &ProbeTarget) -> ProbeTarget {
     let mut target = target.clone();
     target.endpoint = target.endpoint.from_here();
     target
 }
 
-/// Connects and speaks, both within the same time; says which of the two did not come to its end.
+/// Connects and talks, both within the same time limit; reports which of the two timed out.
 async fn probe<F>(
     service: Service,
     target: &ProbeTarget,
@@ -272,7 +272,7 @@ where
         Ok(Err(failure)) => Err(failure),
         Ok(Ok(stream)) => match tokio::time::timeout_at(deadline, speak(stream, begun)).await {
             Ok(answered) => answered,
-            Err(_) => Err(late("it takes connections, but gave no answer")),
+            Err(_) => Err(late("it accepts connections, but gave no answer")),
         },
     };
     finding(service, target, answered)
@@ -306,7 +306,7 @@ fn finding(
     }
 }
 
-/// What to do where the probe itself knew nothing better.
+/// The default next step of a probe.
 fn next_step(service: Service, state: ServiceState) -> Option<String> {
     let variable = service.variable();
     let text = match (state, service) {
@@ -317,11 +317,11 @@ fn next_step(service: Service, state: ServiceState) -> Option<String> {
             format!("start it with `coord serve`, or check {variable}")
         }
         (ServiceState::Unreachable, _) => {
-            "check the host, its name and the firewall between; something may hang there".to_owned()
+            "check the host, its name and the firewall in between; the service may hang".to_owned()
         }
         (ServiceState::WrongService, _) => {
             format!(
-                "see who has the port with `coord ports who`, stop it, or choose another with {variable}"
+                "find the program with `coord ports who`, stop it, or set another port with {variable}"
             )
         }
         _ => return None,
@@ -333,13 +333,13 @@ fn next_step(service: Service, state: ServiceState) -> Option<String> {
 fn other_environment(theirs: &str, expected: &Expected) -> Option<(ServiceState, String)> {
     let ours = expected.profile.name();
     let next = format!(
-        "it is {}: choose that profile, or point this one at its own {ours} services",
+        "it is {}: use that profile, or set the addresses of the {ours} services",
         said(theirs)
     );
     (theirs != ours).then_some((ServiceState::WrongEnvironment, next))
 }
 
-/// What somebody else wrote, short and without control characters.
+/// Text of a stranger, shortened and without control characters.
 fn said(text: &str) -> String {
     let line = text.chars().map(|c| if c.is_control() { ' ' } else { c });
     let line: String = line.take(SAID_CHARS_MAX).collect();

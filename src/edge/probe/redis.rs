@@ -28,9 +28,7 @@ pub(super) async fn speak(
     match pong.map_err(|error| failure(&error, config))? {
         Value::SimpleString(pong) if pong == "PONG" => {}
         _ => {
-            return Err(ProbeFailure::wrong(
-                "its answer to PING is not that of Redis",
-            ));
+            return Err(ProbeFailure::wrong("its answer to PING is not Redis'"));
         }
     }
     let latency = begun.elapsed();
@@ -80,16 +78,16 @@ fn of_role(
     match name {
         Some("master") => Ok((ServiceState::Running, "role master".to_owned(), None)),
         Some("slave") => {
-            let next = "it takes no writes: point REDIS_HOST and REDIS_PORT at its master";
+            let next = "a replica accepts no writes: set REDIS_HOST and REDIS_PORT to its master";
             let next = Some(next.to_owned());
             Ok((ServiceState::NotReady, "role replica".to_owned(), next))
         }
         Some("sentinel") => Err(ProbeFailure::wrong("it is a Redis Sentinel, not a Redis")
-            .next("point REDIS_HOST and REDIS_PORT at the Redis it watches")),
+            .next("set REDIS_HOST and REDIS_PORT to the Redis that it watches")),
         Some(other) => Ok((ServiceState::Running, format!("role {}", said(other)), None)),
         None => Ok((
             ServiceState::Running,
-            "its role is not told".to_owned(),
+            "its role is unknown".to_owned(),
             None,
         )),
     }
@@ -100,12 +98,15 @@ fn of_stamp(
     expected: &Expected,
 ) -> (String, Option<(ServiceState, String)>) {
     match stamp {
-        Ok(None) => ("stamped for no environment yet".to_owned(), None),
+        Ok(None) => ("not yet marked with an environment".to_owned(), None),
         Ok(Some(stamp)) => {
             let text = format!("stamped {}", said(&stamp));
             (text, other_environment(&stamp, expected))
         }
-        Err(error) => (format!("its stamp cannot be read: {}", words(&error)), None),
+        Err(error) => (
+            format!("cannot read its environment: {}", words(&error)),
+            None,
+        ),
     }
 }
 
@@ -113,7 +114,7 @@ fn of_stamp(
 fn failure(error: &RedisError, config: &RedisConfig) -> ProbeFailure {
     let text = words(error);
     if let Some(code) = error.code().filter(|code| is_refusal(code)) {
-        return unauthorised(config, format!("it wants to know who asks: {code}"));
+        return unauthorised(config, format!("it needs a user or password: {code}"));
     }
     match error.kind() {
         ErrorKind::AuthenticationFailed => unauthorised(

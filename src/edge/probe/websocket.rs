@@ -93,7 +93,7 @@ pub(super) async fn speak(
         }
         PageEntry::Refused(refused, why) => {
             state = refused;
-            detail = format!("; it takes no connection: {why}");
+            detail = format!("; it accepts no connection: {why}");
         }
     }
     if let Some((other, what)) = other_environment(&identity.environment, expected) {
@@ -151,7 +151,7 @@ pub(super) async fn identity(
 async fn page(stream: Stream, target: &ProbeTarget) -> Result<HealthPage, ProbeFailure> {
     let answer = http::get(stream, &target.endpoint.to_string(), HEALTH_PATH).await?;
     let stranger = || {
-        let text = format!("{}: not the health page of a coordinator", answer.shown());
+        let text = format!("{}: not a coordinator's health page", answer.shown());
         ProbeFailure::wrong(text)
     };
     if answer.is_ours() && answer.status == StatusCode::FORBIDDEN {
@@ -167,7 +167,7 @@ async fn page(stream: Stream, target: &ProbeTarget) -> Result<HealthPage, ProbeF
 
 /// It is a coordinator, which does not go by the name that it was asked by.
 pub(super) fn other_name(answer: &http::HttpAnswer) -> ProbeFailure {
-    let next = format!("{}, or ask for it by its address", answer.why());
+    let next = format!("{}, or use its IP address", answer.why());
     ProbeFailure::new(ServiceState::Unauthorised, answer.shown()).next(next)
 }
 
@@ -183,13 +183,16 @@ fn identity_of(page: &HealthPage) -> ServiceIdentity {
 fn readiness(page: &HealthPage) -> (ServiceState, Option<String>) {
     let next = match page.status.as_str() {
         "ready" => return (ServiceState::Running, None),
-        STARTING => "wait: it is starting, and says above what it waits for",
-        "recovering" => "wait: it takes its journal up again, and says above what it waits for",
+        STARTING => "wait until it is ready; the line above shows what it waits for",
+        "recovering" => {
+            "wait until its journal is recovered; the line above shows what it waits for"
+        }
         "journal_unreachable" => {
-            "see whether its Redis runs and can be reached: its log says why not; it goes on by itself then, a restart does not help"
+            "check that its Redis runs and can be reached (see its log); then it recovers by itself, a restart \
+             does not help"
         }
         "draining" => "it is stopping: wait for its next start",
-        "storage_full" => "free some space on its disk; work can be finished meanwhile",
+        "storage_full" => "free space on its disk; agents can still finish work",
         _ => "see its log; a restart recovers the journal",
     };
     (ServiceState::NotReady, Some(next.to_owned()))
@@ -207,7 +210,7 @@ async fn enter(
         Err(UpgradeError::Refused(response)) => refused(&response, credentials.token.is_some()),
         Err(UpgradeError::Io(error)) => Err(link::broken(&error)),
         Err(UpgradeError::Garbled(error)) => Err(ProbeFailure::wrong(format!(
-            "it is no WebSocket server: {error}"
+            "it is not a WebSocket server: {error}"
         ))),
     }
 }
@@ -225,7 +228,7 @@ fn request(target: &ProbeTarget, credentials: &Credentials) -> Result<Request<()
     socket::request(&url, token).map_err(|error| match error {
         RequestError::Url(error) => ProbeFailure::wrong(error.to_string()),
         RequestError::Token => {
-            let detail = "the token to use has characters that no token has";
+            let detail = "the token contains characters that no token contains";
             ProbeFailure::new(ServiceState::Unauthorised, detail)
                 .next("check COORD_TOKEN and COORD_TOKEN_FILE")
         }
@@ -249,7 +252,7 @@ fn refused(
         StatusCode::UNAUTHORIZED if had_token => {
             PageEntry::Denied("it refuses the token".to_owned())
         }
-        StatusCode::UNAUTHORIZED => PageEntry::Denied("there is no token to enter with".to_owned()),
+        StatusCode::UNAUTHORIZED => PageEntry::Denied("no token to connect with".to_owned()),
         StatusCode::FORBIDDEN => PageEntry::Denied(why),
         StatusCode::CONFLICT => PageEntry::Refused(ServiceState::WrongEnvironment, why),
         _ => PageEntry::Refused(ServiceState::NotReady, why),
@@ -258,9 +261,10 @@ fn refused(
 
 fn denied(had_token: bool) -> &'static str {
     if had_token {
-        "it runs; to see more, set COORD_TOKEN_FILE to a token of this coordinator, and COORD_PROJECT to a project that it opens"
+        "it runs; to see more, set COORD_TOKEN_FILE to a token of this coordinator, and COORD_PROJECT to a \
+         project that the token allows"
     } else {
-        "it runs; to see more, set COORD_TOKEN_FILE, or ask as the user who runs it"
+        "it runs; to see more, set COORD_TOKEN_FILE, or run this as the coordinator's user"
     }
 }
 
@@ -270,7 +274,7 @@ async fn ask(mut socket: Socket<Stream>) -> Result<ServiceIdentity, ProbeFailure
     let question = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": {}});
     let lost = |error: SocketError| {
         ProbeFailure::wrong(format!(
-            "the WebSocket broke before it said who it is: {error}"
+            "the WebSocket failed before the coordinator identified itself: {error}"
         ))
     };
     let sent = socket.send_text(question.to_string()).await;
@@ -278,7 +282,7 @@ async fn ask(mut socket: Socket<Stream>) -> Result<ServiceIdentity, ProbeFailure
     for _ in 0..FRAMES_BEFORE_REPLY_MAX {
         let Some(received) = socket.receive().await.map_err(lost)? else {
             return Err(ProbeFailure::wrong(
-                "the WebSocket was closed before it said who it is",
+                "the WebSocket was closed before the coordinator identified itself",
             ));
         };
         let Received::Text(text) = received else {
@@ -299,7 +303,7 @@ fn status(text: &str) -> Result<ServiceIdentity, ProbeFailure> {
     let reply: Result<SessionReply, _> = serde_json::from_str(text);
     let status = reply
         .map_err(|_| {
-            ProbeFailure::wrong("it takes WebSockets, but does not answer like a coordinator")
+            ProbeFailure::wrong("it accepts WebSockets, but does not answer like a coordinator")
         })?
         .result;
     Ok(ServiceIdentity {
@@ -317,15 +321,16 @@ fn ports(identity: &ServiceIdentity, page: &HealthPage, expected: &Expected) -> 
         && *theirs != expected.port_fingerprint
     {
         let ours = &expected.port_fingerprint;
-        text = format!("; its ports ({theirs}) are not those of this configuration ({ours})");
+        text = format!("; its ports ({theirs}) differ from this configuration ({ours})");
     }
     if page.connections_port_mismatch > 0 {
         let count = page.connections_port_mismatch;
-        text = format!("{text}; connections that know other ports: {count}");
+        text = format!("{text}; connections with another port configuration: {count}");
     }
     if page.coordinators_port_mismatch > 0 {
         let count = page.coordinators_port_mismatch;
-        text = format!("{text}; coordinators of its journal with other ports: {count}");
+        text =
+            format!("{text}; coordinators of its journal with another port configuration: {count}");
     }
     text
 }
@@ -335,7 +340,7 @@ fn clock(page: &HealthPage) -> String {
     match page.clock.as_deref() {
         None | Some("right") => String::new(),
         Some("behind") => "; the clock of its machine is behind: set it".to_owned(),
-        Some(_) => "; its certificate has run out, or the clock of its machine is ahead".to_owned(),
+        Some(_) => "; its certificate has expired, or the clock of its machine is ahead".to_owned(),
     }
 }
 

@@ -90,8 +90,9 @@ pub(super) fn published(key: &str, endpoint: &Endpoint) -> Result<String, Render
         Host::Address(_) => endpoint.host.in_url(),
         Host::Name(_) if endpoint.host.is_loopback() => Host::LOOPBACK.in_url(),
         Host::Name(name) => {
-            let what = format!("{key} is the name {name}, and ports are published on addresses");
-            let next = format!("set {key} to the address of this machine that {name} means");
+            let what =
+                format!("{key} is the name {name}, but ports can be published only on addresses");
+            let next = format!("set {key} to the address of {name}");
             return Err(RenderError::new(FORM, what, next));
         }
     };

@@ -1,13 +1,13 @@
-//! What has to stay in step with the ports, made from the configuration: the environment, the compose
-//! file, load balancers, Prometheus' scrape job, the port documentation.
+//! Generates files that must match the ports, from the configuration: the environment, the compose file, load
+//! balancers, Prometheus' scrape job, the port documentation.
 //!
 //! ```text
 //! Config ──► env │ compose │ haproxy │ nginx │ prometheus │ markdown ──► text
 //! ```
 //!
-//! Every rendering is a pure function: the same configuration gives the same bytes. None holds a
-//! secret; each says instead where the secret comes from. Every value is quoted by the rules of its
-//! own format (`quote`), since a path or a user name may hold anything.
+//! Every rendering is a pure function: the same configuration gives the same bytes. None contains a secret;
+//! each names the source of the secret instead. Every value is quoted by the rules of its format (`quote`),
+//! because a path or a user name may contain any character.
 
 mod compose;
 mod env;
@@ -31,9 +31,9 @@ use std::fmt::{Arguments, Write as _};
 
 use crate::config::Config;
 
-/// Why a configuration has no such rendering.
+/// Why a rendering failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("no {form} can be made of this configuration: {what}")]
+#[error("cannot make the {form} from this configuration: {what}")]
 pub struct RenderError {
     /// What was to be made.
     pub form: &'static str,

@@ -115,8 +115,9 @@ fn check_backends(
         backend.port == listen.port && (backend.host == listen.host || here)
     });
     if let Some(backend) = itself {
-        let what = format!("it would listen on {listen}, which takes the place of {backend}");
-        let next = "give --listen another address or port, or name the coordinators with --backend";
+        let what = format!("it would listen on {listen}, which is the address of {backend}");
+        let next =
+            "set another address or port with --listen, or give the coordinators with --backend";
         return Err(RenderError::new(form, what, next));
     }
     let twice = |(index, backend)| backends[..index].contains(backend);
@@ -126,10 +127,10 @@ fn check_backends(
     }
     if backends.len() > 1 && config.redis.is_none() {
         let what = format!(
-            "{} coordinators with embedded journals know nothing of each other's tasks and leases",
+            "{} coordinators with embedded journals do not share tasks and leases",
             backends.len()
         );
-        let next = "let them share a Redis (REDIS_HOST), or give one --backend";
+        let next = "let them share a Redis (REDIS_HOST), or give only one --backend";
         return Err(RenderError::new(form, what, next));
     }
     Ok(())
@@ -148,7 +149,8 @@ fn check_plaintext(
     let far = all.clone().find(|endpoint| !endpoint.host.is_loopback());
     match far {
         Some(endpoint) if config.websocket.tls.is_none() && !allowed => {
-            let what = format!("{endpoint} is off loopback, and nothing would be encrypted");
+            let what =
+                format!("{endpoint} is not loopback, and connections would not be encrypted");
             let next = "set websocket.tls = true (WEBSOCKET_SSL_ENABLED=true), or \
                         websocket.allow_plaintext = true (COORD_ALLOW_PLAINTEXT=true)";
             Err(RenderError::new(form, what, next))
@@ -186,8 +188,8 @@ fn trust(
     if *tls == TlsConfig::SelfSigned {
         let near = backends.iter().all(|backend| backend.host.is_loopback());
         if given.is_none() && !near {
-            let what = "the certificates of coordinators on other machines are their own";
-            let next = "collect their tls/certificate.pem in one file and give it as --backend-ca";
+            let what = "coordinators on other machines have their own certificates";
+            let next = "copy their tls/certificate.pem into one file and give it with --backend-ca";
             return Err(RenderError::new(form, what, next));
         }
         let own = certificate(config, folder, tls).chain;
@@ -198,8 +200,8 @@ fn trust(
         });
     }
     let name = certificate_name(config, backends).ok_or_else(|| {
-        let what = "the name in the coordinators' certificate is not known";
-        let next = "set websocket.allowed_hosts (COORD_ALLOWED_HOSTS) to it";
+        let what = "the name in the coordinators' certificate is unknown";
+        let next = "set websocket.allowed_hosts (COORD_ALLOWED_HOSTS) to that name";
         RenderError::new(form, what, next)
     })?;
     Ok(BackendTrust { ca: given, name })

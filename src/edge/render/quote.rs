@@ -49,7 +49,7 @@ pub(super) fn path(form: &'static str, path: &Path) -> Result<String, RenderErro
     let text = path.to_string_lossy();
     let special = |c: char| ends_a_line(c) || "\"'$\\`{};#".contains(c);
     if text.contains(special) {
-        let what = format!("{text:?} holds characters that mean something there");
+        let what = format!("{text:?} contains characters that are special in that file");
         return Err(RenderError::new(form, what, "give the file another name"));
     }
     Ok(format!("\"{text}\""))

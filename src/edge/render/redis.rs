@@ -31,14 +31,14 @@ pub(super) fn service(
     }
     if redis.tls {
         let what = "redis.tls is on, but the Redis of the compose file has no certificate";
-        let next = "set redis.tls to false, since its network is the deployment's own, or name a \
-                    Redis elsewhere with redis.host";
+        let next = "set redis.tls to false, because only this deployment can reach its network, or set another \
+                    Redis with redis.host";
         return Err(RenderError::new(FORM, what, next));
     }
     let allowed = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     let user = redis.user.clone().filter(|user| user != "default");
     if let Some(user) = user.as_ref().filter(|user| !user.chars().all(allowed)) {
-        let what = format!("redis.user {user:?} cannot be named in Redis' own configuration");
+        let what = format!("redis.user {user:?} is not allowed in Redis' own configuration");
         let next = "use letters, digits and ._- in redis.user";
         return Err(RenderError::new(FORM, what, next));
     }

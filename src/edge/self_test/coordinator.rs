@@ -49,7 +49,7 @@ pub(super) async fn check(folder: &Path) -> CheckResult {
     let worked = tokio::select! {
         ended = &mut serving => {
             ended?;
-            return Err("the coordinator ended before it was told to".into());
+            return Err("the coordinator ended too early".into());
         }
         worked = work(&config, &state, ready) => worked,
     };
@@ -98,7 +98,7 @@ async fn work(config: &Config, state: &Path, ready: oneshot::Receiver<()>) -> Ch
     let Some(claim) = claimed.claim.filter(|claim| claim.task == submitted.task) else {
         let next = "send this report to support";
         return Ok(CheckFound::failed(
-            "the task that was submitted could not be claimed",
+            "the submitted task could not be claimed",
             next,
         ));
     };
@@ -139,7 +139,7 @@ async fn call<R: DeserializeOwned>(
     let answer = connection.call(name, &params, ANSWER_TIME_MAX, &mut notices);
     let answer = answer.await.map_err(|error| format!("{name}: {error}"))?;
     serde_json::from_str(answer.get()).map_err(|error| {
-        format!("the answer to {name} is not as the protocol says: {error}").into()
+        format!("the answer to {name} does not follow the protocol: {error}").into()
     })
 }
 

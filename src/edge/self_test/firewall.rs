@@ -34,7 +34,7 @@ pub(super) async fn check() -> CheckResult {
                 let detail = format!("{program} --version failed: {said}");
                 return Ok(CheckFound::warning(
                     detail,
-                    "install the package nftables anew",
+                    "reinstall the package nftables",
                 ));
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -42,8 +42,8 @@ pub(super) async fn check() -> CheckResult {
         }
     }
     Ok(CheckFound::warning(
-        format!("there is no nft; {kernel}"),
-        "install the package nftables to let the box's firewall protect the ports",
+        format!("nft is not installed; {kernel}"),
+        "install the package nftables so that the firewall can protect the ports",
     ))
 }
 

@@ -48,7 +48,7 @@ impl Measured {
 pub(super) fn check(folder: &Path, measured: &Measured) -> CheckResult {
     match try_out(folder, measured) {
         Err(error) if is_full(&*error) => {
-            let next = "free some space there, or name a folder on another medium with --dir";
+            let next = "free space there, or give a folder on another disk with --dir";
             Ok(CheckFound::failed(error.to_string(), next))
         }
         found => found,
@@ -83,19 +83,19 @@ fn try_out(folder: &Path, measured: &Measured) -> CheckResult {
     let found = read(folder)?;
     if found != written {
         let detail = format!(
-            "{} records were written and synced, {} were found again",
+            "{} records were written and synced, but {} were read back",
             written.len(),
             found.len()
         );
-        let next = "do not keep state on this medium; see the kernel's log for its errors";
+        let next = "do not use this disk for state; see the kernel's log for its errors";
         return Ok(CheckFound::failed(detail, next));
     }
     let detail = format!(
-        "{} records written, synced and found again; a sync takes {} µs, at most {} µs",
+        "{} records written, synced and read back; a sync takes {} µs, at most {} µs",
         latency.syncs, latency.median_us, latency.max_us
     );
     if latency.median_us > SYNC_US_SLOW {
-        let next = "agents will wait for it: use a faster medium, and see what else writes to it";
+        let next = "agents wait for each sync: use a faster disk, and check what else writes to it";
         return Ok(CheckFound::warning(detail, next));
     }
     Ok(CheckFound::ok(detail))

@@ -1,8 +1,8 @@
-//! The self-test: exercises every part on the box it runs on, and tells what the box is.
+//! The self-test: tests every part on this machine, and describes the machine.
 //!
-//! Everything happens in a folder of its own, which is removed at the end, and on sockets of loopback
-//! that are bound for it; the coordinator's state directory is only looked at. What needs a
-//! coordinator, a Redis or a TLS peer brings its own, in this process. Each check has bounded time.
+//! It works in a temporary folder and on its own loopback sockets; the coordinator's state directory is only
+//! read. A check that needs a coordinator, a Redis or a TLS peer starts one in this process. Each check has
+//! bounded time.
 
 mod coordinator;
 mod firewall;
@@ -38,7 +38,7 @@ const ALL_MS_MAX: u64 = 30_000;
 /// Mode of the folder that is made.
 const FOLDER_MODE: u32 = 0o700;
 
-/// What is tested, and where.
+/// The configuration and the place of the test.
 #[derive(Debug)]
 pub struct Plan {
     /// What `coord serve` would be configured with.
@@ -52,12 +52,12 @@ pub struct Plan {
 #[serde(rename_all = "snake_case")]
 pub enum CheckState {
     Ok,
-    /// The coordinator works; something beside it does not, or will be missed.
+    /// The coordinator works, but something outside it does not.
     Warning,
     Failed,
 }
 
-/// One part of the box, tried out.
+/// The result for one part.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Check {
     pub name: &'static str,
@@ -70,7 +70,7 @@ pub struct Check {
     pub next: Option<String>,
 }
 
-/// All that was found out.
+/// All results.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Report {
     /// Whether no check failed.
@@ -80,9 +80,9 @@ pub struct Report {
     pub checks: Vec<Check>,
 }
 
-/// Why there was no test at all.
+/// Why the test could not run.
 #[derive(Debug, thiserror::Error)]
-#[error("failed to make a folder to test in, in {tried}")]
+#[error("cannot create a test folder in {tried}")]
 pub struct SelfTestError {
     tried: String,
     #[source]
@@ -208,8 +208,8 @@ impl Series {
             Ok(Ok(found)) => found,
             Ok(Err(error)) => CheckFound::of_error(&*error),
             Err(_) => CheckFound::failed(
-                format!("it did not come to its end within {time_ms} ms"),
-                "see whether the box is overloaded or its flash stuck, and try again",
+                format!("it did not finish within {time_ms} ms"),
+                "check whether the machine is overloaded or its flash storage hangs, and try again",
             ),
         };
         self.checks.push(Check {

@@ -24,7 +24,7 @@ pub(super) async fn check(config: &Config) -> CheckResult {
         let found = match look(endpoint, &mut running).await {
             Ok(found) => found,
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => CheckFound::failed(
-                "closed to this user",
+                "not allowed for this user",
                 format!("choose a port from 1024 with {}", service.variable()),
             ),
             Err(error) => return Err(error.into()),
@@ -54,8 +54,8 @@ async fn look(endpoint: &Endpoint, running: &mut Option<String>) -> io::Result<C
             CheckFound::ok("is free")
         } else {
             CheckFound::warning(
-                "is held by nobody that can be seen",
-                "look again in a minute: connections of an ended program linger so long",
+                "is in use, but no process can be seen",
+                "try again in a minute: connections of an ended program stay for that time",
             )
         });
     };
@@ -74,6 +74,6 @@ async fn look(endpoint: &Endpoint, running: &mut Option<String>) -> io::Result<C
     }
     Ok(CheckFound::warning(
         format!("is taken by {holder}"),
-        "`coord health` tells whether it is the coordinator; else stop it, or choose another port",
+        "check with `coord health` whether it is the coordinator; otherwise stop it, or set another port",
     ))
 }

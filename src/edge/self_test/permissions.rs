@@ -28,8 +28,9 @@ pub(super) fn check(folder: &Path, state_dir: &Path) -> CheckResult {
     ] {
         let mode = mode(&fs::metadata(path)?);
         if mode != expected {
-            let detail = format!("asked for mode {expected:03o}, the file system made {mode:03o}");
-            let next = "keep the state on a file system that has permissions, such as ext4";
+            let detail =
+                format!("requested mode {expected:03o}, but the file system set {mode:03o}");
+            let next = "keep the state on a file system with permissions, such as ext4";
             return Ok(CheckFound::failed(detail, next));
         }
     }
@@ -41,26 +42,26 @@ fn state(path: &Path) -> CheckResult {
     let shown = path.display();
     let metadata = match fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Ok(CheckFound::ok(format!("kept; {shown} is not there yet")));
+            return Ok(CheckFound::ok(format!("kept; {shown} does not exist yet")));
         }
         other => other?,
     };
     if !metadata.is_dir() {
-        let next = "name a folder with --state-dir or COORD_STATE_DIR";
-        return Ok(CheckFound::failed(format!("{shown} is no folder"), next));
+        let next = "set a folder with --state-dir or COORD_STATE_DIR";
+        return Ok(CheckFound::failed(format!("{shown} is not a folder"), next));
     }
     let (mode, owner) = (mode(&metadata), metadata.uid());
     let user = geteuid();
     let wanted = AccessFlags::R_OK | AccessFlags::W_OK | AccessFlags::X_OK;
     if let Err(error) = access(path, wanted) {
-        let detail = format!("{shown} of user {owner} is closed to user {user}: {error}");
-        let next = "run it as that user; under systemd that is the unit's";
+        let detail = format!("user {user} cannot access {shown} of user {owner}: {error}");
+        let next = "run it as that user; under systemd that is the user of the unit";
         // Support may well run it as somebody else than the coordinator.
         return Ok(CheckFound::warning(detail, next));
     }
     if mode & FOREIGN_BITS != 0 {
         let detail =
-            format!("{shown} has mode {mode:03o}: others can get at what agents tell each other");
+            format!("{shown} has mode {mode:03o}: other users can read the agents' messages");
         return Ok(CheckFound::warning(detail, format!("chmod 700 {shown}")));
     }
     Ok(CheckFound::ok(format!(

@@ -36,7 +36,7 @@ pub(super) async fn check(folder: &Path) -> CheckResult {
     }
     let latency = right.latency_us.unwrap_or_default();
     Ok(CheckFound::ok(format!(
-        "AUTH, PING, ROLE and GET answered by a stub in {latency} µs ({}); a wrong password is told",
+        "AUTH, PING, ROLE and GET answered by a stub in {latency} µs ({}); a wrong password is reported",
         right.detail
     )))
 }

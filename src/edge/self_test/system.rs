@@ -27,7 +27,7 @@ pub(super) fn entropy() -> CheckResult {
     if first == second || first.iter().all(|byte| *byte == first[0]) {
         return Ok(CheckFound::failed(
             "the kernel's random bytes repeat",
-            "do not run it here: nothing that it makes would be secret",
+            "do not run a coordinator here: its secrets would be predictable",
         ));
     }
     Ok(CheckFound::ok(format!(
@@ -61,7 +61,7 @@ fn date(source: &str, wall_ms: u64) -> CheckFound {
         let days = wall_ms / 86_400_000;
         return CheckFound::warning(
             format!("monotonic ({source}), but the date is day {days} since 1970"),
-            "let NTP set the clock: leases do not care, but certificates count as not valid yet",
+            "let NTP set the clock: leases still work, but certificates are not valid yet",
         );
     }
     CheckFound::ok(format!("monotonic ({source}), the date is plausible"))
@@ -88,7 +88,7 @@ pub(super) async fn timers() -> CheckResult {
     if late_us_max > TIMER_LATE_MS_MAX * 1_000 {
         return Ok(CheckFound::warning(
             detail,
-            "see what else keeps the box busy",
+            "check what else keeps the machine busy",
         ));
     }
     Ok(CheckFound::ok(detail))

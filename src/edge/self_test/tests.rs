@@ -15,10 +15,7 @@ async fn a_check_that_hangs_has_failed_and_the_next_one_runs() {
         states,
         [CheckState::Failed, CheckState::Failed, CheckState::Ok]
     );
-    assert_eq!(
-        series.checks[0].detail,
-        "it did not come to its end within 10000 ms"
-    );
+    assert_eq!(series.checks[0].detail, "it did not finish within 10000 ms");
     assert!(series.checks[0].next.is_some() && series.checks[1].next.is_some());
     assert_eq!(series.checks[1].detail, "it broke");
 }

@@ -47,12 +47,12 @@ pub(super) async fn check(folder: &Path) -> CheckResult {
     if heard != SAID {
         let next = "send this report to support";
         return Ok(CheckFound::failed(
-            "what came back is not what was sent",
+            "the received data differs from the sent data",
             next,
         ));
     }
     Ok(CheckFound::ok(format!(
-        "certificate made, handshake done: {shown}"
+        "certificate created, handshake done: {shown}"
     )))
 }
 

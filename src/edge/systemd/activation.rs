@@ -41,8 +41,8 @@ pub enum ActivationError {
         source: io::Error,
     },
     #[error(
-        "{count} inherited sockets are called {name}, and one is wanted: {}; keep one ListenStream= \
-         in the socket unit", join(.addresses)
+        "{count} inherited sockets are called {name}, but one is needed: {}; keep one ListenStream= in the \
+         socket unit", join(.addresses)
     )]
     Several {
         name: String,
@@ -126,7 +126,7 @@ fn told_of(environment: &dyn Environment, pid: u32) -> Option<(String, Vec<Strin
 /// A connection, or a socket that was only bound, is of the right kind and of no use.
 fn listening(socket: TcpListener) -> io::Result<TcpListener> {
     if !getsockopt(&socket, sockopt::AcceptConn)? {
-        return Err(io::Error::other("nobody called listen on it"));
+        return Err(io::Error::other("it is not in the listening state"));
     }
     // systemd leaves it blocking; the runtime must never wait in accept.
     socket.set_nonblocking(true)?;

@@ -1,8 +1,8 @@
-//! What systemd gives a service and wants to hear from it: sockets that were opened for it, and a
-//! place to say how it is. Without systemd all of it is empty and silent.
+//! systemd's interfaces for a service: sockets that it opened, and status notifications. Without systemd both
+//! do nothing.
 //!
-//! This room knows the protocols and the unit files. It does not know what the service is, whether
-//! it is well, or where anything is installed.
+//! This module knows the protocols and the unit files. It does not know what the service does, whether it is
+//! healthy, or where anything is installed.
 
 mod activation;
 mod notify;

@@ -11,13 +11,12 @@ use crate::config::Environment;
 const SOCKET_VARIABLE: &str = "NOTIFY_SOCKET";
 const WATCHDOG_VARIABLE: &str = "WATCHDOG_USEC";
 const WATCHDOG_PID_VARIABLE: &str = "WATCHDOG_PID";
-/// How long what must not get lost waits for a manager that is busy.
+/// How long an important message waits for a busy manager.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Longer texts are cut: `systemctl status` shows one line.
 const STATUS_CHARS_MAX: usize = 300;
 
-/// The service manager, if there is one that listens. Telling it something never fails the service:
-/// what could not be told is logged.
+/// The service manager, if there is one. A failed notification never fails the service; it is logged.
 #[derive(Debug)]
 pub struct Manager {
     socket: Option<Sockets>,
@@ -27,16 +26,16 @@ pub struct Manager {
 /// Two ways to the same place.
 #[derive(Debug)]
 struct Sockets {
-    /// Waits, since what is said there is waited for.
+    /// Waits, because the manager waits for this message.
     patient: UnixDatagram,
-    /// Never waits: the next sign of life makes good for one that is lost.
+    /// Never waits: a lost heartbeat is replaced by the next one.
     hasty: UnixDatagram,
 }
 
-/// Why the service manager cannot be told anything.
+/// Why the service manager cannot be notified.
 #[derive(Debug, thiserror::Error)]
 pub enum NotifyError {
-    #[error("failed to reach the service manager at {address} ({SOCKET_VARIABLE})")]
+    #[error("cannot reach the service manager at {address} ({SOCKET_VARIABLE})")]
     Connect {
         address: String,
         #[source]
@@ -68,18 +67,18 @@ impl Manager {
         })
     }
 
-    /// How long after a sign of life the manager takes the service for dead.
+    /// The watchdog's timeout after a heartbeat.
     pub fn watchdog(&self) -> Option<Duration> {
         self.watchdog.filter(|_| self.socket.is_some())
     }
 
-    /// It serves; after a reload, it serves with what it has read.
+    /// It serves; after a reload, with the new configuration.
     pub fn ready(&self, status: &str) {
         self.insist(&format!("READY=1\n{}", status_line(status)));
     }
 
-    /// It reads its configuration anew; [`Manager::ready`] says when it is done. `monotonic_us` is
-    /// the time of the machine's monotonic clock.
+    /// It is reloading its configuration; [`Manager::ready`] says when it is done. `monotonic_us` is the time
+    /// of the machine's monotonic clock.
     pub fn reloading(&self, monotonic_us: u64, status: &str) {
         self.insist(&format!(
             "RELOADING=1\nMONOTONIC_USEC={monotonic_us}\n{}",
@@ -87,22 +86,22 @@ impl Manager {
         ));
     }
 
-    /// It ends.
+    /// It is stopping.
     pub fn stopping(&self, status: &str) {
         self.insist(&format!("STOPPING=1\n{}", status_line(status)));
     }
 
-    /// It is still starting, and needs up to so much more time from now on.
+    /// It is still starting, and needs up to this much more time.
     pub fn extend_timeout(&self, time: Duration) {
         self.tell(&format!("EXTEND_TIMEOUT_USEC={}", time.as_micros()));
     }
 
-    /// What `systemctl status` shows. It may get lost where nobody reads.
+    /// The text for `systemctl status`. It may be lost.
     pub fn status(&self, status: &str) {
         self.tell(&status_line(status));
     }
 
-    /// A sign of life for the watchdog.
+    /// A heartbeat for the watchdog.
     pub fn alive(&self) {
         self.tell("WATCHDOG=1");
     }
@@ -118,7 +117,7 @@ impl Manager {
     fn send(&self, message: &str, by: impl FnOnce(&Sockets) -> &UnixDatagram) {
         let Some(sockets) = &self.socket else { return };
         if let Err(error) = by(sockets).send(message.as_bytes()) {
-            tracing::warn!(%error, "failed to tell the service manager");
+            tracing::warn!(%error, "cannot notify the service manager");
         }
     }
 }

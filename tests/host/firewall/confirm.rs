@@ -81,7 +81,7 @@ fn an_unconfirmed_change_is_undone_after_its_applier_was_killed() {
     Bed::check_fails(
         confirm,
         5,
-        &["the last change was undone, because nobody confirmed it"],
+        &["the last change was undone, because it was not confirmed"],
     );
 }
 
@@ -139,7 +139,11 @@ fn a_confirmed_change_stays() {
     });
     assert!(bed.table().is_some());
     assert_eq!(bed.status()["pending"], false);
-    Bed::check_fails(bed.command(&["firewall", "confirm"]), 5, &["nothing waits"]);
+    Bed::check_fails(
+        bed.command(&["firewall", "confirm"]),
+        5,
+        &["no change waits"],
+    );
     bed.apply(&[]);
 }
 
@@ -201,7 +205,7 @@ fn a_killed_guard_is_told_and_blocks_nobody() {
     let confirm = bed.coord(&["firewall", "confirm"]);
     assert_well(&confirm, "confirm");
     let said = String::from_utf8(confirm.stderr).unwrap();
-    assert!(said.contains("had been killed"), "{said}");
+    assert!(said.contains("was killed"), "{said}");
     bed.configure(&format!("{LISTS}log_per_minute_max = 5\n"));
     bed.apply(&["--confirm", "1h"]);
     for pid in waiting(&bed) {

@@ -30,13 +30,13 @@ fn policies_that_cannot_be_meant_are_refused() {
         Bed::check_fails(bed.command(&["firewall", command]), 2, &words[1..]);
     }
     bed.configure(&format!("{LISTS}redis_from = [\"10.77.0.66\"]\n"));
-    let words = ["10.77.0.66 is within 10.77.0.66, which firewall.deny keeps out"];
+    let words = ["10.77.0.66 is within 10.77.0.66, which firewall.deny blocks"];
     Bed::check_fails(bed.command(&["firewall", "apply"]), 2, &words);
     bed.configure("websocket_from = [\"10.77.0.0/8\"]\n");
     Bed::check_fails(
         bed.command(&["firewall", "apply"]),
         2,
-        &["has bits behind its prefix"],
+        &["has bits set beyond its prefix"],
     );
     assert_eq!(bed.table(), None);
 }
@@ -152,7 +152,11 @@ fn a_folder_that_others_enter_is_refused() {
     Bed::check_fails(bed.command(&["firewall", "apply"]), 1, &["its mode is 755"]);
     std::fs::remove_dir(&folder).unwrap();
     symlink(bed.folder.path(), &folder).unwrap();
-    Bed::check_fails(bed.command(&["firewall", "apply"]), 1, &["it is no folder"]);
+    Bed::check_fails(
+        bed.command(&["firewall", "apply"]),
+        1,
+        &["it is not a folder"],
+    );
     assert_eq!(bed.table(), None);
 }
 

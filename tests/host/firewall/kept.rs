@@ -37,10 +37,7 @@ fn fails(output: &Output, code: i32, words: &[&str]) {
 fn the_first_start_loads_what_is_configured_and_keeps_it() {
     let bed = Bed::new(LISTS);
     assert!(!bed.kept_dir().exists());
-    assert!(
-        bed.boot()
-            .contains("the rules of the configuration are loaded")
-    );
+    assert!(bed.boot().contains("loaded the rules of the configuration"));
     bed.check_state("as_configured");
     check_reboot(&bed, "configured");
     let mode = |path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
@@ -74,7 +71,7 @@ fn a_start_does_not_load_what_nobody_confirmed() {
     bed.lose_power();
     let said = bed.boot();
     assert!(
-        said.contains("nobody has confirmed what the configuration asks for"),
+        said.contains("the rules of the configuration were never confirmed"),
         "{said}"
     );
     assert!(!has_logging(&bed));
@@ -163,7 +160,7 @@ fn a_configuration_without_rules_leaves_those_last_confirmed() {
         bed.configure(wrong);
         bed.lose_power();
         let boot = bed.coord(&["firewall", "boot"]);
-        fails(&boot, 2, &["those last confirmed are loaded", words]);
+        fails(&boot, 2, &["loaded the rules last confirmed", words]);
         assert!(bed.table().unwrap().contains("10.77.0.0/24"));
         let status = bed.coord(&["firewall", "status", "--json"]);
         fails(&status, 2, &[words]);
@@ -263,15 +260,15 @@ fn what_was_tampered_with_is_not_loaded() {
     let check = |why: &str| {
         bed.lose_power();
         let boot = bed.coord(&["firewall", "boot"]);
-        fails(&boot, 1, &["those of the configuration are loaded", why]);
+        fails(&boot, 1, &["loaded the rules of the configuration", why]);
         assert!(has_logging(&bed));
         check_reboot(&bed, "unreadable");
     };
     for (text, why) in [
-        (String::new(), "it is cut off, or changed"),
+        (String::new(), "it is incomplete or changed"),
         (
             good[..good.len() / 2].to_owned(),
-            "it is cut off, or changed",
+            "it is incomplete or changed",
         ),
         (
             good.replace("10.77.0.0/24", "10.66.0.0/24"),
@@ -288,10 +285,10 @@ fn what_was_tampered_with_is_not_loaded() {
     }
     put(&good);
     open(0o620);
-    check("no plain file that only this user writes");
+    check("a plain file that only this user can write");
     fs::rename(&path, bed.folder.path().join("elsewhere")).unwrap();
     symlink(bed.folder.path().join("elsewhere"), &path).unwrap();
-    check("failed to read");
+    check("cannot read");
     fs::remove_file(&path).unwrap();
     put(&good);
     let folder = bed.kept_dir();
@@ -311,7 +308,7 @@ fn what_cannot_be_kept_is_not_confirmed() {
     bed.apply(&["--confirm", "1h"]);
     fs::remove_dir_all(bed.kept_dir()).unwrap();
     fs::write(bed.kept_dir(), "").unwrap();
-    let words = ["it cannot be confirmed", "it is no folder"];
+    let words = ["cannot confirm the change", "it is not a folder"];
     Bed::check_fails(bed.command(&["firewall", "confirm"]), 1, &words);
     let status = bed.status();
     assert_eq!(
@@ -324,7 +321,7 @@ fn what_cannot_be_kept_is_not_confirmed() {
     fs::remove_dir_all(bed.kept_dir()).unwrap();
     fs::write(bed.kept_dir(), "").unwrap();
     bed.configure(&format!("{LISTS}{LOGGING}"));
-    let words = ["the rules are loaded, but could not be kept"];
+    let words = ["the rules are loaded, but could not be saved"];
     Bed::check_fails(bed.command(&["firewall", "apply"]), 1, &words);
     assert!(has_logging(&bed));
 }

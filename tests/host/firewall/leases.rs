@@ -98,6 +98,6 @@ fn the_coordinators_port_is_that_of_the_configuration() {
 fn leases_open_nothing_unless_asked_to() {
     let bed = Bed::new(LISTS);
     bed.apply(&[]);
-    let words = ["leases open no ports on this box", "firewall.lease_ports"];
+    let words = ["lets leases open no ports", "firewall.lease_ports"];
     Bed::check_fails(bed.command(&["firewall", "leases"]), 2, &words);
 }

@@ -193,14 +193,14 @@ fn open_connections_outlive_new_rules_that_allow_them() {
     let accepted = bed.counted("websocket_accepted");
     // Other rules, in a table that is changed; then in one that is made anew.
     bed.configure(&format!("{LISTS}log_per_minute_max = 5\n"));
-    assert!(bed.apply(&[]).contains("counters go on counting"));
+    assert!(bed.apply(&[]).contains("counters keep their values"));
     outside.talk_all(&kept);
     assert!(bed.counted("websocket_accepted") >= accepted);
     bed.gateway
         .run("nft", &["add", "counter", "inet", "coord", "foreign"]);
     assert!(
         bed.apply(&[])
-            .contains("in place of a table that others had changed")
+            .contains("they replace a table that another program had changed")
     );
     outside.talk_all(&kept);
     // Rules that no longer allow one close it at once.

@@ -155,7 +155,7 @@ fn remembered_sources_are_no_drift_and_outlive_new_rules() {
     bed.configure(&format!(
         "{LISTS}new_per_minute_max = 1\nlog_per_minute_max = 5\n"
     ));
-    assert!(bed.apply(&[]).contains("counters go on counting"));
+    assert!(bed.apply(&[]).contains("counters keep their values"));
     // Its tries of before are still counted against it.
     bed.drops(
         &mut outside,

@@ -73,7 +73,7 @@ async fn a_token_for_one_project_enters_that_one() {
     let made = operator.call("token.create", params).await.unwrap();
     let health = Health::of(&coordinator).with("COORD_TOKEN", made["secret"].as_str().unwrap());
     let reported = health.run(&[]).await;
-    let words = ["does not open a project", "COORD_PROJECT"];
+    let words = ["does not allow project", "COORD_PROJECT"];
     reported.check("websocket", "unauthorised", &words);
     let reported = health.with("COORD_PROJECT", "two").run(&[]).await;
     reported.check("websocket", "running", &["testing"]);

@@ -13,7 +13,7 @@ fn health_of(redis: &Redis) -> Health {
 #[tokio::test]
 async fn a_redis_runs_with_its_role_and_stamp() {
     let redis = Redis::start(&[]).await;
-    let words = ["role master", "no environment yet"];
+    let words = ["role master", "not yet marked with an environment"];
     let reported = health_of(&redis).run(&[]).await;
     reported.check("redis", "running", &words);
     redis.say("SET coord:environment testing", "+OK").await;
@@ -63,7 +63,11 @@ async fn an_acl_user_needs_no_more_than_ping() {
     let health = health_of(&redis).with("REDIS_USER", "watcher");
     let health = health.with("REDIS_PASSWORD", "some-secret");
     let reported = health.run(&[]).await;
-    reported.check("redis", "running", &["role is not told", "cannot be read"]);
+    reported.check(
+        "redis",
+        "running",
+        &["role is unknown", "cannot read its environment"],
+    );
 }
 
 #[tokio::test]

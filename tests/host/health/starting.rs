@@ -58,7 +58,7 @@ async fn a_first_start_on_an_empty_redis_says_what_it_waits_for() {
     assert!(head.contains("retry-after: "), "{head}");
     let text = said["waiting_for"].as_str().unwrap();
     assert!(
-        text.contains("waiting") && text.contains("coordinators that hold more"),
+        text.contains("waiting") && text.contains("coordinators with more records"),
         "{text}"
     );
     // Anybody may read the page: it names no project.
@@ -88,7 +88,7 @@ async fn a_first_start_on_an_empty_redis_says_what_it_waits_for() {
         .check(
             "websocket",
             "not_ready",
-            &["starting: ", "waiting", "\"wait: it is starting"],
+            &["starting: ", "waiting", "\"wait until it is ready"],
         )
         .check("metrics", "not_ready", &["starting", "\"wait"])
         .exits(1);

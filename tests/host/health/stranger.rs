@@ -110,7 +110,7 @@ async fn a_listener_that_never_answers_is_unreachable() {
     ] {
         let health = Health::nowhere().with(variable, port);
         let reported = health.run(&["--timeout", "200ms"]).await;
-        let words = ["it takes connections", "200 ms"];
+        let words = ["it accepts connections", "200 ms"];
         reported.check(service, "unreachable", &words).exits(1);
     }
 }
@@ -167,7 +167,7 @@ async fn an_answer_without_end_is_cut_off() {
     let fake = Fake::start("/metrics", page).await;
     let health = Health::nowhere().with("METRICS_PORT", fake.port);
     let reported = health.run(&["--timeout", "30s"]).await;
-    reported.check("metrics", "wrong_service", &["broke off"]);
+    reported.check("metrics", "wrong_service", &["was incomplete"]);
 }
 
 #[tokio::test]

@@ -26,18 +26,17 @@ port = 1
 const SAID: &[&str] = &[
     "coord.toml:2 websocket.port: 65536 is not a port; use a port from 1 to 65535",
     "coord.toml:5 metrics.port: it is a range, not a port, and the range 9100-9094 is reversed: \
-     write 9094-9100; use a port from 1 to 65535; `coord ports run` chooses one of a range",
-    "coord.toml:6 metrics.prot: there is no such key; did you mean metrics.port?",
-    "coord.toml:9 redis.port: port 0 means \"any port\", which nobody could find again; use a port \
+     write 9094-9100; use a port from 1 to 65535; `coord ports run` can choose one from a range",
+    "coord.toml:6 metrics.prot: this key does not exist; did you mean metrics.port?",
+    "coord.toml:9 redis.port: port 0 means \"any port\", so clients could not find it; use a port \
      from 1 to 65535",
-    "coord.toml:10 redis.pasword: there is no such key; did you mean redis.password?",
-    "coord.toml:12 promethus: there is no such key; known here:",
+    "coord.toml:10 redis.pasword: this key does not exist; did you mean redis.password?",
+    "coord.toml:12 promethus: this key does not exist; known here:",
     "METRICS_PORT: \"abc\" is not a port number; use a port from 1 to 65535",
-    "COORD_PROFILE: \"prodution\" is not one of its values; did you mean production?",
-    "REDIS_PASSWORD_FILE: secret cannot be read: Permission denied (os error 13)",
+    "COORD_PROFILE: \"prodution\" is not an allowed value; did you mean production?",
+    "REDIS_PASSWORD_FILE: cannot read secret: Permission denied (os error 13)",
     "--websocket-port: port 80 is below 1024 and user 65534 may not bind it",
-    "REDIS_PORT: port 80 is websocket.port's already (--websocket-port); give each service a port \
-     of its own",
+    "REDIS_PORT: port 80 is already used by websocket.port (--websocket-port); give each service its own port",
 ];
 
 #[test]

@@ -79,7 +79,7 @@ const STAND_INS: &[(&str, &str, &[&str])] = &[
     (
         "ssh: /home/ana/.ssh/box [mux]",
         "",
-        &["stop what serves on the other side"],
+        &["stop the service on the other side"],
     ),
     ("sshd: ana@pts/0", "", &["ends that session", "ssh -R"]),
     (
@@ -293,7 +293,7 @@ fn one_that_was_started_again_and_does_not_listen_is_told() {
     check(
         &output,
         6,
-        &["started again", "does not listen on port 9091 yet"],
+        &["was restarted", "does not listen on port 9091 yet"],
     );
     let pid = json(&output)["restarted_by"]["process"]["pid"].to_string();
     assert_eq!(

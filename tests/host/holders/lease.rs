@@ -135,7 +135,7 @@ async fn without_a_coordinator_a_lease_is_insisted_on_or_done_without() {
         command.output().unwrap()
     };
     check(&run(&[], None), 0, &["PORT=3000"]);
-    check(&run(&[], Some("secret")), 0, &["on this host alone"]);
+    check(&run(&[], Some("secret")), 0, &["on this host only"]);
     check(&run(&["--lease"], Some("secret")), 3, &[]);
     let said = check(&run(&["--no-lease"], Some("secret")), 0, &[]);
     assert_eq!(said, "");

@@ -83,8 +83,8 @@ async fn fifty_tests_at_once_never_share_a_port() {
         6,
         &[
             "no port of 9094-9100 is free",
-            "9094  kept by",
-            "9100  kept by",
+            "9094  reserved by",
+            "9100  reserved by",
             "--id test_",
         ],
     );
@@ -178,7 +178,7 @@ fn a_foreign_program_is_named_and_waited_for() {
     let output = run(&namespace, &["--pool", "5000"], "true")
         .output()
         .unwrap();
-    check(&output, 6, &["5000  listened on by python3", &pid]);
+    check(&output, 6, &["5000  used by python3", &pid]);
     let words = ["--pool", "5000", "--wait", "5m"];
     let mut waiting = Running::start(run(&namespace, &words, "echo $PORT"));
     waiting.says("waiting: no port of 5000 is free");
@@ -212,7 +212,7 @@ async fn a_command_that_outlives_coord_keeps_its_port() {
     let refused = run(&namespace, &["--pool", "3000"], "true")
         .output()
         .unwrap();
-    check(&refused, 6, &["3000  kept by `"]);
+    check(&refused, 6, &["3000  reserved by `"]);
     fs::write(folder.join("go"), "").unwrap();
     let words = ["--pool", "3000", "--wait", "5m"];
     let output = run(&namespace, &words, "echo $PORT").output().unwrap();

@@ -48,7 +48,7 @@ fn a_holder_is_stopped_and_named() {
     );
     check_runs(&mut holder, false);
     let output = namespace.coord(&["ports", "stop", "9091", "--yes"]);
-    check(&output, 5, &["nobody listens on port 9091"]);
+    check(&output, 5, &["no process listens on port 9091"]);
     check(&namespace.coord(&["ports", "who", "9091"]), 5, &[]);
 }
 

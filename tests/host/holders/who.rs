@@ -53,7 +53,7 @@ fn nobody_is_told_with_a_code_of_its_own() {
     let output = namespace.coord(&["ports", "who", "8766"]);
     assert_eq!(output.status.code(), Some(5), "{output:?}");
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(said.contains("nobody listens on port 8766"), "{said}");
+    assert!(said.contains("no process listens on port 8766"), "{said}");
 }
 
 /// Whoever may look into both namespaces is told of the other holder, and that it is in nobody's way.

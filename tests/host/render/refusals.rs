@@ -24,36 +24,39 @@ fn load_balancers() {
         check(
             &two,
             &[],
-            &["know nothing of each other", "next: let them share a Redis"],
+            &["do not share tasks", "next: let them share a Redis"],
         );
         let twice = [form, "--backend=127.0.0.1:1", "--backend=127.0.0.1:1"];
         check(&twice, &[("REDIS_HOST", "redis.example")], &["given twice"]);
         check(
             &[form, "--listen=127.0.0.1:8768"],
             &[],
-            &["takes the place of", "next: give --listen"],
+            &["is the address of", "next: give --listen"],
         );
         check(
             &[form, "--listen=0.0.0.0:8768"],
             &[],
-            &["takes the place of"],
+            &["is the address of"],
         );
         check(
             &[form, "--listen=0.0.0.0:80"],
             &[],
-            &["nothing would be encrypted", "WEBSOCKET_SSL_ENABLED"],
+            &[
+                "connections would not be encrypted",
+                "WEBSOCKET_SSL_ENABLED",
+            ],
         );
         check(
             &[form, "--backend=10.0.0.1:80"],
             &[],
-            &["10.0.0.1:80 is off loopback"],
+            &["10.0.0.1:80 is not loopback"],
         );
         let itself = [form, "--backend=0.0.0.0:9000", "--listen=127.0.0.1:9000"];
-        check(&itself, &[], &["takes the place of 127.0.0.1:9000"]);
+        check(&itself, &[], &["is the address of 127.0.0.1:9000"]);
         check(
             &[form, "--backend=host"],
             &[],
-            &["names no port", "write host:port"],
+            &["has no port", "write host:port"],
         );
         check(&[form, "--backend=host:0"], &[], &["port 0"]);
         check(&[form, "--backend=a b:1"], &[], &["is not a host"]);
@@ -64,7 +67,7 @@ fn load_balancers() {
             &tls,
             &["give the file another name"],
         );
-        check(&[form, "--json"], &[], &["a format of its own"]);
+        check(&[form, "--json"], &[], &["this file cannot be JSON"]);
     }
 }
 
@@ -105,13 +108,17 @@ fn compose_files() {
         ("WEBSOCKET_HOST", "gateway.example"),
         ("COORD_ALLOW_PLAINTEXT", "true"),
     ];
-    check(&["compose"], &name, &["ports are published on addresses"]);
+    check(
+        &["compose"],
+        &name,
+        &["ports can be published only on addresses"],
+    );
     check(
         &["compose", "--image", "a b"],
         &[],
         &["not the name of an image"],
     );
-    check(&["compose", "--json"], &[], &["a format of its own"]);
+    check(&["compose", "--json"], &[], &["this file cannot be JSON"]);
 }
 
 #[test]

@@ -204,7 +204,7 @@ async fn a_certificate_that_has_run_out_is_told() {
         2002,
         clock,
         "expired",
-        "the certificate ran out on 2002-01-01",
+        "the certificate expired on 2002-01-01",
     )
     .await;
 }

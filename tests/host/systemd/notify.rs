@@ -189,7 +189,7 @@ async fn a_reload_takes_up_what_is_new_and_refuses_what_is_wrong() {
             "key.pem",
             foreign.as_str(),
             right.as_str(),
-            "do not serve together",
+            "cannot use the certificate",
         ),
         (
             "coord.toml",

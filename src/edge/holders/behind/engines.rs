@@ -4,7 +4,7 @@ use super::{BehindKind, CONTAINER, KIND};
 use crate::edge::holders::facts::Facts;
 use crate::edge::holders::program::Program;
 
-const GOES_ON: &str = "leaves the container running, and cuts it off from this port";
+const GOES_ON: &str = "leaves the container running, but cuts it off from this port";
 const ENDS_ALL: &str =
     "ends or cuts off every container and pod of this machine, not only the one behind this port";
 /// What is started inside a rootless engine's own namespaces.
@@ -48,7 +48,7 @@ pub(super) const KINDS: &[BehindKind] = &[
         name: "slirp4netns",
         programs: &["slirp4netns"],
         is: "the network of rootless containers",
-        ending_it: "leaves the containers running, and cuts them off from every network",
+        ending_it: "leaves the containers running, but cuts them off from every network",
         stop: rootless,
         ..KIND
     },
@@ -56,7 +56,7 @@ pub(super) const KINDS: &[BehindKind] = &[
         name: "pasta",
         programs: &["pasta", "pasta.avx2", "passt", "passt.avx2"],
         is: "the network of a rootless container or a virtual machine",
-        ending_it: "leaves what serves running, and cuts it off from every network",
+        ending_it: "leaves the service running, but cuts it off from every network",
         stop: podman,
         ..KIND
     },
@@ -65,7 +65,7 @@ pub(super) const KINDS: &[BehindKind] = &[
         programs: &["conmon", "conmonrs"],
         is: "the monitor of a container",
         detail: |facts| facts.program.value("-n").map(named),
-        ending_it: "leaves the container running, and nobody to look after it",
+        ending_it: "leaves the container running without its monitor",
         stop: conmon,
         ..KIND
     },
@@ -76,7 +76,7 @@ pub(super) const KINDS: &[BehindKind] = &[
                 || facts.program.begins("docker-containerd-shim")
         },
         is: "the monitor of a container",
-        ending_it: "leaves the container without the one that looks after it",
+        ending_it: "leaves the container running without its monitor",
         stop: shim,
         ..KIND
     },
@@ -85,7 +85,7 @@ pub(super) const KINDS: &[BehindKind] = &[
         programs: &["lxd", "incusd", "incus"],
         when: |facts| facts.program.has("forkproxy"),
         is: "the proxy of an instance of LXD or Incus",
-        ending_it: "leaves the instance running, and cuts it off from this port",
+        ending_it: "leaves the instance running, but cuts it off from this port",
         stop: instances,
         ..KIND
     },
@@ -118,7 +118,7 @@ pub(super) const KINDS: &[BehindKind] = &[
         name: "podman",
         programs: &["podman"],
         is: "Podman itself",
-        ending_it: "ends what it does for others, and may leave containers running",
+        ending_it: "ends its other tasks, and may leave containers running",
         stop: podman,
         ..KIND
     },
@@ -143,7 +143,7 @@ pub(super) const KINDS: &[BehindKind] = &[
         is: "part of a container engine or of a cluster's node",
         ending_it: ENDS_ALL,
         advice: Some(
-            "`kubectl get services --all-namespaces` tells whose port it is: change that service",
+            "find the service of this port with `kubectl get services --all-namespaces`, and change it",
         ),
         ..KIND
     },

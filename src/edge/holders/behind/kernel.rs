@@ -1,4 +1,4 @@
-//! Ports that the kernel itself listens on: no process has the socket, so there is nothing to end.
+//! Ports that the kernel itself listens on: no process has the socket, so no process can be ended.
 
 use serde::Serialize;
 

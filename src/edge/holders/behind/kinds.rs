@@ -1,4 +1,4 @@
-//! The table, in the order in which it is asked: the first kind that fits counts.
+//! The table of kinds; the first kind that matches is used.
 
 use super::{BehindKind, engines, machines, sessions, tunnels};
 

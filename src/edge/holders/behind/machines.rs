@@ -11,7 +11,7 @@ pub(super) const KINDS: &[BehindKind] = &[
         name: "gvproxy",
         programs: &["gvproxy"],
         is: "the network of a virtual machine that runs containers",
-        ending_it: "cuts the virtual machine and all its containers off",
+        ending_it: "cuts off the virtual machine and all its containers",
         stop: |facts| [podman(facts), vec!["podman machine stop".to_owned()]].concat(),
         ..KIND
     },
@@ -94,9 +94,9 @@ pub(super) const KINDS: &[BehindKind] = &[
                 .is(&["wslrelay", "wslrelay.exe", "wslhost", "wslhost.exe"])
                 || facts.program.begins("Relay(")
         },
-        is: "the relay between Windows and its Linux machine",
-        ending_it: "leaves what serves running, and may end this session",
-        advice: Some("stop what serves on the other side"),
+        is: "the relay between Windows and WSL",
+        ending_it: "leaves the service running, and may end this session",
+        advice: Some("stop the service on the other side"),
         ..KIND
     },
 ];

@@ -1,9 +1,9 @@
-//! What is behind a process that holds a port for something else, or that is more than the port: a container's
+//! Recognises processes that hold a port for something else, or that do more than use the port: a container's
 //! proxy, a tunnel, a virtual machine, a login session, a supervisor.
 //!
-//! Ending such a process does not stop what serves, or stops far more than was asked for. [`kinds`] is the table of
-//! what is recognised, by what, and which command stops what is behind it. A name in the table may be wrong, which
-//! only means that a stop is refused until it is confirmed; what is in no table is an ordinary process.
+//! Ending such a process does not stop the service, or stops far more. [`kinds`] is the table of kinds, how
+//! each is recognised, and which command stops what is behind it. A wrong match only means that a stop must
+//! be confirmed; a process without a match is an ordinary one.
 
 mod engines;
 mod kernel;
@@ -25,7 +25,7 @@ pub const COORDINATOR: &str = "coordinator";
 /// The kind of a process of a container that uses the host's own network.
 pub const CONTAINER: &str = "container";
 
-/// What a process holds a port for, and what stops that.
+/// What a process holds a port for, and the command that stops that.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Behind {
     /// The name of its kind, such as `docker-proxy`.
@@ -34,12 +34,13 @@ pub struct Behind {
     pub is: String,
     /// What ending the process does, such as "leaves the container running".
     pub ending_it: &'static str,
-    /// The commands that stop what is behind it, in their order. Capitals stand for what the one before tells.
+    /// The commands that stop what is behind it, in order. Words in capitals are placeholders for output of
+    /// the command before.
     pub stop: Vec<String>,
-    /// What to do where no command does it.
+    /// Advice if there is no command.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub advice: Option<&'static str>,
-    /// Whether `ports stop` leaves it alone unless `--anyway` is given.
+    /// Whether `ports stop` refuses it without `--anyway`.
     pub refused: bool,
 }
 
@@ -48,10 +49,10 @@ struct BehindKind {
     name: &'static str,
     /// Names, of which one is enough; for a kind without names `when` alone decides.
     programs: &'static [&'static str],
-    /// What must hold besides.
+    /// A further condition.
     when: fn(&Facts) -> bool,
     is: &'static str,
-    /// What is told of this one: an address, a name.
+    /// Details of this process: an address, a name.
     detail: fn(&Facts) -> Option<String>,
     ending_it: &'static str,
     stop: fn(&Facts) -> Vec<String>,
@@ -59,7 +60,7 @@ struct BehindKind {
     refused: bool,
 }
 
-/// What most rows share.
+/// The defaults of a row.
 const KIND: BehindKind = BehindKind {
     name: "",
     programs: &[],
@@ -72,7 +73,7 @@ const KIND: BehindKind = BehindKind {
     refused: true,
 };
 
-/// What is behind a process; none of an ordinary one.
+/// What is behind a process; `None` for an ordinary one.
 pub(super) fn of(facts: &Facts) -> Option<Behind> {
     let mut table = kinds::all();
     let kind = table.find(|kind| kind.fits(facts))?;
@@ -95,7 +96,7 @@ impl BehindKind {
 }
 
 impl Behind {
-    /// What it is and what ending it does, as words that follow its name.
+    /// What it is and what ending it does, as a text that follows its name.
     pub fn sentence(&self) -> String {
         format!("is {}: ending it {}", self.is, self.ending_it)
     }

@@ -1,17 +1,18 @@
-//! Processes that are more than the port: managers of services, login sessions, editors, agents, a coordinator.
+//! Processes that do more than use the port: service managers, login sessions, editors, agents, a
+//! coordinator.
 
 use super::{BehindKind, COORDINATOR, KIND};
 use crate::edge::holders::INIT;
 use crate::edge::holders::facts::{Facts, systemctl};
 
-const ENDS_SERVICES: &str = "ends or abandons every program that it looks after";
+const ENDS_SERVICES: &str = "ends or abandons every program that it supervises";
 const ENDS_SESSION: &str = "ends that session with everything in it";
 
 pub(super) const KINDS: &[BehindKind] = &[
     BehindKind {
         name: "systemd",
         programs: &["systemd"],
-        is: "systemd, which listens for a service",
+        is: "systemd, which listens on behalf of a service",
         ending_it: "ends everything that it manages",
         stop: |facts| {
             let systemctl = systemctl(facts.program.pid != INIT);
@@ -38,9 +39,9 @@ pub(super) const KINDS: &[BehindKind] = &[
             ];
             facts.program.pid == INIT || facts.program.is(&inits)
         },
-        is: "the first process of this system or container, or a manager of its services",
+        is: "process 1 of this system or container, or a service manager",
         ending_it: "ends everything here",
-        advice: Some("stop the service by its manager, or the container from outside"),
+        advice: Some("stop the service with its manager, or the container from outside"),
         ..KIND
     },
     BehindKind {
@@ -61,7 +62,7 @@ pub(super) const KINDS: &[BehindKind] = &[
         when: |facts| {
             facts.program.is(&["PM2", "pm2", "pm2-runtime"]) || facts.program.mentions("God Daemon")
         },
-        is: "PM2's daemon, which listens for its programs",
+        is: "PM2's daemon, which listens on behalf of its programs",
         ending_it: ENDS_SERVICES,
         stop: |_| vec!["pm2 list".to_owned(), "pm2 stop NAME".to_owned()],
         ..KIND
@@ -79,7 +80,7 @@ pub(super) const KINDS: &[BehindKind] = &[
         ],
         is: "the supervisor of other programs",
         ending_it: ENDS_SERVICES,
-        advice: Some("stop the program by its supervisor's own command"),
+        advice: Some("stop the program with its supervisor's own command"),
         ..KIND
     },
     BehindKind {
@@ -96,18 +97,18 @@ pub(super) const KINDS: &[BehindKind] = &[
         name: "ssh-session",
         programs: &["sshd", "sshd-session", "dropbear"],
         when: is_session,
-        is: "an SSH session that forwards the port to where it comes from",
+        is: "an SSH session that forwards the port to the SSH client",
         ending_it: ENDS_SESSION,
-        advice: Some("end the forward (`ssh -R`) where the session comes from"),
+        advice: Some("end the forward (`ssh -R`) on the SSH client"),
         ..KIND
     },
     BehindKind {
         name: "ssh-server",
         programs: &["sshd", "dropbear", "tinysshd", "teleport"],
         is: "the SSH server",
-        ending_it: "lets nobody log in over SSH any more",
+        ending_it: "prevents every new SSH login",
         stop: |facts| facts.service_command(&["ssh.socket"]).into_iter().collect(),
-        advice: Some("make sure that there is another way in before it is stopped"),
+        advice: Some("make sure that you can log in another way before you stop it"),
         ..KIND
     },
     BehindKind {
@@ -115,7 +116,7 @@ pub(super) const KINDS: &[BehindKind] = &[
         when: is_editor,
         is: "an editor or its server",
         ending_it: "ends the editor's session with its terminals and extensions",
-        advice: Some("close the port in the editor's list of ports, or the editor itself"),
+        advice: Some("close the port in the editor's list of ports, or close the editor"),
         ..KIND
     },
     BehindKind {
@@ -136,13 +137,13 @@ pub(super) const KINDS: &[BehindKind] = &[
         programs: &["coord"],
         when: |facts| facts.program.has("serve"),
         is: "a coordinator",
-        ending_it: "leaves its agents without one",
+        ending_it: "leaves its agents without a coordinator",
         stop: |facts| {
             let command = facts.service_command(&["coord.socket", "coord-metrics.socket"]);
             command.into_iter().collect()
         },
         advice: Some(
-            "end it where it was started, or say --anyway: it answers what is under way first",
+            "end it where it was started, or give --anyway: it finishes the current requests first",
         ),
         ..KIND
     },
@@ -163,7 +164,7 @@ pub(super) const KINDS: &[BehindKind] = &[
         is: "a graphical session",
         ending_it: ENDS_SESSION,
         stop: |_| Vec::new(),
-        advice: Some("log out of it"),
+        advice: Some("log out of the session"),
         ..KIND
     },
 ];

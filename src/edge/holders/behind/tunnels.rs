@@ -1,11 +1,11 @@
-//! Programs that pass connections on to another machine, or to other servers of this one.
+//! Programs that forward connections to another machine, or to other servers on this one.
 
 use super::{BehindKind, KIND};
 use crate::edge::holders::facts::Facts;
 use crate::edge::holders::program::{Program, word};
 
 const GOES_ON: &str =
-    "ends the tunnel, with all else that goes through it, and leaves what serves running";
+    "ends the tunnel and everything else that uses it, and leaves the service running";
 
 pub(super) const KINDS: &[BehindKind] = &[
     BehindKind {
@@ -20,7 +20,7 @@ pub(super) const KINDS: &[BehindKind] = &[
                 host(&facts.program).unwrap_or("the other side")
             ))
         },
-        ending_it: "ends the connection, with all else that goes through it, and leaves what serves running",
+        ending_it: "ends the connection and everything else that uses it, and leaves the service running",
         stop: |facts| {
             let (host, target) = (host(&facts.program), forwarded(facts));
             let (Some(host), Some(target)) = (host, target) else {
@@ -58,9 +58,9 @@ pub(super) const KINDS: &[BehindKind] = &[
         ],
         is: "a forward into a cluster",
         detail: |facts| resource(&facts.program).map(|resource| format!("to {resource}")),
-        ending_it: "ends the forward, and leaves what serves running in the cluster",
+        ending_it: "ends the forward, and leaves the service running in the cluster",
         stop: |facts| workload(&facts.program).into_iter().collect(),
-        advice: Some("stop what serves in the cluster, or end the forward where it was started"),
+        advice: Some("stop the service in the cluster, or end the forward where it was started"),
         ..KIND
     },
     BehindKind {
@@ -88,22 +88,22 @@ pub(super) const KINDS: &[BehindKind] = &[
         },
         is: "a tunnel to another machine",
         ending_it: GOES_ON,
-        advice: Some("stop what serves on the other side, or end the tunnel where it was started"),
+        advice: Some("stop the service on the other side, or end the tunnel where it was started"),
         ..KIND
     },
     BehindKind {
         name: "public-tunnel",
         programs: &["ngrok", "cloudflared", "zerotier-one", "localtunnel"],
-        is: "the way into this machine from outside",
-        ending_it: "cuts off everything that is reached through it, and leaves what serves running",
-        advice: Some("end the tunnel where it was started, or stop what serves behind it"),
+        is: "the tunnel into this machine from outside",
+        ending_it: "cuts off everything that uses it, and leaves the service running",
+        advice: Some("end the tunnel where it was started, or stop the service behind it"),
         ..KIND
     },
     BehindKind {
         name: "tailscale",
         programs: &["tailscaled"],
         is: "this machine's private network",
-        ending_it: "cuts off everything that is reached through it, perhaps this session too",
+        ending_it: "cuts off everything that uses it, perhaps this session too",
         stop: |facts| {
             let port = facts.port;
             vec![
@@ -164,8 +164,8 @@ pub(super) const TOLD: &[BehindKind] = &[BehindKind {
         let connects = to.iter().any(|kind| second.starts_with(kind)) && !second.contains("LISTEN");
         facts.program.is(&proxies) || (facts.program.is(&["socat"]) && connects)
     },
-    is: "a server that may pass connections on to others",
-    ending_it: "leaves those running",
+    is: "a server that may forward connections to other servers",
+    ending_it: "leaves the other servers running",
     stop: |facts| facts.service_command(&[]).into_iter().collect(),
     refused: false,
     ..KIND

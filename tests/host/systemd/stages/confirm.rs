@@ -98,7 +98,7 @@ pub fn a_power_cut_brings_back_what_was_confirmed(machine: &mut Machine) {
     assert_eq!(machine.property(unit, "Result"), "success");
     let log = machine.log_of(unit);
     assert!(
-        log.contains("nobody has confirmed what the configuration asks for now"),
+        log.contains("the rules of the configuration were never confirmed"),
         "{log}"
     );
     assert_eq!(status(machine)["reboot"], "last_confirmed");
