@@ -1,5 +1,5 @@
-//! The listeners at work: they accept from here on, and answer what a start has to say until their
-//! doors open.
+//! The running listeners: they accept from now on, and report the state of the start until their routes are
+//! ready.
 
 use std::sync::Arc;
 
@@ -22,9 +22,9 @@ const METRICS_CONNECTIONS_MAX: usize = 64;
 pub(super) struct Accepted {
     pub(super) front_door: Door,
     pub(super) scrape_door: Door,
-    /// Told why a connection or a request is turned away.
+    /// Called with the reason when a connection or a request is refused.
     pub(super) refused: RefusalObserver,
-    /// Through which each listener shows that it accepts.
+    /// Checks that each listener accepts.
     pub(super) accepting: Vec<Listener>,
     pub(super) serving: JoinSet<()>,
     pub(super) close: watch::Sender<bool>,
@@ -94,7 +94,7 @@ fn counted(metrics: &Metrics) -> RefusalObserver {
     Arc::new(move |reason| refused.with_label_values(&[reason]).inc())
 }
 
-/// How new connections shake hands, by what holds at the moment.
+/// The handshake of new connections, from the present settings.
 fn handshake(live: &Live, front: bool) -> Arc<dyn Fn() -> Handshake + Send + Sync> {
     let live = live.clone();
     Arc::new(move || {
@@ -107,8 +107,8 @@ fn handshake(live: &Live, front: bool) -> Arc<dyn Fn() -> Handshake + Send + Syn
     })
 }
 
-/// Nothing is answered to a request that addresses us by a name that is not ours. Every answer says
-/// whose it is, a refusal too, so that a probe can tell us from a stranger.
+/// A request with a Host that is not ours is refused. Every answer, also a refusal, names the coordinator, so
+/// that a probe can recognise it.
 fn guarded(
     router: Router,
     live: &Live,

@@ -1,5 +1,5 @@
-//! Asks the Redis behind a shared journal now and then what it does with acknowledged writes, and
-//! tells: in the log when it changes, in metrics and, as a number, on the health pages always.
+//! Asks the Redis of a shared journal at intervals how durable acknowledged writes are. Changes are logged;
+//! metrics and the health pages always show it.
 
 use std::time::Duration;
 
@@ -11,14 +11,14 @@ use crate::metrics::Metrics;
 /// Settings change seldom, replicas come and go.
 const ASK_INTERVAL: Duration = Duration::from_secs(30);
 
-/// Asks for as long as the coordinator runs. While Redis is out of reach, what it said last stands.
+/// Runs as long as the coordinator. While Redis cannot be reached, the last answer is kept.
 pub(super) async fn watch(connector: RedisConnector, metrics: Metrics) {
     let project: ProjectName = SYSTEM_PROJECT.parse().expect("the name is valid");
     let mut told = Vec::new();
     loop {
         match connector.durability(&project).await {
             Ok(found) => tell(&found, &metrics, &mut told),
-            Err(error) => tracing::debug!(%error, "Redis was not asked how durable writes are"),
+            Err(error) => tracing::debug!(%error, "cannot ask Redis how durable writes are"),
         }
         tokio::time::sleep(ASK_INTERVAL).await;
     }

@@ -28,7 +28,7 @@ pub(super) fn refresh(file: &Path, metrics: &Metrics) {
         Ok(None) => {}
         Err(error) => tracing::debug!(
             file = %file.display(), error = &error as &dyn std::error::Error,
-            "the firewall's state cannot be used"
+            "cannot use the firewall's status file"
         ),
     }
 }

@@ -1,4 +1,4 @@
-//! Gauges that are worked out from the engines when somebody scrapes.
+//! Gauges that are computed from the engines at each scrape.
 
 use std::path::PathBuf;
 use std::sync::Arc;

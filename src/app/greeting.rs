@@ -1,4 +1,4 @@
-//! What a start says to the person at the terminal.
+//! The greeting of a start for the person at the terminal.
 
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -14,7 +14,7 @@ fn journal_of(config: &Config) -> String {
     }
 }
 
-/// One line each: what runs, where, where its state is, and the next step.
+/// One line each: the version, the addresses, the state directory, and the next step.
 pub(super) fn greet(
     config: &Config,
     fingerprint: Option<&str>,
@@ -50,14 +50,14 @@ pub(super) fn greet(
         "first agent: coord {words}token create alice --out alice.token"
     ));
     for line in lines {
-        // Whoever started it may have closed the terminal; that is no reason to stop.
+        // The terminal may be closed already; that is no reason to stop.
         let _ = writeln!(out, "{line}");
     }
     let _ = out.flush();
     tracing::info!(url, "serving");
 }
 
-/// What the same user has in a terminal in which nothing was set for the coordinator.
+/// The environment of the same user in a terminal without settings for the coordinator.
 pub(super) fn another_terminal(environment: &dyn Environment) -> MapEnvironment {
     let names = ["HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME"];
     let kept = names.into_iter().filter_map(|name| {
@@ -70,7 +70,7 @@ pub(super) fn another_terminal(environment: &dyn Environment) -> MapEnvironment 
     }
 }
 
-/// What a client there must be told so that it finds this coordinator, and as its operator.
+/// The flags that a client there needs to find this coordinator and act as its operator.
 fn words_of_client(
     config: &Config,
     fingerprint: Option<&str>,

@@ -1,4 +1,4 @@
-//! From the configuration to a driver over its journal: the box's own, or one that is shared in Redis.
+//! Builds the driver and its journal from the configuration: an embedded journal, or a shared one in Redis.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use crate::journal::segments::{Recovery, SegmentJournal, SegmentOptions};
 use crate::journal::{Journal, JournalStatus};
 use crate::metrics::Metrics;
 
-/// What the journal is called in health, metrics and greetings.
+/// The journal's name in health, metrics and greetings.
 pub(super) fn kind(config: &Config) -> &'static str {
     match config.redis {
         Some(_) => "redis",
@@ -59,7 +59,7 @@ async fn start_embedded(
 ) -> Result<(Driver, Operator), AppError> {
     let limits = core_config.engine.clone();
     let (reading, telling) = (config.clone(), starting.clone());
-    // On a thread of its own: whoever asks meanwhile is answered.
+    // On its own thread, so that health requests are answered meanwhile.
     let read = tokio::task::spawn_blocking(move || read_journal(&reading, disk, &limits, &telling));
     let (journal, recovery, recovered) = match read.await {
         Ok(read) => read?,
@@ -100,8 +100,8 @@ fn read_journal(
     Ok((journal, recovery, recovered))
 }
 
-/// Waits for the store as long as it takes: there is nothing to serve without it, and it may come up
-/// later than this box. What waiting cannot mend ends it.
+/// Waits for the store without a limit: the coordinator cannot serve without it, and the store may start
+/// later than this machine. Permanent failures end the wait.
 async fn start_shared(
     config: &Config,
     redis: &RedisConfig,
@@ -113,7 +113,7 @@ async fn start_shared(
     core_config.sharing = Some(Sharing::default());
     let connector =
         RedisConnector::new(redis, config.profile).map_err(|source| AppError::Start {
-            what: "TLS towards Redis",
+            what: "TLS for Redis",
             source,
         })?;
     let core = Core::new(
@@ -133,7 +133,7 @@ async fn start_shared(
     established(&driver, &system).await?;
     let operator = driver.inspect(|core| operator::prepare(config, core))?;
     driver.begin(operator.new_token.clone());
-    // What the start proposes may be the default project, whose line begins only then.
+    // The start may propose the default project, whose line begins only then.
     driver.settled().await;
     for project in driver.inspect(Core::followed) {
         established(&driver, &project).await?;
@@ -171,7 +171,7 @@ fn open_journal(config: &Config, disk: RealDisk) -> Result<(SegmentJournal, Reco
     })
 }
 
-/// The sizes of the journal that a configuration asks for.
+/// The configured sizes of the journal.
 pub fn segment_options(config: &Config) -> SegmentOptions {
     SegmentOptions {
         segment_bytes: config.journal.segment_bytes,
@@ -193,7 +193,7 @@ fn tell_recovery(recovery: &Recovery, records: u64, metrics: &Metrics) {
     if recovery.torn_bytes > 0 {
         tracing::warn!(
             bytes = recovery.torn_bytes,
-            "cut off an unfinished write at the end of the journal; nothing acknowledged was in it"
+            "removed an incomplete write at the end of the journal; it contained nothing acknowledged"
         );
     }
     tracing::info!(records, "recovered");

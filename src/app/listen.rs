@@ -1,4 +1,4 @@
-//! Listeners: bound once and kept, so that nothing can slip in between a check and its use.
+//! Listeners: bound once and kept, so that no other program can take a port between a check and its use.
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,13 +14,13 @@ use crate::edge::systemd::{ActivationError, Inherited};
 
 /// Connections that wait to be accepted.
 const BACKLOG: u32 = 1024;
-/// How long whoever has a port may take to say whether it is a coordinator.
+/// How long the holder of a port has to say whether it is a coordinator.
 const ASKED_MS_MAX: u64 = 500;
 
-/// Why a port could not be listened on.
+/// Why listening on a port failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
-    #[error("failed to find the address of {host} for {service}")]
+    #[error("cannot resolve {host} for {service}")]
     Resolve {
         service: &'static str,
         host: String,
@@ -28,20 +28,19 @@ pub enum ListenError {
         source: io::Error,
     },
     #[error(
-        "{endpoint} for {service} is taken by {holder}: {advice}, or choose another port; \
-         `coord ports who {port}` tells more"
+        "{endpoint} for {service} is in use by {holder}: {advice}, or set another port; see `coord ports who {port}`"
     )]
     Taken {
         service: &'static str,
         endpoint: String,
         port: u16,
         holder: String,
-        /// How to get the port free.
+        /// How to free the port.
         advice: String,
     },
     #[error(
-        "{endpoint} for {service} is denied to this user: a port below 1024 needs root or \
-         CAP_NET_BIND_SERVICE; choose a port from 1024 to 65535"
+        "this user may not use {endpoint} for {service}: a port below 1024 needs root or CAP_NET_BIND_SERVICE; \
+         set a port from 1024 to 65535"
     )]
     Denied {
         service: &'static str,
@@ -50,7 +49,7 @@ pub enum ListenError {
         source: io::Error,
     },
     #[error(
-        "{endpoint} for {service} is not an address of this host: `ip address` lists those it has"
+        "{endpoint} for {service} is not an address of this host: `ip address` lists its addresses"
     )]
     NotHere {
         service: &'static str,
@@ -62,8 +61,7 @@ pub enum ListenError {
     Inherited(#[from] ActivationError),
     #[error(
         "systemd opened {found} for {service}, but the configuration says {endpoint}: run `coord \
-         install` again so that the socket unit follows the configuration, or set \
-         {name}.host and {name}.port to what the unit has"
+         install` again to update the socket unit, or set {name}.host and {name}.port to the unit's address"
     )]
     OtherAddress {
         service: &'static str,
@@ -71,13 +69,13 @@ pub enum ListenError {
         endpoint: String,
         found: SocketAddr,
     },
-    #[error("failed to use the socket that systemd opened for {service}")]
+    #[error("cannot use the socket that systemd opened for {service}")]
     Take {
         service: &'static str,
         #[source]
         source: io::Error,
     },
-    #[error("failed to listen on {endpoint} for {service}")]
+    #[error("cannot listen on {endpoint} for {service}")]
     Bind {
         service: &'static str,
         endpoint: String,
@@ -86,8 +84,8 @@ pub enum ListenError {
     },
 }
 
-/// The socket that systemd opened under a name, if it is the one that was configured; without one,
-/// the endpoint is bound. A socket unit must not be a way around the checks of the configuration.
+/// The socket that systemd opened under a name, if it has the configured address; without one, the endpoint
+/// is bound. A socket unit must not bypass the checks of the configuration.
 pub(super) async fn take(
     inherited: &mut Inherited,
     name: &'static str,
@@ -123,12 +121,12 @@ pub(super) async fn take(
     TcpListener::from_std(socket).map_err(failed)
 }
 
-/// Says which inherited sockets nobody wants.
+/// Logs inherited sockets that are not used.
 pub(super) fn tell_left(inherited: &Inherited) {
     for name in inherited.left() {
         tracing::warn!(
             name,
-            "systemd opened a socket that is not used: FileDescriptorName= is websocket or metrics"
+            "systemd opened an unknown socket: FileDescriptorName= must be websocket or metrics"
         );
     }
 }
@@ -149,7 +147,7 @@ async fn bind(endpoint: &Endpoint, service: &'static str) -> Result<TcpListener,
     Err(refused)
 }
 
-/// Whether a coordinator answers at an endpoint, and which, as words that follow its process.
+/// Which coordinator answers at an endpoint, if one does, as a text that follows its process.
 async fn coordinator_at(endpoint: &Endpoint) -> Option<String> {
     let target = ProbeTarget {
         endpoint: endpoint.clone(),
@@ -162,13 +160,13 @@ async fn coordinator_at(endpoint: &Endpoint) -> Option<String> {
     ))
 }
 
-/// Who is in the way of listening on an address, as far as the kernel tells, and what to do about it.
+/// The holder of an address, as far as the kernel shows it, and the next step.
 fn holder(address: SocketAddr) -> (String, String) {
     let stop_it = "stop it".to_owned();
     let found = match holders::of_port(Path::new(holders::PROC), address.port()) {
         Ok(found) => found,
         Err(error) => {
-            let who = format!("another program (which one cannot be told: {error})");
+            let who = format!("another program (which one is unknown: {error})");
             return (who, stop_it);
         }
     };
@@ -176,10 +174,10 @@ fn holder(address: SocketAddr) -> (String, String) {
         .iter()
         .find(|holder| holder.is_in_the_way_of(address.ip()));
     let Some(holder) = in_the_way else {
-        let unseen = "connections that linger for a minute after their program ended";
+        let unseen = "connections of an ended program, which stay for a minute";
         return (unseen.to_owned(), stop_it);
     };
-    // A coordinator says by itself which one it is.
+    // A coordinator names itself.
     let behind = holder
         .behind()
         .filter(|behind| behind.kind != COORDINATOR && behind.refused);
@@ -198,7 +196,7 @@ fn holder(address: SocketAddr) -> (String, String) {
     (format!("{holder}, {}", behind.is), advice)
 }
 
-/// What the system's refusal means to who chose the endpoint.
+/// The meaning of the system's error for the user.
 fn refusal(
     service: &'static str,
     endpoint: String,
@@ -256,19 +254,19 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     } else {
         TcpSocket::new_v4()?
     };
-    // A restart must not wait for the old connections' TIME_WAIT; a live listener still excludes us.
+    // A restart must not wait for old connections in TIME_WAIT; a live listener still prevents the bind.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
 }
 
-/// Allows as many open files as the system lets us; every connection is one.
+/// Raises the limit of open files as far as the system allows; every connection needs one.
 pub(super) fn raise_file_limit() {
     if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
         && soft < hard
         && let Err(error) = setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
     {
-        tracing::warn!(%error, soft, "failed to raise the limit of open files");
+        tracing::warn!(%error, soft, "cannot raise the limit of open files");
     }
 }
 
@@ -295,6 +293,6 @@ mod tests {
         check(Errno::EADDRINUSE, &own);
         check(Errno::EACCES, "needs root");
         check(Errno::EADDRNOTAVAIL, "not an address of this host");
-        check(Errno::EMFILE, "failed to listen");
+        check(Errno::EMFILE, "cannot listen");
     }
 }

@@ -1,5 +1,5 @@
-//! What can change while the coordinator runs. Each new connection and request asks for it anew;
-//! connections that are open keep what they began with.
+//! Settings that a reload can change. Each new connection and request reads them; open connections keep the
+//! values that they started with.
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::http::access::Access;
 use crate::http::tls::{self, Tls, TlsError};
 
-/// The settings that hold right now.
+/// The present settings.
 #[derive(Debug, Clone)]
 pub(super) struct Live(Arc<RwLock<Arc<Values>>>);
 
@@ -24,7 +24,7 @@ pub(super) struct Values {
 }
 
 impl Values {
-    /// Reads certificate and key, wherever the configuration says they are.
+    /// Reads the configured certificate and key.
     pub(super) fn read(config: &Config) -> Result<Self, TlsError> {
         let load = |tls| tls::load(tls, &config.state_dir, &certificate_names(config));
         let tls = config.websocket.tls.as_ref().map(load).transpose()?;
@@ -39,7 +39,7 @@ impl Values {
             scrape_access: Access::new(
                 &metrics.endpoint,
                 "metrics.allowed_hosts (COORD_METRICS_ALLOWED_HOSTS)",
-                // Names of this coordinator for its agents are its names for a scraper too.
+                // Allowed hosts for agents are also allowed for scrapers.
                 &[&metrics.allowed_hosts[..], &websocket.allowed_hosts].concat(),
                 &[],
             ),

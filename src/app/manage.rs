@@ -1,4 +1,4 @@
-//! Serves under a service manager, which may be nobody: says how it is, listens to signals.
+//! Serves under a service manager, if there is one: reports its status, and handles signals.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::edge::systemd::Manager;
 
-/// Serves until a signal says that it ends; reads the configuration anew as often as one says so.
+/// Serves until a signal ends it; reloads the configuration at each reload signal.
 pub(super) async fn serve(
     running: RunningCoordinator,
     config: &Config,
@@ -44,24 +44,24 @@ pub(super) async fn serve(
         remark,
     };
     while running.until(signals.next(surroundings.hangup)).await? == Wish::Reload {
-        manager.reloading(clock::monotonic_us(), "reading the configuration anew");
+        manager.reloading(clock::monotonic_us(), "reloading the configuration");
         let remark = reloader.reload();
         let separator = if remark.is_empty() { "" } else { "; " };
         manager.ready(&format!("{serving}{separator}{remark}"));
     }
     supervising.abort();
-    manager.stopping("stopping: what is under way is finished first");
+    manager.stopping("stopping: finishing current requests first");
     running.end().await
 }
 
-/// What a signal wishes.
+/// The action of a signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wish {
     End,
     Reload,
 }
 
-/// The signals that mean something.
+/// The handled signals.
 struct ProcessSignals {
     terminate: Signal,
     interrupt: Signal,

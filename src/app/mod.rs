@@ -1,4 +1,4 @@
-//! The composition root: binds, recovers, serves, drains. The only part that knows every other.
+//! The composition root: binds, recovers, serves, drains. The only part that depends on every other.
 
 mod accepted;
 mod durability;
@@ -70,13 +70,13 @@ pub enum AppError {
     Notify(#[from] NotifyError),
     #[error(transparent)]
     StateDir(#[from] StateDirError),
-    #[error("failed to open the journal in {path}")]
+    #[error("cannot open the journal in {path}")]
     Journal {
         path: String,
         #[source]
         source: JournalError,
     },
-    #[error("failed to recover the state from {path}")]
+    #[error("cannot recover the state from {path}")]
     Recover {
         path: String,
         #[source]
@@ -86,21 +86,21 @@ pub enum AppError {
     Tls(#[from] TlsError),
     #[error(transparent)]
     Operator(#[from] OperatorError),
-    #[error("failed to get random bytes from the system: {0}")]
+    #[error("cannot get random bytes from the system: {0}")]
     Entropy(String),
-    #[error("failed to start {what}")]
+    #[error("cannot start {what}")]
     Start {
         what: &'static str,
         #[source]
         source: std::io::Error,
     },
-    #[error("the shared journal cannot be used: {0}")]
+    #[error("cannot use the shared journal: {0}")]
     SharedJournal(String),
-    #[error("the journal failed, so nothing more can be made durable: {0}")]
+    #[error("the journal failed, so no change can be saved any more: {0}")]
     JournalFailed(String),
 }
 
-/// Runs a coordinator until it is told to stop. `out` gets the lines for the person who started it.
+/// Runs a coordinator until it is told to stop. `out` gets the greeting.
 pub fn run(
     config: &Config,
     surroundings: &Surroundings<'_>,
@@ -121,7 +121,7 @@ fn run_managed(
     manager: &Arc<Manager>,
     out: &mut dyn Write,
 ) -> Result<(), AppError> {
-    // Before there is any thread.
+    // Before any thread starts.
     let mut inherited = Inherited::from_environment(surroundings.environment, std::process::id())?;
     manager.status("recovering the journal");
     listen::raise_file_limit();
@@ -164,7 +164,7 @@ pub async fn serve(
     running.end().await
 }
 
-/// Recovers, and serves from then on. `elsewhere` is what a client of this machine is told by nobody.
+/// Recovers, then serves. `elsewhere` is the environment of a client on this machine without settings.
 async fn start(
     config: &Config,
     listeners: Listeners,
@@ -179,7 +179,7 @@ async fn start(
         ("journal", journal::kind(config)),
     ]);
     let core = core_config(config, Limits::default())?;
-    // The certificate that is made for TLS lies in it.
+    // It contains the generated TLS certificate.
     let disk = open_state_dir(&config.state_dir)?;
     let live = Live::new(Values::read(config)?);
     let starting = Starting::new(core.clone(), clock, live.clone());
@@ -211,7 +211,7 @@ async fn start(
 fn core_config(config: &Config, engine: Limits) -> Result<CoreConfig, AppError> {
     let run = operator::random();
     let run = u32::from_le_bytes([run[0], run[1], run[2], run[3]]);
-    // Every run is a node of its own, so that sessions of an earlier one are known to be lost.
+    // Every run is a new node, so that sessions of an earlier run are known to be lost.
     let name: String = config.node.as_str().chars().take(20).collect();
     let node: NodeId = format!("{name}-{run:08x}")
         .parse()
@@ -281,7 +281,7 @@ fn front_routes(
         .merge(health)
 }
 
-/// Lets the socket keep the connection's place among the listener's.
+/// Keeps the connection counted by the listener as long as the socket lives.
 async fn hold_place(mut request: axum::extract::Request) -> axum::extract::Request {
     if let Some(peer) = request.extensions().get::<http::AdmittedPeer>().cloned() {
         request.extensions_mut().insert(ws::PeerGuard::new(peer));

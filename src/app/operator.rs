@@ -18,18 +18,19 @@ use crate::engine::ids::{AgentName, TokenId};
 use crate::journal::{Journal, inspect};
 use crate::protocol::admin::ServerBackupResult;
 
-/// Why the operator's token could not be made.
+/// Why the operator's token could not be created.
 #[derive(Debug, thiserror::Error)]
-#[error("failed to write the operator's token to {path}")]
+#[error("cannot write the operator's token to {path}")]
 pub struct OperatorError {
     path: PathBuf,
     #[source]
     source: io::Error,
 }
 
-/// The id of the token that is made at first start.
+/// The id of the token that the first start creates.
 const OPERATOR_TOKEN: &str = "t-operator";
-/// Where a coordinator that shares its journal keeps the id of its own, so that none takes another's away.
+/// The file in which a coordinator with a shared journal keeps the id of its token, so that coordinators do
+/// not replace each other's.
 const OPERATOR_ID_FILE: &str = "operator.id";
 
 /// Far more than a token has.
@@ -38,22 +39,22 @@ const TOKEN_BYTES_MAX: u64 = 4 * 1024;
 /// The operator's access after a start.
 #[derive(Debug)]
 pub(super) struct Operator {
-    /// Where the token lies that was made; `None` when one is configured.
+    /// The file of the created token; `None` if a token is configured.
     pub(super) token_file: Option<PathBuf>,
-    /// To be proposed; it takes the place of an earlier one of the same id.
+    /// To be proposed; it replaces an earlier token with the same id.
     pub(super) new_token: Option<TokenCreate>,
 }
 
-/// The token that is configured, or one that is made at first start, and anew when its file is gone or
-/// holds another: whoever may write the state directory is the operator, and a restored journal may be
-/// another box's. The file is durable before the token is known, so a crash in between leaves a file
-/// that the next start replaces.
+/// The configured token, or one that the first start creates. It is created again if its file is missing or
+/// contains another token: everybody who can write to the state directory is the operator, and a restored
+/// journal may come from another machine. The file is durable before the token is valid, so after a crash in
+/// between the next start replaces the file.
 pub(super) fn prepare(config: &Config, core: &Core) -> Result<Operator, OperatorError> {
     let token_file = config.state_dir.join(OPERATOR_TOKEN_FILE);
     let id = operator_id(config)?;
     let known = known_hash(core, &id);
     if let Some(secret) = &config.operator_token {
-        // The one that was made before is not valid any more, and would only mislead.
+        // The earlier token is no longer valid, and its file would be misleading.
         match std::fs::remove_file(&token_file) {
             Err(source) if source.kind() != io::ErrorKind::NotFound => {
                 let path = token_file;
@@ -86,7 +87,7 @@ pub(super) fn prepare(config: &Config, core: &Core) -> Result<Operator, Operator
     })
 }
 
-/// What [`prepare`] does, while the coordinator runs: the token to replace, if there is a new one.
+/// Like [`prepare`], while the coordinator runs: the token to replace, if it changed.
 pub(super) fn prepare_again(
     config: &Config,
     driver: &Driver,
@@ -118,7 +119,7 @@ fn known_hash<'a>(core: &'a Core, id: &TokenId) -> Option<&'a str> {
     Some(&token.secret_hash)
 }
 
-/// Whether the file holds the secret of this hash. One that cannot be read is of no use to anybody.
+/// Whether the file contains the secret of this hash; `false` if it cannot be read.
 fn holds(path: &Path, hash: &str) -> bool {
     let mut text = String::new();
     let read =
@@ -153,19 +154,19 @@ fn write(path: &Path, secret: &str) -> io::Result<()> {
     File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
 }
 
-/// 256 bits from the system. Without them no secret could be made, so there is no going on.
+/// 256 random bits from the system. Without them no secret can be made, so a failure ends the program.
 pub(super) fn random() -> [u8; 32] {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).expect("the system gives random bytes");
     bytes
 }
 
-/// Backups go into a folder of the state directory: nowhere else may the service write.
+/// Backups go into a folder of the state directory, because the service may not write elsewhere.
 pub(super) fn backup_writer(state_dir: &Path) -> BackupWriter {
     let folder = state_dir.join("backups");
     Box::new(move |journal, name| {
         write_backup(&folder, journal, name)
-            .map_err(|error| format!("failed to write the backup: {error}"))
+            .map_err(|error| format!("cannot write the backup: {error}"))
     })
 }
 
@@ -202,7 +203,7 @@ fn write_backup(
         })
     });
     if synced.is_err() {
-        // Half a backup is none; that it could not be removed either changes nothing.
+        // An incomplete backup is removed; a failure to remove it does not change the error.
         let _ = std::fs::remove_file(&path);
     }
     synced

@@ -1,4 +1,4 @@
-//! A backup becomes the journal of several coordinators in an empty Redis.
+//! Restores a backup into an empty Redis, as the journal of several coordinators.
 
 use std::io::Read;
 use std::sync::Arc;
@@ -12,29 +12,29 @@ use crate::journal::disk::RealDisk;
 use crate::journal::redis::{RedisConnector, RedisJournal};
 use crate::journal::{JournalError, SegmentJournal, inspect};
 
-/// Numbers of epochs left free between the backup's and the new one.
+/// The gap between the backup's epoch and the new one.
 const EPOCH_GAP_MAX: u64 = 1 << 20;
 
 /// Why a backup was not restored into Redis.
 #[derive(Debug, thiserror::Error)]
 pub enum RestoreError {
-    #[error("failed to unpack the backup")]
+    #[error("cannot read the backup")]
     Unpack(#[source] std::io::Error),
     #[error(transparent)]
     Journal(#[from] JournalError),
     #[error(transparent)]
     Recover(#[from] RecoverError),
-    #[error("failed to make TLS towards Redis")]
+    #[error("cannot set up TLS for Redis")]
     Tls(#[source] std::io::Error),
     #[error(
-        "Redis has a journal of {0} project(s) already: restore into an empty one; where \
-         a restore was broken off, delete its keys (coord:*) first"
+        "Redis already has a journal of {0} project(s): restore into an empty one; after an interrupted restore, \
+         first delete its keys (coord:*)"
     )]
     NotEmpty(usize),
 }
 
-/// Fills the Redis of a configuration; returns how many projects it has now. No coordinator may run on
-/// it yet: it would fill it with what it holds itself.
+/// Fills the configured Redis; returns how many projects it has now. No coordinator may run on it yet,
+/// because it would fill the Redis with its own state.
 pub fn restore_into_redis(
     config: &Config,
     redis: &RedisConfig,
@@ -45,7 +45,7 @@ pub fn restore_into_redis(
     if target.project_count() > 0 {
         return Err(RestoreError::NotEmpty(target.project_count()));
     }
-    // First all of it, and checked to its end, in a place of its own: half a backup is none.
+    // The whole backup is read and checked first, so that an incomplete one changes nothing.
     let folder = tempfile::tempdir().map_err(RestoreError::Unpack)?;
     let disk = RealDisk::create(folder.path()).map_err(RestoreError::Unpack)?;
     let disk: Arc<dyn crate::journal::disk::Disk> = Arc::new(disk);

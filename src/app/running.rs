@@ -1,4 +1,4 @@
-//! A coordinator that serves, and how it comes to its end.
+//! A running coordinator, and its orderly stop.
 
 use std::time::Duration;
 
@@ -12,25 +12,25 @@ use crate::driver::core::Core;
 use crate::driver::shell::Driver;
 use crate::metrics::Metrics;
 
-/// How long a stop waits for those who have connected and not asked yet.
+/// How long a stop waits for connections without a request yet.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long a stop waits for what is under way.
+/// How long a stop waits for requests in progress.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A coordinator that serves.
+/// A running coordinator.
 pub(super) struct RunningCoordinator {
     pub(super) driver: Driver,
     pub(super) live: Live,
     pub(super) metrics: Metrics,
-    /// Through which each listener shows that it accepts.
+    /// Checks that each listener accepts.
     pub(super) accepting: Vec<Listener>,
-    /// The listeners, with the connections that are at their door.
+    /// The listeners and their connections.
     pub(super) serving: JoinSet<()>,
     pub(super) close: watch::Sender<bool>,
 }
 
 impl RunningCoordinator {
-    /// Waits for something, unless the journal fails before.
+    /// Waits for a future, unless the journal fails before.
     pub(super) async fn until<T>(&self, awaited: impl Future<Output = T>) -> Result<T, AppError> {
         let mut failure = self.driver.failure();
         tokio::select! {
@@ -42,14 +42,14 @@ impl RunningCoordinator {
         }
     }
 
-    /// Ends in order, so that no request is left without an answer.
+    /// Stops in order, so that every request gets an answer.
     pub(super) async fn end(mut self) -> Result<(), AppError> {
-        tracing::info!("stopping: what is under way is finished first");
+        tracing::info!("stopping: finishing current requests first");
         self.close.send_replace(true);
         let mut serving = std::mem::take(&mut self.serving);
         let closed = async { while serving.join_next().await.is_some() {} };
         if tokio::time::timeout(CLOSE_TIMEOUT, closed).await.is_err() {
-            tracing::warn!("stopped with connections that had not asked for anything in time");
+            tracing::warn!("stopped while some connections had not sent a request yet");
         }
         let driver = &self.driver;
         driver.drain();
@@ -64,7 +64,7 @@ impl RunningCoordinator {
             let left = driver.inspect(Core::connection_count);
             tracing::warn!(
                 connections = left,
-                "stopped with connections that did not close in time"
+                "stopped while some connections had not closed in time"
             );
         }
         Ok(())

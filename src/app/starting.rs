@@ -1,5 +1,5 @@
-//! The time from bound listeners to a coordinator that serves. Whoever asks meanwhile is told what is
-//! waited for: pages at once, agents after they waited for a moment.
+//! The time between bound listeners and a coordinator that serves. Requests in this time are told what the
+//! start waits for: page requests at once, agents after a short wait.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -21,17 +21,17 @@ use crate::http::access::not_yet;
 use crate::http::health::{self, Health};
 use crate::http::{self, Door, WaitingRoom};
 
-/// How long an agent that connects during a start is kept waiting before it is refused. Clients wait
-/// longer than this for a handshake.
+/// How long an agent that connects during a start waits before it is refused. Clients wait longer than this
+/// for a handshake.
 const HOLD: Duration = Duration::from_secs(3);
-/// How often the service manager is told what is waited for.
+/// How often the service manager is told what the start waits for.
 const TELL_PERIOD: Duration = Duration::from_secs(1);
-/// How much longer the service manager is to wait, each time that something has gone on.
+/// By how much the service manager's timeout is extended each time that the start makes progress.
 const EXTENSION: Duration = Duration::from_mins(1);
-/// When it makes sense to ask again during a start.
+/// When to retry during a start.
 const RETRY_AFTER_MS: u64 = 1_000;
 
-/// A start under way; cheap to clone.
+/// The state of a start; cheap to clone.
 #[derive(Clone)]
 pub(super) struct Starting(Arc<StartState>);
 
@@ -42,7 +42,7 @@ struct StartState {
     live: Live,
     /// Records of the journal that were applied so far.
     records: AtomicU64,
-    /// Of a shared journal: there before its lines are established.
+    /// For a shared journal: set before its lines are established.
     driver: OnceLock<Driver>,
 }
 
@@ -63,13 +63,13 @@ impl Starting {
         self.0.records.store(records, Ordering::Relaxed);
     }
 
-    /// From now on the driver knows what is waited for.
+    /// From now on the driver knows what the start waits for.
     pub(super) fn driven_by(&self, driver: &Driver) {
         // There is one driver in a run.
         let _ = self.0.driver.set(driver.clone());
     }
 
-    /// What the agents' port answers until its door opens.
+    /// The answer of the agents' port until its routes are ready.
     pub(super) fn front(&self, door: &Door) -> Router {
         let (pages, holding, refusing) = (self.clone(), self.clone(), self.clone());
         let room = WaitingRoom {
@@ -80,7 +80,7 @@ impl Starting {
         pages.fallback_service(door.waiting_room(room))
     }
 
-    /// Nobody is kept waiting for what may not come, such as a store that is out of reach.
+    /// A request does not wait for something that may not come, such as an unreachable store.
     fn hold(&self) -> Duration {
         if self.health().status == Condition::JournalUnreachable.as_str() {
             Duration::ZERO
@@ -89,7 +89,7 @@ impl Starting {
         }
     }
 
-    /// What the metrics port answers until its door opens: a scraper comes again by itself.
+    /// The answer of the metrics port until its routes are ready: a scraper retries by itself.
     pub(super) fn scrapes(&self) -> Router {
         let refusing = self.clone();
         Router::new().fallback(move || async move { refusing.refusal() })
@@ -140,8 +140,8 @@ impl Starting {
         }
     }
 
-    /// Waits for the start, and tells the service manager and the log what it waits for. The manager
-    /// is asked for more time as long as something goes on, or there is a store to wait for.
+    /// Waits for the start, and tells the service manager and the log what it waits for. It asks the manager
+    /// for more time while the start makes progress or waits for a store.
     pub(super) async fn telling<T>(
         &self,
         start: impl Future<Output = T>,
@@ -178,7 +178,7 @@ impl Starting {
         let waits = health.waiting_for.unwrap_or_else(|| {
             let out_of_reach = health.status == unreachable;
             let text = if out_of_reach {
-                "the shared journal is out of reach"
+                "the shared journal cannot be reached"
             } else {
                 "finishing the start"
             };

@@ -1,4 +1,4 @@
-//! The state directory, before anything is trusted to it: whoever may write there may become the operator.
+//! Checks the state directory before it is used: everybody who may write there could become the operator.
 //!
 //! | who may write | what happens |
 //! |---|---|
@@ -7,7 +7,7 @@
 //! | our group, and the directory is somebody else's | told: a volume of a container has no other way to let us in |
 //! | another user, because the directory is that user's | told: so it is with a folder mounted into a container |
 //!
-//! A link to it may be nobody's but ours or root's, or its owner could lead us elsewhere.
+//! A link to it must belong to this user or root; otherwise its owner could redirect it.
 
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -23,21 +23,21 @@ const MODE_GROUP_WRITES: u32 = 0o020;
 /// Why the state directory cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum StateDirError {
-    #[error("failed to open the state directory {path}")]
+    #[error("cannot open the state directory {path}")]
     Open {
         path: String,
         #[source]
         source: io::Error,
     },
     #[error(
-        "the state directory {path} may be written by {who}, and whoever writes there can become the operator"
+        "the state directory {path} is writable by {who}, who could become the operator by writing there"
     )]
     Writable { path: String, who: String },
-    #[error("the state directory {path} is a link of user {owner}, who could lead it elsewhere")]
+    #[error("the state directory {path} is a link of user {owner}, who could change its target")]
     Link { path: String, owner: String },
 }
 
-/// Who may write to a folder, as far as it matters here.
+/// Who else may write to a folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Writers {
     Us,
@@ -45,7 +45,7 @@ enum Writers {
     Told(String),
 }
 
-/// What the file system says of a folder, and who asks.
+/// The owner and mode of a folder, and the user of this process.
 #[derive(Debug, Clone, Copy)]
 struct DirFacts {
     mode: u32,
@@ -61,14 +61,14 @@ impl StateDirError {
         match self {
             Self::Open { .. } => None,
             Self::Writable { path, .. } => Some(format!(
-                "`chmod go-w {path}` closes it; look first whether everything in it is yours"
+                "check that all files in it are yours, then run `chmod go-w {path}`"
             )),
-            Self::Link { .. } => Some("name the directory itself".to_owned()),
+            Self::Link { .. } => Some("set the directory itself, not the link".to_owned()),
         }
     }
 }
 
-/// Opens the state directory, and makes it when there is none: for its owner alone.
+/// Opens the state directory; creates it, accessible only to its owner, if it does not exist.
 pub fn open_state_dir(path: &Path) -> Result<RealDisk, StateDirError> {
     check_link(path)?;
     let opened = RealDisk::create(path);
@@ -117,7 +117,7 @@ fn check(path: &Path) -> Result<(), StateDirError> {
     match facts.writers(&group) {
         Writers::Us => {}
         Writers::Told(who) => tracing::warn!(
-            "the state directory {shown} may be written by {who}: whoever writes there can become the operator"
+            "the state directory {shown} is writable by {who}, who could become the operator by writing there"
         ),
         Writers::Refused(who) => return Err(StateDirError::Writable { path: shown, who }),
     }
@@ -144,7 +144,7 @@ impl DirFacts {
             };
         }
         if owner != us && owner != 0 {
-            return Writers::Told(format!("user {}, whose it is", user(owner)));
+            return Writers::Told(format!("its owner, user {}", user(owner)));
         }
         Writers::Us
     }

@@ -1,5 +1,5 @@
-//! The coordinator looks at itself: whether the driver answers, the journal can sync and the
-//! listeners accept. Only while all of them do does the service manager get a sign of life.
+//! The coordinator checks itself: the driver answers, the journal can sync, the listeners accept. The service
+//! manager gets a heartbeat only while all of them work.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,13 +15,13 @@ use crate::edge::systemd::Manager;
 use crate::http::Accepting;
 use crate::metrics::Metrics;
 
-/// How often it looks at itself when no watchdog says so.
+/// The interval of self-checks without a watchdog.
 const PERIOD: Duration = Duration::from_secs(30);
-/// Signs of life within the time after which the watchdog takes us for dead. One look may take a
-/// whole period and the next one still comes in time.
+/// Heartbeats within the watchdog's timeout. One check may take a whole period, and the next heartbeat is
+/// still in time.
 const SIGNS_PER_WATCHDOG: u32 = 3;
 
-/// One listener, and what it is for.
+/// One listener, and its name.
 pub(super) type Listener = (&'static str, Arc<Accepting>);
 
 pub(super) struct Supervisor {
@@ -30,23 +30,23 @@ pub(super) struct Supervisor {
     pub(super) live: Live,
     pub(super) manager: Arc<Manager>,
     pub(super) metrics: Metrics,
-    /// What is told when all is well, beginning with where it serves.
+    /// The status text when all is well; it begins with the address.
     pub(super) serving: String,
     /// Something an operator should know, after a reload.
     pub(super) remark: tokio::sync::watch::Receiver<String>,
 }
 
-/// What was last told, so that only changes are.
+/// The last reported status, so that only changes are reported.
 #[derive(Default)]
 struct Told {
     status: String,
     clock: Option<&'static str>,
-    /// Syncs at the last look.
+    /// The number of syncs at the last check.
     syncs: u64,
 }
 
 impl Supervisor {
-    /// Looks again and again, until it is dropped.
+    /// Checks in a loop, until it is dropped.
     pub(super) async fn run(mut self) {
         let watchdog = self.manager.watchdog();
         let period = watchdog.map_or(PERIOD, |within| within / SIGNS_PER_WATCHDOG);
@@ -67,7 +67,7 @@ impl Supervisor {
         let silent = self.silent(period, told).await;
         self.look_at_clock(told);
         for part in &silent {
-            tracing::error!(part, ?period, "a part of the coordinator does not answer");
+            tracing::error!(part, ?period, "a part of the coordinator does not respond");
             self.metrics
                 .self_checks_failed
                 .with_label_values(&[part])
@@ -77,7 +77,7 @@ impl Supervisor {
             self.manager.alive();
             self.status(told)
         } else {
-            format!("not well: no answer from {}", silent.join(" and "))
+            format!("unhealthy: no answer from {}", silent.join(" and "))
         };
         if status != told.status {
             self.manager.status(&status);
@@ -85,11 +85,11 @@ impl Supervisor {
         }
     }
 
-    /// The parts that did not answer within `period`. That this runs at all shows that the driver's
-    /// lock is free and its thread turns.
+    /// The parts that did not answer within `period`. If this runs at all, the driver's lock is free and its
+    /// thread runs.
     async fn silent(&self, period: Duration, told: &mut Told) -> Vec<&'static str> {
         let journal = async {
-            // Real syncs are better than one that is made for the purpose.
+            // If the journal synced by itself, no extra sync is needed.
             let syncs = self.driver.inspect(|core| core.journal_status().syncs);
             if syncs == told.syncs {
                 timeout(period, self.driver.check_sync()).await.is_err()
@@ -103,7 +103,7 @@ impl Supervisor {
             match asked {
                 Ok(Ok(())) => None,
                 Ok(Err(error)) => {
-                    tracing::warn!(listener = name, %error, "failed to connect to the own port");
+                    tracing::warn!(listener = name, %error, "cannot connect to the coordinator's own port");
                     Some(*name)
                 }
                 Err(_) => Some(*name),
@@ -140,10 +140,10 @@ impl Supervisor {
         let mut text = format!("{}, {connections} connections", self.serving);
         match (readiness.condition, readiness.waiting_for) {
             (Condition::StorageFull, _) => {
-                text.push_str("; the disk is full: work can be finished, none begun");
+                text.push_str("; the disk is full: work can be finished, but not started");
             }
             (Condition::JournalUnreachable, _) => {
-                text.push_str("; the shared journal is out of reach");
+                text.push_str("; the shared journal cannot be reached");
             }
             (_, Some((_, waits))) => {
                 text.push_str("; not ready: ");
@@ -163,7 +163,7 @@ impl Supervisor {
     }
 }
 
-/// How clock and certificate are right now.
+/// The present state of clock and certificate.
 pub(super) fn reading(live: &Live) -> wall_clock::Reading {
     let values = live.values();
     let certificate = match values.tls.as_ref().map(|tls| tls.validity) {

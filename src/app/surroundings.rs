@@ -1,14 +1,13 @@
-//! What the composition root is given from outside, next to its configuration.
+//! What the program gives the coordinator, beside its configuration.
 
 use crate::config::{Config, ConfigErrors, Environment, LogLevel};
 
-/// What a coordinator runs in: its environment, and the ways to read and change what may change
-/// while it runs.
+/// The surroundings of a coordinator: its environment, and functions to reload what can change while it runs.
 pub struct Surroundings<'a> {
     pub environment: &'a dyn Environment,
-    /// Reads the configuration anew, from the flags, variables and files of the start.
+    /// Reads the configuration again, from the flags, variables and files of the start.
     pub configuration: &'a dyn Fn() -> Result<Config, ConfigErrors>,
-    /// Sets how much is logged from now on.
+    /// Sets the log level.
     pub set_log_level: &'a dyn Fn(LogLevel),
     /// What SIGHUP means.
     pub hangup: Hangup,
@@ -17,9 +16,9 @@ pub struct Surroundings<'a> {
 /// What SIGHUP means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hangup {
-    /// The configuration has changed: read it anew.
+    /// Reload the configuration.
     Reload,
-    /// The terminal it was started in is gone: end.
+    /// The terminal that it was started in is gone: stop.
     Stop,
 }
 

@@ -1,5 +1,5 @@
-//! What the wall clock and the certificate say of each other. A box without a battery wakes up in
-//! 1970; nothing of ours depends on the time of day but what others make of our certificate.
+//! Compares the wall clock and the certificate. A machine without a clock battery starts in 1970. The
+//! coordinator does not use the time of day, but clients check the certificate's dates.
 
 use std::fmt;
 
@@ -8,21 +8,21 @@ use time::OffsetDateTime;
 use crate::clock;
 use crate::http::Validity;
 
-/// The program is younger than this, so an earlier time is wrong: the beginning of 2026.
+/// The beginning of 2026: the program is younger, so an earlier time is wrong.
 const WRITTEN_AFTER_S: u64 = 1_767_225_600;
 
-/// What is wrong with the time, in words for people. Nothing in it is secret.
+/// A problem with the time, as a text for people. It contains no secrets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Trouble {
-    /// The clock is before the program was written.
+    /// The clock is before the program was built.
     Behind { now_s: u64 },
-    /// The certificate begins later: the clock is behind, or the certificate was made too early.
+    /// The certificate is not valid yet: the clock is behind, or the certificate was made too early.
     NotYetValid { now_s: u64, not_before_s: u64 },
-    /// The certificate ran out, or the clock is ahead.
+    /// The certificate expired, or the clock is ahead.
     Expired { now_s: u64, not_after_s: u64 },
 }
 
-/// How the time and the certificate are, as the health page tells it.
+/// The state of clock and certificate for the health page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Reading {
     pub(super) trouble: Option<Trouble>,
@@ -30,7 +30,7 @@ pub(super) struct Reading {
     pub(super) certificate: &'static str,
 }
 
-/// What is known of the certificate that is served.
+/// What is known of the served certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum CertificateState {
     /// There is no TLS.
@@ -45,8 +45,8 @@ pub(super) fn read(certificate: CertificateState) -> Reading {
     judge(clock::wall_ms() / 1_000, certificate)
 }
 
-/// A certificate that is not valid yet is taken for a clock that is behind: nobody makes certificates
-/// for later, while clocks without a battery begin anew with every start.
+/// If the certificate is not valid yet, the clock is probably behind: certificates are hardly ever made for
+/// later, but clocks without a battery restart at every boot.
 fn judge(now_s: u64, certificate: CertificateState) -> Reading {
     let behind = (now_s < WRITTEN_AFTER_S).then_some(Trouble::Behind { now_s });
     let (certificate, of_certificate) = match certificate {
@@ -94,8 +94,8 @@ impl fmt::Display for Trouble {
         match *self {
             Self::Behind { now_s } => write!(
                 f,
-                "the clock of this machine is wrong: it reads {}, before this program was written; \
-                 set it (timedatectl), or let it be set over the network",
+                "the clock of this machine is wrong: it reads {}, before this program was built; set it \
+                 (timedatectl), or use NTP",
                 date(now_s)
             ),
             Self::NotYetValid {
@@ -111,8 +111,8 @@ impl fmt::Display for Trouble {
             ),
             Self::Expired { now_s, not_after_s } => write!(
                 f,
-                "the certificate ran out on {}, if the clock of this machine is right, which reads \
-                 {}; replace the certificate and reload, or set the clock",
+                "the certificate expired on {}, and the clock of this machine reads {}; replace the certificate \
+                 and reload, or correct the clock",
                 date(not_after_s),
                 date(now_s)
             ),

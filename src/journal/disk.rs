@@ -14,19 +14,19 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::OFlag;
 use nix::unistd::geteuid;
 
-/// Mode of the state directory: what agents tell each other is nobody else's business.
+/// Mode of the state directory: other users must not read the agents' messages.
 const DIRECTORY_MODE: u32 = 0o700;
 /// Mode of every file in it.
 const FILE_MODE: u32 = 0o600;
-/// Most bytes that are read of a lock file to learn who holds it.
+/// The most bytes that are read of a lock file to find its holder.
 const HOLDER_BYTES_MAX: u64 = 32;
 
-/// The answer to an attempt to become the only user of a disk.
+/// The result of trying to lock a disk.
 #[derive(Debug)]
 pub enum Lock {
-    /// Ours, for as long as the guard lives.
+    /// Locked by this process until the guard is dropped.
     Taken(Box<dyn LockGuard>),
-    /// Another process has it; the process id it wrote, or an empty text.
+    /// Locked by another process; the process id that it wrote, or an empty text.
     Busy { holder: String },
 }
 
@@ -41,7 +41,7 @@ pub trait Disk: Send + Sync + fmt::Debug {
     fn open_read(&self, name: &str) -> io::Result<Box<dyn DiskFile>>;
     /// Creates a file that must not exist yet.
     fn create(&self, name: &str) -> io::Result<Box<dyn DiskFile>>;
-    /// Gives a file another name; a file that had this name is gone.
+    /// Renames a file; it replaces a file with that name.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
     fn remove(&self, name: &str) -> io::Result<()>;
     /// The names of all files, without folders, in no particular order.
@@ -52,11 +52,11 @@ pub trait Disk: Send + Sync + fmt::Debug {
     fn create_dir(&self, folder: &str) -> io::Result<()>;
     /// Takes the lock file `name`, which is created when absent.
     fn lock(&self, name: &str) -> io::Result<Lock>;
-    /// Who holds the lock file `name`, if anybody does. Writes nothing.
+    /// The holder of the lock file `name`, if there is one. Writes nothing.
     fn holder(&self, name: &str) -> io::Result<Option<String>>;
-    /// A number that no other call returned on any machine.
+    /// A number that is unique over all machines and calls.
     fn fresh_id(&self) -> u64;
-    /// What a person would call the file.
+    /// The file's name for people.
     fn path(&self, name: &str) -> String;
 }
 
@@ -101,8 +101,9 @@ impl RealDisk {
         self.root.join(name)
     }
 
-    /// Whoever the folder belongs to has to open what root makes in it, say to repair a journal.
-    /// Where root may not give it away (in some containers), it stays root's, who serves there.
+    /// The folder's owner must be able to open files that root creates in it, for instance by a repair. If
+    /// root may not change the owner (in some containers), the files stay root's, because root also serves
+    /// there.
     fn hand_over(
         &self,
         change: impl FnOnce(Option<u32>, Option<u32>) -> io::Result<()>,
@@ -171,7 +172,7 @@ impl Disk for RealDisk {
         let mut names = Vec::new();
         for entry in std::fs::read_dir(&self.root)? {
             let entry = entry?;
-            // A name that is not UTF-8 is none of ours.
+            // The journal has no names that are not UTF-8.
             if let (true, Ok(name)) = (
                 entry.file_type()?.is_file(),
                 entry.file_name().into_string(),
@@ -199,7 +200,7 @@ impl Disk for RealDisk {
             .write(true)
             .create(true)
             .truncate(false)
-            // Root must not be led elsewhere by whoever the folder belongs to.
+            // The folder's owner must not be able to redirect root with a link.
             .custom_flags(OFlag::O_NOFOLLOW.bits())
             .mode(FILE_MODE);
         let mut file = options.open(self.file(name))?;
@@ -230,8 +231,8 @@ impl Disk for RealDisk {
     }
 
     fn fresh_id(&self) -> u64 {
-        // A kernel without its random source is beyond help; the process id still differs from
-        // the last run's, and the number only guards against files mixed up by mistake.
+        // If the kernel has no random source, the process id still differs from the last run's. The number
+        // only guards against files that were mixed up by mistake.
         getrandom::u64().unwrap_or_else(|_| u64::from(std::process::id()))
     }
 

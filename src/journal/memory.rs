@@ -1,5 +1,5 @@
-//! A journal that forgets everything when it is dropped: of a coordinator whose records are all in a shared
-//! journal, of snapshots on their way into a backup, and of tests.
+//! A journal in memory, for a coordinator whose records are all in a shared journal, for snapshots that are
+//! written to a backup, and for tests.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;

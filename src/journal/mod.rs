@@ -1,7 +1,7 @@
-//! The journal: one total order of durable records, from which all state is folded.
+//! The journal: one total order of durable records. All state is a fold over it.
 //!
-//! The journal knows nothing of what a record means: a body is one line of JSON (a command), kept
-//! and returned byte for byte. Implementations block; the driver's shell gives them a thread.
+//! The journal does not interpret records: a body is one line of JSON (a command), stored and returned byte
+//! for byte. Implementations block; the driver's shell runs them on a thread.
 
 use std::ops::ControlFlow;
 
@@ -18,7 +18,7 @@ pub mod sim_disk;
 
 pub use segments::{Recovery, SegmentJournal, SegmentOptions};
 
-/// What is proposed to the journal: one command of one project.
+/// An entry to append: one command of one project.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     pub project: ProjectName,
@@ -28,7 +28,7 @@ pub struct Entry {
     pub body: Vec<u8>,
 }
 
-/// What the journal holds: an entry and where it stands.
+/// A record: an entry and its position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
     pub project: ProjectName,
@@ -46,26 +46,26 @@ pub struct Snapshot {
     pub state: Vec<u8>,
 }
 
-/// How much room is left for new records.
+/// How much space is left for new records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Space {
     /// All is well.
     Ample,
-    /// Only the preallocated reserve is left: work may finish, nothing new may begin.
+    /// Only the preallocated reserve is left: work may finish, but no new work may start.
     Reserve,
 }
 
-/// How the journal stands, for the decision to take a snapshot and for metrics.
+/// Figures of the journal, to decide on snapshots and for metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct JournalStatus {
     pub space: Space,
     /// Bytes of records that no snapshot covers yet.
     pub live_bytes: u64,
-    /// Bytes of the journal on the medium, preallocated ones included.
+    /// Bytes of the journal on disk, including preallocated ones.
     pub disk_bytes: u64,
-    /// Syncs done since it was opened.
+    /// Syncs since it was opened.
     pub syncs: u64,
-    /// Bytes written since it was opened, padding included.
+    /// Bytes written since it was opened, including padding.
     pub written_bytes: u64,
 }
 
@@ -80,22 +80,22 @@ impl JournalStatus {
     };
 }
 
-/// Why the journal could not do what was asked.
+/// Why a journal operation failed.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
-    /// The medium failed. After a failed write or sync nothing may be tried again on this journal:
-    /// the process ends, and recovery finds out what is there.
-    #[error("failed to {action} {path}")]
+    /// The disk failed. After a failed write or sync, this journal must not be used again: the process ends,
+    /// and recovery finds out what is there.
+    #[error("cannot {action} {path}")]
     Io {
         action: &'static str,
         path: String,
         #[source]
         source: std::io::Error,
     },
-    /// No room, and the reserve is used up too. Nothing of the batch was written.
-    #[error("the journal has no room left for {wanted_bytes} bytes")]
+    /// The disk is full, and the reserve is used up too. Nothing of the batch was written.
+    #[error("the journal has no space left for {wanted_bytes} bytes")]
     Full { wanted_bytes: u64 },
-    /// Valid records follow after an invalid one: something was damaged, not merely torn.
+    /// Valid records follow an invalid one: the file is damaged, not only torn.
     #[error("the journal is corrupt at byte {offset} of {path}: {what}")]
     Corrupt {
         path: String,
@@ -103,7 +103,7 @@ pub enum JournalError {
         what: String,
     },
     /// Written by a newer version of the program.
-    #[error("{path} has format {found}, this program knows formats up to {known}")]
+    #[error("{path} has format {found}, but this program reads formats up to {known}")]
     NewerFormat {
         path: String,
         found: u32,
@@ -113,15 +113,15 @@ pub enum JournalError {
     #[error("{path} is in use by another coordinator{holder}")]
     InUse { path: String, holder: String },
     /// One entry is larger than a record may be.
-    #[error("a record of {bytes} bytes is more than record_bytes_max ({max})")]
+    #[error("a record of {bytes} bytes exceeds record_bytes_max ({max})")]
     RecordTooLarge { bytes: usize, max: usize },
 }
 
 /// One total order of durable records.
 pub trait Journal: Send {
-    /// Makes all entries durable, in this order, all or (after a crash) a prefix of them; returns
-    /// the position of each. When it returns, they are on the medium. Without entries it looks
-    /// whether a medium that was full has room again; the status says so.
+    /// Makes all entries durable in this order, and returns the position of each. After a crash, a prefix of
+    /// them may be there. When it returns, they are on disk. Without entries it checks whether a full disk
+    /// has space again; see the status.
     fn append(&mut self, entries: &[Entry]) -> Result<Vec<Position>, JournalError>;
 
     /// Visits every record after `after`, of all projects, in order, until `visit` breaks.
@@ -137,11 +137,10 @@ pub trait Journal: Send {
     /// The newest snapshot of every project, in the order of their names.
     fn load_snapshots(&mut self) -> Result<Vec<Snapshot>, JournalError>;
 
-    /// Lets go of every record before `floor`; the caller has snapshots of all they did.
+    /// Deletes every record before `floor`; the caller has snapshots that cover them.
     fn trim(&mut self, floor: Position) -> Result<(), JournalError>;
 
-    /// Shows that a sync can be done, writing nothing. A journal that is durable elsewhere has
-    /// nothing to show.
+    /// Checks that a sync works, without writing. A journal without a disk has nothing to check.
     fn check_sync(&mut self) -> Result<(), JournalError> {
         Ok(())
     }

@@ -24,10 +24,10 @@ use crate::engine::ids::NameError;
 use crate::protocol::error::{ErrorKind, RpcError};
 use crate::protocol::session::PeerConfig;
 
-/// What is checked before a connection is upgraded; it says who is let in, or answers itself.
+/// The check before an upgrade: it returns who may connect, or answers with a refusal.
 pub type Admit = Arc<dyn Fn(&HeaderMap) -> Result<Admitted, Box<Response>> + Send + Sync>;
 
-/// Who is let in, and what the answer must say.
+/// Who may connect, and the headers of the answer.
 #[derive(Debug)]
 pub struct Admitted {
     pub identity: crate::driver::Identity,
@@ -41,7 +41,7 @@ pub struct SocketOptions {
     pub ping_interval: Duration,
 }
 
-/// Asked for each new connection, so that what is read anew holds from the next one on.
+/// Called for each new connection, so that a reload applies from the next one on.
 pub type Bounds = Arc<dyn Fn() -> SocketOptions + Send + Sync>;
 
 #[derive(Clone)]
@@ -59,7 +59,7 @@ struct UpgradeQuery {
 }
 
 impl UpgradeQuery {
-    /// What the client says of its own configuration.
+    /// The client's own configuration.
     fn peer(&self) -> Result<PeerConfig, RpcError> {
         Ok(PeerConfig {
             environment: parsed("environment", self.environment.as_deref())?,
@@ -76,7 +76,7 @@ fn parsed<T: FromStr<Err = NameError>>(
     parsed.map_err(|error| RpcError::new(ErrorKind::InvalidParams, format!("{name}: {error}")))
 }
 
-/// `/ws`, and `/` for clients that do not name a path.
+/// `/ws`, and `/` for clients without a path.
 pub fn routes(driver: Driver, admit: Admit, options: Bounds) -> Router {
     let front = Front {
         driver,
@@ -119,7 +119,7 @@ async fn upgrade(
     switching(&accept, admitted.subprotocol)
 }
 
-/// Something of the listener's that must live as long as the socket.
+/// A value of the listener that must live as long as the socket.
 #[derive(Clone)]
 pub struct PeerGuard(#[expect(dead_code, reason = "held, never read")] Arc<dyn Send + Sync>);
 
@@ -155,7 +155,7 @@ fn websocket_key(headers: &HeaderMap) -> Option<&HeaderValue> {
 fn not_an_upgrade() -> Response {
     let body = json!({
         "service": "cli-coordinator",
-        "error": { "kind": "invalid_request", "message": "connect with WebSocket, version 13" },
+        "error": { "kind": "invalid_request", "message": "connect with WebSocket version 13" },
     });
     let mut response = (StatusCode::UPGRADE_REQUIRED, axum::Json(body)).into_response();
     let headers = response.headers_mut();

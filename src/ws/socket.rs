@@ -1,4 +1,5 @@
-//! One connection, one task: frames in, frames out, pings, and an end that is always told.
+//! One task for each connection: frames in, frames out, pings, and an end that is always reported to the
+//! driver.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -22,28 +23,29 @@ use crate::driver::Prospect;
 use crate::driver::shell::DriverLink;
 use crate::engine::command::LostReason;
 
-/// The library's default of 128 KiB, filled with zeros at every read, costs thrice the processor
-/// time and eighteen times the memory at many connections. Most requests fit into this.
+/// The library's default of 128 KiB, zeroed at every read, costs 3 times the CPU time and 18 times the memory
+/// with many connections. Most requests fit into this size.
 const READ_BUFFER_BYTES: usize = 2 * 1024;
-/// Frames gather up to this before they are written; with less, each would be a write of its own.
+/// Frames are collected up to this size before they are written; with less, each frame would be a separate
+/// write.
 const WRITE_BUFFER_BYTES: usize = 16 * 1024;
 /// Frames written before the socket is flushed.
 const FRAMES_AT_ONCE_MAX: usize = 64;
-/// Frames read before those that wait are written.
+/// The most frames that are read before waiting frames are written.
 const READS_AT_ONCE_MAX: usize = 32;
 /// How long the closing handshake may take.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long nothing must have come from the peer of a connection that ends, so that whatever it had
-/// sent before it was told gets its answer.
+/// How long the peer of a closing connection must be silent before it is closed, so that requests that it
+/// sent before it was told get their answers.
 const QUIET: Duration = Duration::from_millis(200);
-/// How long a peer that goes on sending keeps such a connection open.
+/// The longest that a peer can keep such a connection open by sending more.
 const QUIET_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Why a connection ends.
 enum SocketEnd {
     /// The peer closed, or its stream ended.
     Peer,
-    /// The driver wants it closed; it has told the peer why.
+    /// The driver closes it, and has told the peer why.
     Driver,
     /// The peer broke a rule.
     Refused(CloseCode, String),
@@ -97,7 +99,7 @@ where
     if matches!(end, SocketEnd::Silent) {
         link.lost(LostReason::NoAnswerToPing);
     }
-    // The driver hears of the end before the handshake of closing, which a dead peer never answers.
+    // The driver is told before the closing handshake, which a dead peer never answers.
     drop(link);
     let frame = match end {
         SocketEnd::Peer | SocketEnd::Silent => None,
@@ -152,8 +154,8 @@ where
             Ok(Err(_)) => return SocketEnd::Peer,
             Err(_) => return SocketEnd::Silent,
         }
-        // In this order, since looking for input costs a buffer full of zeros. It is not starved:
-        // frames that wait are written, and only a peer that does not read makes that take long.
+        // Output comes first, because checking for input zeroes a buffer. Input does not starve: waiting
+        // frames are written quickly unless the peer does not read.
         tokio::select! {
             biased;
             () = link.ready() => {}
@@ -178,7 +180,7 @@ where
     }
 }
 
-/// Writes all that waits, with one flush for many frames. Says whether the connection goes on.
+/// Writes all waiting frames, with one flush for many frames. Returns whether the connection stays open.
 async fn write_all<S>(
     socket: &mut WebSocketStream<S>,
     link: &DriverLink,
@@ -203,7 +205,7 @@ where
     }
 }
 
-/// Like [`timeout`], but asks no clock for what is done at once, as nearly every write is.
+/// Like [`timeout`], but reads no clock if the future is ready at once, as nearly every write is.
 async fn within<F: Future>(time: Duration, future: F) -> Result<F::Output, Elapsed> {
     let mut future = pin!(future);
     match future.as_mut().now_or_never() {
@@ -212,7 +214,7 @@ async fn within<F: Future>(time: Duration, future: F) -> Result<F::Output, Elaps
     }
 }
 
-/// Hands on a message and those that have arrived with it.
+/// Passes on a message and those that arrived with it.
 fn receive<S>(
     socket: &mut WebSocketStream<S>,
     link: &DriverLink,
@@ -235,7 +237,7 @@ where
         }
         message = socket.next().now_or_never()?;
     }
-    // One more was read than may be dealt with at once; it must not be lost.
+    // One frame more was read than may be handled at once; it must not be lost.
     match message {
         Some(Ok(Message::Text(text))) => {
             link.frame(text.as_str());

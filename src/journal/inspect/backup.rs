@@ -1,4 +1,4 @@
-//! A journal in one file: snapshots and records, with an end that proves it is whole.
+//! Backups: a journal in one file, with snapshots and records, and an end that proves it is complete.
 //!
 //! A block (see [`crate::journal::segments`]) with the magic `coordbak`, then frames with the
 //! block's CRC32C as their salt: kind 2, a snapshot each (sequence: its position); kind 0, a record
@@ -23,14 +23,14 @@ use crate::journal::segments::names::{Inventory, RESTORING_FILE};
 use crate::journal::segments::open::lock;
 use crate::journal::{Entry, Journal, JournalError, SegmentJournal, SegmentOptions, Snapshot};
 
-/// What the file is called in errors: only the caller knows its name.
+/// The file's name in errors: only the caller knows the real one.
 const BACKUP: &str = "the backup";
 /// Records restored with one sync.
 const RESTORE_BATCH_BYTES: usize = 1 << 20;
 
 /// Writes the whole journal to `out`; returns how many records. The caller makes `out` durable.
 ///
-/// Nothing is appended meanwhile, so the backup is of one moment.
+/// Nothing is appended meanwhile, so the backup is consistent.
 pub fn backup(journal: &mut dyn Journal, out: &mut dyn Write) -> Result<u64, JournalError> {
     let block = seal(BACKUP_MAGIC, [0; 6]);
     let mut writer = Writer {
@@ -131,7 +131,7 @@ impl Writer<'_> {
     }
 }
 
-/// What a restore brought back.
+/// The result of a restore.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Restored {
     pub snapshots: u64,
@@ -152,7 +152,7 @@ pub fn restore(
     if !Inventory::take(&medium)?.is_new() {
         let why = io::Error::new(
             io::ErrorKind::DirectoryNotEmpty,
-            "there is a journal already",
+            "it already contains a journal",
         );
         return Err(medium.failed("restore into", "", why));
     }
@@ -163,13 +163,13 @@ pub fn restore(
     if result.is_err() {
         sweep(&medium)?;
     }
-    // Only without the marker does a start believe what is here.
+    // A start accepts the journal only without the marker.
     medium.remove(RESTORING_FILE)?;
     medium.sync_dir("")?;
     result
 }
 
-/// Removes what a failed restore left, so that it can be tried again.
+/// Removes what a failed restore left, so that it can be repeated.
 fn sweep(medium: &JournalMedium) -> Result<(), JournalError> {
     for name in medium.list()? {
         if ["segment-", "spare-", "snapshot-", "tmp-", "floor"]
@@ -208,7 +208,7 @@ fn fill(
         }
         let project = names
             .parse(frame.project)
-            .ok_or_else(|| damaged(offset, "a frame names no valid project"))?;
+            .ok_or_else(|| damaged(offset, "a frame has an invalid project name"))?;
         let project = project.clone();
         match frame.kind {
             FrameKind::Snapshot if target.journal.is_none() => {
@@ -227,7 +227,12 @@ fn fill(
                 };
                 target.record(frame.sequence, entry, offset)?;
             }
-            _ => return Err(damaged(offset, "a frame of a kind that cannot be here")),
+            _ => {
+                return Err(damaged(
+                    offset,
+                    "a frame of a kind that is not allowed here",
+                ));
+            }
         }
     }
     target.finish(&snapshots)
@@ -241,10 +246,10 @@ fn damaged(offset: u64, what: &str) -> JournalError {
     }
 }
 
-/// The journal that is filled.
+/// The journal that is being filled.
 struct RestoreTarget<'a> {
     disk: &'a Arc<dyn Disk>,
-    /// What the journal is made of when its first position is known.
+    /// What is needed to create the journal when its first position is known.
     unused: Option<(SegmentOptions, Box<dyn LockGuard>)>,
     journal: Option<SegmentJournal>,
     batch: Vec<Entry>,
@@ -268,7 +273,7 @@ impl RestoreTarget<'_> {
         let batched = self.batch.len() as u64;
         let next = self.journal(position.max(1))?.next() + batched;
         if position < next {
-            return Err(damaged(offset, "its records are not in order"));
+            return Err(damaged(offset, "its records are out of order"));
         }
         if position > next {
             self.flush()?;
@@ -340,7 +345,7 @@ impl<'a> BackupReader<'a> {
                     known: FORMAT,
                 });
             }
-            Err(Flaw::Damaged) => return Err(damaged(0, "it does not begin like a backup")),
+            Err(Flaw::Damaged) => return Err(damaged(0, "it is not a backup")),
         }
         reader.salt = salt_of(&block);
         reader.crc = crc32c_append(0, &block);
@@ -349,7 +354,8 @@ impl<'a> BackupReader<'a> {
 
     /// Reads `wanted` bytes behind what `buffer` holds.
     fn take(&mut self, wanted: usize, buffer: &mut Vec<u8>) -> Result<(), JournalError> {
-        // Grows with what is really there: a length alone makes nobody allocate.
+        // The buffer grows with the data that is really there, so a wrong length cannot cause a large
+        // allocation.
         let read = self.input.take(wanted as u64).read_to_end(buffer);
         let read = read.map_err(unread)?;
         self.offset += read as u64;
@@ -376,7 +382,7 @@ impl<'a> BackupReader<'a> {
             return Err(damaged(offset, "frames are missing before the end"));
         }
         if frame.kind == FrameKind::End && self.input.read(&mut [0]).map_err(unread)? > 0 {
-            return Err(damaged(self.offset, "something follows its end"));
+            return Err(damaged(self.offset, "there is data after its end"));
         }
         self.crc = crc32c_append(self.crc, buffer);
         self.frames += 1;

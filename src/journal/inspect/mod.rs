@@ -1,5 +1,5 @@
-//! Looking at an embedded journal from outside: what is in it, whether it is whole, and the ways
-//! out when it is not. Nothing here prints; the command line decides how things look.
+//! Inspects an embedded journal from outside: its records, whether it is intact, and repairs if it is not.
+//! Nothing here prints; the command line does.
 
 use std::io::Write;
 use std::ops::ControlFlow;
@@ -28,7 +28,7 @@ pub use repair::{RepairMode, Repaired, repair};
 /// coordinator may have recycled a file between two reads.
 const LIVE_READS_MAX: usize = 3;
 
-/// How whole a journal is.
+/// The condition of a journal.
 #[derive(Debug, Clone)]
 pub struct Verification {
     /// The process id of the coordinator that has the journal open. Its newest records may look
@@ -47,7 +47,7 @@ pub struct Verification {
     pub damage: Vec<Damage>,
 }
 
-/// Reads everything and judges it as a start would; writes nothing and takes no lock.
+/// Reads everything and checks it as a start would; writes nothing and takes no lock.
 pub fn verify(disk: &Arc<dyn Disk>) -> Result<Verification, JournalError> {
     let medium = JournalMedium::new(Arc::clone(disk));
     let mut reads = 0;
@@ -65,7 +65,7 @@ pub fn verify(disk: &Arc<dyn Disk>) -> Result<Verification, JournalError> {
 
 fn holder(medium: &JournalMedium) -> Result<Option<String>, JournalError> {
     let holder = medium.disk.holder(names::LOCK_FILE);
-    holder.map_err(|e| medium.failed("look at the lock of", names::LOCK_FILE, e))
+    holder.map_err(|e| medium.failed("check the lock of", names::LOCK_FILE, e))
 }
 
 fn verify_once(
@@ -108,7 +108,7 @@ fn verify_once(
     })
 }
 
-/// The readable snapshots, and what is wrong with the others.
+/// The readable snapshots, and the problems of the others.
 fn read_snapshots(
     medium: &JournalMedium,
     inventory: &Inventory,
@@ -133,7 +133,7 @@ fn read_snapshots(
     Ok((good, bad))
 }
 
-/// Snapshots of positions that the records do not reach prove that records are missing.
+/// A snapshot beyond the last record proves that records are missing.
 fn beyond(scan: &Scan, snapshots: &[Snapshot]) -> Option<Damage> {
     let newest = snapshots.iter().map(|snapshot| snapshot.position.0).max()?;
     let last = scan.segments.last();
@@ -155,7 +155,7 @@ struct RecordLine<'a> {
     position: Position,
     at_ms: JournalTime,
     project: &'a ProjectName,
-    /// As it was appended, byte for byte.
+    /// The command as it was appended, byte for byte.
     #[serde(skip_serializing_if = "Option::is_none")]
     command: Option<&'a RawValue>,
     /// Instead of the command where that is not JSON on one line.
@@ -163,8 +163,8 @@ struct RecordLine<'a> {
     not_json: Option<String>,
 }
 
-/// Writes every record after `after` as one line of JSON; returns how many. Stops at damage with an
-/// error that names it. Takes no lock: of a journal in use it shows what is there now.
+/// Writes every record after `after` as one line of JSON; returns how many. Stops at damage with an error
+/// that names it. Takes no lock: of a journal in use it shows the present state.
 pub fn dump(
     disk: &Arc<dyn Disk>,
     after: Position,
@@ -179,7 +179,7 @@ pub fn dump(
             failed = write_line(&mut names, frame, out).err();
             lines += 1;
         }
-        // What cannot be printed is not worth reading.
+        // If the output fails, reading on is useless.
         if failed.is_some() {
             return ControlFlow::Break(());
         }
@@ -205,7 +205,7 @@ fn write_line(
 ) -> std::io::Result<()> {
     let Some(project) = names.parse(frame.project) else {
         return Err(std::io::Error::other(format!(
-            "record {} names no valid project",
+            "record {} has an invalid project name",
             frame.sequence
         )));
     };

@@ -1,4 +1,4 @@
-//! The way out when a start refuses: what cannot be read is given up, by name and never in silence.
+//! Repairs a journal that a start refuses: it removes what cannot be read, and reports all of it.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -19,43 +19,44 @@ use crate::journal::segments::open::lock;
 use crate::journal::segments::scan::{self, Scan};
 use crate::journal::segments::walk::{self, Damage, Segment};
 
-/// Most folders of damaged files beside one journal.
+/// The most folders of damaged files beside one journal.
 const DAMAGED_FOLDERS_MAX: u32 = 1000;
 
 /// What to do with the records after the first bad one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RepairMode {
-    /// Give them up too: what remains is a state that once was.
+    /// Remove them too: the remaining state existed at some time.
     Cut,
-    /// Keep them: what remains has never been without those in between.
+    /// Keep them: the remaining state never existed.
     Skip,
 }
 
-/// What a repair did.
+/// The result of a repair.
 #[derive(Debug, Clone)]
 pub struct Repaired {
-    /// Where the damaged files are kept as they were; `None` when there was nothing to repair.
+    /// The folder with copies of the damaged files; `None` when there was nothing to repair.
     pub kept_in: Option<String>,
     /// What was wrong.
     pub damage: Vec<Damage>,
-    /// The positions given up, each from the first to the last. Where a file could not be read at
-    /// all, positions that never were are among them. None is ever given out again.
+    /// The removed positions, as ranges from first to last. If a file could not be read at all, they may
+    /// include positions that never existed. None of them is assigned again.
     pub lost: Vec<(u64, u64)>,
-    /// Records that could be read and were given up all the same, by [`RepairMode::Cut`].
+    /// Readable records that [`RepairMode::Cut`] removed.
     pub cut_records: u64,
-    /// Snapshots that could not be read and were set aside.
+    /// Unreadable snapshots that were moved to the folder of copies.
     pub snapshots_lost: Vec<String>,
 }
 
-/// Makes the journal start again. Copies every file it changes into a folder `damaged-<n>` first.
+/// Repairs the journal so that it can start. First copies every file that it changes into a folder
+/// `damaged-<n>`.
 ///
-/// A repair that is cut short can be run again.
+/// An interrupted repair can be run again.
 pub fn repair(disk: &Arc<dyn Disk>, mode: RepairMode) -> Result<Repaired, JournalError> {
     let mut medium = JournalMedium::new(Arc::clone(disk));
     let _lock = lock(&medium)?;
     let inventory = Inventory::take(&medium)?;
     if inventory.restoring {
-        // Nobody knows what is missing, and the backup still has it all.
+        // It is unknown what is missing, and the backup still has everything.
         return Err(medium.corrupt(RESTORING_FILE, 0, RESTORING));
     }
     let mut scan = scan::scan(&medium, &inventory, true, &mut |_, _| {
@@ -76,7 +77,7 @@ pub fn repair(disk: &Arc<dyn Disk>, mode: RepairMode) -> Result<Repaired, Journa
     if done.damage.is_empty() {
         return Ok(done);
     }
-    // Whatever was given out once, to a record or to a snapshot, is never given out again.
+    // A position that a record or a snapshot had is never assigned again.
     let lost_to = scan.damage.iter().map(|damage| damage.lost_to);
     let covered = snapshots
         .iter()
@@ -98,7 +99,7 @@ pub fn repair(disk: &Arc<dyn Disk>, mode: RepairMode) -> Result<Repaired, Journa
     };
     rebuild.all(mode)?;
     if inventory.damage.is_some() {
-        // Where the journal began is unknown now; the snapshots say what was safe to drop.
+        // The beginning of the journal is unknown now; the snapshots show what was safe to trim.
         let unread = (!done.snapshots_lost.is_empty()).then_some(0);
         let covered = snapshots.iter().map(|snapshot| snapshot.position.0);
         let from = covered.chain(unread).min().unwrap_or(0) + 1;
@@ -118,7 +119,7 @@ pub fn repair(disk: &Arc<dyn Disk>, mode: RepairMode) -> Result<Repaired, Journa
     Ok(done)
 }
 
-/// Copies all live segments, the floor and the bad snapshots to a folder of their own, durably.
+/// Copies all live segments, the floor and the bad snapshots to a new folder, durably.
 fn keep(
     medium: &mut JournalMedium,
     inventory: &Inventory,
@@ -160,8 +161,8 @@ struct Rebuild<'a> {
 }
 
 impl Rebuild<'_> {
-    /// Writes each damaged or missing segment anew, with gaps where records are lost. One segment
-    /// at a time, each whole before it takes the old one's place.
+    /// Rewrites each damaged or missing segment, with gaps for lost records. One segment at a time; each is
+    /// complete before it replaces the old one.
     fn all(&mut self, mode: RepairMode) -> Result<(), JournalError> {
         let readable: BTreeMap<u64, &Segment> = self
             .scan
@@ -202,7 +203,7 @@ impl Rebuild<'_> {
                 .map(|(_, segment)| segment.first);
             let mut until = later.unwrap_or(self.next);
             if until > cut {
-                // One gap takes the place of everything from here on.
+                // One gap replaces everything from here on.
                 (until, is_cut) = (self.next, true);
             }
             if !old.is_some_and(|segment| self.intact(segment, position, until)) {
@@ -306,7 +307,7 @@ fn gap<'a>(from: u64, to: u64) -> Option<SegmentFrame<'a>> {
     (from < to).then(|| SegmentFrame::gap(from, to - from))
 }
 
-/// A repair that a start would still refuse is no repair.
+/// Checks that a start would now accept the journal.
 fn prove(medium: &JournalMedium) -> Result<(), JournalError> {
     let inventory = Inventory::take(medium)?;
     let scan = scan::scan(medium, &inventory, false, &mut |_, _| {

@@ -38,7 +38,7 @@ impl RedisStore {
         }
         // An epoch's marker has at least number 1, so a record behind it has a larger one.
         if at.epoch != epoch || at.position.0 == 0 {
-            let text = format!("a new record became {at}, not one of epoch {epoch}");
+            let text = format!("a new record got the id {at}, which is not in epoch {epoch}");
             return Err(StoreError::Corrupt(text));
         }
         Ok(at.position)
@@ -70,7 +70,7 @@ fn confirmed_by(wait: ReplicaWait, answer: Value) -> Result<(), StoreError> {
         return Ok(());
     }
     Err(StoreError::Unreachable(format!(
-        "written, but not known to be on {} replicas: {confirmed} confirmed within {} ms",
+        "written, but only {confirmed} of {} replicas confirmed within {} ms",
         wait.replicas, wait.wait_ms
     )))
 }

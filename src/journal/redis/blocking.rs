@@ -75,7 +75,7 @@ impl RedisJournal {
         match self.runtime.block_on(seeded) {
             Ok(true) => Ok(()),
             Ok(false) => {
-                let text = format!("project {} was put there meanwhile", marker.project);
+                let text = format!("project {} was added there meanwhile", marker.project);
                 Err(failed("fill", io::Error::other(text)))
             }
             Err(error) => Err(stored(&error, "fill")),
@@ -102,7 +102,7 @@ impl RedisJournal {
         let opened = projects.get_mut(project).expect("it was opened just now");
         let commands = run.iter().map(|entry| (entry.at_ms, &*entry.body));
         let batch = Batch::of_all(commands).ok_or_else(|| {
-            let text = format!("a record has {RECORD_COMMANDS_MAX} commands at most");
+            let text = format!("a record has at most {RECORD_COMMANDS_MAX} commands");
             failed("append to", io::Error::other(text))
         })?;
         let end = runtime.block_on(opened.append(&batch));

@@ -97,7 +97,7 @@ impl RedisConnector {
         // environment.
         let stamp = wire.ask(&read, CALL_MAX).await?;
         if stamp == Value::Nil {
-            let text = "the stamp of its environment was deleted as soon as it was written";
+            let text = "its environment mark was deleted right after it was written";
             return Err(StoreError::Refused(text.to_owned()));
         }
         let stamp = reply::text(stamp).unwrap_or_default();
@@ -105,8 +105,8 @@ impl RedisConnector {
             return Ok(());
         }
         Err(StoreError::Unfit(format!(
-            "this Redis is for the environment {}, and this coordinator for {own}: use another Redis, \
-             or another database in it (redis.database)",
+            "this Redis belongs to the environment {}, this coordinator to {own}: use another Redis, or another \
+             database in it (redis.database)",
             reply::said(&stamp)
         )))
     }
@@ -147,7 +147,7 @@ impl Connector for RedisConnector {
         // Two connections may lead to two servers, for instance during a failover. What one of them shows would then
         // say nothing about what the other writes.
         if RedisServer::at(&follower).await? != server {
-            let text = "two connections led to two servers, or to one that restarted in between";
+            let text = "two connections reached two servers, or a server that restarted in between";
             return Err(StoreError::Refused(text.to_owned()));
         }
         let store = RedisStore {

@@ -69,44 +69,41 @@ impl Durability {
         let mut warn = |text: &str| warnings.push(text.to_owned());
         match (self.appendonly, self.appendfsync.as_deref()) {
             (Some(false), _) => warn(
-                "acknowledged writes are lost when Redis ends, back to its last snapshot if there is \
-                 one: appendonly is no; set it to yes, and appendfsync to always",
+                "when Redis ends, acknowledged writes since its last snapshot are lost: appendonly is no; set it \
+                 to yes, and appendfsync to always",
             ),
             (_, Some("everysec")) => warn(
                 "acknowledged writes of the last second can be lost: appendfsync is everysec; set it \
                  to always",
             ),
             (_, Some("no")) => warn(
-                "acknowledged writes of the last half minute can be lost: appendfsync is no; set it to \
-                 always",
+                "acknowledged writes of the last 30 s can be lost: appendfsync is no; set it to always",
             ),
             (_, None) | (None, _) => warn(
-                "how many acknowledged writes can be lost is not known: Redis does not tell its \
-                 appendfsync; allow +config|get, or make sure that it is always",
+                "it is unknown how many acknowledged writes can be lost: Redis does not show appendfsync; allow \
+                 +config|get, or make sure that appendfsync is always",
             ),
             _ => {}
         }
         if !self.last_writes_ok {
-            warn("Redis could not write to its disk: see its log and the room on the disk");
+            warn("Redis could not write to its disk: check its log and the free space on the disk");
         }
         if self.replicas < self.replicas_waited_for {
             warnings.push(format!(
-                "no write can be acknowledged: {} replicas must confirm it (redis.wait_replicas), but \
-                 {} are connected",
+                "no write can be acknowledged: {} replicas must confirm it (redis.wait_replicas), but only {} \
+                 are connected",
                 self.replicas_waited_for, self.replicas
             ));
         } else if self.replicas > 0 && self.replicas_waited_for == 0 {
             warnings.push(
-                "a failover can lose acknowledged writes that no replica has yet: set \
-                 redis.wait_replicas to 1"
+                "a failover can lose acknowledged writes that are not on a replica yet: set redis.wait_replicas to 1"
                     .to_owned(),
             );
         }
         if self.maxmemory_bytes > 0 && self.maxmemory_policy != "noeviction" {
             let policy = &self.maxmemory_policy;
             warnings.push(format!(
-                "a full Redis may throw the journal away: maxmemory-policy is {policy}; set it to \
-                 noeviction"
+                "a full Redis may evict the journal: maxmemory-policy is {policy}; set it to noeviction"
             ));
         }
         warnings
@@ -161,6 +158,6 @@ mod tests {
         durability.appendfsync = fsync("everysec");
         check(&durability, "last second");
         durability.appendfsync = fsync("no");
-        check(&durability, "half minute");
+        check(&durability, "30 s");
     }
 }

@@ -144,6 +144,6 @@ impl RedisStore {
 }
 
 fn another_incarnation() -> StoreError {
-    let text = "the server restarted or changed its role since it was connected to";
+    let text = "the server restarted or changed its role since the connection was made";
     StoreError::Refused(text.to_owned())
 }

@@ -105,7 +105,10 @@ impl RedisPlace {
             refused |= !matches!(error, StoreError::Unreachable(_));
             failures.push(error.to_string());
         }
-        let text = format!("nobody says where Redis is ({})", failures.join("; "));
+        let text = format!(
+            "no Sentinel or Cluster node says where Redis is ({})",
+            failures.join("; ")
+        );
         Err(if refused {
             StoreError::Refused(text)
         } else {

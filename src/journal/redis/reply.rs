@@ -52,7 +52,7 @@ pub(super) fn said(text: &str) -> String {
 
 /// The answer has a type that this command never returns.
 pub(super) fn odd(what: &str) -> StoreError {
-    StoreError::Corrupt(format!("the answer to {what} is not that of Redis"))
+    StoreError::Corrupt(format!("the answer to {what} is not Redis'"))
 }
 
 pub(super) fn checked(value: Value) -> Result<Value, StoreError> {
@@ -97,7 +97,7 @@ pub(super) fn parsed<T>(
     let text = text(value).unwrap_or_default();
     let found = parse(&text).ok_or_else(|| {
         StoreError::Corrupt(format!(
-            "{what} is {:?}, which was not written here",
+            "{what} is {:?}, which coord did not write",
             said(&text)
         ))
     })?;

@@ -63,13 +63,12 @@ pub(super) fn seen(answer: Value) -> Result<(RedisServer, Look), StoreError> {
 fn known(format: Option<u32>) -> Result<(), StoreError> {
     match format {
         Some(format) if format > FORMAT => Err(StoreError::Unfit(format!(
-            "the journal in Redis has format {format}, this program knows format {FORMAT}: upgrade \
-             this coordinator"
+            "the journal in Redis has format {format}, but this program reads format {FORMAT}: upgrade this \
+             coordinator"
         ))),
         Some(format) if format < FORMAT => Err(StoreError::Unfit(format!(
-            "the journal in Redis has format {format}, this program knows format {FORMAT}: make a \
-             backup with the program that wrote it, stop that, and restore the backup with this one into \
-             an empty database"
+            "the journal in Redis has format {format}, but this program reads format {FORMAT}: make a backup \
+             with the older program, stop it, and restore the backup with this one into an empty database"
         ))),
         _ => Ok(()),
     }
@@ -163,9 +162,9 @@ pub(super) fn saved(answer: Value) -> Result<Saved, StoreError> {
         }),
         "gone" => Err(StoreError::StreamGone),
         "ended" => Err(StoreError::EpochEnded),
-        "ahead" => refused("a snapshot may not cover records that are not there"),
+        "ahead" => refused("a snapshot may not cover records that do not exist"),
         "corrupt" => Err(StoreError::Corrupt(
-            "epoch or snapshot were not written here".to_owned(),
+            "coord did not write the epoch or the snapshot".to_owned(),
         )),
         _ => Err(odd("EVAL")),
     }

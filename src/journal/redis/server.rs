@@ -34,7 +34,7 @@ impl RedisServer {
         match field("role").as_deref() {
             Some("master") => {}
             Some(_) => {
-                let text = "it is a replica, which takes no writes";
+                let text = "it is a replica, which accepts no writes";
                 return Err(StoreError::Refused(text.to_owned()));
             }
             None => return Err(reply::odd("INFO")),
@@ -71,7 +71,7 @@ fn of_age(info: &str) -> Result<(), StoreError> {
         return Ok(());
     }
     Err(StoreError::Unfit(format!(
-        "the server is {name} {version}, but a shared journal needs Redis {}.{} or Valkey {}.{} at least",
+        "the server is {name} {version}, but a shared journal needs at least Redis {}.{} or Valkey {}.{}",
         REDIS_VERSION_MIN.0, REDIS_VERSION_MIN.1, VALKEY_VERSION_MIN.0, VALKEY_VERSION_MIN.1
     )))
 }

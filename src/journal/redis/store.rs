@@ -152,6 +152,6 @@ fn fits(snapshot: &StreamSnapshot) -> Result<(), StoreError> {
         return Ok(());
     }
     Err(StoreError::Full(format!(
-        "a snapshot of {bytes} bytes is more than snapshot_bytes_max ({SNAPSHOT_BYTES_MAX})"
+        "a snapshot of {bytes} bytes exceeds snapshot_bytes_max ({SNAPSHOT_BYTES_MAX})"
     )))
 }

@@ -1,4 +1,4 @@
-//! Appending: one write and one sync a batch, into blocks that are there already.
+//! Appending: one write and one sync for each batch, into preallocated blocks.
 
 use super::format::{FRAMES_OFFSET, FrameKind, SegmentFrame, SegmentHeader, frame_bytes};
 use super::medium::{JournalMedium, NamedFile};
@@ -9,9 +9,9 @@ use crate::engine::ids::Position;
 use crate::journal::{Entry, JournalError, Space};
 use crate::planted::{Bug, is_on};
 
-/// After so many bytes appended, or an eighth of a segment, one step is done towards a spare.
+/// After this many appended bytes, or an eighth of a segment, one step of preparing a spare is done.
 const PREPARE_EVERY_BYTES: u64 = 64 << 10;
-/// What the encoding buffer keeps after a large batch.
+/// The capacity that the encoding buffer keeps after a large batch.
 const BUFFER_KEPT_BYTES_MAX: usize = 256 << 10;
 
 /// The part of a batch that goes into one segment.
@@ -36,7 +36,7 @@ impl SegmentJournal {
         let first = self.next();
         let mut rest = entries;
         for (index, part) in parts.iter().enumerate() {
-            // Each part is durable before the next is begun, so a crash leaves a prefix.
+            // Each part is durable before the next one starts, so a crash leaves a prefix.
             if index > 0 {
                 self.roll()?;
             }
@@ -44,12 +44,12 @@ impl SegmentJournal {
             self.write_part(now)?;
             rest = later;
         }
-        // An empty batch on a full medium asks whether there is room again.
+        // An empty batch on a full disk checks whether there is space again.
         let asked = entries.is_empty() && self.space == Space::Reserve;
         if asked || self.unprepared_bytes >= PREPARE_EVERY_BYTES.min(self.options.segment_bytes / 8)
         {
             self.unprepared_bytes = 0;
-            // The batch is durable whatever becomes of this; a broken medium ends the next call.
+            // The batch is durable even if this fails; a broken disk fails the next call.
             let mut step = self.prepare_step();
             while asked && matches!(step, Ok(true)) {
                 step = self.prepare_step();
@@ -61,8 +61,8 @@ impl SegmentJournal {
         Ok((first..self.next()).map(Position).collect())
     }
 
-    /// Divides a batch over the room there is, making more if need be; nothing is written when the
-    /// room does not suffice. The first part may be empty.
+    /// Divides a batch over the free space, and makes more space if needed. If the space is not enough,
+    /// nothing is written. The first part may be empty.
     fn plan(&mut self, entries: &[Entry]) -> Result<Vec<AppendPart>, JournalError> {
         let active = self
             .segments
@@ -128,7 +128,7 @@ impl SegmentJournal {
         Ok(())
     }
 
-    /// Gives up `lost` positions: what a repair or a restore cannot have.
+    /// Skips `lost` positions, whose records a repair or a restore does not have.
     pub(crate) fn append_gap(&mut self, lost: u64) -> Result<(), JournalError> {
         let Some(segment) = self.segments.last().filter(|_| lost > 0) else {
             return Ok(());
@@ -154,7 +154,7 @@ impl SegmentJournal {
         Ok(())
     }
 
-    /// Goes on in the first spare, whose bytes must all be durable already.
+    /// Continues in the first spare, whose bytes must all be durable already.
     fn roll(&mut self) -> Result<(), JournalError> {
         let spare = self.pool.ready.remove(0);
         let last = self.segments.last().map_or(0, |segment| segment.number);

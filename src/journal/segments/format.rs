@@ -1,4 +1,4 @@
-//! Bytes: how blocks and frames look on the medium. The layout is in the docs of the parent module.
+//! The bytes of blocks and frames on disk. The parent module documents the layout.
 
 use crc32c::{crc32c, crc32c_append};
 
@@ -6,12 +6,12 @@ use crc32c::{crc32c, crc32c_append};
 pub(crate) const FORMAT: u32 = 1;
 /// Bytes of the block at the head of every file.
 pub(crate) const BLOCK_BYTES: usize = 64;
-/// Where frames begin in a segment. The header has this block of the medium to itself, so that no
-/// append ever rewrites the sector that makes all the others readable.
+/// The offset of the first frame in a segment. The header has its own disk block, so that no append rewrites
+/// the sector that makes all others readable.
 pub(crate) const FRAMES_OFFSET: usize = 4096;
 /// Bytes of a frame before its project and body.
 pub(crate) const HEAD_BYTES: usize = 40;
-/// Frames begin at multiples of this, so that a search need not try every byte.
+/// Frames begin at multiples of this, so that a search can skip other bytes.
 pub(crate) const ALIGN_BYTES: usize = 8;
 
 pub(crate) const SEGMENT_MAGIC: [u8; 8] = *b"coordseg";
@@ -65,7 +65,7 @@ fn block_crc(block: &[u8]) -> u32 {
     crc32c_append(crc32c(&block[..12]), &block[16..BLOCK_BYTES])
 }
 
-/// What the header of a segment says.
+/// The header of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SegmentHeader {
     /// The journal it belongs to.
@@ -96,7 +96,7 @@ impl SegmentHeader {
         })
     }
 
-    /// What marks the frames of this use of the file, and of no other.
+    /// The salt of the frames of this use of the file.
     pub(crate) fn salt(&self) -> u32 {
         salt_of(&self.encode())
     }
@@ -107,15 +107,15 @@ pub(crate) fn salt_of(block: &[u8]) -> u32 {
     u32_at(block, 12)
 }
 
-/// What a frame carries.
+/// The kind of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FrameKind {
     Record = 0,
-    /// Positions given up by a repair: `at_ms` holds how many.
+    /// A gap that a repair left: `at_ms` is the number of positions.
     Gap = 1,
     /// Of a backup: a snapshot.
     Snapshot = 2,
-    /// Of a backup: its end; `at_ms` holds how many frames came before, the body their checksum.
+    /// Of a backup: its end; `at_ms` is the number of frames before it, the body their checksum.
     End = 3,
 }
 
@@ -131,7 +131,7 @@ pub(crate) struct SegmentFrame<'a> {
 }
 
 impl SegmentFrame<'_> {
-    /// How many positions the frame takes up.
+    /// The number of positions of the frame.
     pub(crate) fn span(&self) -> u64 {
         if self.kind == FrameKind::Gap {
             self.at_ms.max(1)
@@ -232,7 +232,7 @@ impl Head {
         frame_bytes(self.project_bytes, self.body_bytes)
     }
 
-    /// The whole frame, given what follows the head; `None` when it is cut off or damaged.
+    /// The whole frame, given the bytes after the head; `None` when it is incomplete or damaged.
     pub(crate) fn frame<'a>(&self, rest: &'a [u8]) -> Option<SegmentFrame<'a>> {
         let text = rest.get(..self.project_bytes.checked_add(self.body_bytes)?)?;
         let (project, body) = text.split_at(self.project_bytes);
@@ -247,7 +247,7 @@ impl Head {
     }
 }
 
-/// Reads the frame at `offset`; `None` when there is no whole valid one.
+/// Reads the frame at `offset`; `None` when there is no complete valid one.
 pub(crate) fn frame_at(bytes: &[u8], offset: usize, salt: u32) -> Option<SegmentFrame<'_>> {
     Head::at(bytes, offset, salt)?.frame(&bytes[offset + HEAD_BYTES..])
 }

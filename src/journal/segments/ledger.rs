@@ -1,10 +1,10 @@
-//! Small books kept while frames go by: bytes no snapshot covers, and the name parsed last.
+//! Counts kept while reading frames: bytes that no snapshot covers, and the last parsed name.
 
 use std::collections::BTreeMap;
 
 use crate::engine::ids::{Position, ProjectName};
 
-/// How many bytes of each project no snapshot covers.
+/// The bytes of each project that no snapshot covers.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     projects: BTreeMap<ProjectName, (Position, u64)>,
@@ -36,7 +36,7 @@ impl Ledger {
     }
 }
 
-/// Remembers the last name parsed: neighbours are mostly of the same project.
+/// Caches the last parsed name: neighbouring frames are mostly of the same project.
 #[derive(Debug, Default)]
 pub(crate) struct NameCache(Option<ProjectName>);
 

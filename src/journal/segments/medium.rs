@@ -1,4 +1,4 @@
-//! The disk with what the journal adds: errors that name the file, and counts of what it cost.
+//! The disk, with errors that name the file, and with counters.
 
 use std::io;
 use std::sync::Arc;
@@ -6,8 +6,8 @@ use std::sync::Arc;
 use crate::journal::JournalError;
 use crate::journal::disk::{Disk, DiskFile};
 
-/// Most bytes a file of the journal may have. A longer one is none of ours, and is not read into
-/// memory to find that out.
+/// The largest file of a journal. A longer one is not ours, and must not be read into memory to find that
+/// out.
 pub(crate) const FILE_BYTES_MAX: u64 = 256 << 20;
 
 #[derive(Debug)]
@@ -100,8 +100,7 @@ impl JournalMedium {
             .map_err(|e| self.failed("sync", &file.name, e))
     }
 
-    /// Syncs a file to which nothing was written since its last sync: the medium is asked and not
-    /// worn, so it does not count.
+    /// Syncs a file without new data. It checks the disk without wearing it, so it is not counted.
     pub(crate) fn check_sync(&self, file: &NamedFile) -> Result<(), JournalError> {
         file.file
             .sync_data()
@@ -143,11 +142,7 @@ impl JournalMedium {
             .bytes()
             .map_err(|e| self.failed("read the length of", name, e))?;
         if length > FILE_BYTES_MAX {
-            return Err(self.corrupt(
-                name,
-                0,
-                format!("{length} bytes are more than {FILE_BYTES_MAX}"),
-            ));
+            return Err(self.corrupt(name, 0, format!("{length} bytes exceed {FILE_BYTES_MAX}")));
         }
         let wanted = usize::try_from(length.min(most)).expect("file_bytes_max fits in memory");
         buffer.resize(wanted, 0);
@@ -157,7 +152,7 @@ impl JournalMedium {
     }
 }
 
-/// Whether the error says that the medium has no room, as opposed to being broken.
+/// Whether the error means that the disk is full, not broken.
 pub(crate) fn is_full(error: &JournalError) -> bool {
     use io::ErrorKind::{QuotaExceeded, StorageFull};
     matches!(error, JournalError::Io { source, .. } if matches!(source.kind(), StorageFull | QuotaExceeded))

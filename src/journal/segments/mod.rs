@@ -1,23 +1,23 @@
-//! The embedded journal: append-only segment files on the box's own flash.
+//! The embedded journal: append-only segment files on the machine's own disk.
 //!
 //! # Files
 //!
-//! All in one folder, the state directory. Whatever has another name is left alone.
+//! All in one folder, the state directory. Files with other names are not touched.
 //!
 //! | name | holds |
 //! |---|---|
 //! | `segment-0000000001` | records, in order; numbers have no gaps |
-//! | `spare-0000000001` | room made ahead, or a segment that was trimmed; its bytes mean nothing |
+//! | `spare-0000000001` | preallocated space, or a trimmed segment; its bytes have no meaning |
 //! | `floor` | which segment is the first that counts |
 //! | `snapshot-<project>` | the state of one project |
 //! | `journal.lock` | the process id of the coordinator that holds the lock (`flock`) on it |
-//! | `restoring` | stands while a restore is under way; the journal is not whole |
+//! | `restoring` | exists while a restore runs; the journal is incomplete |
 //! | `tmp-…` | being written; removed at the next start |
 //!
 //! # Format 1
 //!
-//! All numbers are little-endian. Every file begins with a block of 64 bytes, whose layout and
-//! checksum all later formats keep, so that a newer one is recognised as such:
+//! All numbers are little-endian. Every file begins with a block of 64 bytes. All later formats keep the
+//! layout and checksum of this block, so that an older program recognises a newer format:
 //!
 //! | byte | size | field |
 //! |---|---|---|
@@ -26,9 +26,9 @@
 //! | 12 | 4 | CRC32C of bytes 0..12 and 16..64 |
 //! | 16 | 48 | six numbers of 8 bytes; those not named below are 0 |
 //!
-//! The numbers of a **segment**: journal id (random, the same in all files of a journal), segment
-//! number, position of its first record, length of the file. Frames begin at byte 4096; the header
-//! has its block of the medium to itself and is never rewritten while the segment is live.
+//! The numbers of a **segment**: journal id (random, the same in all files of a journal), segment number,
+//! position of its first record, length of the file. Frames begin at byte 4096; the header has its own disk
+//! block and is never rewritten while the segment is live.
 //!
 //! The numbers of a **floor** slot: journal id, generation, position, segment number. There are two
 //! slots, at bytes 0 and 4096, written in turn; the valid one with the higher generation counts.
@@ -54,31 +54,31 @@
 //!
 //! # What makes it safe
 //!
-//! **One write at a time.** A write begins only when the one before is synced. So of all that may
-//! be half there after a crash, everything belongs to one write.
+//! **One write at a time.** A write begins only when the one before is synced. So everything that is
+//! incomplete after a crash belongs to one write.
 //!
-//! **Recycled segments.** A spare gets its new header while it is still named a spare; it is synced,
-//! then renamed, the folder synced, and only then are frames written. So a segment's header is never
-//! torn, and stale frames differ from live ones twice: in the salt, and in a sequence that is
-//! lower than any the new header allows.
+//! **Recycled segments.** A spare gets its new header while it still has the name of a spare. It is synced
+//! and renamed, the folder is synced, and only then are frames written. So a segment's header is never torn.
+//! Stale frames differ from live ones in two ways: in the salt, and in a sequence that is lower than any that
+//! the new header allows.
 //!
-//! **Torn tail or damage.** Where the last segment has no valid next frame, frames behind it are
-//! looked for. Frames of a *later* write prove that this one was durable: damage. Frames of the same
-//! write prove nothing, for its sectors reach the medium in any order: torn tail. It is cut, and
-//! overwritten with zeros as far as anything bears the segment's salt, so no later append can
-//! complete a frame with old bytes. In other segments the next header tells the last position, so
-//! any loss there is damage. A later header with a gap before it is damage too.
+//! **Torn tail or damage.** If the last segment has no valid next frame, recovery searches for frames behind
+//! that place. Frames of a *later* write prove that this one was durable: damage. Frames of the same write
+//! prove nothing, because its sectors reach the disk in any order: torn tail. A torn tail is removed, and
+//! overwritten with zeros as far as bytes have the segment's salt, so that no later append can complete a
+//! frame with old bytes. In other segments the next header gives the last position, so any loss there is
+//! damage. A later header with a gap before it is damage too.
 //!
-//! **After a failed sync** the process ends, and the next one reads what the kernel's cache has, which
-//! need not be on the medium. So opening writes the last write and the floor once more, and syncs
-//! them and the folder, before anything found counts.
+//! **After a failed sync** the process ends. The next one reads the kernel's cache, which may differ from the
+//! disk. So opening writes the last write and the floor again, and syncs them and the folder, before it uses
+//! anything that it read.
 //!
-//! **What cannot be told.** The last write, once damaged, looks like one that never got through:
-//! a medium that loses or flips bits in the last acknowledged write loses its records unnoticed.
-//! So does one that acknowledges a sync it did not do. Nothing on the same medium could tell.
+//! **What cannot be detected.** A damaged last write looks like an incomplete one: if a disk loses or flips
+//! bits in the last acknowledged write, its records are lost without notice. The same holds for a disk that
+//! acknowledges a sync that it did not do. No data on the same disk could show it.
 //!
-//! **Full disk.** Records only go into files that have their blocks. On a file system that copies
-//! on write (btrfs, or a compressed one) even that may fail; the reserve is no promise there.
+//! **Full disk.** Records are written only to files with allocated blocks. On a copy-on-write file system
+//! (btrfs, or a compressed one) even that may fail, so the reserve is not guaranteed there.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -112,14 +112,14 @@ pub(crate) use ledger::NameCache;
 pub use options::SegmentOptions;
 pub use walk::Damage;
 
-/// What recovery found.
+/// The result of recovery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recovery {
     pub segments: usize,
     pub records: u64,
-    /// The position of the newest record; 0 when there was none ever.
+    /// The position of the newest record; 0 if there never was one.
     pub last: Position,
-    /// Bytes of a write that a crash cut short; none of it was ever acknowledged.
+    /// Bytes of a write that a crash interrupted; none of it was acknowledged.
     pub torn_bytes: u64,
     /// The file and offset where they were cut.
     pub torn_at: Option<(String, u64)>,
@@ -139,7 +139,7 @@ pub struct SegmentJournal {
     ledger: Ledger,
     snapshots: BTreeMap<ProjectName, u64>,
     buffer: Vec<u8>,
-    /// Bytes appended since the last step towards a spare.
+    /// Bytes appended since the last step of preparing a spare.
     unprepared_bytes: u64,
     poisoned: bool,
     _lock: Box<dyn LockGuard>,
@@ -193,14 +193,14 @@ impl Journal for SegmentJournal {
 }
 
 impl SegmentJournal {
-    /// Runs one operation; after a failure of the medium none is run any more. Where a full medium
-    /// is no failure, it does not show as [`JournalError::Io`].
+    /// Runs one operation; after the disk failed, none runs any more. A full disk that is not a failure is
+    /// not reported as [`JournalError::Io`].
     fn guarded<T>(
         &mut self,
         operation: impl FnOnce(&mut Self) -> Result<T, JournalError>,
     ) -> Result<T, JournalError> {
         if self.poisoned {
-            let why = io::Error::other("the medium failed before; restart to recover");
+            let why = io::Error::other("the disk failed before; restart to recover");
             return Err(self.medium.failed("use", "", why));
         }
         let result = operation(self);
@@ -208,8 +208,8 @@ impl SegmentJournal {
         result
     }
 
-    /// Does one step towards a complete reserve; `false` when nothing is left to do. An append does
-    /// this now and then; calling it while idle keeps it out of the appends.
+    /// Does one step of preparing the reserve; `false` when it is complete. Appends do this now and then;
+    /// calling it while idle saves the appends that work.
     pub fn prepare(&mut self) -> Result<bool, JournalError> {
         self.guarded(Self::prepare_step)
     }
@@ -255,9 +255,11 @@ impl SegmentJournal {
             })
         })?;
         match bad_name {
-            Some(offset) => Err(self
-                .medium
-                .corrupt("", offset, "a frame names no valid project")),
+            Some(offset) => {
+                Err(self
+                    .medium
+                    .corrupt("", offset, "a frame has an invalid project name"))
+            }
             None => Ok(()),
         }
     }
@@ -298,7 +300,7 @@ impl SegmentJournal {
 
     fn replace_snapshot(&mut self, snapshot: &Snapshot) -> Result<(), JournalError> {
         if snapshot.position.0 >= self.next() {
-            // Accepting it would make records to come look as if they were covered.
+            // If accepted, later records would look as if the snapshot covered them.
             let name = names::snapshot_name(&snapshot.project);
             let what = format!(
                 "refused a snapshot of position {}, it does not exist yet",

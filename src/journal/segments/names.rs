@@ -1,4 +1,4 @@
-//! Which files there are, and the floor: where the journal begins.
+//! The files of the journal, and the floor: where the journal begins.
 
 use super::format::{BLOCK_BYTES, FLOOR_MAGIC, FORMAT, Flaw, SegmentHeader, seal, unseal};
 use super::medium::{JournalMedium, NamedFile};
@@ -8,9 +8,9 @@ use crate::journal::JournalError;
 
 pub(crate) const LOCK_FILE: &str = "journal.lock";
 pub(crate) const FLOOR_FILE: &str = "floor";
-/// Stands while a restore is under way; a journal with it is not whole.
+/// Exists while a restore runs; a journal with it is incomplete.
 pub(crate) const RESTORING_FILE: &str = "restoring";
-/// What that means for whoever finds it.
+/// The error for a journal with that file.
 pub(crate) const RESTORING: &str = "a restore did not finish; empty the folder and restore again";
 pub(crate) const TEMP_SNAPSHOT: &str = "tmp-snapshot";
 pub(crate) const TEMP_SPARE: &str = "tmp-spare";
@@ -35,14 +35,14 @@ pub(crate) fn snapshot_name(project: &ProjectName) -> String {
     format!("{SNAPSHOT_PREFIX}{project}")
 }
 
-/// The number in a name we gave; any other spelling is not our file.
+/// The number in one of our names; a file with any other spelling is not ours.
 fn numbered(name: &str, prefix: &str, spell: fn(u64) -> String) -> Option<u64> {
     let number = name.strip_prefix(prefix)?.parse().ok()?;
     (spell(number) == name).then_some(number)
 }
 
-/// The first live segment. Written before older ones are let go, so that a missing file can be
-/// told from a trimmed one.
+/// The first live segment. Written before older ones are deleted, to distinguish a missing file from a
+/// trimmed one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Floor {
     pub(crate) id: u64,
@@ -55,7 +55,7 @@ pub(crate) struct Floor {
 }
 
 impl Floor {
-    /// Where a journal begins that was never trimmed.
+    /// The floor of a journal that was never trimmed.
     pub(crate) const START: Self = Self {
         id: 0,
         generation: 0,
@@ -63,7 +63,7 @@ impl Floor {
         number: 1,
     };
 
-    /// Creates the file. It never grows or shrinks after, so a trim works on a full disk too.
+    /// Creates the file. Its length never changes, so a trim works on a full disk too.
     pub(crate) fn create(&self, medium: &mut JournalMedium) -> Result<(), JournalError> {
         let file = medium.create(TEMP_FLOOR)?;
         let mut bytes = vec![0; usize::try_from(2 * SLOT_BYTES).expect("two slots fit in memory")];
@@ -124,10 +124,10 @@ impl Floor {
     }
 }
 
-/// The files of the journal, by what they are for. Others are left alone.
+/// The files of the journal, by purpose. Others are not touched.
 #[derive(Debug)]
 pub(crate) struct Inventory {
-    /// In the order of their numbers, those before the floor included.
+    /// In the order of their numbers, including those before the floor.
     segments: Vec<(u64, String)>,
     pub(crate) spares: Vec<(u64, String)>,
     pub(crate) snapshots: Vec<String>,
@@ -135,7 +135,7 @@ pub(crate) struct Inventory {
     pub(crate) floor: Floor,
     pub(crate) floor_exists: bool,
     pub(crate) restoring: bool,
-    /// Set when the floor cannot be known; `floor` is then what the first segment says.
+    /// Set when the floor is unknown; `floor` is then the first segment's position.
     pub(crate) damage: Option<Damage>,
 }
 
@@ -175,7 +175,7 @@ impl Inventory {
         Ok(inventory)
     }
 
-    /// Nothing of a journal is here: a first start, or one cut short before it was done.
+    /// There is no journal here: a first start, or an interrupted one.
     pub(crate) fn is_new(&self) -> bool {
         self.segments.is_empty()
             && self.snapshots.is_empty()
@@ -191,7 +191,7 @@ impl Inventory {
         &self.segments[first..]
     }
 
-    /// The segments that a trim was about to let go when the power went.
+    /// The segments that an interrupted trim was deleting.
     pub(crate) fn dead(&self) -> &[(u64, String)] {
         let first = self
             .segments
@@ -209,7 +209,7 @@ impl Inventory {
         let what = match (found, first) {
             (None, _) => "neither of the two slots is valid".to_owned(),
             (Some(_), None) if !self.is_new() => {
-                "no segment is left of a journal in use".to_owned()
+                "all segments of this journal are missing".to_owned()
             }
             (Some(floor), Some(first)) if first > floor.number && !self.floor_exists => {
                 format!("it is missing, and so is every segment before {first}")
@@ -222,7 +222,7 @@ impl Inventory {
                 format!("segment {}, the first one, is missing", floor.number)
             }
         };
-        // What the first segment says is the best guess there is; only a repair goes on with it.
+        // The first segment's position is the best guess; only a repair uses it.
         if let Some((number, name)) = self
             .segments
             .first()

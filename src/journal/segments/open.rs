@@ -18,7 +18,7 @@ use crate::journal::{JournalError, Space};
 use crate::planted::{Bug, is_on};
 
 impl SegmentJournal {
-    /// Takes the disk for this process and recovers what is on it; on an empty one, begins.
+    /// Locks the disk for this process and recovers the journal, or creates one on an empty disk.
     pub fn open(
         disk: Arc<dyn Disk>,
         options: SegmentOptions,
@@ -47,7 +47,7 @@ impl SegmentJournal {
         Self::resume(medium, options, lock, &inventory, books, found)
     }
 
-    /// Goes on where the medium ends.
+    /// Continues after the last record on disk.
     fn resume(
         mut medium: JournalMedium,
         options: SegmentOptions,
@@ -72,11 +72,11 @@ impl SegmentJournal {
             .saturating_mul(2)
             .clamp(options.first_bytes(), options.segment_bytes);
         let Some(last) = found.segments.last_mut() else {
-            return Err(medium.corrupt(names::FLOOR_FILE, 0, "there is no segment"));
+            return Err(medium.corrupt(names::FLOOR_FILE, 0, "the first segment is missing"));
         };
         let active = medium.open(&last.name)?;
         if found.torn_bytes > 0 && !is_on(Bug::KeepTornBytes) {
-            // Zeros, and durable before anything is appended: see the docs of the module.
+            // Overwritten with zeros, durably, before anything is appended: see the docs of the module.
             let zeros = vec![0; usize::try_from(found.torn_bytes).expect("it is within the file")];
             medium.write(&active, &zeros, last.end)?;
         }
@@ -137,7 +137,7 @@ impl SegmentJournal {
         let spare = pool.ready.remove(0);
         let id = medium.disk.fresh_id().max(1);
         let (active, segment) = append::activate(&mut medium, &spare, id, 1, first, true)?;
-        // The floor comes last: with it and without a segment, the journal has lost something.
+        // The floor is written last: a floor without a segment means that the journal has lost files.
         let floor = Floor {
             id,
             position: first,
@@ -172,8 +172,9 @@ impl SegmentJournal {
 
 /// Writes the last write, the names of files and the floor's folder again, and syncs them.
 ///
-/// If the run before ended with a failed sync, what was just read may be in the kernel's cache alone, which takes it
-/// for written. From now on it counts, so it must be durable. Everything before the last write was synced before it.
+/// If the earlier run ended with a failed sync, the data that was just read may be only in the kernel's
+/// cache, which regards it as written. It is used from now on, so it must be durable. Everything before the
+/// last write was synced before it.
 fn confirm_last_write(
     medium: &mut JournalMedium,
     active: &NamedFile,
@@ -190,7 +191,7 @@ fn confirm_last_write(
     medium.sync_dir("")
 }
 
-/// What recovery learns besides the frames: who covers what.
+/// What recovery learns besides the frames: which snapshot covers what.
 struct Books {
     ledger: Ledger,
     /// The position and the file's bytes of each snapshot.
@@ -236,7 +237,7 @@ impl Books {
         self.ledger.note(project, Position(frame.sequence), bytes);
     }
 
-    /// Refuses what is damaged, and what snapshots prove to be missing.
+    /// Refuses damage, and records that are missing according to the snapshots.
     fn check(&self, medium: &JournalMedium, found: &scan::Scan) -> Result<(), JournalError> {
         if let Some(damage) = found.damage.first() {
             return Err(medium.corrupt(&damage.file, damage.offset, damage.what.clone()));
@@ -249,7 +250,7 @@ impl Books {
             return Err(medium.corrupt(
                 name,
                 end,
-                format!("record {sequence} names no valid project"),
+                format!("record {sequence} has an invalid project name"),
             ));
         }
         let ahead = self
@@ -267,7 +268,7 @@ impl Books {
     }
 }
 
-/// Takes the folder for this process.
+/// Locks the folder for this process.
 pub(crate) fn lock(medium: &JournalMedium) -> Result<Box<dyn LockGuard>, JournalError> {
     match medium.disk.lock(names::LOCK_FILE) {
         Ok(Lock::Taken(guard)) => Ok(guard),

@@ -1,4 +1,4 @@
-//! How large the files of an embedded journal are.
+//! The file sizes of an embedded journal.
 
 use std::io;
 
@@ -6,7 +6,7 @@ use super::format::{FRAMES_OFFSET, frame_bytes};
 use super::medium::FILE_BYTES_MAX;
 use crate::engine::ids::ProjectName;
 
-/// Length of the first file made, so that a first start is quick; later ones double up to
+/// Length of the first file. It is small, so that a first start is quick; later ones double up to
 /// `segment_bytes`.
 const FIRST_SEGMENT_BYTES: u64 = 256 << 10;
 /// The sizes of an embedded journal.
@@ -14,16 +14,16 @@ const FIRST_SEGMENT_BYTES: u64 = 256 << 10;
 pub struct SegmentOptions {
     /// Length of a segment file.
     pub segment_bytes: u64,
-    /// Trimmed segments kept for use again; more are deleted.
+    /// How many trimmed segments are kept for reuse; more are deleted.
     pub spare_segments_max: usize,
-    /// Room that is kept ready for when the medium is full.
+    /// Space that is reserved for a full disk.
     pub reserve_bytes: u64,
-    /// Most bytes of the body of one record.
+    /// The largest body of one record.
     pub record_bytes_max: usize,
 }
 
 impl Default for SegmentOptions {
-    /// For an edge gateway: some 16 MiB at rest, and room to finish thousands of tasks when full.
+    /// For an edge gateway: about 16 MiB at rest, and space to finish thousands of tasks on a full disk.
     fn default() -> Self {
         Self {
             segment_bytes: 8 << 20,
@@ -35,7 +35,7 @@ impl Default for SegmentOptions {
 }
 
 impl SegmentOptions {
-    /// Every file has room for any one record, so a batch never finds a segment it must skip.
+    /// Every file can hold any one record, so a batch never has to skip a segment.
     pub(super) fn first_bytes(&self) -> u64 {
         let record = frame_bytes(ProjectName::BYTES_MAX, self.record_bytes_max) + FRAMES_OFFSET;
         FIRST_SEGMENT_BYTES

@@ -1,7 +1,7 @@
-//! Spare segments: made ahead, filled with zeros, or left over from a trim.
+//! Spare segments: prepared in advance and filled with zeros, or left over from a trim.
 //!
-//! They are the reserve too. A file filled with zeros has all its blocks, so writing records into
-//! it needs no room and no metadata.
+//! They are also the reserve. A file filled with zeros has all its blocks, so writing records into it needs
+//! no space and no metadata.
 
 use std::sync::LazyLock;
 
@@ -21,7 +21,7 @@ pub(super) struct Spare {
     pub(super) bytes: u64,
 }
 
-/// How preparing went.
+/// The result of a step of preparation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum PoolStep {
     /// One step done, more are needed.
@@ -35,7 +35,7 @@ pub(super) enum PoolStep {
 #[derive(Debug)]
 pub(super) struct SparePool {
     pub(super) ready: Vec<Spare>,
-    /// The file being filled, and how far.
+    /// The file that is being filled, and how far.
     building: Option<(NamedFile, u64)>,
     number_next: u64,
     /// The length of the next file made. Starts small, so that a first start is quick, and doubles.
@@ -43,7 +43,7 @@ pub(super) struct SparePool {
 }
 
 impl SparePool {
-    /// Takes over the spares of an earlier run. Those too small for a record of today go.
+    /// Reuses the spares of an earlier run. Those that are too small for a record are deleted.
     pub(super) fn open(
         medium: &JournalMedium,
         inventory: &Inventory,
@@ -74,12 +74,12 @@ impl SparePool {
         self.ready.iter().map(|spare| spare.bytes).sum()
     }
 
-    /// Bytes of the medium taken, the unfinished file included.
+    /// Bytes used on disk, including the unfinished file.
     pub(super) fn disk_bytes(&self) -> u64 {
         self.bytes() + self.building.as_ref().map_or(0, |(_, filled)| *filled)
     }
 
-    /// Does a little towards one more spare.
+    /// Does one step of preparing one more spare.
     pub(super) fn step(
         &mut self,
         medium: &mut JournalMedium,
@@ -95,7 +95,7 @@ impl SparePool {
                 })
             }
             Err(error) if is_full(&error) => {
-                // What was begun is given back: a snapshot may need the room, and frees far more.
+                // The unfinished file is deleted: a snapshot may need the space, and frees far more.
                 if self.building.take().is_some() {
                     medium.remove(TEMP_SPARE)?;
                 }
@@ -126,7 +126,7 @@ impl SparePool {
                 name: spare_name(self.number_next),
                 bytes: self.bytes_next,
             };
-            // Not synced: a spare whose name is lost is merely made again.
+            // Not synced: if the name of a spare is lost, the spare is simply made again.
             medium.rename(TEMP_SPARE, &spare.name)?;
             self.added(spare, options);
         }
@@ -139,7 +139,7 @@ impl SparePool {
         self.ready.push(spare);
     }
 
-    /// Makes one more spare now. `false` when the medium is full.
+    /// Makes one more spare now. `false` when the disk is full.
     pub(super) fn make(
         &mut self,
         medium: &mut JournalMedium,
@@ -154,7 +154,7 @@ impl SparePool {
         Ok(true)
     }
 
-    /// Takes a file that holds no live record any more: as a spare, or away with it.
+    /// Takes a file without live records: keeps it as a spare, or deletes it.
     pub(super) fn recycle(
         &mut self,
         medium: &JournalMedium,

@@ -1,5 +1,5 @@
-//! Reading all that is on the medium: which records are there, and what is wrong with them. Writes
-//! nothing, so recovery, inspection and repair all judge by the same code.
+//! Reads everything on disk: the records, and their damage. It writes nothing, so recovery, inspection and
+//! repair use the same code.
 
 use super::format::{
     FORMAT, FRAMES_OFFSET, Flaw, FrameKind, HEAD_BYTES, Head, SegmentHeader, u32_at,
@@ -9,7 +9,7 @@ use super::names::Inventory;
 use super::walk::{DAMAGE_MAX, Damage, FrameVisitor, Segment, walk};
 use crate::journal::JournalError;
 
-/// What is on the medium, as far as it can be read.
+/// The readable content of the disk.
 #[derive(Debug)]
 pub(crate) struct Scan {
     /// The journal's own number; 0 when no segment could be read.
@@ -18,7 +18,7 @@ pub(crate) struct Scan {
     pub(crate) records: u64,
     /// The position the next record gets.
     pub(crate) next: u64,
-    /// Bytes a torn write left behind the end of the last segment.
+    /// Bytes that a torn write left after the end of the last segment.
     pub(crate) torn_bytes: u64,
     /// In the order of positions.
     pub(crate) damage: Vec<Damage>,
@@ -92,7 +92,7 @@ pub(crate) fn scan(
 }
 
 impl Scan {
-    /// Of a last segment that lost its end nobody knows how many records were in it.
+    /// If the last segment lost its end, it is unknown how many records were in it.
     fn cut_off(&mut self, start: &SegmentStart, last: &Segment) {
         let room = start.bytes_due.saturating_sub(last.end) / HEAD_BYTES as u64;
         if start.bytes_due > start.bytes {
@@ -109,7 +109,7 @@ impl Scan {
         }
     }
 
-    /// Judges how a segment begins; `false` when nothing in it can be read.
+    /// Checks the beginning of a segment; `false` when nothing in it can be read.
     fn enter(&mut self, start: &SegmentStart, missing: Option<u64>) -> bool {
         let foreign = start.id != 0 && start.id != self.id;
         let mut lost_to = start.first.max(self.next);
@@ -119,13 +119,13 @@ impl Scan {
             (None, Some(number)) => format!("segment {number} is missing before this one"),
             _ if start.first == self.next => return true,
             _ => format!(
-                "the segment begins with record {}, {} was due",
+                "the segment begins with record {}, expected {}",
                 start.first, self.next
             ),
         };
         let readable = start.first >= self.next && start.salt_known && !foreign;
         if !readable {
-            // How many records were in it nobody knows: as many as there is room for.
+            // It is unknown how many records were in it: assume as many as fit.
             lost_to = self.next.saturating_add(start.bytes / HEAD_BYTES as u64);
         }
         if self.damage.len() < DAMAGE_MAX {
@@ -145,7 +145,7 @@ impl Scan {
     }
 }
 
-/// What the beginning of a segment file tells.
+/// The beginning of a segment file.
 struct SegmentStart {
     name: String,
     number: u64,
@@ -183,7 +183,7 @@ impl SegmentStart {
                     start.salt_known = false;
                 } else if header.bytes != bytes {
                     start.flaw = Some(format!(
-                        "the file has {bytes} bytes, its header says {}",
+                        "the file has {bytes} bytes, but its header says {}",
                         header.bytes
                     ));
                 }
@@ -201,7 +201,7 @@ impl SegmentStart {
         Ok(start)
     }
 
-    /// Without a header the first frame still shows its salt, and its checksum proves it.
+    /// Without a header, the first frame still contains the salt, and its checksum proves it.
     fn guess(&mut self, buffer: &[u8]) {
         self.flaw = Some("the segment header does not match its checksum".into());
         let Some(word) = buffer.get(FRAMES_OFFSET..FRAMES_OFFSET + 4) else {

@@ -1,4 +1,4 @@
-//! Snapshots: one file a project, written beside, synced, renamed into place.
+//! Snapshots: one file for each project, written under another name, synced, and renamed.
 
 use crc32c::{crc32c, crc32c_append};
 
@@ -8,7 +8,7 @@ use super::names::{TEMP_SNAPSHOT, snapshot_name};
 use crate::engine::ids::Position;
 use crate::journal::{JournalError, Snapshot};
 
-/// Writes the snapshot durably; the one it replaces stays until the new one is whole.
+/// Writes the snapshot durably; the old one stays until the new one is complete.
 pub(crate) fn save(medium: &mut JournalMedium, snapshot: &Snapshot) -> Result<u64, JournalError> {
     let project = snapshot.project.as_str().as_bytes();
     let crc = crc32c_append(crc32c(project), &snapshot.state);
@@ -101,7 +101,7 @@ pub(crate) fn load(medium: &JournalMedium, name: &str) -> Result<(Snapshot, u64)
         _ => Err(medium.corrupt(
             name,
             BLOCK_BYTES as u64,
-            "the snapshot is of another project",
+            "the snapshot belongs to another project",
         )),
     }
 }

@@ -1,13 +1,13 @@
-//! Reading one segment: which frames are there, and whether its end is torn or damaged.
+//! Reads one segment: its frames, and whether its end is torn or damaged.
 
 use std::ops::ControlFlow;
 
 use super::format::{ALIGN_BYTES, FRAMES_OFFSET, HEAD_BYTES, Head, SegmentFrame, frame_at, u32_at};
 
-/// Most places of damage that are listed; the first is enough to refuse.
+/// The most places of damage that are listed; one is enough to refuse.
 pub(super) const DAMAGE_MAX: usize = 1000;
 
-/// A place where records are missing or unreadable though later ones are there.
+/// A place where records are missing or unreadable although later ones exist.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Damage {
     pub file: String,
@@ -39,7 +39,7 @@ pub(crate) struct Segment {
 pub(crate) struct SegmentWalk {
     pub(crate) next: u64,
     pub(crate) end: usize,
-    /// The end of what the last, torn write left behind; equals `end` when there is nothing.
+    /// The end of the bytes that a torn last write left; equals `end` if there are none.
     pub(crate) torn_to: usize,
     pub(crate) damage: Vec<Damage>,
 }
@@ -63,7 +63,7 @@ pub(crate) fn walk(
         torn_to: 0,
         damage: Vec::new(),
     };
-    // Found once, at the first bad frame: a damaged file is searched in one pass, not one a flaw.
+    // Computed once, at the first bad frame: a damaged file is searched in one pass, not once for each flaw.
     let mut heads: Option<LaterHeads> = None;
     loop {
         if limit.is_some_and(|limit| walk.next >= limit) {
@@ -82,9 +82,9 @@ pub(crate) fn walk(
             continue;
         }
         let heads = heads.get_or_insert_with(|| LaterHeads::find(bytes, walk.end, salt));
-        // A write is begun only when the one before is durable. So a frame of a later write proves
-        // that this one was on the medium, and what is missing was damaged; frames of the same
-        // write prove nothing: its sectors may reach the medium in any order.
+        // A write begins only when the one before is durable. So a frame of a later write proves that this
+        // one was on disk, and that the missing part was damaged. Frames of the same write prove nothing,
+        // because its sectors may reach the disk in any order.
         let durable_to = heads
             .after(walk.end)
             .map(|(_, head)| head.write_first())
@@ -123,13 +123,13 @@ pub(crate) fn walk(
 fn describe(bytes: &[u8], offset: usize, salt: u32, next: u64, resume: u64) -> String {
     let flaw = match Head::at(bytes, offset, salt) {
         None => "no valid frame head",
-        Some(head) if head.sequence != next => "a frame that is not the next one",
+        Some(head) if head.sequence != next => "a frame out of order",
         Some(_) => "a body that does not match its checksum",
     };
-    format!("{flaw} where record {next} should be, yet record {resume} was written after it")
+    format!("{flaw} at the place of record {next}, although record {resume} follows")
 }
 
-/// The valid heads of a salt behind an offset, and where the last thing that bears it ends.
+/// The valid heads with a salt after an offset, and the end of the last bytes with that salt.
 struct LaterHeads {
     found: Vec<(usize, Head)>,
     end: usize,

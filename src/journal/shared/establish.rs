@@ -133,7 +133,7 @@ pub async fn establish<S: Store, H: StateHolder>(
             .open_epoch(&look.incarnation, look.last, at, &marker)
             .await?;
     }
-    let text = "other coordinators open one epoch after the other".to_owned();
+    let text = "other coordinators keep opening new epochs".to_owned();
     Err(StoreError::Refused(text))
 }
 
@@ -220,7 +220,7 @@ async fn seed<S: Store, H: StateHolder>(store: &S, holder: &H) -> Result<bool, S
         holder.reached(awaited(round));
         holder.pause_ms(SEED_ROUND_MS).await;
     }
-    let text = "it is empty, and the coordinator that holds most of it does not fill it".to_owned();
+    let text = "it is empty, and the coordinator with the most records does not fill it".to_owned();
     Err(StoreError::Refused(text))
 }
 

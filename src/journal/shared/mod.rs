@@ -78,13 +78,13 @@ pub struct Candidate {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     /// No answer, or the connection broke. It is unknown whether a write took place.
-    #[error("the store is out of reach: {0}")]
+    #[error("the store cannot be reached: {0}")]
     Unreachable(String),
     /// The store answered that it cannot serve now: it is loading, is a replica, or lacks rights. Nothing was written.
-    #[error("the store refuses: {0}")]
+    #[error("the store refused: {0}")]
     Refused(String),
     /// Another coordinator opened a newer epoch. Nothing was written.
-    #[error("a newer epoch was opened")]
+    #[error("another coordinator opened a newer epoch")]
     EpochEnded,
     /// The stream no longer exists. Nothing was written.
     #[error("the stream is gone")]
@@ -97,7 +97,7 @@ pub enum StoreError {
     #[error("{0}")]
     Unfit(String),
     /// The store holds data that this program did not write.
-    #[error("the store holds what is no journal: {0}")]
+    #[error("the Redis key holds data that coord did not write: {0}")]
     Corrupt(String),
 }
 

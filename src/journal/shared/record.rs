@@ -47,7 +47,7 @@ pub struct Batch {
 
 /// A value in the stream is not a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("it is no batch of commands")]
+#[error("it is not a batch of commands")]
 pub struct NoBatch;
 
 /// Reserved bytes for a command's time and length.

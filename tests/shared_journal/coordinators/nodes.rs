@@ -103,7 +103,9 @@ async fn coordinators_tell_each_other_that_their_ports_differ() {
     let status = operator.call("server.status", json!({})).await.unwrap();
     let said = deployment.coordinators[0].said();
     for word in [&status["node"], &status["port_fingerprint"]] {
-        let named = said.lines().filter(|l| l.contains("has other ports"));
+        let named = said
+            .lines()
+            .filter(|l| l.contains("has a different port configuration"));
         let word = word.as_str().unwrap();
         assert!(named.clone().any(|line| line.contains(word)), "{said}");
         assert_eq!(named.count(), 1, "said again: {said}");
@@ -218,7 +220,7 @@ async fn without_redis_writing_is_refused_quickly_and_reading_is_marked_as_stale
     deployment.says(0, "journal_unreachable").await;
     let refused = ant.call("task.submit", json!({"title": "no"})).await;
     let refused = refused.unwrap_err();
-    refused.check("unavailable", &["out of reach"]);
+    refused.check("unavailable", &["cannot be reached"]);
     assert!(
         refused.data["retry_after_ms"].as_u64() > Some(0),
         "{refused:?}"
