@@ -71,7 +71,7 @@ impl Core {
         let role = connection.identity.role;
         if role < origin.operation.role() {
             let message = format!(
-                "{} needs the role {}, the token has {}",
+                "{} needs the role {}, but the token has {}",
                 origin.operation.name(),
                 origin.operation.role().as_str(),
                 role.as_str()
@@ -268,7 +268,7 @@ impl Core {
             return Ok(());
         };
         let overloaded = |limit: &str, max: u64| {
-            let message = format!("{limit} ({max}) requests are under way");
+            let message = format!("{limit} ({max}) requests are in progress");
             let error = RpcError::retry(ErrorKind::Overloaded, message, limits.retry_after_ms);
             Err(error.with(|detail| {
                 detail.limit = Some(limit.to_owned());
@@ -299,7 +299,7 @@ impl Core {
     fn start_backup(&mut self, now: Moment, origin: RequestOrigin, name: Option<String>) {
         let bad = name.as_deref().is_some_and(|name| !is_file_name(name));
         if bad {
-            let message = "name: letters, digits and '-_.' are allowed, no folders";
+            let message = "name: only letters, digits and '-_.' are allowed, no folders";
             let error = RpcError::new(ErrorKind::InvalidParams, message);
             return self.send_error(now, &origin, &error);
         }
@@ -330,7 +330,7 @@ impl Core {
 pub(super) fn storage_full() -> RpcError {
     RpcError::new(
         ErrorKind::StorageFull,
-        "the disk is full: finish or release work, free some space, then try again",
+        "the disk is full: finish or release work, or free disk space, then try again",
     )
 }
 

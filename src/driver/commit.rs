@@ -1,4 +1,4 @@
-//! What happens when the journal has made commands durable: apply, answer, tell, wake.
+//! What happens when the journal has made commands durable: apply, answer, send events, wake parked requests.
 
 use std::collections::BTreeSet;
 
@@ -15,9 +15,9 @@ use crate::journal::{JournalStatus, Space};
 use crate::planted::{Bug, is_on};
 use crate::protocol::error::RpcError;
 
-/// When the node's own commands are tried again that a full disk refused.
+/// When the node retries its own commands that a full disk refused.
 const DEFERRED_RETRY_MS: u64 = 1_000;
-/// The first and the longest pause before a full disk is asked again whether it has room.
+/// The first and the longest pause before a full disk is probed again.
 const PROBE_PAUSE_MS_MIN: u64 = 1_000;
 const PROBE_PAUSE_MS_MAX: u64 = 60_000;
 
@@ -28,8 +28,8 @@ impl Core {
         self.apply_synced(now);
     }
 
-    /// The batch is durable; `positions` says where each of its commands stands. The next one
-    /// goes off before this one is applied by [`Core::apply_synced`].
+    /// The batch is durable; `positions` has the position of each command. The next batch is sent before
+    /// [`Core::apply_synced`] applies this one.
     pub fn synced(&mut self, positions: &[Position], status: JournalStatus) {
         self.note_status(status);
         self.probe.under_way = false;
@@ -39,7 +39,7 @@ impl Core {
         self.flush();
     }
 
-    /// Applies what is durable, answers, tells, wakes.
+    /// Applies what is durable, answers, sends events, wakes parked requests.
     pub fn apply_synced(&mut self, now: Moment) {
         let batch = std::mem::take(&mut self.synced);
         self.apply_batch(now, batch);
@@ -47,7 +47,7 @@ impl Core {
         self.flush();
     }
 
-    /// The journal has no room for the batch; nothing of it was written.
+    /// The disk is full; nothing of the batch was written.
     pub fn append_refused(&mut self, now: Moment, status: JournalStatus) {
         self.note_status(status);
         self.status.space = Space::Reserve;
@@ -58,7 +58,7 @@ impl Core {
                 contested.insert(project);
             }
         }
-        // Whoever stood behind a claim that was refused looks again: nobody else will wake it.
+        // Requests that waited behind a refused claim are checked again: nothing else would wake them.
         for project in contested {
             self.wake_parked(now, &project, true, false);
         }
@@ -66,7 +66,7 @@ impl Core {
         self.flush();
     }
 
-    /// A command of a line came to nothing, as far as is known. The node's own are tried again.
+    /// A command of a line was not applied, as far as is known. The node's own commands are retried.
     pub(super) fn fail_proposed(&mut self, now: Moment, proposed: Proposed, error: &RpcError) {
         let project = proposed.project.clone();
         if self.refuse_proposed(now, proposed, error) {
@@ -74,7 +74,7 @@ impl Core {
         }
     }
 
-    /// Answers a command with an error. Says whether somebody stood behind it for a task.
+    /// Answers a command with an error. Returns whether a claim waited behind it for a task.
     fn refuse_proposed(&mut self, now: Moment, proposed: Proposed, error: &RpcError) -> bool {
         let Some(pending) = self.pending.remove(&proposed.sequence) else {
             return false;
@@ -84,7 +84,7 @@ impl Core {
         self.landed(&pending, &proposed.command);
         match (pending.request, proposed.command.action) {
             (Some(origin), _) => self.send_error(now, &origin, error),
-            // What must go on in time is proposed anew when it is due.
+            // Recurring commands are proposed again when they are due.
             (None, Action::NodeAlive(_)) => self.sign_failed(&proposed.project),
             (None, action) => {
                 self.deferred.push((proposed.project, action));
@@ -149,11 +149,12 @@ impl Core {
         }
         if let Some(pending) = self.pending.remove(&proposed.sequence) {
             self.metrics.in_flight.dec();
-            // Whoever stood behind this claim looks again, whether it got its task or not.
+            // Claims that waited behind this one are checked again, whether it got a task or not.
             signals.claimable |= self.release_reservation(&proposed.project, &pending);
             self.finish(now, proposed, pending, applied.answer);
         }
-        // After the answer: revoking one's own token is answered before it ends the connection.
+        // After the answer: an agent that revokes its own token must get the answer before its connection is
+        // closed.
         if let Some(event) = &applied.event {
             self.follow_up(now, &proposed.project, event, asker);
         }
@@ -168,7 +169,7 @@ impl Core {
         project.is_some_and(|project| project.reserved.remove(&task))
     }
 
-    /// A command is no longer on its way, whatever came of it.
+    /// A command is no longer in progress, whatever its result.
     fn landed(&mut self, pending: &Pending, command: &Command) {
         let Some(origin) = &pending.request else {
             return;
@@ -231,7 +232,7 @@ impl Core {
         }
     }
 
-    /// Ties a session to the connection that opened or resumed it; an older connection is let go.
+    /// Binds a session to the connection that opened or resumed it, and closes an older connection.
     fn attach(
         &mut self,
         now: Moment,
@@ -255,12 +256,12 @@ impl Core {
         }
         match self.connections.get_mut(&id) {
             Some(connection) => connection.session = Some(attached),
-            // It went away while its session was being opened.
+            // The connection ended while its session was being opened.
             None => self.detach(now, project, id, attached, LostReason::ConnectionLost),
         }
     }
 
-    /// What the node itself has to do about an event.
+    /// What the node itself must do after an event.
     fn follow_up(
         &mut self,
         now: Moment,
@@ -281,7 +282,7 @@ impl Core {
                         connection.session = None;
                     }
                     if asker != served {
-                        // All it held is free for others: its connection must not go on as if.
+                        // All it held is released, so its connection must not continue as if it held it.
                         self.close(id, "the session was closed by another connection");
                     }
                 }
@@ -299,7 +300,8 @@ impl Core {
         }
     }
 
-    /// Others took this node for dead: a session that still has its connection here is resumed by it.
+    /// Other nodes declared this node dead: closes the connection of a session that it still serves, so that
+    /// the client resumes the session.
     fn close_if_served(&mut self, project: &ProjectName, session: SessionId) {
         let known = self.projects.get_mut(project);
         let Some(id) = known.and_then(|p| p.by_session.remove(&session)) else {
@@ -310,12 +312,11 @@ impl Core {
         }
         self.close(
             id,
-            "this coordinator was taken for dead: resume the session",
+            "other coordinators declared this one dead: resume the session",
         );
     }
 
-    /// A session was taken up at another coordinator: the connection it had here must not go on as if
-    /// it still served it.
+    /// A session was resumed at another coordinator: closes its connection here.
     fn close_if_resumed_elsewhere(&mut self, project: &ProjectName, session: SessionId) {
         if is_on(Bug::ResumedTwice) {
             return;
@@ -350,8 +351,8 @@ impl Core {
         }
     }
 
-    /// Whether a full disk has room again is known only by trying: nobody may have anything to
-    /// finish that would touch the journal, and new work is refused before it does.
+    /// Whether a full disk has space again is known only by trying. Requests may never try: there may be no
+    /// work to finish, and new work is refused before it reaches the journal.
     fn probe(&mut self, now: Moment) {
         if !self.storage_full() {
             self.probe.next = None;
@@ -373,7 +374,7 @@ impl Core {
         }
     }
 
-    /// Lets time pass: deadlines, heartbeats, requests that waited long enough.
+    /// Handles the passing of time: deadlines, heartbeats, parked requests whose time is over.
     pub fn tick(&mut self, now: Moment) {
         self.expire_parked(now);
         self.probe(now);
@@ -413,7 +414,7 @@ impl Core {
         });
         let others = self.next_expiry().into_iter().chain(self.deferred_until);
         let others = others.chain(self.next_line_wakeup());
-        // A disk that has just filled up makes for a tick at once, which plans the first probe.
+        // A disk that has just become full needs a tick at once, which plans the first probe.
         let probe = (self.storage_full() && !self.probe.under_way)
             .then(|| self.probe.next.unwrap_or_default());
         ticks.chain(others).chain(probe).min()

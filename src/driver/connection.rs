@@ -11,11 +11,11 @@ use crate::engine::command::{Action, Actor, LostReason, ProjectScope, Role, Sess
 use crate::engine::ids::{AgentName, PortFingerprint, ProjectName, SessionId, TokenId};
 use crate::protocol::error::{ErrorKind, RpcError};
 
-/// Names one connection; never used twice in a run.
+/// The number of a connection; never reused in a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnectionId(pub u64);
 
-/// Who a token says that a connection is.
+/// The identity of a connection, from its token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     pub token: TokenId,
@@ -29,21 +29,21 @@ pub(super) struct Connection {
     pub(super) identity: Box<Identity>,
     pub(super) project: ProjectName,
     pub(super) session: Option<Attached>,
-    /// A `session.open` is on its way.
+    /// A `session.open` is in progress.
     pub(super) opening: bool,
     pub(super) in_flight: u64,
-    /// Those of them that may come to wait.
+    /// Those that may be parked.
     pub(super) claiming: u64,
     pub(super) waiting: u64,
     pub(super) subscription: Option<Box<EventSubscription>>,
     pub(super) outbox: Outbox,
-    /// The fingerprint of the peer's port configuration, if it is not ours.
+    /// The fingerprint of the peer's port configuration, if it differs from ours.
     pub(super) other_ports: Option<PortFingerprint>,
-    /// Why the driver ends it, if it does.
+    /// Why the driver closes it, if it does.
     pub(super) lost: Option<LostReason>,
 }
 
-/// The session that a connection serves, and which of the session's connections it is.
+/// The session of a connection, and the number of this connection in the session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Attached {
     pub(super) session: SessionId,
@@ -55,17 +55,17 @@ pub(super) struct Attached {
 pub(super) struct Outbox {
     pub(super) frames: VecDeque<Bytes>,
     pub(super) bytes: usize,
-    /// The peer was told that the end is near; what it had sent by then is still answered.
+    /// The peer was told that the connection will close; requests that it sent before are still answered.
     pub(super) ending: bool,
-    /// Nothing more is queued once the connection is to be closed.
+    /// No more frames are queued once the connection is to be closed.
     pub(super) closed: bool,
 }
 
-/// Whether a connection is to go on once its frames are written.
+/// Whether a connection stays open after its frames are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Prospect {
     Open,
-    /// It ends when nothing more comes from the peer.
+    /// It is closed when the peer sends nothing more.
     EndsWhenQuiet,
     EndsNow,
 }
@@ -81,7 +81,7 @@ impl Connection {
 }
 
 impl Core {
-    /// Who a secret belongs to; `None` when it is unknown, revoked or has run out.
+    /// The identity of a secret; `None` if it is unknown, revoked or expired.
     pub fn authenticate(&self, secret: &str) -> Option<Identity> {
         let token = self.system_engine().token_by_hash(&secret_hash(secret))?;
         Some(Identity {
@@ -92,7 +92,7 @@ impl Core {
         })
     }
 
-    /// The project that an identity means when it names none: the default one, or its only one.
+    /// The project of an identity that names none: the default project, or its only one.
     pub fn project_of(
         &self,
         identity: &Identity,
@@ -117,11 +117,11 @@ impl Core {
         }
         Err(RpcError::new(
             ErrorKind::Forbidden,
-            format!("the token does not open a project {project}"),
+            format!("the token does not allow project {project}"),
         ))
     }
 
-    /// Takes a new connection in.
+    /// Adds a new connection.
     pub fn connect(
         &mut self,
         now: Moment,
@@ -158,7 +158,7 @@ impl Core {
         Ok(id)
     }
 
-    /// The connection is gone. What it had proposed still counts; what it waited for does not.
+    /// The connection ended. Its proposed commands are still applied; its parked requests are dropped.
     pub fn disconnect(&mut self, now: Moment, id: ConnectionId, reason: LostReason) {
         let Some(connection) = self.connections.remove(&id) else {
             return;
@@ -188,7 +188,7 @@ impl Core {
         self.flush();
     }
 
-    /// Reports that a session lost this connection, unless another one serves it by now.
+    /// Reports that a session lost this connection, unless another connection serves it by now.
     pub(super) fn detach(
         &mut self,
         now: Moment,
@@ -211,7 +211,7 @@ impl Core {
         }
     }
 
-    /// Tells every connection that it ends. What its peer had sent before it could know is answered.
+    /// Tells every connection that it will be closed. Requests that were sent before are still answered.
     pub fn end_all(&mut self, reason: &str) {
         let ids: Vec<ConnectionId> = self.connections.keys().copied().collect();
         for id in ids {
@@ -219,7 +219,7 @@ impl Core {
         }
     }
 
-    /// The most frames at once that the connection's writer should take.
+    /// The most frames that the connection's writer should take at once.
     pub fn take_frames(&mut self, id: ConnectionId, frames_max: usize, into: &mut Vec<Bytes>) {
         let Some(connection) = self.connections.get_mut(&id) else {
             return;
@@ -235,7 +235,7 @@ impl Core {
         }
     }
 
-    /// Whether the connection is to go on once what was taken is written; `None` while frames wait.
+    /// Whether the connection stays open after the taken frames are written; `None` while more frames wait.
     pub fn prospect(&self, id: ConnectionId) -> Option<Prospect> {
         match self.connections.get(&id).map(|c| &c.outbox) {
             Some(outbox) if !outbox.frames.is_empty() => None,

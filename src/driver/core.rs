@@ -1,5 +1,5 @@
-//! The synchronous heart of the driver. Inputs are method calls, effects are [`CoreOutput`]s and the
-//! connections' outboxes; time comes in with every call.
+//! The synchronous core of the driver. Inputs are method calls; outputs are [`CoreOutput`]s and the
+//! connections' outboxes; every call brings the time.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -25,7 +25,7 @@ use crate::protocol::error::{ErrorKind, RpcError};
 
 /// The project that holds tokens and the list of projects. No connection is in it.
 pub const SYSTEM_PROJECT: &str = "_system";
-/// The project made at first start.
+/// The project that the first start creates.
 pub const DEFAULT_PROJECT: &str = "default";
 
 /// A reading of the monotonic clock, in microseconds since an arbitrary moment.
@@ -43,7 +43,7 @@ impl Moment {
     }
 }
 
-/// What the driver is told about itself.
+/// The configuration of the driver.
 #[derive(Debug, Clone)]
 pub struct CoreConfig {
     pub node: NodeId,
@@ -53,16 +53,16 @@ pub struct CoreConfig {
     pub journal: &'static str,
     pub version: &'static str,
     pub message_bytes_max: u64,
-    /// The largest command that the journal takes.
+    /// The largest command that the journal accepts.
     pub record_bytes_max: usize,
     pub grace_ms: u64,
     pub engine: Limits,
     pub driver: DriverLimits,
-    /// The journal is shared with other coordinators; `None`: it is this one's alone.
+    /// Set if the journal is shared with other coordinators.
     pub sharing: Option<Sharing>,
 }
 
-/// What the shell is to do. Frames for connections wait in their outboxes.
+/// What the shell must do. Frames for connections wait in their outboxes.
 #[derive(Debug)]
 pub enum CoreOutput {
     /// Make these durable; answer with [`Core::appended`] or [`Core::append_refused`].
@@ -81,9 +81,9 @@ pub enum CoreOutput {
     Follow(ProjectName),
     /// The connection has frames to write.
     Wake(ConnectionId),
-    /// Write what waits, then close.
+    /// Write the waiting frames, then close.
     Close(ConnectionId),
-    /// Save these, then let go of every record before `floor`; answer with [`Core::snapshots_saved`].
+    /// Save these, then delete every record before `floor`; answer with [`Core::snapshots_saved`].
     Snapshots {
         snapshots: Vec<Snapshot>,
         floor: Position,
@@ -110,16 +110,16 @@ pub struct Core {
     pub(super) last_command: u64,
     pub(super) last_parked: u64,
     pub(super) pending: BTreeMap<u64, Pending>,
-    /// Commands that go out with the next append.
+    /// Commands for the next append.
     pub(super) batch: VecDeque<Proposed>,
     /// Commands that are being made durable.
     pub(super) appending: Vec<Proposed>,
-    /// Commands that are durable and not applied yet, with their positions.
+    /// Durable commands that are not applied yet, with their positions.
     pub(super) synced: Vec<(Proposed, Position)>,
-    /// The node's own commands that a full disk refused; proposed again at the next tick.
+    /// The node's own commands that a full disk refused; they are proposed again at the next tick.
     pub(super) deferred: Vec<(ProjectName, Action)>,
     pub(super) deferred_until: Option<Moment>,
-    /// On a full disk: whether it still is, asked ever more seldom.
+    /// Probes a full disk, at growing intervals.
     pub(super) probe: SpaceProbe,
     pub(super) backups: BTreeMap<u64, (ConnectionId, Box<RawValue>, Moment)>,
     pub(super) outputs: VecDeque<CoreOutput>,
@@ -130,19 +130,19 @@ pub struct Core {
     pub(super) serving: bool,
     pub(super) started: Moment,
     pub(super) waiting: u64,
-    /// Claims and acquires on their way to the journal that may come to wait.
+    /// Claims and acquires in progress that may be parked.
     pub(super) claiming: u64,
-    /// Requests on their way that may come again under the same id, and how often each is.
+    /// Requests in progress with a request id, and how often each is in progress.
     pub(super) repeatable: BTreeMap<(AgentName, RequestId), u64>,
-    /// When waiting requests have waited long enough: moment, place in line, project.
+    /// When the time of parked requests is over: moment, place in line, project.
     pub(super) expiries: BTreeSet<(Moment, u64, ProjectName)>,
 }
 
-/// How much is under way and queued; `most` is that of the connection that has most.
+/// How much is in progress and queued; `most` is the largest value of one connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Load {
     pub commands: u64,
-    /// Claims and acquires that wait, or may come back to.
+    /// Claims and acquires that are parked, or may be parked again.
     pub waiting: u64,
     pub requests_in_flight_most: u64,
     pub requests_waiting_most: u64,
@@ -150,11 +150,10 @@ pub struct Load {
     pub bytes_queued_most: u64,
 }
 
-/// When a full disk is asked again whether it has room. Each time up to a segment is written and
-/// given back, so the pauses double.
+/// When a full disk is probed again. Each probe writes and frees up to a segment, so the pauses double.
 #[derive(Debug, Default)]
 pub(super) struct SpaceProbe {
-    /// An empty append is on its way; nothing else is sent off beside it.
+    /// An empty append is in progress; no other append is sent meanwhile.
     pub(super) under_way: bool,
     /// `None`: the disk is not known to be full.
     pub(super) next: Option<Moment>,
@@ -162,8 +161,8 @@ pub(super) struct SpaceProbe {
 }
 
 impl Core {
-    /// Takes up what the journal held: `engines` are the projects after all their records, with the
-    /// position that each one's snapshot covers.
+    /// Starts from the recovered state: `engines` are the projects after all their records, with the position
+    /// that the snapshot of each covers.
     pub fn new(
         config: CoreConfig,
         entropy: Entropy,
@@ -210,8 +209,8 @@ impl Core {
         core
     }
 
-    /// Proposes what a start needs: sessions of earlier runs lost their connections, and an empty
-    /// deployment gets its default project. `operator` is a token to make or to replace.
+    /// Proposes the commands of a start: sessions of earlier runs lost their connections, and an empty
+    /// deployment gets its default project. `operator` is a token to create or replace.
     pub fn start(&mut self, now: Moment, operator: Option<TokenCreate>) {
         let start = NodeStart {
             node: self.config.node.clone(),
@@ -242,7 +241,7 @@ impl Core {
         self.flush();
     }
 
-    /// Proposes a token in the place of an earlier one of the same id.
+    /// Proposes a token that replaces an earlier one with the same id.
     pub fn replace_token(&mut self, now: Moment, token: TokenCreate) {
         let system = self.system.clone();
         let tokens = &self.system_engine().state().tokens;
@@ -255,7 +254,7 @@ impl Core {
         self.propose_own(now, &system, Action::TokenCreate(Box::new(token)));
     }
 
-    /// Whether nothing is on its way to the journal, and no backup is being written.
+    /// Whether no command is in progress and no backup is being written.
     pub fn is_settled(&self) -> bool {
         self.batch.is_empty()
             && self.appending.is_empty()
@@ -271,7 +270,7 @@ impl Core {
         self.outputs.pop_front()
     }
 
-    /// Stops taking new work. What is under way is answered; what waits is told to come back.
+    /// Stops accepting new work. Requests in progress are answered; parked requests are told to retry later.
     pub fn drain(&mut self, now: Moment) {
         self.draining = true;
         let projects: Vec<ProjectName> = self.projects.keys().cloned().collect();
@@ -284,7 +283,7 @@ impl Core {
         self.draining
     }
 
-    /// How much is under way and queued; for tests of the limits.
+    /// How much is in progress and queued; for tests of the limits.
     pub fn load(&self) -> Load {
         let connections = self.connections.values();
         let most = |of: fn(&Connection) -> u64| connections.clone().map(of).max().unwrap_or(0);
@@ -350,7 +349,7 @@ impl Core {
         )
     }
 
-    /// A number of chance.
+    /// A random number.
     pub fn dice(&mut self) -> u64 {
         let bytes = (self.entropy.0)();
         let mut number = [0; 8];

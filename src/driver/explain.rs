@@ -1,5 +1,5 @@
-//! Why a task does not run, with what only this coordinator knows: who waits here, and what keeps it
-//! from granting anything.
+//! Adds to the explanation of a task what only this coordinator knows: the claims that wait here, and why it
+//! cannot grant anything.
 
 use super::core::Core;
 use super::parked::Parked;
@@ -10,16 +10,16 @@ use crate::engine::tasks::Task;
 use crate::engine::tasks::explain::{Explained, Reason};
 use crate::protocol::explain::{ExplainedTask, ReasonKind, ReasonView, TaskExplainResult};
 
-/// Ready tasks of one explanation for which the waiting claims are looked at.
+/// For how many ready tasks of one explanation the waiting claims are checked.
 const LOOKS_MAX: usize = 4;
 
-/// Claims that wait at this coordinator, as one task sees them.
+/// The claims that wait at this coordinator, counted for one task.
 #[derive(Debug, Default)]
 struct WaitingClaims {
     suitable: u64,
     /// For other labels, a higher priority, or another task.
     elsewhere: u64,
-    /// Of agents that lack a capability.
+    /// From agents that lack a capability.
     lacking: u64,
 }
 
@@ -46,27 +46,27 @@ impl Core {
         })
     }
 
-    /// What keeps this coordinator from granting anything at all.
+    /// Why this coordinator cannot grant anything.
     fn obstacles(&self, project: &Project) -> Vec<ReasonView> {
         let line = project.line.as_ref();
         let obstacles = [
             (
                 self.is_draining(),
                 ReasonKind::Draining,
-                "the coordinator is stopping, and grants nothing",
-                "wait until it is back, or ask another one",
+                "the coordinator is stopping, so it grants nothing",
+                "wait until it runs again, or use another coordinator",
             ),
             (
                 line.is_some_and(|line| !line.is_up()),
                 ReasonKind::JournalUnreachable,
-                "the shared journal is out of reach: nothing can be granted, and this may be out of date",
-                "see that the store runs: `coord health`",
+                "the shared journal cannot be reached: nothing can be granted, and this answer may be out of date",
+                "check with `coord health` that the store runs",
             ),
             (
                 self.storage_full(),
                 ReasonKind::StorageFull,
-                "there is no room for the journal: no task is granted or taken",
-                "free some space",
+                "the disk is full: no task can be claimed or submitted",
+                "free disk space",
             ),
         ];
         let there = obstacles.into_iter().filter(|(is, ..)| *is);
@@ -105,13 +105,13 @@ impl WaitingClaims {
     fn reason(&self) -> ReasonView {
         let all = self.suitable + self.elsewhere + self.lacking;
         if self.suitable > 0 {
-            let text = "a claim that waits at this coordinator is about to get it";
+            let text = "a claim that waits at this coordinator will get it in a moment";
             return ReasonView::new(ReasonKind::ClaimWaits, text);
         }
         if all == 0 {
-            let text = "nobody waits for a task at this coordinator";
+            let text = "no claim waits at this coordinator";
             return ReasonView::new(ReasonKind::NobodyWaits, text)
-                .next("claim it, or start a worker that does");
+                .next("claim it, or start a worker");
         }
         let waiting = if all == 1 {
             "claim waits"
@@ -130,6 +130,6 @@ impl WaitingClaims {
         let why = why.join(", ");
         let text = format!("{all} {waiting} at this coordinator, none for this task: {why}");
         ReasonView::new(ReasonKind::ClaimsDoNotMatch, text)
-            .next("start a worker whose filter and capabilities let it through")
+            .next("start a worker whose filter and capabilities match this task")
     }
 }

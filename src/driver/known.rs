@@ -1,6 +1,6 @@
-//! Agents that a token makes known. Tokens are state of the system project, agents of their own
-//! project: what a command needs of the one in the other it carries, so that each project's state
-//! remains a fold over its own journal.
+//! Agents that are known from a token. Tokens are state of the system project, agents of their own project. A
+//! command carries what it needs from the other project, so that each project's state stays a fold over its
+//! own journal.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,30 +16,29 @@ use crate::protocol::agent::{AgentListParams, AgentListResult, AgentView};
 use crate::protocol::error::{ErrorKind, RpcError};
 use crate::protocol::message::MessageSendResult;
 
-/// The form of commands that carries introductions and shares.
+/// The format of commands that carry introductions and shares.
 const FORMAT_WITH_INTRODUCTIONS: u32 = 3;
-/// How alike two names must be, from 0 to 1, for one to be suggested in the place of the other.
+/// How similar two names must be, from 0 to 1, for one to be suggested for the other.
 const LIKENESS_MIN: f64 = 0.8;
-/// Names that are compared with a misspelt one at the most: it happens under the driver's lock.
+/// The most names that are compared with a misspelt one, because that happens under the driver's lock.
 const NAMES_COMPARED_MAX: usize = 1_000;
-/// Names that are suggested at the most.
+/// The most names that are suggested.
 const SIMILAR_MAX: usize = 3;
 
 impl Core {
-    /// The agents that valid tokens make known in a project which has not heard of them yet, in the
-    /// order of their names.
+    /// The agents that valid tokens name and that the project does not know yet, in the order of their names.
     pub fn unseen_agents<'a>(
         &'a self,
         project: &'a ProjectName,
     ) -> impl Iterator<Item = &'a AgentName> {
         let engine = self.projects.get(project).map(|known| &known.engine);
         let with_token = self.system_engine().agents_with_token(project);
-        // The system project has no agents, though tokens for all projects name it too.
+        // The system project has no agents, although tokens for all projects include it.
         let has_agents = *project != self.system;
         with_token.filter(move |agent| has_agents && !is_registered(engine, agent))
     }
 
-    /// Whether a valid token makes an agent known in a project.
+    /// Whether a valid token names an agent in a project.
     pub(super) fn token_knows(&self, project: &ProjectName, agent: &AgentName) -> bool {
         self.system_engine().token_knows(agent, project)
     }
@@ -49,7 +48,7 @@ impl Core {
         !is_registered(engine, agent) && self.token_knows(project, agent)
     }
 
-    /// Lets a command carry the agents that it needs to be known.
+    /// Adds to a command the agents that must be known.
     pub(super) fn introduce(&self, project: &ProjectName, action: &mut Action) {
         let named = |agent: &AgentName| -> BTreeSet<AgentName> {
             let unseen = self.is_unseen(project, agent).then(|| agent.clone());
@@ -57,8 +56,9 @@ impl Core {
         };
         match action {
             Action::MessageSend(send) => {
-                // While an older coordinator shares the project, messages go on in the form it
-                // understands. Only what cannot be said in that form is refused until it is gone.
+                // While an older coordinator shares the project, messages are written in the format that it
+                // understands. Only what that format cannot express is refused until the older coordinator is
+                // gone.
                 send.shares = self.writes_introductions(project);
                 send.introduces = match &send.to {
                     Recipient::Agent(agent) => named(agent),
@@ -83,7 +83,7 @@ impl Core {
         format >= FORMAT_WITH_INTRODUCTIONS
     }
 
-    /// A refusal as an error that says what to do where it names an agent that is not there.
+    /// Turns a refusal into an error; if it names a missing agent, the error suggests similar names.
     pub(super) fn error_of(
         &self,
         project: &ProjectName,
@@ -96,7 +96,7 @@ impl Core {
             {
                 let agent = &remove.agent;
                 let text = format!(
-                    "agent {agent} holds nothing here; a token makes it known: revoke that token to remove it"
+                    "agent {agent} is known only from a token: revoke the token to remove the agent"
                 );
                 RpcError::new(ErrorKind::Conflict, text)
             }
@@ -111,7 +111,7 @@ impl Core {
         }
     }
 
-    /// One agent, of the project's state or made known by a token alone.
+    /// One agent, from the project's state or known only from a token.
     pub(super) fn agent(
         &self,
         project: &ProjectName,
@@ -128,7 +128,7 @@ impl Core {
         }
     }
 
-    /// The agents of the project's state and those that only a token makes known, by name.
+    /// The agents of the project's state and those known only from a token, by name.
     pub(super) fn agents(
         &self,
         project: &ProjectName,
@@ -162,7 +162,7 @@ impl Core {
         }
     }
 
-    /// Names an agent that may have been meant instead of one that does not exist.
+    /// Suggests an existing agent for one that does not exist.
     pub(super) fn suggest(
         &self,
         project: &ProjectName,
@@ -173,7 +173,7 @@ impl Core {
         error.with(|detail| detail.suggestion = similar.map(|name| name.to_string()))
     }
 
-    /// What happened to a message, with what may have been meant where nobody is of that name.
+    /// The delivery of a message, with similar names for an unknown recipient.
     pub(super) fn send_result(
         &self,
         project: &ProjectName,
@@ -194,7 +194,7 @@ impl Core {
         result
     }
 
-    /// Known agents whose names are much like another, the most alike first.
+    /// Known agents with names similar to another, the most similar first.
     fn similar_agents(&self, project: &ProjectName, wanted: &AgentName) -> Vec<AgentName> {
         let known = self.projects.get(project);
         let known = known.map(|known| known.engine.state().agents.keys());

@@ -1,4 +1,4 @@
-//! Limits of one coordinator: what its connections may have under way at once.
+//! Limits of one coordinator: how many requests its connections may have in progress.
 
 macro_rules! driver_limits {
     ($($(#[doc = $doc:literal])* $name:ident: $default:literal,)*) => {
@@ -24,17 +24,17 @@ macro_rules! driver_limits {
 }
 
 driver_limits! {
-    /// Requests of one connection whose answers are on their way to or from the journal.
+    /// Requests of one connection that wait for the journal.
     requests_in_flight_max: 128,
-    /// Claims and acquires of one connection that wait.
+    /// Waiting claims and acquires of one connection.
     requests_waiting_max: 32,
-    /// Commands of all connections on their way to the journal.
+    /// Commands of all connections that wait for the journal.
     commands_in_flight_max: 8_192,
-    /// Claims and acquires of all connections that wait.
+    /// Waiting claims and acquires of all connections.
     waiting_max: 16_384,
     /// Commands that one sync makes durable.
     batch_commands_max: 1_024,
-    /// Bytes that one sync makes durable; one append to a shared journal has 131,072 at most, or one command.
+    /// Bytes that one sync makes durable; one append to a shared journal has at most 131,072, or one command.
     batch_bytes_max: 4_194_304,
     /// The longest time a claim or an acquire waits.
     wait_ms_max: 3_600_000,
@@ -44,10 +44,10 @@ driver_limits! {
     frames_queued_max: 4_096,
     /// Bytes that wait to be written to one connection; beyond it the connection is closed.
     bytes_queued_max: 16_777_216,
-    /// How often a project with deadlines gets a record, so that its journal time goes on.
+    /// The longest interval between records of a project with deadlines, so that its journal time advances.
     heartbeat_ms: 45_000,
-    /// When a client that was told `overloaded` or `unavailable` should try again.
+    /// When a client should retry after `overloaded` or `unavailable`.
     retry_after_ms: 100,
-    /// Bytes of records that may gather before snapshots let them go.
+    /// Bytes of records that may collect before a snapshot covers them and they are deleted.
     live_bytes_max: 67_108_864,
 }

@@ -1,4 +1,4 @@
-//! From what one coordinator had for itself to a journal that several share.
+//! Moves the state of a single coordinator to a shared journal.
 
 use super::recover::Recovered;
 use crate::engine::command::{Action, Actor, Command, EpochStart, NodeStart};
@@ -6,22 +6,22 @@ use crate::engine::ids::{CommandId, Cursor, Epoch, NodeId, Position, ProjectName
 use crate::journal::Entry;
 use crate::journal::shared::{StreamSnapshot, next_end};
 
-/// Who says that all sessions of before have lost their connection. No coordinator has this name:
-/// theirs end in eight hexadecimal digits.
+/// The node that reports all earlier sessions as lost. No coordinator has this name: their names end in eight
+/// hexadecimal digits.
 const RESTORER: &str = "restore";
 
-/// A project, ready to be put into an empty store.
+/// A project, ready to be written to an empty store.
 #[derive(Debug)]
 pub struct Moved {
     pub project: ProjectName,
     pub snapshot: StreamSnapshot,
-    /// The first record of the epoch that begins there, and where it stands.
+    /// The first record of the epoch that begins there, and its position.
     pub marker: Entry,
     pub at: Cursor,
 }
 
-/// Makes of each project a snapshot and the beginning of a new epoch. `gap` keeps its number from one
-/// that somebody else may have given.
+/// Makes a snapshot of each project and the first record of a new epoch. `gap` keeps the epoch's number
+/// different from any number that another coordinator may have used.
 pub fn moved(recovered: Recovered, gap: u64) -> Vec<Moved> {
     let node: NodeId = RESTORER.parse().expect("the node's name is valid");
     let engines = recovered.engines.into_iter();

@@ -1,8 +1,8 @@
-//! The driver: owns the engines, decides what reaches the journal, answers when it has come back.
+//! The driver: owns the engines, decides which commands reach the journal, and answers when they are durable.
 //!
-//! [`core`] is a synchronous state machine without IO: requests, journal completions, ticks and
-//! disconnects go in; appends, frames and closings come out. The simulation runs that very code.
-//! [`shell`] gives it a thread for the journal, a clock, and wakers for the connections.
+//! [`core`] is a synchronous state machine without IO: requests, journal completions, ticks and disconnects
+//! go in; appends, frames and closings come out. The simulation runs the same code. [`shell`] provides a
+//! thread for the journal, a clock, and wakers for the connections.
 //!
 //! It does not know WebSocket, HTTP, files or sockets.
 

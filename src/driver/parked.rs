@@ -263,8 +263,7 @@ impl Core {
         let by = connection.actor();
         // "Nothing to claim" would be a statement about a state that this node cannot see now.
         if known.line.as_ref().is_some_and(|line| !line.is_up()) {
-            let message =
-                "the shared journal is out of reach: whether there is anything is not known";
+            let message = "the shared journal cannot be reached, so it is unknown whether there is anything to grant";
             let error = self.unavailable(message);
             return self.send_error(now, &origin_of(parked), &error);
         }

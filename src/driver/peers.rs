@@ -1,9 +1,8 @@
-//! What a peer says of its own configuration, compared with ours when it connects and when it opens
-//! a session. This is admission: nothing of it reaches the journal. The coordinators that share a
-//! journal tell each other theirs with their signs of life.
+//! Compares a peer's configuration with ours when it connects and when it opens a session. This is admission:
+//! nothing of it reaches the journal. Coordinators that share a journal send theirs with their heartbeats.
 //!
-//! Another environment is refused, because a staging agent that works on production is an accident.
-//! Another port configuration is let in and reported, because it may be meant: a container's ports
+//! A peer of another environment is refused, because a staging agent on production is an accident. A peer
+//! with another port configuration is accepted and reported, because it may be intended: a container's ports
 //! differ from those of its host.
 
 use std::collections::BTreeSet;
@@ -15,11 +14,11 @@ use crate::engine::ids::{EnvironmentName, PortFingerprint, ProjectName};
 use crate::protocol::error::{ErrorKind, RpcError};
 use crate::protocol::session::{SessionWarning, WarningKind};
 
-/// How a refusal for another environment is counted among the refused connections.
+/// The reason under which metrics count a refusal for another environment.
 const REASON: &str = "environment";
 
 impl Core {
-    /// Refuses a peer that is meant for another environment; whoever says nothing is let in.
+    /// Refuses a peer of another environment; a peer that sends none is accepted.
     pub(super) fn check_environment(
         &self,
         theirs: Option<&EnvironmentName>,
@@ -34,14 +33,14 @@ impl Core {
             .with_label_values(&[REASON]);
         refused.inc();
         let message = format!(
-            "this coordinator's environment is {ours}, the client is meant for {theirs}: connect to \
-             the {theirs} coordinator, or choose the profile {ours}"
+            "this coordinator's environment is {ours}, but the client expects {theirs}: connect to the {theirs} \
+             coordinator, or set the profile {ours}"
         );
         let error = RpcError::new(ErrorKind::Conflict, message);
         Err(error.with(|detail| detail.path = Some("environment".to_owned())))
     }
 
-    /// Remembers of a connection whether its ports are ours; who says nothing changes nothing.
+    /// Records whether a connection's ports are ours; a peer that sends none changes nothing.
     pub(super) fn compare_ports(&mut self, id: ConnectionId, theirs: Option<&PortFingerprint>) {
         let ours = &self.config.port_fingerprint;
         let (Some(theirs), Some(connection)) = (theirs, self.connections.get_mut(&id)) else {
@@ -60,7 +59,7 @@ impl Core {
         }
     }
 
-    /// Says of another coordinator, when it comes or changes, that its ports are not ours.
+    /// Logs that another coordinator has a different port configuration, when it appears or changes.
     pub(super) fn compare_node(&self, project: &ProjectName, alive: &NodeAlive) {
         let (node, theirs) = (&alive.node, &alive.port_fingerprint);
         let engine = self.projects.get(project).map(|known| &known.engine);
@@ -72,13 +71,13 @@ impl Core {
         if let Some(theirs) = theirs.as_ref().filter(|theirs| *theirs != ours) {
             tracing::warn!(
                 %project, %node, %theirs, %ours,
-                "another coordinator of this journal has other ports: compare `coord config show` \
-                 on both"
+                "another coordinator of this journal has a different port configuration: compare `coord config \
+                 show` on both"
             );
         }
     }
 
-    /// Coordinators that share the journal, serve sessions and have other ports than this one.
+    /// Coordinators that share the journal, serve sessions and have a different port configuration.
     pub fn other_ports_nodes(&self) -> u64 {
         let nodes = self.projects.values().flat_map(|p| &p.engine.state().nodes);
         let ours = &self.config.port_fingerprint;
@@ -89,13 +88,13 @@ impl Core {
         other.map(|(id, _)| id).collect::<BTreeSet<_>>().len() as u64
     }
 
-    /// Open connections whose ports are not ours.
+    /// Open connections with a different port configuration.
     pub fn port_mismatches(&self) -> u64 {
         let open = self.metrics.connections_port_mismatch.get();
         u64::try_from(open).unwrap_or(0)
     }
 
-    /// What the answer to `session.open` has to warn of.
+    /// The warnings for the answer to `session.open`.
     pub(super) fn warnings(&self, id: ConnectionId) -> Vec<SessionWarning> {
         let connection = self.connections.get(&id);
         let Some(theirs) = connection.and_then(|connection| connection.other_ports.as_ref()) else {
@@ -103,8 +102,8 @@ impl Core {
         };
         let ours = &self.config.port_fingerprint;
         let message = format!(
-            "the client's port configuration ({theirs}) is not this coordinator's ({ours}): compare \
-             `coord config show` on both sides"
+            "the client's port configuration ({theirs}) differs from this coordinator's ({ours}): compare `coord \
+             config show` on both sides"
         );
         vec![SessionWarning {
             kind: WarningKind::PortFingerprint,

@@ -1,11 +1,11 @@
-//! What the planted bugs of the driver do, where that takes more than a condition.
+//! Planted bugs of the driver that need more than a condition.
 
 use super::core::{Core, Moment};
 use super::propose::{Extra, RequestOrigin};
 use crate::engine::ids::Position;
 
 impl Core {
-    /// Answers as soon as the batch is sent off.
+    /// Answers when the batch is sent, before it is durable.
     pub(super) fn reply_before_sync(&mut self) {
         let mut early_answers = Vec::new();
         for proposed in &self.appending {
@@ -30,7 +30,7 @@ impl Core {
                 operation: origin.operation,
                 started: origin.started,
             };
-            // The form of the answer; its secrets stay with the one that is due.
+            // Only the form of the answer; the secrets stay with the later, correct answer.
             let extra = match pending.extra {
                 Extra::OwnAgent => Extra::OwnAgent,
                 Extra::OneTask => Extra::OneTask,

@@ -1,4 +1,4 @@
-//! One project of this coordinator: its engine, who is connected to it, and its reading of journal time.
+//! One project of this coordinator: its engine, its connections, and its reading of journal time.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,13 +10,13 @@ use crate::engine::Engine;
 use crate::engine::ids::{AgentName, JournalTime, Position, SessionId, TaskId};
 use crate::planted::{Bug, is_on, wall_ms};
 
-/// One project and who is connected to it.
+/// One project and its connections.
 #[derive(Debug)]
 pub(super) struct Project {
     pub(super) engine: Engine,
     pub(super) clock: ReadingClock,
     pub(super) parked: BTreeMap<u64, Parked>,
-    /// Tasks that claims on their way are expected to get.
+    /// Tasks that claims in progress are expected to get.
     pub(super) reserved: BTreeSet<TaskId>,
     pub(super) by_agent: BTreeMap<AgentName, BTreeSet<ConnectionId>>,
     pub(super) by_session: BTreeMap<SessionId, ConnectionId>,
@@ -47,9 +47,9 @@ impl Project {
         }
     }
 
-    /// This node's reading of the journal clock, at most one step ahead of the last record. What
-    /// lies beyond (the process stood still) is dropped here, once: were every command of a batch
-    /// to carry it, each would move the engine by a step.
+    /// This node's reading of the journal clock, at most one step ahead of the last record. Time beyond that
+    /// (the process was stopped) is dropped here, once. If every command of a batch carried it, each would
+    /// advance the engine by one step.
     pub(super) fn reading(&mut self, now: Moment) -> JournalTime {
         if is_on(Bug::DeadlineOnWallClock) {
             return JournalTime(wall_ms());
@@ -68,8 +68,8 @@ impl Project {
         self.clock.time_at(now)
     }
 
-    /// A record was applied. Time goes on from the reading its proposer took, not from now: else
-    /// the time that a sync takes would never count, and a busy journal would stand still.
+    /// A record was applied. Time continues from the reading of its proposer, not from now. Otherwise the
+    /// time of a sync would never count, and journal time would stop under load.
     pub(super) fn applied(&mut self, now: Moment) {
         let ahead = is_on(Bug::ClockStandsStill);
         if ahead || self.engine.now() > self.clock.time_at(now) {
@@ -84,7 +84,7 @@ impl Project {
         self.line.as_ref().is_some_and(Line::wants_flush)
     }
 
-    /// Journal time goes on from here: what passed since the last record does not count.
+    /// Journal time continues from here: the time since the last record does not count.
     pub(super) fn stand_at(&mut self, now: Moment) {
         self.clock = ReadingClock {
             at: now,
@@ -92,8 +92,8 @@ impl Project {
         };
     }
 
-    /// When journal time must get a record: at the next deadline, but often enough that no step
-    /// of the clock is larger than the engine lets pass.
+    /// When journal time needs a record: at the next deadline, and often enough that no step exceeds the
+    /// engine's limit.
     pub(super) fn next_tick(&self, heartbeat_ms: u64) -> Option<Moment> {
         let deadline = self.engine.next_deadline()?;
         let heartbeat = self.engine.now().after_ms(heartbeat_ms);
@@ -101,7 +101,7 @@ impl Project {
     }
 }
 
-/// Ties journal time to the monotonic clock: it was `time` at the moment `at`, and goes on from there.
+/// Maps the monotonic clock to journal time: at the moment `at` it was `time`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ReadingClock {
     at: Moment,
@@ -113,7 +113,7 @@ impl ReadingClock {
         self.time.after_ms(now.since_us(self.at) / 1_000)
     }
 
-    /// When it will read `time`.
+    /// The moment at which it will be `time`.
     pub(super) fn moment_of(self, time: JournalTime) -> Moment {
         self.at.after_ms(time.since_ms(self.time))
     }

@@ -1,4 +1,4 @@
-//! Commands on their way to the journal: proposed, gathered, sent off in batches.
+//! Commands before they are durable: proposed, collected, sent in batches.
 
 use std::collections::VecDeque;
 
@@ -18,11 +18,11 @@ use crate::planted::{Bug, is_on};
 use crate::protocol::error::RpcError;
 use crate::protocol::operations::{ConnectionRequest, Operation};
 
-/// The bytes of commands that one append to a shared journal carries at most, unless a single one is larger:
-/// who reads asks for so many records at once.
+/// The most bytes of commands in one append to a shared journal, unless a single command is larger. It bounds
+/// what a reader gets at once, because a read asks for a number of records.
 const LINE_BATCH_BYTES_MAX: u64 = 131_072;
 
-/// A command on its way to the journal.
+/// A command that is not durable yet.
 #[derive(Debug)]
 pub(super) struct Proposed {
     pub(super) sequence: u64,
@@ -30,22 +30,22 @@ pub(super) struct Proposed {
     pub(super) at_ms: JournalTime,
     /// The newest record that was applied when it was proposed.
     pub(super) behind: Newest,
-    /// Boxed, since it is large and goes from queue to queue.
+    /// Boxed, because it is large and moves between queues.
     pub(super) command: Box<Command>,
     pub(super) body: Vec<u8>,
 }
 
-/// What is to happen when a proposed command has been applied.
+/// What to do when a proposed command was applied.
 #[derive(Debug)]
 pub(super) struct Pending {
     pub(super) request: Option<RequestOrigin>,
     pub(super) extra: Extra,
-    /// A claim or acquire that waits on if it does not get anything.
+    /// A claim or acquire that is parked again if it gets nothing.
     pub(super) parked: Option<(u64, Box<Parked>)>,
     pub(super) reserved: Option<TaskId>,
 }
 
-/// Where a request came from, to answer it.
+/// The origin of a request, for its answer.
 #[derive(Debug)]
 pub(super) struct RequestOrigin {
     pub(super) connection: ConnectionId,
@@ -54,25 +54,24 @@ pub(super) struct RequestOrigin {
     pub(super) started: Moment,
 }
 
-/// What an answer needs beside the outcome: secrets that never reach the journal, and what the request
-/// was about.
+/// What an answer needs beside the outcome: secrets that never reach the journal, and details of the request.
 #[derive(Debug)]
 pub(super) enum Extra {
     None,
     Session(IssuedSecret),
     Token(IssuedSecret),
-    /// The view of the agent that asked.
+    /// The view of the calling agent.
     OwnAgent,
     /// The agent that was removed.
     Removed(AgentName),
-    /// The one task that was submitted, in place of a list.
+    /// The one submitted task, instead of a list.
     OneTask,
-    /// A request for events that was kept until this node had caught up.
+    /// A request for events that waited until this node had caught up.
     Events(Box<ConnectionRequest>),
 }
 
 impl Core {
-    /// A command of the node itself.
+    /// One of the node's own commands.
     pub(super) fn propose_own(&mut self, now: Moment, project: &ProjectName, action: Action) {
         let by = Actor::Node(self.config.node.clone());
         let pending = Pending {
@@ -97,7 +96,7 @@ impl Core {
         self.ensure_project(project, now);
         let opens = matches!(action, Action::SessionOpen(_) | Action::SessionResume(_));
         if opens && self.is_unknown_node(project) {
-            // Nodes that never gave a sign of life could never be missed.
+            // A node without a heartbeat could never be declared dead.
             self.give_sign(now, project);
         }
         self.last_command += 1;
@@ -115,8 +114,7 @@ impl Core {
             && let Some(origin) = &pending.request
         {
             if let (Some(task), Some(known)) = (pending.reserved, self.projects.get_mut(project)) {
-                // Nobody stands behind this claim yet: commands are only proposed and refused
-                // here within one call.
+                // No claim waits behind this one yet: it is proposed and refused within one call.
                 known.reserved.remove(&task);
             }
             return self.send_error(
@@ -146,7 +144,7 @@ impl Core {
         self.metrics.in_flight.inc();
     }
 
-    /// Counts a command as under way; `landed` counts it out again.
+    /// Counts a command as in progress; `landed` ends that.
     fn launched(&mut self, pending: &Pending, command: &Command) {
         let Some(origin) = &pending.request else {
             return;
@@ -177,14 +175,14 @@ impl Core {
         })
     }
 
-    /// Whether commands wait to be sent off and nothing keeps them.
+    /// Whether commands can be sent now.
     pub fn wants_flush(&self) -> bool {
         let own = self.appending.is_empty() && !self.probe.under_way && !self.batch.is_empty();
         own || self.projects.values().any(Project::wants_flush)
     }
 
-    /// Sends the next batch off, unless one is on its way: its completion sends the next, so that
-    /// under load one sync serves many, and a lone command never waits.
+    /// Sends the next batch, unless one is in progress: its completion sends the next. So under load one sync
+    /// serves many commands, and a lone command never waits.
     pub fn flush(&mut self) {
         self.flush_lines();
         if self.sharing() || !self.wants_flush() {
@@ -211,7 +209,7 @@ impl Core {
             };
             let count_max = line.share().min(commands_max).min(RECORD_COMMANDS_MAX);
             line.appending = next_batch(&mut line.batch, count_max, LINE_BATCH_BYTES_MAX);
-            // Kept until it is known to be written: what was not goes off again.
+            // Kept until it is known to be written: if it was not, it is sent again.
             let commands = line.appending.iter().map(|p| (p.at_ms, &*p.body));
             if let Some(batch) = Batch::of_all(commands) {
                 self.outputs.push_back(CoreOutput::StreamAppend {
@@ -240,7 +238,7 @@ fn next_batch(waiting: &mut VecDeque<Proposed>, count_max: usize, bytes_max: u64
     waiting.drain(..count).collect()
 }
 
-/// What is written of them; the bodies are not needed again.
+/// The written form of the commands; their bodies are not needed again.
 fn entries_of(batch: &mut [Proposed]) -> Vec<Entry> {
     let entries = batch.iter_mut().map(|proposed| Entry {
         project: proposed.project.clone(),

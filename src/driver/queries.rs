@@ -31,11 +31,11 @@ use crate::protocol::resource::ResourceParam;
 use crate::protocol::session::{Empty, PingResult};
 use crate::protocol::task::{StateName, TaskListParams, TaskListResult, TaskView};
 
-/// Items a list returns when the request does not say.
+/// The default number of items of a list.
 const COUNT_DEFAULT: u64 = 100;
 
 impl Core {
-    /// Answers a query from the state as this coordinator has it.
+    /// Answers a query from this coordinator's state.
     pub(super) fn answer(&mut self, now: Moment, origin: &RequestOrigin, query: QueryRequest) {
         let Some(connection) = self.connections.get(&origin.connection) else {
             return;
@@ -174,7 +174,7 @@ pub(super) fn missing(what: &str) -> RpcError {
     RpcError::new(ErrorKind::NotFound, format!("{what} does not exist"))
 }
 
-/// Takes as many items as were asked for, and says whether there are more.
+/// Takes the requested number of items, and returns whether there are more.
 pub(super) fn page<T>(
     engine: &Engine,
     count_max: Option<u64>,

@@ -1,4 +1,4 @@
-//! From what the journal holds to the engines: snapshots first, then every record after them.
+//! Builds the engines from the journal: snapshots first, then every record after them.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -14,27 +14,25 @@ use crate::planted::{Bug, is_on};
 /// The projects after all their records.
 #[derive(Debug)]
 pub struct Recovered {
-    /// With the position that each one's snapshot covers.
+    /// With the position that the snapshot of each covers.
     pub engines: BTreeMap<ProjectName, (Engine, Position)>,
-    /// Records that were applied.
+    /// The number of applied records.
     pub records: u64,
 }
 
 /// Why the state could not be built.
 #[derive(Debug, thiserror::Error)]
 pub enum RecoverError {
-    #[error("failed to read the journal")]
+    #[error("cannot read the journal")]
     Journal(#[from] JournalError),
-    #[error(
-        "the snapshot of project {project} at position {position} is not a state this program knows"
-    )]
+    #[error("this program cannot read the snapshot of project {project} at position {position}")]
     Snapshot {
         project: ProjectName,
         position: Position,
         #[source]
         source: serde_json::Error,
     },
-    #[error("record {position} of project {project} is not a command this program knows")]
+    #[error("this program does not know the command in record {position} of project {project}")]
     Record {
         project: ProjectName,
         position: Position,
@@ -48,7 +46,7 @@ pub fn recover(journal: &mut dyn Journal, limits: &Limits) -> Result<Recovered, 
     recover_telling(journal, limits, &mut |_| {})
 }
 
-/// The same; `told` hears after each record how many were applied.
+/// The same; calls `told` after each record with the number of applied records.
 pub fn recover_telling(
     journal: &mut dyn Journal,
     limits: &Limits,

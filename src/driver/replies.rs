@@ -1,4 +1,4 @@
-//! From outcomes and refusals to frames in a connection's outbox.
+//! Turns outcomes and refusals into frames in a connection's outbox.
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -64,7 +64,7 @@ impl Core {
         self.push_frame(origin.connection, frame.into());
     }
 
-    /// For how long nothing was heard from the shared journal, if answers may be out of date for it.
+    /// How long the shared journal has not answered, if answers may be out of date.
     fn stale_ms(&self, now: Moment, connection: ConnectionId) -> Option<u64> {
         let sharing = self.config.sharing.as_ref()?;
         let project = &self.connections.get(&connection)?.project;
@@ -75,7 +75,7 @@ impl Core {
         self.send::<Empty>(now, origin, Err(error));
     }
 
-    /// Queues a frame; a connection that lets too much pile up is closed and told why.
+    /// Queues a frame; a connection with too many unread frames is closed and told why.
     pub(super) fn push_frame(&mut self, id: ConnectionId, frame: Bytes) {
         let limits = &self.config.driver;
         let Some(connection) = self.connections.get_mut(&id) else {
@@ -105,7 +105,7 @@ impl Core {
         }
     }
 
-    /// Tells a connection that it ends, and lets its writer finish.
+    /// Tells a connection that it will be closed, and lets its writer finish.
     pub(super) fn close(&mut self, id: ConnectionId, reason: &str) {
         let Some(connection) = self.connections.get_mut(&id) else {
             return;
@@ -116,11 +116,11 @@ impl Core {
         connection.outbox.push_closed(reason);
         connection.outbox.closed = true;
         self.outputs.push_back(CoreOutput::Close(id));
-        // Nothing may be granted any more to someone who will never read that it was.
+        // This connection must not get any grant now, because its client would never read it.
         self.unpark_all_of(id);
     }
 
-    /// Tells a connection that the coordinator stops. Its requests are answered until it is quiet.
+    /// Tells a connection that the coordinator stops. Its requests are answered until it sends no more.
     pub(super) fn end(&mut self, id: ConnectionId, reason: &str) {
         let Some(connection) = self.connections.get_mut(&id) else {
             return;
@@ -134,7 +134,7 @@ impl Core {
         self.outputs.push_back(CoreOutput::Close(id));
     }
 
-    /// Answers a request with what the engine said.
+    /// Answers a request with the engine's result.
     pub(super) fn send_answer(
         &mut self,
         now: Moment,
@@ -246,7 +246,12 @@ impl Core {
                 agent: token.agent.clone(),
                 secret: secret.0,
             });
-        let gone = || RpcError::new(ErrorKind::NotFound, "the token was revoked at once");
+        let gone = || {
+            RpcError::new(
+                ErrorKind::NotFound,
+                "the token was revoked before the answer was sent",
+            )
+        };
         self.send(now, origin, result.ok_or_else(gone).as_ref());
     }
 
@@ -333,7 +338,7 @@ impl Core {
         self.send(now, origin, Ok(&result));
     }
 
-    /// The shell has written a backup, or could not.
+    /// The shell wrote a backup, or failed to.
     pub fn backup_done(
         &mut self,
         now: Moment,

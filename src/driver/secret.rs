@@ -1,8 +1,8 @@
-//! Secrets: made, shown once, known by their hash.
+//! Secrets: random, shown once, stored only as a hash.
 
 use sha2::{Digest, Sha256};
 
-/// A source of unguessable bytes, so that tests can bring their own.
+/// A source of random bytes, which tests can replace.
 pub struct Entropy(pub Box<dyn FnMut() -> [u8; 32] + Send>);
 
 impl Entropy {
@@ -20,7 +20,7 @@ impl std::fmt::Debug for Entropy {
     }
 }
 
-/// A secret in clear, on its way to the one who may have it.
+/// A secret in plain text, only for its owner.
 pub(super) struct IssuedSecret(pub(super) String);
 
 impl std::fmt::Debug for IssuedSecret {
@@ -29,7 +29,7 @@ impl std::fmt::Debug for IssuedSecret {
     }
 }
 
-/// The hash under which a secret is known.
+/// The stored hash of a secret.
 pub fn secret_hash(secret: &str) -> String {
     hex(&Sha256::digest(secret.as_bytes()))
 }

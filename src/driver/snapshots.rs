@@ -1,10 +1,10 @@
-//! Snapshots: taken when enough records have gathered, so that the journal stays small.
+//! Snapshots: taken when enough records have collected, so that the journal stays small.
 
 use super::core::{Core, CoreOutput};
 use crate::engine::ids::{Position, ProjectName};
 use crate::journal::{Snapshot, Space};
 
-/// The part of `live_bytes_max` from which a full disk calls for snapshots.
+/// On a full disk, snapshots are taken from this part of `live_bytes_max`.
 const PRESSED_SHARE: u64 = 16;
 
 impl Core {
@@ -12,7 +12,7 @@ impl Core {
     pub(super) fn maybe_snapshot(&mut self) {
         let live_bytes_max = self.config.driver.live_bytes_max;
         let due = self.status.live_bytes > live_bytes_max;
-        // On a full disk sooner, but not for every record: only whole segments come free.
+        // Earlier on a full disk, but not for every record: only whole segments are freed.
         let pressed = self.status.space == Space::Reserve
             && self.status.live_bytes > live_bytes_max / PRESSED_SHARE;
         if self.snapshotting || !(due || pressed) {
@@ -44,7 +44,7 @@ impl Core {
             .push_back(CoreOutput::Snapshots { snapshots, floor });
     }
 
-    /// The shell has saved snapshots, or could not; then they are tried again later.
+    /// The shell saved snapshots, or failed to; then they are retried later.
     pub fn snapshots_saved(
         &mut self,
         saved: &[(ProjectName, Position)],

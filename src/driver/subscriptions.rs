@@ -1,7 +1,7 @@
 //! Subscriptions: each connection has at most one, with filters, resumable from a cursor.
 //!
-//! Events go straight to the outbox while there is room. Beyond that the subscription lags: it is
-//! fed from the history as its outbox drains, and if the history has moved on it ends and says so.
+//! Events go directly to the outbox while it has space. Otherwise the subscription lags: it gets events from
+//! the history as its outbox drains. If the history no longer has them, the subscription ends with an error.
 
 use std::sync::Arc;
 
@@ -29,16 +29,16 @@ use crate::protocol::session::Empty;
 pub(super) struct EventSubscription {
     filters: Vec<EventFilter>,
     watches: Vec<EventFilter>,
-    /// Every event up to this position was told or did not match.
+    /// Every event up to this position was sent or did not match.
     told: Position,
-    /// The epoch of the project when it was.
+    /// The epoch of the project at that time.
     epoch: Epoch,
-    /// Some event did not fit; the rest comes from the history.
+    /// An event did not fit; the rest comes from the history.
     pub(super) lagging: bool,
 }
 
 impl EventSubscription {
-    /// Up to where it was told, with the epoch it was told in.
+    /// The cursor up to which events were sent.
     pub(super) fn cursor(&self) -> Cursor {
         Cursor {
             epoch: self.epoch,
@@ -109,7 +109,7 @@ impl Core {
         });
     }
 
-    /// Begins or changes a connection's subscription. The answer goes out before its first event.
+    /// Begins or changes a connection's subscription. The answer is sent before its first event.
     fn begin(
         &mut self,
         now: Moment,
@@ -161,7 +161,7 @@ impl Core {
         self.send(now, origin, Ok(&Empty {}));
     }
 
-    /// Feeds a lagging subscription from the history, as far as its outbox has room.
+    /// Sends events from the history to a lagging subscription, as far as its outbox has space.
     pub(super) fn catch_up(&mut self, id: ConnectionId) {
         let room = usize::try_from(self.config.driver.events_queued_max).unwrap_or(usize::MAX);
         loop {
@@ -196,7 +196,7 @@ impl Core {
         }
     }
 
-    /// Ends a subscription that fell behind what the history keeps, and says where to begin anew.
+    /// Ends a subscription that is behind the history, and sends the cursor for a new one.
     fn expire(&mut self, id: ConnectionId) {
         let Some(connection) = self.connections.get_mut(&id) else {
             return;
@@ -221,7 +221,7 @@ impl Core {
         self.push_frame(id, jsonrpc::notification("events.closed", &closed).into());
     }
 
-    /// Tells everyone concerned of an event: subscribers, and holders that lost something.
+    /// Sends an event to its subscribers, and notices to holders that lost something.
     pub(super) fn publish(&mut self, name: &ProjectName, event: &Arc<Event>) {
         let room = self.config.driver.events_queued_max;
         let Some(project) = self.projects.get(name) else {
@@ -247,7 +247,7 @@ impl Core {
                 subscription.lagging = true;
             } else {
                 subscription.tell(event.position, epoch);
-                // Encoded once, shared by all.
+                // Encoded once for all.
                 let frame = encoded.get_or_insert_with(|| encode(&project.engine, event));
                 frames.push((*id, frame.clone()));
             }
@@ -283,20 +283,20 @@ fn resume_point(engine: &Engine, from: Option<Cursor>) -> Result<Position, RpcEr
     let accepted = is_on(Bug::StaleCursorAccepted);
     if !accepted && !engine.holds(from) {
         let message = if from.epoch == here.epoch {
-            format!("cursor {from} is not of this journal, which is at {here}")
+            format!("cursor {from} does not belong to this journal, which is at {here}")
         } else {
-            format!("cursor {from} is of another epoch than {here}")
+            format!("cursor {from} belongs to another epoch than {here}")
         };
         return refuse(ErrorKind::EpochChanged, message);
     }
     if engine.state().history.after(from.position).is_none() {
-        let message = format!("events after cursor {from} are forgotten");
+        let message = format!("events after cursor {from} are no longer available");
         return refuse(ErrorKind::CursorExpired, message);
     }
     Ok(from.position)
 }
 
-/// What a holder is told when it lost something without having asked for it.
+/// The notice to a holder that lost something without its own request.
 fn loss(change: &Change) -> Option<Bytes> {
     let fence = change.fence?;
     let reason = change.reason.as_deref().unwrap_or("gone").to_owned();

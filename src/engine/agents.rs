@@ -1,4 +1,4 @@
-//! Agents: who is there, what they can do, how they are.
+//! Agents: their sessions, capabilities and presence.
 
 use std::collections::BTreeSet;
 
@@ -34,22 +34,22 @@ pub struct Agent {
     pub presence: Presence,
     pub presence_since: JournalTime,
     pub presence_reason: Box<str>,
-    /// Messages that lapsed in its mailbox since it last looked; told with its next inbox.
+    /// Messages that expired in its mailbox since it last looked; reported with its next inbox.
     #[serde(default)]
     pub messages_expired: u64,
 }
 
-/// How an agent is, as others see it.
+/// The presence of an agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Presence {
-    /// Connected, and says nothing about itself.
+    /// Connected, without a status of its own.
     Online,
     /// Connected and free.
     Idle,
-    /// Connected and at work.
+    /// Connected and working.
     Busy,
-    /// Connected but says it is away, or lost its connection a moment ago.
+    /// Connected but set itself away, or lost its connection a moment ago.
     Away,
     /// Has no session.
     Gone,
@@ -67,7 +67,7 @@ impl Presence {
     }
 }
 
-/// One connection of an agent, or what is left of it until its grace ends.
+/// A session: one connection of an agent, kept for a grace period after the connection is lost.
 ///
 /// ```text
 ///  open ──► Live ──lost──► Grace ──until──► ended
@@ -121,13 +121,13 @@ impl Engine {
         if update.load_percent.is_some_and(|load| load > 100) {
             return Err(Refusal::Invalid {
                 path: "load_percent".to_owned(),
-                problem: "a load is between 0 and 100".to_owned(),
+                problem: "the load must be between 0 and 100".to_owned(),
             });
         }
         Ok(())
     }
 
-    /// An agent is registered by its first command that changes anything.
+    /// The first command of an agent that changes anything registers it.
     pub(super) fn check_new_agent(&self, agent: Option<&AgentName>) -> Result<(), LimitExceeded> {
         match agent {
             Some(agent) if !self.state.agents.contains_key(agent) => {
@@ -160,12 +160,12 @@ impl Engine {
         Ok(())
     }
 
-    /// Whether the project knows an agent, or a command that a token introduces it with lets it know it.
+    /// Whether the project knows an agent, or the command introduces it because a token names it.
     pub(super) fn is_known_or(&self, introduces: &BTreeSet<AgentName>, agent: &AgentName) -> bool {
         self.state.agents.contains_key(agent) || introduces.contains(agent)
     }
 
-    /// Whether `by` and `agent` fit among the agents, where either may be new.
+    /// Whether there is space for `by` and `agent`; either may be new.
     pub(super) fn check_new_pair(
         &self,
         by: &Actor,
@@ -211,7 +211,7 @@ impl Engine {
     ) -> Result<(), Refusal> {
         if !by.is_operator() && by.agent() != Some(&remove.agent) {
             return Err(Refusal::Forbidden(
-                "only an operator removes other agents".to_owned(),
+                "only an operator may remove other agents".to_owned(),
             ));
         }
         if !self.state.agents.contains_key(&remove.agent) {
@@ -226,7 +226,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Frees all it held, empties its mailbox, forgets it.
+    /// Releases all it held, empties its mailbox, and removes it.
     pub(super) fn agent_remove(&mut self, remove: &AgentRemove) {
         let agent = &remove.agent;
         let tasks = self.index.agent_tasks.get(agent).cloned();
@@ -253,7 +253,7 @@ impl Engine {
         self.change(Change::new(ChangeKind::AgentRemoved).agent(agent));
     }
 
-    /// Replaces what an agent can do, when given; tasks may have lost or found the only one for them.
+    /// Replaces an agent's capabilities, if given. Tasks may become stuck or free by that.
     pub(super) fn able_to(&mut self, name: &AgentName, capabilities: Option<&Capabilities>) {
         let (Some(agent), Some(new)) = (self.state.agents.get_mut(name), capabilities) else {
             return;
@@ -268,7 +268,7 @@ impl Engine {
         self.requirements_change(&old, new);
     }
 
-    /// Works out anew how an agent is; notes since when and why when that has changed.
+    /// Recomputes an agent's presence; if it changed, records when and why.
     pub(super) fn refresh_presence(&mut self, name: &AgentName, reason: &str) {
         let Some(agent) = self.state.agents.get(name) else {
             return;
@@ -316,7 +316,7 @@ impl Engine {
     }
 }
 
-/// Whether `by` may act on what `owner` made.
+/// Whether `by` may act on an object of `owner`.
 pub(super) fn owns_or_operates(by: &Actor, owner: &AgentName) -> bool {
     match by {
         Actor::Agent { name, role, .. } => name == owner || *role == Role::Operator,

@@ -1,33 +1,33 @@
-//! One ordered set of everything that happens by time alone.
+//! Deadlines: one ordered set of everything that happens only because time passes.
 
 use super::Engine;
 use super::ids::{JournalTime, LeaseId, MessageId, NodeId, SessionId, TaskId, TokenId};
 
-/// What falls due. The order of the variants breaks ties, the same on every node.
+/// What happens at a deadline. The order of the variants breaks ties in the same way on every node.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Deadline {
     /// The grace of a lost session ends.
     SessionGrace(SessionId),
-    /// A lease with a time-to-live lapses.
+    /// A lease with a time-to-live expires.
     LeaseExpiry(LeaseId),
-    /// The lock-delay of a lapsed lease ends.
+    /// The lock-delay of an expired lease ends.
     LeaseOpens(LeaseId),
-    /// An attempt with a time-to-live lapses.
+    /// An attempt with a time-to-live expires.
     AttemptExpiry(TaskId),
-    /// An attempt has used up its time.
+    /// An attempt reached its time limit.
     AttemptTimeout(TaskId),
-    /// A delayed task, or one that backs off, becomes ready.
+    /// A task becomes ready after its delay or its back-off.
     TaskReady(TaskId),
-    /// A task is no longer kept for one agent.
+    /// A task is no longer reserved for one agent.
     OfferEnds(TaskId),
     MessageExpiry(MessageId),
     TokenExpiry(TokenId),
-    /// A node gave no sign of life.
+    /// A node sent no heartbeat in time.
     NodeLapses(NodeId),
 }
 
 impl Engine {
-    /// Moves journal time forward, never back and at most one step, and lets deadlines fall due.
+    /// Advances journal time, never back and by at most one step, and handles the deadlines that are due.
     pub(super) fn advance(&mut self, carried: JournalTime) {
         let farthest = self.state.now.after_ms(self.limits.clock_step_ms_max);
         let to = carried.clamp(self.state.now, farthest);
@@ -36,7 +36,7 @@ impl Engine {
                 break;
             }
             self.index.deadlines.pop_first();
-            // What one deadline starts (a lock-delay, a back-off) counts from that deadline.
+            // A lock-delay or back-off that a deadline starts counts from that deadline.
             self.state.now = self.state.now.max(at);
             self.fire(&deadline);
         }

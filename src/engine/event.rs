@@ -1,4 +1,4 @@
-//! Events: what an applied command changed. One event a record, with all its changes.
+//! Events: the changes of an applied command. One event for each record, with all its changes.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,11 +11,11 @@ use super::ids::{
 };
 use super::limits::Limits;
 
-/// What an event and each of its changes count for, beside their texts.
+/// The estimated size of an event and of each change, without their texts.
 const EVENT_BYTES: usize = 64;
 const CHANGE_BYTES: usize = 256;
 
-/// All that one record changed, deadlines that fell due before it included.
+/// All changes of one record, including those of deadlines that were due before it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
     pub position: Position,
@@ -43,19 +43,19 @@ macro_rules! change_kinds {
 }
 
 change_kinds! {
-    /// A session began, or an agent was seen for the first time.
+    /// An agent opened its first session, or was seen for the first time.
     AgentOnline = "agent.online",
-    /// An agent changed what it says of itself.
+    /// An agent updated its status, labels or capabilities.
     AgentUpdated = "agent.updated",
     /// The last session of an agent ended.
     AgentGone = "agent.gone",
     /// An agent was removed from the registry.
     AgentRemoved = "agent.removed",
-    /// A session began.
+    /// A session was opened.
     SessionOpened = "session.opened",
-    /// A session was taken up again by a new connection.
+    /// A new connection resumed a session.
     SessionResumed = "session.resumed",
-    /// A session lost its connection and waits to be resumed.
+    /// A session lost its connection and can be resumed.
     SessionLost = "session.lost",
     /// A session ended.
     SessionEnded = "session.ended",
@@ -73,57 +73,57 @@ change_kinds! {
     TaskFailed = "task.failed",
     /// An attempt timed out, or its holder was lost.
     TaskLost = "task.lost",
-    /// An attempt was given back.
+    /// An attempt was released.
     TaskReleased = "task.released",
-    /// An attempt was handed to another agent.
+    /// A task was handed over to another agent.
     TaskHandedOff = "task.handed_off",
     /// A task used up its attempts.
     TaskDead = "task.dead",
     /// A task was cancelled.
     TaskCancelled = "task.cancelled",
-    /// A dead or cancelled task was taken up again.
+    /// A dead or cancelled task was requeued.
     TaskRetried = "task.retried",
-    /// A task cannot run unless somebody does something about `root`: another task that is dead or
-    /// cancelled, or a task whose required capabilities no known agent has. Without `task` it counts
-    /// more of them.
+    /// A task became stuck: it will not run until somebody acts on `root`, which is another task that is dead
+    /// or cancelled, or a task whose required capabilities no known agent has. Without `task`, it counts
+    /// further tasks.
     TaskStuck = "task.stuck",
-    /// A task that was stuck is not any more.
+    /// A task is no longer stuck.
     TaskUnstuck = "task.unstuck",
     /// A lease was granted.
     LeaseAcquired = "lease.acquired",
-    /// A lease was given back.
+    /// A lease was released.
     LeaseReleased = "lease.released",
-    /// A lease lapsed, or its holder was lost.
+    /// A lease expired, or its holder was lost.
     LeaseLapsed = "lease.lapsed",
-    /// An operator took a lease away.
+    /// A lease was revoked.
     LeaseRevoked = "lease.revoked",
-    /// The resources of a lapsed lease are open again.
+    /// The resources of an expired lease are free again.
     LeaseOpened = "lease.opened",
     /// A message was sent.
     MessageSent = "message.sent",
     /// A recipient acknowledged a message.
     MessageAcked = "message.acked",
-    /// A message lapsed before its recipient acknowledged it.
+    /// A message expired before its recipient acknowledged it.
     MessageExpired = "message.expired",
     /// A context entry was written.
     ContextPut = "context.put",
     /// A context entry was deleted.
     ContextDeleted = "context.deleted",
-    /// A token was made.
+    /// A token was created.
     TokenCreated = "token.created",
-    /// A token was revoked or ran out.
+    /// A token was revoked or expired.
     TokenRevoked = "token.revoked",
-    /// A project was made.
+    /// A project was created.
     ProjectCreated = "project.created",
-    /// The shared journal goes on under a new epoch.
+    /// The shared journal began a new epoch.
     EpochStarted = "epoch.started",
 }
 
-/// One thing that changed; only the fields that belong to its kind are set.
+/// One change; only the fields of its kind are set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
     pub kind: ChangeKind,
-    /// Whom it concerns: the agent that acted, or the holder that lost something.
+    /// The agent that acted, or the holder that lost something.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<AgentName>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -132,7 +132,7 @@ pub struct Change {
     pub fence: Option<FencingToken>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Box<str>>,
-    /// The agents a message went to, or the one a task was handed to.
+    /// The agents that got a message, or the one that a task was handed to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub to: Vec<AgentName>,
     /// The task that keeps another one from running, or the stuck task itself.
@@ -140,7 +140,7 @@ pub struct Change {
     pub root: Option<TaskId>,
 }
 
-/// What a change is about.
+/// The subject of a change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Subject {
@@ -165,7 +165,7 @@ pub enum Subject {
 }
 
 impl Event {
-    /// What it takes in memory, roughly; the same on every machine, since it decides what is kept.
+    /// Its approximate size in memory. The same on every machine, because it decides which events are kept.
     fn bytes(&self) -> u64 {
         let of = |change: &Change| {
             let reason = change.reason.as_ref().map_or(0, |reason| reason.len());
@@ -214,14 +214,14 @@ impl Change {
     }
 }
 
-/// The events that subscribers can still resume from, oldest first.
+/// The history of events from which subscribers can resume, oldest first.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct History {
     events: VecDeque<Arc<Event>>,
-    /// Every event up to and including this position is forgotten.
+    /// Every event up to and including this position was dropped.
     forgotten: Position,
-    /// What the events take, roughly.
+    /// The approximate size of the events.
     bytes: u64,
 }
 
@@ -240,7 +240,7 @@ impl History {
         }
     }
 
-    /// All events after `position`, oldest first; `None` when some of them are forgotten.
+    /// All events after `position`, oldest first; `None` when some of them were dropped.
     pub fn after(&self, position: Position) -> Option<impl Iterator<Item = &Arc<Event>>> {
         if position < self.forgotten {
             return None;
@@ -249,7 +249,7 @@ impl History {
         Some(self.events.range(start..))
     }
 
-    /// The oldest position a subscriber can resume from.
+    /// The oldest position from which a subscriber can resume.
     pub fn oldest(&self) -> Position {
         self.forgotten
     }

@@ -1,4 +1,4 @@
-//! Literal names of files: nothing in them is special, but for a slash at the end.
+//! Literal file names: no character is special, except a slash at the end.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,22 +14,22 @@ pub const FILE_BYTES_MAX: usize = 1024;
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FilePath {
     text: Arc<str>,
-    /// Whether a slash ends it. Kept beside the text, since most of two names are told apart by their
-    /// lengths, and then neither text is looked at.
+    /// Whether it ends with a slash. Stored beside the text: most names differ in length, and then the texts
+    /// need not be read.
     is_folder: bool,
 }
 
-/// Why a text names no file.
+/// Why a text is not a file name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FilePathError {
-    #[error("the name of a file must not be empty")]
+    #[error("a file name must not be empty")]
     Empty,
-    #[error("the name of a file is {length} bytes long, at most {max} are allowed")]
+    #[error("the file name is {length} bytes long, at most {max} are allowed")]
     TooLong { length: usize, max: usize },
-    #[error("control character {found:?} in the name of a file")]
+    #[error("control character {found:?} in the file name")]
     ControlCharacter { found: char },
     #[error(
-        "the name of a file is relative to the root of the repository, without empty parts, '.' and '..'"
+        "a file name must be relative to the root of the repository, without empty parts, '.' and '..'"
     )]
     NotAPath,
 }
@@ -61,12 +61,12 @@ impl FilePath {
         &self.text
     }
 
-    /// The folder that stands for all in it, without its slash.
+    /// The folder without its slash, if the name covers a folder.
     fn folder(&self) -> Option<&str> {
         self.text.strip_suffix('/').filter(|_| self.is_folder)
     }
 
-    /// Whether some path is meant by both names.
+    /// Whether both names cover a common path.
     pub fn overlaps(&self, other: &Self) -> bool {
         if !self.is_folder && !other.is_folder {
             return self.text == other.text;
@@ -74,13 +74,13 @@ impl FilePath {
         self.holds(other) || other.holds(self)
     }
 
-    /// Whether this is a folder, and the other one is it or in it.
+    /// Whether this is a folder, and the other name is the folder or in it.
     fn holds(&self, other: &Self) -> bool {
         let is_it = |folder: &str| folder == &*other.text;
         self.is_folder && (other.text.starts_with(&*self.text) || self.folder().is_some_and(is_it))
     }
 
-    /// Whether the glob matches a path that is meant.
+    /// Whether the glob matches a path that this name covers.
     pub fn overlaps_glob(&self, glob: &Glob) -> bool {
         if is_on(Bug::FileReadAsGlob) {
             let read = Glob::new(&self.text, glob.coverage());
@@ -92,7 +92,7 @@ impl FilePath {
         }
     }
 
-    /// A path that is meant and that the glob matches, if there is one: an example for people.
+    /// An example of a path that both this name and the glob cover.
     pub fn witness(&self, glob: &Glob) -> Option<String> {
         match self.folder() {
             Some(folder) => glob.tree_witness(folder),

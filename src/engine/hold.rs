@@ -74,7 +74,7 @@ impl Engine {
                 until: self.state.now.after_ms(ttl_ms),
             },
             (HoldRequest::Session, Some(session)) => Hold::Session(session),
-            // `check_hold` refuses this; a hold that lapses at once is the safe reading of it.
+            // `check_hold` refuses this. If it happens anyway, a hold that expires at once is safe.
             (HoldRequest::Session, None) => Hold::Ttl {
                 ttl_ms: self.limits.lease_ttl_ms_min,
                 until: self.state.now,

@@ -1,4 +1,4 @@
-//! Identifiers and names: fixed capacity, checked once where they enter.
+//! Identifiers and names: of bounded size, checked once at the boundary.
 //!
 //! Text names are stored inline (`heapless`), so the bound is part of the type and a name can never
 //! grow past what the limits table promises. Numbers are newtypes, so a task can never be passed
@@ -67,8 +67,8 @@ macro_rules! text_names {
     )*};
 }
 
-/// Long texts that most things do without: inline they would make everything as large as they may
-/// become, and every move of a command a copy of a thousand bytes.
+/// Long texts, which most objects do not have. Inline, they would make every object as large as the longest
+/// text, and every move of a command would copy a thousand bytes.
 macro_rules! long_texts {
     ($($(#[$doc:meta])* $name:ident[$max:literal] = $what:literal, $rule:ident, $allowed:expr;)*) => {$(
         $(#[$doc])*
@@ -81,7 +81,7 @@ macro_rules! long_texts {
     )*};
 }
 
-/// What all texts can do; `$store` keeps one that is short enough.
+/// The methods of all names; `$store` stores a valid text.
 macro_rules! text_name {
     ($name:ident[$max:literal] = $what:literal, $rule:ident, $allowed:expr, |$text:ident| $store:expr) => {
         impl $name {
@@ -177,7 +177,7 @@ text_names! {
     LabelValue[128] = "a label value", is_line, LINE;
     /// The key of a context entry.
     ContextKey[256] = "a context key", is_path_like, PATH_LIKE;
-    /// Makes sending the same request twice one effect.
+    /// Requests with the same id have one effect.
     RequestId[64] = "a request_id", is_line, LINE;
     /// The title of a task or the subject of a message.
     Title[200] = "a title", is_line, LINE;
@@ -187,7 +187,7 @@ text_names! {
     NodeId[32] = "a node id", is_slug, SLUG;
     /// Names a token; not its secret.
     TokenId[32] = "a token id", is_slug, SLUG;
-    /// The environment that a coordinator or a client is meant for.
+    /// The environment of a coordinator or a client.
     EnvironmentName[32] = "an environment", is_slug, SLUG;
     /// The fingerprint of a port configuration.
     PortFingerprint[16] = "a port fingerprint", is_hex, HEX;
@@ -196,9 +196,9 @@ text_names! {
 long_texts! {
     /// The key under which tasks share a concurrency cap.
     ConcurrencyKey[128] = "a concurrency key", is_path_like, PATH_LIKE;
-    /// Makes submitting the same task twice one task.
+    /// Submissions with the same key are one task.
     IdempotencyKey[128] = "an idempotency key", is_line, LINE;
-    /// A short remark for people and other agents.
+    /// A short note for people and other agents.
     Note[1000] = "a note", is_note, NOTE;
 }
 
@@ -243,14 +243,14 @@ numbers! {
     SessionId;
     /// Grows with every grant in a project; an operation that carries a stale one is refused.
     FencingToken;
-    /// Where a record stands in the journal of its project; grows, gaps are allowed.
+    /// The position of a record in the journal of its project; it grows, gaps are allowed.
     Position;
-    /// Grows whenever a shared journal is taken up by another server, or by one that started anew;
-    /// 0 for an embedded one.
+    /// Grows whenever a shared journal continues on another server or on a restarted one; 0 for an embedded
+    /// journal.
     Epoch;
     /// Counts changes of the shared context of a project.
     Revision;
-    /// Milliseconds of journal time: it only moves forward, and says nothing about the wall clock.
+    /// Milliseconds of journal time: it never goes backwards, and is unrelated to the wall clock.
     JournalTime;
 }
 
@@ -283,7 +283,7 @@ pub struct Cursor {
     pub position: Position,
 }
 
-/// A text that is no cursor.
+/// Why a text is not a cursor.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a cursor is written epoch:position, two numbers")]
 pub struct CursorError;

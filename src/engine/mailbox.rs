@@ -1,8 +1,8 @@
-//! How much of a mailbox, and of all mailboxes of a project together, one sender may fill.
+//! Shares: how much of a mailbox, and of all mailboxes of a project, one sender may fill.
 //!
-//! A sender has a share, so one agent's broadcasts cannot keep the others' messages out. Several
-//! senders together could still fill everything: the last part is a reserve that only direct
-//! messages may use, and only of senders that have little waiting there.
+//! Each sender has a share, so one agent's broadcasts cannot block the messages of others. Several senders
+//! together could still fill everything, so the last part is a reserve for direct messages of senders that
+//! have little waiting there.
 //!
 //! ```text
 //!  0 ──────── open to everybody, each up to its share ────────┤── reserve: direct, few each ──┤ max
@@ -15,7 +15,7 @@ use super::limits::Limits;
 use super::messages::Message;
 use super::outcome::MailboxLimit;
 
-/// What waits somewhere.
+/// The number and bytes of waiting messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Held {
     pub(super) messages: u64,
@@ -92,7 +92,7 @@ impl Mailbox {
     }
 }
 
-/// What waits in all mailboxes of a project, in bytes with each recipient's entry counted, by sender.
+/// The bytes that wait in all mailboxes of a project, by sender, including each recipient's entry.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Waiting {
     pub(super) bytes: u64,
@@ -139,7 +139,7 @@ impl Waiting {
     }
 }
 
-/// The bounds of one kind of room: messages or bytes.
+/// The limits of one unit: messages or bytes.
 struct Room {
     max: u64,
     per_sender_max: u64,
@@ -147,10 +147,10 @@ struct Room {
     reserved_per_sender_max: u64,
 }
 
-/// What is too small.
+/// Which limit is reached.
 enum Short {
     Sender,
-    /// There is room, but it is kept for others.
+    /// There is space, but it is reserved for others.
     Reserved,
     All,
 }

@@ -1,13 +1,13 @@
 //! The engine: the state of one project, a pure fold over its journal.
 //!
-//! No IO, no clock, no randomness: time, ids and secrets' hashes come in with the commands. Applying
-//! is total: whatever the journal holds, it answers with an outcome or a refusal and never panics.
+//! No IO, no clock, no randomness: time, ids and hashes of secrets come with the commands. Applying is total:
+//! for any record it returns an outcome or a refusal, and never panics.
 //!
-//! Every rule is a `check_…` that only looks, followed by a commit that cannot fail. Admission asks
-//! the same checks, so a command that could do nothing costs no write.
+//! Every rule is a `check_…` that changes nothing, followed by a commit that cannot fail. Admission runs the
+//! same checks, so a command that would be refused costs no write.
 //!
-//! What can be computed from the state (deadlines, the order of ready tasks, who holds what) lives in
-//! `index`, is never stored, and is kept right by taking an item out, changing it, putting it back.
+//! What can be computed from the state (deadlines, the order of ready tasks, holders) is in `index`. It is
+//! never stored. A change removes an item's entries, changes the item, and inserts its entries again.
 
 pub mod agents;
 pub mod command;
@@ -44,7 +44,7 @@ use limits::Limits;
 use outcome::{Answer, Outcome, Refusal};
 use state::State;
 
-/// The state of one project and what follows from it.
+/// The state of one project and its index.
 #[derive(Debug, Clone)]
 pub struct Engine {
     limits: Limits,
@@ -53,7 +53,7 @@ pub struct Engine {
     before: Position,
     index: Index,
     changes: Vec<Change>,
-    /// Tasks that may have become stuck with this record, or free again: whether each was stuck before.
+    /// Tasks that this record may have made stuck or free, and whether each was stuck before.
     touched: BTreeMap<TaskId, bool>,
     signals: Signals,
 }
@@ -65,7 +65,7 @@ pub struct Newest {
     pub at_ms: JournalTime,
 }
 
-/// What applying one record did.
+/// The result of applying one record.
 #[derive(Debug, Clone)]
 pub struct Applied {
     pub answer: Answer,
@@ -74,7 +74,7 @@ pub struct Applied {
     pub signals: Signals,
 }
 
-/// Which waiting requests may have become possible.
+/// Which parked requests may be granted now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Signals {
     /// A task became ready, or an agent or a concurrency key became free for one.
@@ -88,7 +88,7 @@ impl Engine {
         Self::from_state(limits, State::default())
     }
 
-    /// Takes up a state that a snapshot kept.
+    /// Starts from the state of a snapshot.
     pub fn from_state(limits: Limits, state: State) -> Self {
         let index = Index::of(&state);
         Self {
@@ -133,7 +133,7 @@ impl Engine {
         }
     }
 
-    /// Whether `action` would be refused now; the same checks that applying makes.
+    /// Whether `action` would be refused now, by the same checks as when it is applied.
     pub fn check(&self, by: &Actor, action: &Action) -> Result<(), Refusal> {
         match action {
             Action::Tick
@@ -170,7 +170,7 @@ impl Engine {
         }
     }
 
-    /// The answer already given to this agent's request of the same id, if it is remembered.
+    /// The remembered answer to this agent's request with the same id.
     pub fn remembered(&self, by: &Actor, id: &RequestId, action: &Action) -> Option<Answer> {
         if is_on(Bug::RepeatedTwice) {
             return None;
@@ -193,7 +193,7 @@ impl Engine {
         }
     }
 
-    /// Whether an answer to this agent may have been forgotten since this was the newest record: then a
+    /// Whether an answer to this agent may have been dropped since this was the newest record. If so, a
     /// request with a `request_id` from before may be a repeated one.
     pub fn may_have_forgotten(&self, by: &Actor, since: Newest) -> bool {
         if is_on(Bug::OvertakenTwice) {
@@ -228,8 +228,8 @@ impl Engine {
         Ok(outcome)
     }
 
-    /// Carries out what was checked. The only refusals left are those that must look at the same
-    /// things as the change itself (which ports of a pool are free).
+    /// Applies a checked action. It can still be refused only for what the change itself must find out (which
+    /// ports of a pool are free).
     fn commit(&mut self, by: &Actor, action: &Action) -> Answer {
         match action {
             Action::Tick => {}
@@ -269,8 +269,8 @@ impl Engine {
         Ok(Outcome::Done)
     }
 
-    /// Whether a request took so long to the journal that it may be the first sending of one whose
-    /// second, by way of another coordinator, was answered since, and forgotten.
+    /// Whether a request took so long to reach the journal that the agent may have repeated it at another
+    /// coordinator, whose answer was given and dropped since.
     fn is_overtaken(&self, by: &Actor, at_ms: JournalTime) -> bool {
         if is_on(Bug::OvertakenTwice) {
             return false;
@@ -279,7 +279,7 @@ impl Engine {
             && at_ms.after_ms(self.limits.request_late_ms_max) < self.state.now
     }
 
-    /// Keeps an answer for a repeated request. "Nothing to claim" is no effect, so it is not kept.
+    /// Remembers an answer for a repeated request. "Nothing to claim" has no effect, so it is not remembered.
     fn remember(&mut self, by: &Actor, id: &RequestId, action: &Action, outcome: &Outcome) {
         let Some(agent) = by.agent() else { return };
         if !self.state.agents.contains_key(agent) {
@@ -298,7 +298,7 @@ impl Engine {
         }
     }
 
-    /// Puts back what [`what_is_kept`] left out, as far as it is known: as it is now.
+    /// Restores what [`what_is_kept`] left out, from the present state if it is still there.
     fn with_the_rest(&self, mut outcome: Outcome, action: &Action) -> Outcome {
         match (&mut outcome, action) {
             (Outcome::Submitted(submitted), Action::TaskSubmit(submit)) => {
@@ -335,26 +335,26 @@ impl Engine {
         let event = Arc::new(Event {
             position: self.state.position,
             at_ms: self.state.now,
-            // As large as they are: it is kept for long, and many of them are.
+            // Without spare capacity: many answers are kept, for a long time.
             changes: self.changes.drain(..).collect(),
         });
         self.state.history.push(Arc::clone(&event), &self.limits);
         Some(event)
     }
 
-    /// Finished tasks that are still known, by how they ended.
+    /// Finished tasks that are still stored, by how they ended.
     pub fn finished_tasks(&self) -> tasks::Finished {
         self.index.tasks_finished
     }
 
-    /// Whether the derived structures are what the state says; for tests, after every step.
+    /// Whether the index matches the state; tests check it after every step.
     pub fn is_consistent(&self) -> bool {
         self.index == Index::of(&self.state)
     }
 }
 
-/// Remembered answers must not keep payloads and names of files alive that no limit counts any more, nor what
-/// is only true for the moment.
+/// Remembered answers must not keep payloads and file names that no limit counts any more, nor facts that are
+/// true only for a moment.
 fn what_is_kept(mut outcome: Outcome) -> Outcome {
     match &mut outcome {
         Outcome::Submitted(submitted) => {

@@ -1,7 +1,7 @@
 //! Coordinators that share a journal: who is alive, what they understand, and the epochs of the journal.
 //!
-//! A node is known in a project while it serves sessions there. Its signs of life are records, so
-//! all nodes agree on when it is dead: when journal time passes its last sign by the time it named.
+//! A node is known in a project while it serves sessions there. Its heartbeats are records, so all nodes
+//! agree when it is dead: when journal time exceeds its last heartbeat by the time-to-live that it announced.
 
 use std::collections::VecDeque;
 
@@ -17,17 +17,17 @@ use super::outcome::Refusal;
 
 /// The highest format of commands that this program understands and writes.
 ///
-/// 1: everything an embedded journal has. 2: several coordinators (`node.alive`, `epoch.start`).
-/// 3: the state tells of stuck tasks (`tells_stuck`); files, and globs that cover what is below (`file:` and
-/// `glob:` in `lease.acquire`); known forms with new fields (see `Action::format`).
+/// 1: everything an embedded journal has. 2: several coordinators (`node.alive`, `epoch.start`). 3: events
+/// report stuck tasks (`tells_stuck`); files, and globs that cover everything below (`file:` and `glob:` in
+/// `lease.acquire`); known forms with new fields (see `Action::format`).
 pub const COMMAND_FORMAT: u32 = 3;
-/// The format from which on nodes tell of tasks that are stuck.
+/// The first format in which nodes report stuck tasks.
 pub const STUCK_FORMAT: u32 = 3;
 
 /// A coordinator that serves sessions of the project.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Node {
-    /// When it counts as dead unless it gives another sign of life.
+    /// When it counts as dead unless it sends another heartbeat.
     pub until: JournalTime,
     /// The highest format of commands that it understands.
     pub command_format: u32,
@@ -36,7 +36,7 @@ pub struct Node {
     pub port_fingerprint: Option<PortFingerprint>,
 }
 
-/// An epoch that is over, and the last position that belongs to it.
+/// A past epoch, and its last position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PastEpoch {
     pub epoch: Epoch,
@@ -44,14 +44,14 @@ pub struct PastEpoch {
 }
 
 impl Engine {
-    /// The newest form of command that every coordinator of the project understands: a newer one
-    /// must not be written yet. `own` is what this one understands.
+    /// The newest format of commands that every coordinator of the project understands; newer commands must
+    /// not be written yet. `own` is the format of this one.
     pub fn command_format(&self, own: u32) -> u32 {
         let known = self.state.nodes.values().map(|node| node.command_format);
         known.fold(own, u32::min)
     }
 
-    /// Whether a cursor is of this line of the journal: not of a tail that was lost, nor ahead of it.
+    /// Whether a cursor belongs to this line of the journal: it is not in a lost tail, and not ahead.
     pub fn holds(&self, cursor: Cursor) -> bool {
         if cursor.epoch == self.state.epoch {
             return cursor.position <= self.state.position;
@@ -60,7 +60,7 @@ impl Engine {
         past.any(|past| past.epoch == cursor.epoch && cursor.position <= past.end)
     }
 
-    /// The cursor of a record of this line, as far as its epoch is still known: else of the first one.
+    /// The cursor of a record of this line, if its epoch is still known; otherwise the first known cursor.
     pub fn cursor_at(&self, position: Position) -> Cursor {
         let state = &self.state;
         let mut epoch = state.epoch;
@@ -98,13 +98,13 @@ impl Engine {
         self.state.nodes.insert(alive.node.clone(), node);
     }
 
-    /// A node gave no sign of life for too long: its sessions are treated as if each had lost its connection.
+    /// A node sent no heartbeat for too long: its sessions are treated as if each had lost its connection.
     pub(super) fn node_lapses(&mut self, node: &NodeId) {
         self.forget_node(node);
         self.strand(|serving| serving == node, LostReason::NodeLost);
     }
 
-    /// A coordinator that has the journal for itself: no other is alive.
+    /// This coordinator is the only one on the journal, so every other node is dead.
     pub(super) fn forget_nodes(&mut self) {
         while let Some(node) = self.state.nodes.keys().next().cloned() {
             self.forget_node(&node);
@@ -117,7 +117,7 @@ impl Engine {
         }
     }
 
-    /// Sends the live sessions of some nodes to grace.
+    /// Moves the live sessions of some nodes to their grace period.
     pub(super) fn strand(&mut self, served_by: impl Fn(&NodeId) -> bool, reason: LostReason) {
         let sessions = self.state.sessions.values();
         let stranded: Vec<SessionId> = sessions
@@ -137,7 +137,7 @@ impl Engine {
         Err(Refusal::Conflict(text))
     }
 
-    /// The record that opens an epoch stands behind the last one of the epoch before.
+    /// The record that opens an epoch must follow the last one of the epoch before.
     pub(super) fn epoch_start(&mut self, start: &EpochStart) {
         let past = PastEpoch {
             epoch: self.state.epoch,

@@ -1,4 +1,4 @@
-//! What an applied command answers: an outcome, or a refusal.
+//! The answer to an applied command: an outcome, or a refusal.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,15 +14,15 @@ use super::resource::Resource;
 use super::tasks::stuck::Stuck;
 use super::tasks::{Handoff, TaskState};
 
-/// What came of a command that was carried out.
+/// The result of a command that was applied.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// Carried out, nothing more to say.
+    /// Applied, without further data.
     Done,
     Session(SessionOutcome),
     Submitted(Vec<Submitted>),
-    /// A task is queued again; why it is stuck, if it is. Never kept: made anew for each answer.
+    /// A task is queued again; if it is stuck, why. Not remembered: computed for each answer.
     #[serde(skip)]
     Queued(Vec<Stuck>),
     /// `None`: nothing to claim.
@@ -41,7 +41,7 @@ pub enum Outcome {
         acked: Vec<MessageId>,
         unknown: Vec<MessageId>,
     },
-    /// Everything up to a message, and those named beside it; `unknown` are of those.
+    /// Everything up to a message, and the named ones; `unknown` are the named ones that are not there.
     AckedUpTo {
         count: u64,
         unknown: Vec<MessageId>,
@@ -54,7 +54,7 @@ pub enum Outcome {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionOutcome {
     pub session: SessionId,
-    /// Counts the connections of the session; a later report about an earlier one is ignored.
+    /// Counts the connections of the session, so that a late report about an earlier one is ignored.
     pub connection: u64,
     pub resumed: bool,
 }
@@ -62,13 +62,14 @@ pub struct SessionOutcome {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Submitted {
     pub task: TaskId,
-    /// The idempotency key was known: this is the task submitted then.
+    /// The idempotency key was known: this is the earlier task.
     pub existing: bool,
-    /// That task, as it is now, and what of this submission it has not; also where a `request_id` was used
-    /// before for another submission. Never kept: made anew for each answer, like `stuck`.
+    /// The present state of the earlier task, and how it differs from this submission; also if the
+    /// `request_id` was used before for another submission. Not remembered: computed for each answer, like
+    /// `stuck`.
     #[serde(skip)]
     pub found: Option<Box<KnownTask>>,
-    /// Why the task will not run, as things are.
+    /// Why the task cannot run now.
     #[serde(skip)]
     pub stuck: Vec<Stuck>,
 }
@@ -98,21 +99,21 @@ pub struct Grant {
     pub handoff: Option<Handoff>,
     #[serde(default)]
     pub last_error: Option<Note>,
-    /// When a claim that no session holds lapses unless it is renewed.
+    /// When a claim that no session holds expires unless it is renewed.
     #[serde(default)]
     pub expires_at: Option<JournalTime>,
-    /// When the attempt is over whatever happens.
+    /// When the attempt ends in any case.
     #[serde(default)]
     pub timeout_at: Option<JournalTime>,
 }
 
-/// What becomes of a task whose attempt failed.
+/// The new state of a task whose attempt failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FailOutcome {
-    /// It will be tried again, not before this time.
+    /// It will be retried, not before this time.
     Retry { not_before: JournalTime },
-    /// No further attempt: it is in the dead letters.
+    /// No further attempt: the task is dead.
     Dead,
 }
 
@@ -127,31 +128,31 @@ pub struct LeaseGrant {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SendOutcome {
-    /// `None`: nobody took it, so it is not kept.
+    /// `None`: no recipient got it, so it is not stored.
     pub message: Option<MessageId>,
     pub thread: Option<MessageId>,
     pub recipients: Vec<(AgentName, Delivery)>,
 }
 
-/// What happened to a message at one recipient.
+/// The delivery of a message to one recipient.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Delivery {
     /// In the mailbox of an agent that is connected now.
     Live,
-    /// In the mailbox of an agent that is not.
+    /// In the mailbox of an agent that is not connected now.
     Queued,
-    /// No agent of that name has been here.
+    /// No agent has this name.
     Unknown,
-    /// The mailbox is full: not delivered. Told by commands without shares.
+    /// Not delivered: the mailbox is full. Only for commands from before shares existed.
     Full,
-    /// Not delivered, for this limit.
+    /// Not delivered, because of this limit.
     Over(MailboxLimit),
 }
 
 macro_rules! mailbox_limits {
     ($($(#[doc = $doc:literal])* $variant:ident = $name:literal,)*) => {
-        /// Why a mailbox does not take a message.
+        /// Why a mailbox does not accept a message.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
         pub enum MailboxLimit {
             $($(#[doc = $doc])* #[serde(rename = $name)] $variant,)*
@@ -167,29 +168,29 @@ macro_rules! mailbox_limits {
 }
 
 mailbox_limits! {
-    /// The sender has as many messages there as one may.
+    /// The sender has the maximum number of messages there.
     MailboxMessagesPerSenderMax = "mailbox_messages_per_sender_max",
-    /// The sender has as many bytes there as one may.
+    /// The sender has the maximum number of bytes there.
     MailboxBytesPerSenderMax = "mailbox_bytes_per_sender_max",
-    /// What is left is kept for direct messages of senders with few messages there.
+    /// The rest is reserved for direct messages of senders with few messages there.
     MailboxMessagesReserved = "mailbox_messages_reserved",
-    /// What is left is kept for direct messages of senders with few bytes there.
+    /// The rest is reserved for direct messages of senders with few bytes there.
     MailboxBytesReserved = "mailbox_bytes_reserved",
     /// The mailbox is full.
     MailboxMessagesMax = "mailbox_messages_max",
-    /// The mailbox holds as many bytes as it may.
+    /// The mailbox has the maximum number of bytes.
     MailboxBytesMax = "mailbox_bytes_max",
-    /// A token makes the agent known, but the project has as many agents as it may.
+    /// The agent is known from a token, but the project has the maximum number of agents.
     AgentsMax = "agents_max",
 }
 
-/// Why a command was not carried out. It changed nothing.
+/// Why a command was refused. It changed nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
     NotFound(String),
-    /// The state of things forbids it.
+    /// The current state does not allow it.
     Conflict(String),
-    /// Other leases stand in the way.
+    /// Other leases conflict.
     LeaseConflict(LeaseConflicts),
     StaleFence {
         what: String,
@@ -197,24 +198,24 @@ pub enum Refusal {
         current: Option<FencingToken>,
     },
     Limit(LimitExceeded),
-    /// It was overtaken by so many later requests that nobody can tell whether it is a repeated one.
+    /// So many later requests have overtaken it that it is unknown whether it is a repeated one.
     Overtaken,
     Forbidden(String),
-    /// A value that only the state shows to be wrong.
+    /// A value that is invalid only in the current state.
     Invalid {
         path: String,
         problem: String,
     },
 }
 
-/// The leases that stand in the way of a request.
+/// The leases that conflict with a request.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LeaseConflicts {
     /// The first ones, up to `conflicts_told_max`.
     pub told: Vec<LeaseConflict>,
-    /// How many more there are.
+    /// The number of further ones.
     pub more: u64,
-    /// Journal time when it was found out.
+    /// Journal time of the check.
     pub now: JournalTime,
 }
 
@@ -224,24 +225,24 @@ impl LeaseConflicts {
     }
 }
 
-/// One lease that stands in the way of a request.
+/// One lease that conflicts with a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeaseConflict {
     pub lease: LeaseId,
     pub holder: AgentName,
     /// The resource that is held.
     pub held: Resource,
-    /// The resource that was asked for.
+    /// The requested resource.
     pub wanted: String,
-    /// A path that both match, where one of them is a glob.
+    /// An example path that both match, if one of them is a glob.
     pub example: Option<String>,
     /// When the holder got it.
     pub since: JournalTime,
     /// How the holder keeps it.
     pub hold: Hold,
-    /// What the holder says it is for.
+    /// The holder's note.
     pub note: Option<Note>,
-    /// The holder is gone; the resource opens at this time.
+    /// The holder is lost; the resource becomes free at this time.
     pub opens_at: Option<JournalTime>,
 }
 

@@ -1,9 +1,9 @@
 //! What a lease holds: paths, files, names and ports.
 //!
-//! A resource has two texts. People and the wire write a glob as `path:` ([`fmt::Display`]). In the
-//! journal `path:` is a glob of format 1 and 2, which covers nothing below its paths, and `glob:` one
-//! that does; so old records mean what they meant ([`Resource::from_record`]). What people write is
-//! read in `protocol/resource/`, which refuses more than the journal does.
+//! A resource has two texts. People and the wire write a glob as `path:` ([`fmt::Display`]). In the journal,
+//! `path:` is a glob of format 1 and 2, which covers nothing below its paths, and `glob:` is one that does.
+//! So old records keep their meaning ([`Resource::from_record`]). `protocol/resource/` parses what people
+//! write, and refuses more than the journal does.
 
 use std::fmt;
 
@@ -24,7 +24,7 @@ pub struct SlotName(Box<super::ids::ContextKey>);
 #[serde(transparent)]
 pub struct HostName(Box<super::ids::LabelKey>);
 
-/// What a lease holds. There may be many in one lease, so it is small.
+/// What a lease holds. One lease may have many, so the type is small.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Resource {
     Path(Glob),
@@ -33,14 +33,14 @@ pub enum Resource {
     Port { host: HostName, port: u16 },
 }
 
-/// What a lease is asked for: a resource, or any port of a pool.
+/// A requested resource, or any port of a pool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ResourceRequest {
     One(Resource),
     PortPool { host: HostName, from: u16, to: u16 },
 }
 
-/// Why a text is no resource.
+/// Why a text is not a resource.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ResourceError {
     #[error("it has no kind")]
@@ -52,12 +52,12 @@ pub enum ResourceError {
     #[error(transparent)]
     Name(#[from] NameError),
     #[error(
-        "a port is written port:HOST:NUMBER, a pool of ports port:HOST:FIRST-LAST; the numbers are 1 to 65535"
+        "write a port as port:HOST:NUMBER, a pool of ports as port:HOST:FIRST-LAST; numbers are 1 to 65535"
     )]
     Port,
     #[error("the first port of the pool is above its last")]
     EmptyPool,
-    #[error("a pool of ports is no resource: name one port")]
+    #[error("a pool of ports is not a resource: give one port")]
     Pool,
 }
 
@@ -68,7 +68,7 @@ impl HostName {
 }
 
 impl Resource {
-    /// Whether holding one excludes holding the other: whether some path is meant by both.
+    /// Whether the two conflict: whether both cover a common path.
     pub fn overlaps(&self, other: &Self) -> bool {
         if is_on(Bug::DoubleGrant) {
             return self == other;

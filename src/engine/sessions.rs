@@ -71,7 +71,7 @@ impl Engine {
         match known {
             Some(_) => Ok(()),
             None => Err(Refusal::NotFound(format!(
-                "session {} to resume: it ended, or the secret is wrong; open a new one",
+                "session {} (it ended, or the secret is wrong: open a new one)",
                 resume.session
             ))),
         }
@@ -120,8 +120,8 @@ impl Engine {
         }
     }
 
-    /// Sessions that another run of a coordinator served have lost their connection. Those of the
-    /// sole coordinator's own run have not: its start may reach the journal late, if the disk is full.
+    /// Sessions that an earlier run of a coordinator served have lost their connection. Sessions of this run
+    /// have not: if the disk is full, the record of the start may reach the journal after they were opened.
     pub(super) fn node_start(&mut self, start: &NodeStart) {
         if start.sole {
             self.forget_nodes();
@@ -150,8 +150,8 @@ impl Engine {
         self.session_ends(id, "not resumed in time", false);
     }
 
-    /// Ends a session and frees what it held: orderly without delay, abruptly with a lock-delay and
-    /// an offer to the same agent.
+    /// Ends a session and releases what it held. An orderly end has no delay. After an abrupt end, leases
+    /// have a lock-delay and tasks are offered to the same agent first.
     fn session_ends(&mut self, id: SessionId, reason: &str, orderly: bool) {
         let Some(session) = self.state.sessions.remove(&id) else {
             return;

@@ -1,4 +1,4 @@
-//! What a project is: everything a snapshot keeps.
+//! The state of a project: everything that a snapshot stores.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -24,12 +24,12 @@ use super::tasks::Task;
 #[serde(default)]
 pub struct State {
     pub epoch: Epoch,
-    /// The epochs before it, oldest first: which cursors are of this line.
+    /// The earlier epochs, oldest first; they decide which cursors belong to this line.
     #[serde(skip_serializing_if = "VecDeque::is_empty")]
     pub epochs: VecDeque<PastEpoch>,
     pub position: Position,
     pub now: JournalTime,
-    /// The last number given out of each kind.
+    /// The last assigned number of each kind.
     pub last: Counters,
     /// Coordinators that share the journal and serve sessions here.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -37,22 +37,22 @@ pub struct State {
     pub agents: BTreeMap<AgentName, Agent>,
     pub sessions: BTreeMap<SessionId, Session>,
     pub tasks: BTreeMap<TaskId, Box<Task>>,
-    /// Finished tasks, in the order they are forgotten.
+    /// Finished tasks, in the order in which they are deleted.
     pub tasks_finished: VecDeque<TaskId>,
-    /// How many tasks of a key may be claimed at a time, as the latest submission said.
+    /// The cap of each concurrency key, from the latest submission.
     pub concurrency: BTreeMap<ConcurrencyKey, u32>,
-    /// Events tell of tasks that are stuck: a record said so, so every node understood it then.
+    /// Whether events report stuck tasks: a record switched it on when every node understood it.
     #[serde(skip_serializing_if = "is_false")]
     pub tells_stuck: bool,
     pub leases: BTreeMap<LeaseId, Lease>,
     pub messages: BTreeMap<MessageId, Message>,
-    /// Messages that everyone acknowledged or that lapsed, in the order they are forgotten.
+    /// Messages that are acknowledged by all or expired, in the order in which they are deleted.
     pub messages_finished: VecDeque<MessageId>,
     pub context: BTreeMap<ContextKey, ContextEntry>,
     pub history: History,
-    /// Answers by `request_id`: the operation and what it answered.
+    /// Remembered answers by `request_id`: the operation and its answer.
     pub answers: BTreeMap<AgentName, VecDeque<(RequestId, Box<str>, Outcome)>>,
-    /// When an answer of the agent was last forgotten, or given without being remembered.
+    /// When an answer to the agent was last dropped, or given without being remembered.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub forgotten: BTreeMap<AgentName, JournalTime>,
     /// Of the system project only.
@@ -62,7 +62,7 @@ pub struct State {
     pub totals: Totals,
 }
 
-/// The last number given out of each kind; 0 when none was.
+/// The last assigned number of each kind; 0 before the first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Counters {
@@ -74,7 +74,7 @@ pub struct Counters {
     pub revision: Revision,
 }
 
-/// What has happened since the project began, for metrics.
+/// Counts since the project began, for metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Totals {

@@ -11,7 +11,7 @@ use super::ids::{AgentName, JournalTime, ProjectName, TokenId};
 use super::limits::check_limit;
 use super::outcome::Refusal;
 
-/// What a secret stands for.
+/// A token: the identity that a secret gives.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Token {
     pub id: TokenId,
@@ -36,14 +36,14 @@ impl Engine {
         self.state.tokens.get(id)
     }
 
-    /// Whether a valid token makes an agent known in a project. Tokens that only read do not: nobody
-    /// could read a mailbox or do a task with them.
+    /// Whether a valid token names an agent in a project. Observer tokens do not count: they cannot read a
+    /// mailbox or do a task.
     pub fn token_knows(&self, agent: &AgentName, project: &ProjectName) -> bool {
         let tokens = self.index.tokens_of_agent.get(agent);
         tokens.is_some_and(|ids| self.any_opens(ids, project))
     }
 
-    /// The agents that valid tokens make known in a project, in the order of their names.
+    /// The agents that valid tokens name in a project, in the order of their names.
     pub fn agents_with_token<'a>(
         &'a self,
         project: &'a ProjectName,
@@ -82,7 +82,10 @@ impl Engine {
                 .token_by_hash
                 .contains_key(create.secret_hash.as_str());
         if taken {
-            return Err(Refusal::Conflict(format!("token {} exists", create.token)));
+            return Err(Refusal::Conflict(format!(
+                "token {} already exists",
+                create.token
+            )));
         }
         Ok(())
     }
@@ -129,7 +132,7 @@ impl Engine {
         operators_only(by)?;
         if self.state.projects.contains_key(&create.project) {
             return Err(Refusal::Conflict(format!(
-                "project {} exists",
+                "project {} already exists",
                 create.project
             )));
         }
@@ -147,12 +150,14 @@ impl Engine {
     }
 }
 
-/// The node itself administers at first start, before there is any token.
+/// At the first start the node itself is the operator, because no token exists yet.
 fn operators_only(by: &Actor) -> Result<(), Refusal> {
     match by {
         Actor::Node(_) => Ok(()),
         Actor::Agent { .. } if by.is_operator() => Ok(()),
-        Actor::Agent { .. } => Err(Refusal::Forbidden("only an operator does this".to_owned())),
+        Actor::Agent { .. } => Err(Refusal::Forbidden(
+            "only an operator may do this".to_owned(),
+        )),
     }
 }
 

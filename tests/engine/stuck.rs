@@ -140,7 +140,7 @@ fn an_event_names_no_more_stuck_tasks_than_it_may_and_counts_the_rest() {
     assert!(stuck[..3].iter().all(|change| change.root == Some(ids[0])));
     assert_eq!(
         stuck[3].reason.as_deref(),
-        Some("7 more tasks are stuck: list the stuck ones")
+        Some("7 more tasks are stuck: list the stuck tasks")
     );
     assert_eq!(stuck[3].subject, None);
 }

@@ -317,8 +317,8 @@ impl Core {
 
     pub(super) fn outcome_unknown(&self) -> RpcError {
         self.unavailable(
-            "the shared journal did not answer: it may have happened or not; the same request with \
-             the same request_id has one effect and tells",
+            "the shared journal did not answer, so the outcome is unknown: repeat the request with the same \
+             request_id to learn it",
         )
     }
 }

@@ -118,14 +118,18 @@ pub enum AppendFailure {
 #[derive(Debug, thiserror::Error)]
 pub enum LineError {
     /// The records between were trimmed; the snapshot covers them.
-    #[error("record {found} of project {project} came after {known}: those between are gone")]
+    #[error(
+        "record {found} of project {project} came after {known}: the records in between are missing"
+    )]
     Hole {
         project: ProjectName,
         known: Position,
         found: Position,
     },
     /// The store holds another line than the one that this node applied.
-    #[error("record {found} of project {project} is not the one that was applied at its position")]
+    #[error(
+        "record {found} of project {project} differs from the one that was applied at its position"
+    )]
     Replaced { project: ProjectName, found: Cursor },
     /// This program cannot read the record: another program wrote it.
     #[error(transparent)]

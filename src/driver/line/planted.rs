@@ -1,4 +1,4 @@
-//! What the planted bugs of a line do, where that takes more than a condition.
+//! Planted bugs of a line that need more than a condition.
 
 use super::read::read_batch;
 use super::{AppendFailure, Arrival, Line, LineError};
@@ -6,7 +6,7 @@ use crate::driver::propose::Proposed;
 use crate::engine::ids::{NodeId, Position, ProjectName};
 use crate::planted::{Bug, is_on};
 
-/// Takes an append of which nothing is known for one that was not written.
+/// Treats an append with an unknown outcome as not written.
 pub(super) fn outcome(how: AppendFailure) -> AppendFailure {
     match how {
         AppendFailure::Unknown if is_on(Bug::UnknownTriedAgain) => AppendFailure::NotWritten,
@@ -14,7 +14,7 @@ pub(super) fn outcome(how: AppendFailure) -> AppendFailure {
     }
 }
 
-/// Applies what is ahead of its turn: over a hole, or because it is this node's own.
+/// Applies a record too early: over a hole, or because it is this node's own.
 pub(super) fn next(line: &Line, next: Position) -> Position {
     let first = line.arrivals.first_key_value();
     match first {
@@ -24,7 +24,7 @@ pub(super) fn next(line: &Line, next: Position) -> Position {
     }
 }
 
-/// Takes a record of this node's own for another's: nobody is answered.
+/// Treats this node's own record as another node's, so nobody is answered.
 pub(super) fn of_strangers(
     arrival: Arrival,
     project: &ProjectName,

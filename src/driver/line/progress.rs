@@ -105,16 +105,17 @@ impl LineProgress {
             LineStep::At(Stage::Connecting) => format!("connecting to {journal}"),
             LineStep::At(Stage::Looking) => format!("establishing {journal}"),
             LineStep::At(Stage::AwaitingOthers { .. }) => format!(
-                "establishing {journal}: the store is empty, waiting {seconds} s for coordinators that hold more"
+                "establishing {journal}: the store is empty, waiting {seconds} s for coordinators with more records"
             ),
             LineStep::At(Stage::AwaitingSeeder { .. }) => format!(
-                "establishing {journal}: the store is empty, waiting at most {seconds} s for the coordinator that holds most to fill it"
+                "establishing {journal}: the store is empty, waiting at most {seconds} s for the coordinator \
+                 with the most records to fill it"
             ),
             LineStep::At(Stage::CatchingUp) => format!("reading {journal}"),
             LineStep::Lost(Loss::Loading) => {
                 format!("waiting for the store of {journal} to load its data")
             }
-            LineStep::Lost(Loss::OutOfReach) => format!("{journal} is out of reach"),
+            LineStep::Lost(Loss::OutOfReach) => format!("{journal} cannot be reached"),
         }
     }
 }
@@ -205,7 +206,7 @@ impl Core {
     ) -> RpcError {
         let progress = line.progress;
         let text = if progress.is_lost() {
-            "the shared journal is out of reach; nothing was changed".to_owned()
+            "the shared journal cannot be reached; nothing was changed".to_owned()
         } else {
             let journal = format!("the journal of project {project}");
             let waits = progress.text(now, &journal);

@@ -170,7 +170,7 @@ impl Core {
         }
         if action.format() > known.engine.command_format(sharing.command_format) {
             let message = format!(
-                "{} needs every coordinator of the project to be upgraded first",
+                "{} works only after every coordinator of the project is upgraded",
                 action.name()
             );
             return Err(RpcError::new(ErrorKind::Unavailable, message));

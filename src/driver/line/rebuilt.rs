@@ -115,7 +115,7 @@ impl Core {
         known.stand_at(now);
         let here = cursor_of(&known.engine);
         if lost {
-            tracing::warn!(%project, %before, %here, "the shared journal lost its tail");
+            tracing::warn!(%project, %before, %here, "the shared journal lost its latest records");
             self.metrics.shared.tails_lost.inc();
             self.tell_epoch(project, before, here);
         }

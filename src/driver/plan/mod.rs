@@ -1,4 +1,4 @@
-//! Plans: what a request comes to, a command that is ready to be proposed.
+//! Plans: requests turned into commands that are ready to be proposed.
 
 mod session;
 
@@ -24,7 +24,7 @@ pub(super) struct Planned {
 }
 
 impl Planned {
-    /// A record that says nothing, in the project of a connection.
+    /// A record without effect, in the project of a connection.
     pub(super) fn tick(connection: ConnectionId, core: &Core) -> Option<Self> {
         let known = core.connections.get(&connection)?;
         Some(Self {
@@ -38,7 +38,7 @@ impl Planned {
 }
 
 impl Core {
-    /// What a command asks of the engine.
+    /// The engine's action for a command.
     pub(super) fn plan(
         &mut self,
         connection: ConnectionId,
@@ -102,7 +102,7 @@ impl Core {
         Planned::tick(connection, self).ok_or_else(gone)
     }
 
-    /// How long a request waits. One that asks for more than is allowed is refused.
+    /// How long a request waits. A longer wait than allowed is refused.
     fn wait_ms(&self, asked: Option<u64>) -> Result<u64, RpcError> {
         let (asked, max) = (asked.unwrap_or(0), self.config.driver.wait_ms_max);
         if asked > max {
@@ -125,7 +125,7 @@ impl Core {
         })
     }
 
-    /// Whether the project does not tell of stuck tasks yet, and every coordinator of it could.
+    /// Whether the project does not report stuck tasks yet, although all its coordinators could.
     fn begins_to_tell(&self, project: &ProjectName) -> bool {
         let own = self.config.sharing.as_ref();
         let own = own.map_or(COMMAND_FORMAT, |sharing| sharing.command_format);
@@ -147,7 +147,7 @@ impl Core {
             }
             (Some(messages), None, false) => (messages, None),
             (None, Some(up_to), false) => (Vec::new(), Some(up_to)),
-            // What arrives from now on was not there when the reader said so.
+            // Messages that arrive later are not covered: the reader did not know them.
             (None, None, true) => (Vec::new(), Some(self.newest_mail(connection))),
             _ => {
                 return Err(RpcError::invalid("give one of messages, up_to and all"));
@@ -168,7 +168,7 @@ impl Core {
 
     fn new_project(&self, params: ProjectCreateParams) -> Result<Action, RpcError> {
         if params.project == self.system {
-            let problem = "project: this name is the coordinator's own";
+            let problem = "project: this name is reserved for the coordinator";
             return Err(RpcError::invalid(problem));
         }
         Ok(Action::ProjectCreate(params.into()))
@@ -181,7 +181,7 @@ impl Core {
     ) -> Result<Planned, RpcError> {
         let secret = self.entropy.secret("coord_");
         let hash = secret_hash(&secret.0);
-        // The id is a part of the hash: it names the token without saying anything of the secret.
+        // The id is a part of the hash: it identifies the token and reveals nothing about the secret.
         let token: TokenId = format!("t-{}", hash.get(..12).unwrap_or_default())
             .parse()
             .map_err(|error| RpcError::new(ErrorKind::Internal, format!("token id: {error}")))?;

@@ -1,4 +1,4 @@
-//! What a request about the session of a connection comes to.
+//! Plans of requests about the session of a connection.
 
 use super::Planned;
 use crate::driver::connection::ConnectionId;
@@ -23,7 +23,7 @@ impl Core {
         }
     }
 
-    /// Not remembered by request id: the answer holds a secret that is kept nowhere.
+    /// Not remembered by request id: the answer contains a secret that is not stored.
     fn plan_open(
         &mut self,
         connection: ConnectionId,
@@ -32,7 +32,7 @@ impl Core {
     ) -> Result<Planned, RpcError> {
         let known = self.connections.get(&connection);
         if known.is_some_and(|c| c.opening || c.session.is_some()) {
-            let message = "this connection has a session already";
+            let message = "this connection already has a session";
             return Err(RpcError::new(ErrorKind::Conflict, message));
         }
         self.check_environment(params.environment.as_ref())?;

@@ -1,4 +1,4 @@
-//! Sets of characters, as the classes of a pattern have them.
+//! Sets of characters, for the classes of a pattern.
 
 use super::cursor::PatternCursor;
 use super::error::GlobError;
@@ -13,12 +13,12 @@ pub(super) struct CharSet {
     summary: CommonChars,
 }
 
-/// What two sets have in common, as far as the search wants to know.
+/// The intersection of two sets, as far as the search needs it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct CommonChars {
     pub(super) slash: bool,
     pub(super) dot: bool,
-    /// Some character that is neither, one that reads well if there is a choice.
+    /// Some character that is neither; a readable one if possible.
     pub(super) other: Option<char>,
 }
 
@@ -88,8 +88,8 @@ fn example(first: char, last: char) -> Option<char> {
     if let Some((c, _)) = pleasant {
         return Some(c);
     }
-    // What is left are blanks and control characters. No pattern can name a control character, so
-    // NUL never comes alone, and an example need not be one that no file name can have.
+    // Only blanks and control characters are left. No pattern can name a control character, so NUL is never
+    // the only choice, and an example can be a valid file name.
     let c = first.max('\u{1}');
     (c <= last && !matches!(c, '.' | '/')).then_some(c)
 }
@@ -120,8 +120,8 @@ impl CharSet {
         self.summary
     }
 
-    /// Takes a step for each range of either set. The ranges of all classes of a pattern are fewer
-    /// than its bytes, so over a whole search this stays within the bound on pairs of states.
+    /// Linear in the number of ranges. All classes of a pattern have fewer ranges than the pattern has bytes,
+    /// so a whole search stays within the bound on pairs of states.
     pub(super) fn common(&self, other: &Self) -> CommonChars {
         let (mut mine, mut theirs) = (self.ranges.iter(), other.ranges.iter());
         let (mut left, mut right) = (mine.next(), theirs.next());

@@ -14,12 +14,12 @@ pub enum GlobError {
     )]
     Negation { at: usize },
     #[error(
-        "'/' at byte {at} would begin the glob: paths are relative to the root of the repository"
+        "'/' at byte {at} begins the glob: paths must be relative to the root of the repository"
     )]
     LeadingSlash { at: usize },
     #[error(
-        "'/' at byte {at} of the glob follows another one for some alternatives only: \
-         put the slash into the alternatives that need it"
+        "'/' at byte {at} of the glob follows another '/' for some alternatives: move the slash into the \
+         alternatives that need it"
     )]
     EmptySegment { at: usize },
     #[error("segment '.' ends at byte {at} of the glob: write '**' for everything")]
@@ -27,15 +27,13 @@ pub enum GlobError {
     #[error("segment '..' ends at byte {at} of the glob: paths must not leave the repository")]
     ParentSegment { at: usize },
     #[error(
-        "'**' at byte {at} of the glob is a whole segment for some alternatives only: \
-         write it into each of them"
+        "'**' at byte {at} of the glob is a whole segment for some alternatives only: move it into these alternatives"
     )]
     AmbiguousStars { at: usize },
     #[error("nothing follows the '\\' at byte {at} of the glob")]
     TrailingEscape { at: usize },
     #[error(
-        "'\\' at byte {at} of the glob escapes {found:?}, which needs none: \
-         segments are separated by '/'"
+        "'\\' at byte {at} of the glob escapes {found:?}, which needs no escape: separate segments with '/'"
     )]
     NeedlessEscape { at: usize, found: char },
     #[error("the class that '[' begins at byte {at} of the glob is not closed")]
@@ -44,7 +42,7 @@ pub enum GlobError {
     EmptyClass { at: usize },
     #[error("the range {first:?} to {last:?} at byte {at} of the glob runs backwards")]
     ReversedRange { at: usize, first: char, last: char },
-    #[error("'/' at byte {at} of the glob stands in a class, and no class matches it")]
+    #[error("'/' at byte {at} of the glob is in a class, but a class never matches '/'")]
     SlashInClass { at: usize },
     #[error("'[:' at byte {at} of the glob: named classes are not supported, write the ranges")]
     NamedClass { at: usize },
@@ -58,7 +56,9 @@ pub enum GlobError {
     TooManyAlternatives { at: usize, max: usize },
     #[error("braces nest more than {max} deep at byte {at} of the glob")]
     TooDeep { at: usize, max: usize },
-    #[error("the glob comes to {states} states, at most {max} are allowed: split it into several")]
+    #[error(
+        "the glob needs {states} states, at most {max} are allowed: split it into several globs"
+    )]
     TooManyStates { states: usize, max: usize },
     #[error("no path can match bytes 0 to {length} of the glob")]
     MatchesNothing { length: usize },

@@ -1,11 +1,11 @@
-//! What a part of a pattern follows, whatever alternatives are chosen before it.
+//! What can precede a part of a pattern, over all choices of alternatives.
 
-/// What can stand to the left of a part, over all choices of alternatives: a set of these bits.
+/// What can precede a part: a set of these bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Left(u8);
 
 impl Left {
-    /// No choice of alternatives was looked at yet.
+    /// No alternative was checked yet.
     pub(super) const NONE: Self = Self(0);
     pub(super) const BEGINNING: Self = Self(1);
     pub(super) const SLASH: Self = Self(2);

@@ -1,14 +1,13 @@
-//! Path patterns, and whether two of them can ever mean the same file.
+//! Path patterns, and whether two of them can match the same file.
 //!
-//! A lease on `path:<glob>` conflicts with another one exactly when some path is matched by both
-//! globs. This is decided, not guessed: see [`Glob::overlaps`].
+//! A lease on `path:<glob>` conflicts with another one exactly when some path is matched by both globs. The
+//! decision is exact: see [`Glob::overlaps`].
 //!
 //! # Paths
 //!
-//! A path is relative to the root of the repository: one or more names joined by single `/`. A name
-//! is not empty, not `.` and not `..`; any other text is a name, compared character by character
-//! (Unicode scalar values; case matters, nothing is normalised). What is not such a path is matched
-//! by no glob.
+//! A path is relative to the root of the repository: one or more names joined by single `/`. A name is not
+//! empty, not `.` and not `..`; any other text is a name, compared character by character (Unicode scalar
+//! values; case matters, nothing is normalised). No glob matches anything else.
 //!
 //! # Patterns
 //!
@@ -25,21 +24,19 @@
 //!
 //! A whole pattern is matched against a whole path.
 //!
-//! ## Folders
-//! A glob whose last segment has no wildcard (`*`, `?`, a class) also covers what is below: `src`
-//! matches `src` and `src/a/b.rs`, `**/src` matches every `src` and all in it, and `src/*` matches
-//! what is in `src` and not what is deeper. Nothing is both a file and a folder, so the name of a file
-//! covers nothing else. Where braces give several last segments, each counts for itself: `{a,b*}`
-//! covers what is below `a`, and not what is below `b`. In journals of format 1 and 2 globs cover
-//! nothing ([`Coverage::Exact`]), so that old records mean what they meant.
+//! ## Folders A glob whose last segment has no wildcard (`*`, `?`, a class) also covers what is below: `src`
+//! matches `src` and `src/a/b.rs`, `**/src` matches every `src` and all in it, and `src/*` matches what is in
+//! `src` and not what is deeper. A path is never both a file and a folder, so the name of a file covers
+//! nothing else. If braces give several last segments, each is decided separately: `{a,b*}` covers what is
+//! below `a`, and not what is below `b`. In journals of format 1 and 2 globs cover nothing
+//! ([`Coverage::Exact`]), so that old records keep their meaning.
 //!
-//! ## `**`
-//! As gitignore and globset have it. Followed by `/`, it stands for zero or more segments:
-//! `src/**/*.rs` matches `src/a.rs` and `src/x/y/a.rs`. At the end it stands for one or more:
-//! `src/**` matches everything below `src` and not `src` itself; `**` alone matches every path.
-//! Longer runs mean the same. Beside anything else in its segment, `**` is `*`: `a**b` is `a*b`.
-//! The asterisks must be written together: `{*}{*}` is no `**`. Where it depends on the choice of
-//! an alternative whether `**` is a whole segment, as in `{a,b/}**`, the pattern is refused.
+//! ## `**` As in gitignore and globset. Followed by `/`, it stands for zero or more segments: `src/**/*.rs`
+//! matches `src/a.rs` and `src/x/y/a.rs`. At the end it stands for one or more: `src/**` matches everything
+//! below `src` and not `src` itself; `**` alone matches every path. Longer runs mean the same. Beside
+//! anything else in its segment, `**` is `*`: `a**b` is `a*b`. The asterisks must be written together:
+//! `{*}{*}` is no `**`. If `**` is a whole segment only for some alternatives, as in `{a,b/}**`, the pattern
+//! is refused.
 //!
 //! ## Slashes and dots
 //! - A trailing `/`, also that of an alternative, means everything below: `src/` is `src/**`.
@@ -88,21 +85,21 @@ pub const GLOB_ALTERNATIVES_MAX: usize = 128;
 pub const GLOB_DEPTH_MAX: usize = 8;
 /// The most states a compiled pattern can have.
 ///
-/// No exact pattern is refused for this. A byte makes at most one state that reads. The comma or brace
-/// before an alternative makes none; the alternative makes at most four that branch: its own, the
-/// one that `**` skips to, and for slashes that can end the pattern one before its braces and one at
-/// its own end. In a covering pattern, what stands behind both kinds of alternatives in a segment counts
-/// twice, so there it is checked; patterns of that many states are not known.
+/// No exact pattern reaches this limit. A byte makes at most one state that reads. The comma or brace before
+/// an alternative makes none; the alternative makes at most four that branch: its own, the one that `**`
+/// skips to, and for slashes that can end the pattern one before its braces and one at its own end. In a
+/// covering pattern, what stands behind both kinds of alternatives in a segment counts twice, so there it is
+/// checked; patterns of that many states are not known.
 pub const GLOB_STATES_MAX: usize = 1024;
 
 const _: () = assert!(GLOB_BYTES_MAX + 3 * GLOB_ALTERNATIVES_MAX + 8 <= GLOB_STATES_MAX);
 
-/// Whether a pattern covers what is below the paths that it names.
+/// Whether a pattern also covers everything below the paths that it matches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Coverage {
     /// It never does, as in records of format 1 and 2.
     Exact,
-    /// It does where its last segment has no wildcard.
+    /// It does if its last segment has no wildcard.
     Covering,
 }
 
@@ -122,8 +119,8 @@ struct CompiledGlob {
 impl Glob {
     pub fn new(text: &str, coverage: Coverage) -> Result<Self, GlobError> {
         let program = GlobProgram::compile(parse::parse(text)?, coverage)?;
-        // A lease on nothing would look like protection. It also means that every glob overlaps
-        // itself, which `overlaps` relies on.
+        // A lease on nothing would look like protection. So every glob overlaps itself, which `overlaps`
+        // relies on.
         if !overlap::overlap(&program, &GlobProgram::everything()) {
             return Err(GlobError::MatchesNothing { length: text.len() });
         }

@@ -1,4 +1,4 @@
-//! A walk through two automata in step: whether some path leads both to their end.
+//! Walks through two automata in step, to find whether some path leads both to their end.
 
 use super::class::CommonChars;
 use super::matching::{GlobWalk, begins_with, ends_with, free_moves};
@@ -44,7 +44,7 @@ pub(super) fn walk(left: &GlobProgram, right: &GlobProgram) -> GlobWalk {
     walk
 }
 
-/// The same walk in breadth first, remembering the way.
+/// The same walk, breadth first, remembering the path.
 pub(super) fn witness(left: &GlobProgram, right: &GlobProgram) -> Option<String> {
     let prefix = shared_prefix(left, right)?;
     let mut product = Product::new(left, right);
@@ -185,7 +185,7 @@ fn skip_literals(program: &GlobProgram, text: &str) -> Id {
         })
 }
 
-/// A pair, and how it was come by.
+/// A pair, and how it was reached.
 struct Visit {
     pair: Pair,
     /// Index of the visit before; the first one is its own.

@@ -1,4 +1,4 @@
-//! From the text of a pattern to its parts, with all that is refused.
+//! Parses the text of a pattern into its parts, and refuses invalid patterns.
 
 use super::class::{self, CharSet};
 use super::cursor::PatternCursor;
@@ -88,7 +88,7 @@ impl Parser<'_> {
         Ok(parts)
     }
 
-    /// Parses one part, or drops what means nothing.
+    /// Parses one part, or drops one without meaning.
     fn part(&mut self, depth: usize) -> Result<Option<Part>, GlobError> {
         let Some((at, c)) = self.cursor.next() else {
             return Ok(None);
@@ -129,7 +129,7 @@ impl Parser<'_> {
 
     /// Refuses a segment that ends at byte `at` and is, for some alternatives, `.` or `..`.
     ///
-    /// It could match no path, and would quietly leave something out of what was meant.
+    /// It could match no path, and would silently leave out a part of the pattern.
     fn check_dots(&self, at: usize) -> Result<(), GlobError> {
         if self.left.may_be(Left::DOT) {
             return Err(GlobError::DotSegment { at });

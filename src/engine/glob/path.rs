@@ -1,6 +1,6 @@
-//! What a path is, told one character after the other.
+//! Recognises paths, one character at a time.
 
-/// What is known of the segment that is being read; with this, only paths are ever found.
+/// The state of the current segment; it ensures that only valid paths are found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum PathSegment {
     /// Nothing read yet.
@@ -16,7 +16,7 @@ pub(super) enum PathSegment {
 pub(super) const SEGMENTS: usize = 4;
 
 impl PathSegment {
-    /// The segment after one more character; none if no path goes on like this.
+    /// The segment after one more character; none if no path continues like this.
     pub(super) fn then(self, c: char) -> Option<Self> {
         match (c, self) {
             ('/', Self::Name) => Some(Self::Start),

@@ -1,13 +1,12 @@
-//! The automaton a pattern is compiled to.
+//! The automaton of a compiled pattern.
 //!
-//! It is built from the end to the beginning: each part is given the state that comes after it.
-//! So alternatives meet again without joining states, and what stands to the right of a part is
-//! known when the part is built.
+//! It is built from the end to the beginning: each part gets the state that follows it. So alternatives meet
+//! without extra states, and the right side of a part is known when the part is built.
 //!
-//! Whether a pattern also covers what is below its paths depends on the last segment, and so on the
-//! alternatives that are chosen on the way: it does if they leave no wildcard in that segment. So
-//! each part of a segment is built for two cases, with and without a wildcard before it in the
-//! segment, where both can be ([`Next`]). A slash begins anew, so the two cases meet there again.
+//! Whether a pattern also covers everything below its paths depends on the last segment, and so on the chosen
+//! alternatives: it does if they leave no wildcard in that segment. So each part of a segment is built for
+//! two cases, with and without a wildcard before it in the segment, if both can happen ([`Next`]). A slash
+//! starts a new segment, so the two cases meet there again.
 
 use std::collections::BTreeMap;
 
@@ -45,7 +44,7 @@ pub(super) enum GlobState {
     /// on to `next`, which is a slash or the end; if it is left at the start of a segment, that slash
     /// is read already, or there were no segments and there is none to be read: on to `skip`.
     Segments { next: Id, skip: Id },
-    /// Reads nothing, goes both ways.
+    /// Reads nothing; continues at both states.
     Split(Id, Id),
 }
 
@@ -93,7 +92,7 @@ pub(super) struct GlobProgram {
     pub(super) shape: Shape,
 }
 
-/// What a pattern comes to, where its text tells without looking at states.
+/// The meaning of simple patterns, which need no walk through states.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shape {
     /// `prefix` is the only path that matches.
@@ -216,7 +215,7 @@ impl Heads {
     }
 }
 
-/// Where the next part of a pattern is entered.
+/// The entry state of the next part of a pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Next {
     /// When the segment has no wildcard so far.
@@ -226,7 +225,7 @@ struct Next {
 }
 
 impl Next {
-    /// The case makes no difference, or only one of them can be.
+    /// Both cases are the same, or only one is possible.
     fn both(id: Id) -> Self {
         Self {
             plain: id,
@@ -253,7 +252,7 @@ impl Builder {
         let cover = GlobState::Split(ACCEPT, SLASH);
         Self {
             states: vec![GlobState::Accept, below, slash, cover],
-            // What covers something is an end like the other; its slash is no part of the pattern.
+            // A covering end is an end like the other; its slash is not part of the pattern.
             heads: vec![Heads::END, Heads::NAME, Heads::SLASH, Heads::END],
             skips: BTreeMap::new(),
         }
@@ -374,7 +373,7 @@ impl Builder {
         Next { plain, wild }
     }
 
-    /// The characters that come first whatever is chosen, and what else there is.
+    /// The characters that come first for every choice of alternatives, and the rest.
     fn prefix(&self, start: Id) -> (Box<str>, Shape) {
         let (mut prefix, mut id) = (String::new(), start);
         while let GlobState::Literal(c, next) = self.states[usize::from(id)] {

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Whether an item's entries go in or out. One function lists them for both, so what is removed is
-/// always what was inserted.
+/// Whether an item's entries are inserted or removed. One function lists them for both, so the removed
+/// entries are always the inserted ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in super::super) enum Edit {
     Insert,
@@ -21,7 +21,7 @@ impl Edit {
         }
     }
 
-    /// One value of the set at a key. Says whether the key came or went with it.
+    /// One value of the set at a key. Returns whether the key was added or removed with it.
     pub(super) fn member<K: Ord + Clone, V: Ord + Clone>(
         self,
         map: &mut BTreeMap<K, BTreeSet<V>>,

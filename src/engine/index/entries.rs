@@ -11,7 +11,7 @@ use super::super::system::Token;
 use super::super::tasks::{Task, TaskState};
 use super::{Edit, Index};
 
-/// An item of the state whose entries follow from it alone.
+/// An item of the state whose entries depend only on that item.
 pub(in super::super) trait Indexed {
     /// Inserts all its entries, or removes them.
     fn entries(&self, index: &mut Index, edit: Edit);

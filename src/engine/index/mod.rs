@@ -1,7 +1,7 @@
-//! Everything that follows from the state and is looked up often. Never stored: rebuilt on load.
+//! Lookup tables that are computed from the state. Never stored: rebuilt on load.
 //!
-//! Each item contributes entries that depend on that item alone ([`Indexed`]), so a change is always
-//! the same three steps: take its entries out, change it, put its entries back.
+//! The entries of an item depend only on that item ([`Indexed`]). So a change is always the same three steps:
+//! remove its entries, change it, insert its entries.
 
 mod edit;
 mod entries;
@@ -39,7 +39,7 @@ pub(super) struct Index {
     pub(super) ready: BTreeMap<ReadyGroup, BTreeSet<ReadyKey>>,
     pub(super) offered: BTreeMap<AgentName, BTreeSet<ReadyKey>>,
     pub(super) dependents: BTreeMap<TaskId, BTreeSet<TaskId>>,
-    /// Claimed tasks, and all that are not done (a dead one may be retried), by concurrency key.
+    /// By concurrency key: claimed tasks, and all tasks that are not done (a dead one may be retried).
     pub(super) running: BTreeMap<ConcurrencyKey, BTreeSet<TaskId>>,
     pub(super) using_key: BTreeMap<ConcurrencyKey, u32>,
     pub(super) by_idempotency_key: BTreeMap<IdempotencyKey, TaskId>,
@@ -51,19 +51,19 @@ pub(super) struct Index {
     pub(super) mailboxes: BTreeMap<AgentName, Mailbox>,
     pub(super) threads: BTreeMap<MessageId, BTreeSet<MessageId>>,
     pub(super) token_by_hash: BTreeMap<Box<str>, TokenId>,
-    /// Who has a capability.
+    /// The agents that have a capability.
     pub(super) capable: BTreeMap<Capability, BTreeSet<AgentName>>,
-    /// Tasks that wait for an agent with all of these, kept for nobody.
+    /// Tasks that wait for an agent with all of these capabilities, and are not reserved.
     pub(super) requiring: BTreeMap<Capabilities, BTreeSet<TaskId>>,
-    /// Which of those no agent has all of.
+    /// The requirements that no agent fulfils.
     pub(super) unable: BTreeSet<Capabilities>,
-    /// Of what a task waits for, what is stuck, dead or cancelled: a consequence of other tasks and of
-    /// agents, brought up to date by [`Index::pass_on`].
+    /// The dependencies of a task that are stuck, dead or cancelled. They depend on other tasks and on
+    /// agents; [`Index::pass_on`] updates them.
     pub(super) stuck_on: BTreeMap<TaskId, BTreeSet<TaskId>>,
     pub(super) tasks_finished: Finished,
-    /// Files that leases hold, those of lapsed ones included.
+    /// Files that leases hold, including expired leases.
     pub(super) files: u64,
-    /// The tokens that make an agent known.
+    /// The tokens that name an agent.
     pub(super) tokens_of_agent: BTreeMap<AgentName, BTreeSet<TokenId>>,
     pub(super) tasks_open: u64,
     pub(super) tasks_bytes: u64,
@@ -76,7 +76,7 @@ pub(super) struct Index {
 impl Index {
     pub(super) fn of(state: &State) -> Self {
         let mut index = Self::default();
-        // Before the tasks: whether any agent can do them is looked up as they are inserted.
+        // Agents before tasks: inserting a task looks up whether any agent can do it.
         for agent in state.agents.values() {
             index.insert(&Abilities::of(agent));
         }

@@ -1,4 +1,4 @@
-//! Which tasks cannot run unless somebody does something.
+//! Which tasks are stuck: they will not run until somebody acts.
 //!
 //! A task halts those that wait for it when it is dead or cancelled, when it requires capabilities
 //! that no known agent has, or when it waits for one that halts. The last of these depends on other
@@ -11,11 +11,11 @@ use super::super::ids::{AgentName, TaskId};
 use super::super::tasks::{Task, TaskState};
 use super::{Edit, Index};
 
-/// How a task stands towards those that wait for it, and whether it is stuck itself.
+/// Whether a task halts those that wait for it, and whether it is stuck itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in super::super) struct Standing {
     pub(in super::super) halts: bool,
-    /// It is open and cannot go on.
+    /// It is open but cannot run.
     pub(in super::super) stuck: bool,
 }
 
@@ -42,7 +42,7 @@ impl Index {
         seeks_agent(task) && self.unable.contains(&task.requires)
     }
 
-    /// The agents that have all of these, in order of their names. None of nothing: anybody can.
+    /// The agents that have all of these, in order of their names. Empty for no requirement: every agent can.
     pub(in super::super) fn able<'a>(
         &'a self,
         required: &'a Capabilities,
@@ -50,7 +50,7 @@ impl Index {
         let having = required
             .iter()
             .map(|capability| self.capable.get(capability));
-        // The rarest capability has the fewest to look at; one that nobody has leaves none.
+        // The rarest capability has the fewest agents to check; one that no agent has leaves none.
         let rarest = having.min_by_key(|agents| agents.map_or(0, std::collections::BTreeSet::len));
         let candidates = rarest.flatten().into_iter().flatten();
         candidates.filter(move |agent| {
@@ -61,8 +61,8 @@ impl Index {
         })
     }
 
-    /// Whether any agent has the capabilities is looked up only when the first task requires them, and
-    /// forgotten with the last one.
+    /// Whether any agent has the capabilities is computed when the first task requires them, and dropped with
+    /// the last one.
     pub(super) fn edit_requirement(&mut self, task: &Task, edit: Edit) {
         if !seeks_agent(task) || !edit.member(&mut self.requiring, &task.requires, &task.id) {
             return;
@@ -78,8 +78,8 @@ impl Index {
         }
     }
 
-    /// An agent that had `old` now has `new`: whether anybody can do what is required may differ.
-    /// Gives the tasks whose requirement that is, with how each stood before.
+    /// An agent's capabilities changed from `old` to `new`, so a requirement may have become fulfilled or
+    /// not. Returns the affected tasks, with the earlier state of each.
     pub(in super::super) fn requirements_change(
         &mut self,
         tasks: &Tasks,
@@ -109,8 +109,8 @@ impl Index {
         affected
     }
 
-    /// A task began to halt those that wait for it, or ceased to. Gives all tasks that are stuck because
-    /// of it, or no longer are: each of them halts as `first` does now.
+    /// A task began to halt those that wait for it, or stopped halting them. Returns all tasks that became
+    /// stuck or free by it: each of them now halts as `first` does.
     pub(in super::super) fn pass_on(
         &mut self,
         tasks: &Tasks,
@@ -143,7 +143,7 @@ impl Index {
         turned
     }
 
-    /// A new task takes in what it waits for.
+    /// Adds a new task, with the state of its dependencies.
     pub(in super::super) fn begin_stuck_on(&mut self, tasks: &Tasks, task: &Task) {
         let waits_for = task.waiting_on.iter().filter_map(|id| tasks.get(id));
         let halting: Vec<TaskId> = waits_for
@@ -155,7 +155,7 @@ impl Index {
         }
     }
 
-    /// All of it, from nothing.
+    /// Builds the whole table.
     pub(super) fn find_stuck(&mut self, tasks: &Tasks) {
         for task in tasks.values() {
             if self.standing(task).halts {

@@ -1,4 +1,4 @@
-//! What stands in the way of a request for resources.
+//! Conflicts between a request for resources and the leases that are held.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use crate::engine::ids::AgentName;
 use crate::engine::outcome::{LeaseConflict, LeaseConflicts, Refusal};
 use crate::engine::resource::{HostName, Resource, ResourceRequest};
 
-/// A pool of ports that is asked for.
+/// A requested pool of ports.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RequestedPool<'a> {
     pub(super) host: &'a HostName,
@@ -30,7 +30,7 @@ impl RequestedPool<'_> {
 }
 
 impl Lease {
-    /// That it stands in the way of `wanted`, by what it holds.
+    /// The conflict of this lease with `wanted`.
     fn conflict(&self, held: &Resource, wanted: String, example: Option<String>) -> LeaseConflict {
         LeaseConflict {
             lease: self.id,
@@ -80,7 +80,7 @@ impl Engine {
     }
 
     fn tell(&self, conflicts: &mut LeaseConflicts, conflict: impl FnOnce() -> LeaseConflict) {
-        // Many files may each be in the way of many leases.
+        // Many files may each conflict with many leases.
         if (conflicts.told.len() as u64) < self.limits.conflicts_told_max {
             conflicts.told.push(conflict());
         } else {
@@ -97,7 +97,7 @@ impl Engine {
         leases.filter(move |lease| bars(lease, agent, mode))
     }
 
-    /// A port of the pool that is neither held nor asked for. One pass finds it, however many are held.
+    /// A port of the pool that is neither held nor requested. One pass finds it, however many are held.
     pub(super) fn free_port(
         &self,
         by: &Actor,
@@ -113,7 +113,7 @@ impl Engine {
         (pool.from..=pool.to).find(|port| !taken.contains(port))
     }
 
-    /// Who holds the ports of a pool that has no free one.
+    /// The holders of the ports of a pool that has no free port.
     pub(super) fn tell_holders(
         &self,
         by: &Actor,
@@ -133,15 +133,15 @@ impl Engine {
         if is_held {
             return Ok(());
         }
-        // Waiting would not help: nobody could give a port back.
+        // Waiting would not help: no other agent holds a port that it could release.
         Err(Refusal::Invalid {
             path: "resources".to_owned(),
-            problem: format!("the request itself asks for more ports of {wanted} than there are"),
+            problem: format!("the request asks for more ports of {wanted} than the pool has"),
         })
     }
 }
 
-/// Whether a lease can stand in the way of a request, were the resources to overlap.
+/// Whether a lease conflicts with a request if their resources overlap.
 fn bars(lease: &Lease, agent: Option<&AgentName>, mode: LeaseMode) -> bool {
     let both_shared = lease.mode == LeaseMode::Shared && mode == LeaseMode::Shared;
     let own_lapsed = !lease.is_held() && Some(&lease.agent) == agent;

@@ -44,7 +44,7 @@ pub struct Lease {
 #[serde(rename_all = "snake_case")]
 pub enum LeaseState {
     Held,
-    /// Its holder was lost; until then only the same agent may take the resources.
+    /// Its holder was lost; until then only the same agent may lease the resources.
     Lapsed {
         opens_at: JournalTime,
     },
@@ -63,7 +63,7 @@ impl Lease {
 }
 
 impl Engine {
-    /// The resources a request would get, or why it cannot have them.
+    /// The resources that a request would get, or why it is refused.
     pub(super) fn check_lease_acquire(
         &self,
         by: &Actor,
@@ -134,7 +134,7 @@ impl Engine {
         Ok(Outcome::Lease(Box::new(grant)))
     }
 
-    /// The lease that `fence` stands for, if it is still held.
+    /// The lease with this fencing token, if it is still held.
     pub fn held_lease(&self, id: LeaseId, fence: FencingToken) -> Result<&Lease, Refusal> {
         let lease = self.state.leases.get(&id).filter(|lease| lease.is_held());
         match lease {
@@ -164,7 +164,7 @@ impl Engine {
             (_, None) => Ok(()),
             (Hold::Ttl { .. }, Some(ttl_ms)) => self.check_ttl(ttl_ms),
             (Hold::Session(_), Some(_)) => Err(Refusal::Conflict(format!(
-                "lease {} lives as long as its session; it has no time-to-live to change",
+                "lease {} is held by its session, so it has no time-to-live",
                 renew.lease
             ))),
         }
@@ -203,7 +203,7 @@ impl Engine {
         match lease {
             Some(lease) if owns_or_operates(by, &lease.agent) => Ok(()),
             Some(lease) => Err(Refusal::Forbidden(format!(
-                "lease {} belongs to {}: only an operator revokes it",
+                "lease {} belongs to {}: only an operator may revoke it",
                 lease.id, lease.agent
             ))),
             None => Err(Refusal::NotFound(format!("lease {}", revoke.lease))),
@@ -215,7 +215,7 @@ impl Engine {
         self.lease_ends(revoke.lease, ChangeKind::LeaseRevoked, reason);
     }
 
-    /// Ends a lease in order: its resources are open at once.
+    /// Ends a lease in order: its resources are free at once.
     pub(super) fn lease_ends(&mut self, id: LeaseId, kind: ChangeKind, reason: &str) {
         if let Some(lease) = self.state.leases.remove(&id) {
             self.index.remove(&lease);
@@ -224,7 +224,7 @@ impl Engine {
         }
     }
 
-    /// The holder is lost: others wait for the lock-delay, since it may still be writing.
+    /// The holder is lost: other agents wait for the lock-delay, because it may still be writing.
     pub(super) fn lease_lapses(&mut self, id: LeaseId, reason: &str) {
         let opens_at = self.state.now.after_ms(self.limits.lock_delay_ms);
         let Some(lease) = self.state.leases.get_mut(&id) else {
@@ -235,7 +235,7 @@ impl Engine {
         self.index.insert(lease);
         let change = of_lease(ChangeKind::LeaseLapsed, lease).reason(reason);
         self.state.totals.leases_lapsed += 1;
-        // The same agent may take it at once.
+        // The same agent may lease it at once.
         self.signals.leasable = true;
         self.change(change);
     }
@@ -245,7 +245,7 @@ impl Engine {
     }
 }
 
-/// What a lease held that has ended, in the order asked for; `others` are all that were no files.
+/// The resources of an ended lease, in the requested order; `others` are those that are not files.
 pub(super) fn with_files(acquire: &LeaseAcquire, others: Vec<Resource>) -> Vec<Resource> {
     let mut others = others.into_iter();
     let each = acquire.resources.iter().map(|wanted| match wanted.one() {

@@ -1,4 +1,4 @@
-//! How much leases hold: what bounds the cost of telling whether they overlap.
+//! The sizes of leases, which bound the cost of finding conflicts.
 
 use crate::engine::Engine;
 use crate::engine::command::Actor;
@@ -6,7 +6,7 @@ use crate::engine::limits::check_limit;
 use crate::engine::outcome::Refusal;
 use crate::engine::resource::Resource;
 
-/// How much some resources are.
+/// The size of some resources.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Sizes {
     files: u64,
@@ -34,8 +34,8 @@ impl Sizes {
 }
 
 impl Engine {
-    /// Checks how much one lease asks for, or one question about leases; gives back what counts
-    /// towards what the agent holds.
+    /// Checks the size of one requested lease, or of one query about leases; returns what counts towards the
+    /// agent's total.
     pub fn check_sizes<'a>(
         &self,
         resources: impl Iterator<Item = &'a Resource>,
@@ -50,7 +50,7 @@ impl Engine {
         Ok(asked)
     }
 
-    /// Checks what the agent and the project would hold then.
+    /// Checks the totals that the agent and the project would then have.
     pub(super) fn check_holdings(&self, by: &Actor, asked: &Sizes) -> Result<(), Refusal> {
         let own = by
             .agent()

@@ -1,4 +1,4 @@
-//! Messages: durable in every recipient's mailbox until acknowledged or lapsed.
+//! Messages: durable in every recipient's mailbox until acknowledged or expired.
 
 mod send;
 
@@ -35,7 +35,8 @@ pub struct Message {
     pub expires_at: JournalTime,
     /// Everyone who got it.
     pub recipients: BTreeSet<AgentName>,
-    /// Who has not acknowledged it; until when it is hidden from other readers of that mailbox.
+    /// The recipients that have not acknowledged it, and until when it is hidden from other readers of their
+    /// mailbox.
     pub pending: BTreeMap<AgentName, Option<JournalTime>>,
 }
 
@@ -88,7 +89,7 @@ impl Engine {
         ids.filter_map(|id| self.state.messages.get(id))
     }
 
-    /// Whether a take would find anything.
+    /// Whether a take would return anything.
     pub fn has_untaken(&self, agent: &AgentName, importance_min: Importance) -> bool {
         let now = self.state.now;
         self.inbox(agent, importance_min)
@@ -148,7 +149,7 @@ impl Engine {
         Outcome::Acked { acked, unknown }
     }
 
-    /// Takes a message out of one mailbox because its reader says so; says whether it was there.
+    /// Removes an acknowledged message from one mailbox; returns whether it was there.
     fn message_acked(&mut self, agent: &AgentName, id: MessageId) -> bool {
         let left = self.message_leaves(agent, id);
         if left {
@@ -162,7 +163,7 @@ impl Engine {
         left
     }
 
-    /// Takes a message out of one mailbox; says whether it was there.
+    /// Removes a message from one mailbox; returns whether it was there.
     pub(super) fn message_leaves(&mut self, agent: &AgentName, id: MessageId) -> bool {
         let Some(message) = self.state.messages.get_mut(&id) else {
             return false;
@@ -178,13 +179,13 @@ impl Engine {
         true
     }
 
-    /// Nobody waits for it any more; threads show it until newer ones push it out.
+    /// All recipients acknowledged it; threads show it until newer messages replace it.
     fn message_finished(&mut self, id: MessageId) {
         self.state.messages_finished.push_back(id);
         self.forget_messages();
     }
 
-    /// Lets the oldest finished messages go while there are too many, or all hold too much.
+    /// Deletes the oldest finished messages while there are too many or their bytes exceed the limit.
     fn forget_messages(&mut self) {
         while self.state.messages_finished.len() as u64 > self.limits.messages_finished_max
             || self.index.messages_bytes > self.limits.messages_bytes_max

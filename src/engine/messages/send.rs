@@ -1,4 +1,4 @@
-//! Sending: who gets a message, and who has room for it.
+//! Sending: the recipients of a message, and the space in their mailboxes.
 
 use std::collections::BTreeSet;
 
@@ -30,7 +30,7 @@ impl Engine {
         if send.ttl_ms == 0 {
             return Err(Refusal::Invalid {
                 path: "ttl_ms".to_owned(),
-                problem: "a message needs some time to be read".to_owned(),
+                problem: "the time-to-live must be above 0".to_owned(),
             });
         }
         let Some(reply_to) = send.reply_to else {
@@ -43,7 +43,8 @@ impl Engine {
         }
     }
 
-    /// Only what waits counts: what everyone acknowledged makes room, so it never keeps new messages out.
+    /// Only waiting messages count. Acknowledged ones are deleted when space is needed, so they never block
+    /// new messages.
     fn check_messages_bytes(&self, by: &Actor, send: &MessageSend) -> Result<(), LimitExceeded> {
         let recipients = match (&send.to, by.agent()) {
             (Recipient::Agent(_), _) | (_, None) => 1,
@@ -95,7 +96,7 @@ impl Engine {
         })
     }
 
-    /// Registers a recipient whose token makes it known; tells what is in the way.
+    /// Registers a recipient that is known from its token; returns the limit that prevents it.
     fn introduce(
         &mut self,
         agent: &AgentName,
@@ -107,7 +108,7 @@ impl Engine {
         Some(Delivery::Over(MailboxLimit::AgentsMax))
     }
 
-    /// Whom a message goes to, in the order of their names; the sender never gets its own broadcast.
+    /// The recipients of a message, in the order of their names; the sender never gets its own broadcast.
     fn recipients(&self, from: &AgentName, send: &MessageSend) -> Vec<AgentName> {
         let others = self.state.agents.values().filter(|a| a.name != *from);
         match &send.to {
@@ -156,7 +157,7 @@ impl Engine {
                 .takes(limits, from, bytes, is_direct(send))
                 .map_err(Delivery::Over);
         }
-        // The rule of commands that were written before there were shares: they fold as they did.
+        // The rule for commands from before shares existed: they must fold as they did.
         let full = mailbox.messages.len() as u64 >= limits.mailbox_messages_max
             || mailbox.bytes + bytes > limits.mailbox_bytes_max;
         if full { Err(Delivery::Full) } else { Ok(()) }

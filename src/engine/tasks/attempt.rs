@@ -1,4 +1,4 @@
-//! What becomes of a claimed attempt: progress, completion, failure, release, handoff, loss.
+//! The life of a claimed attempt: progress, completion, failure, release, handoff, loss.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ use super::{Attempt, CAPABILITY_BYTES, Handoff, Offer, Progress, TaskState, abou
 use crate::planted::{Bug, is_on};
 
 impl Engine {
-    /// The attempt of `task` that `fence` stands for, if `by` holds it.
+    /// The attempt of `task` with this fencing token, if `by` holds it.
     pub(in super::super) fn check_attempt(
         &self,
         by: &Actor,
@@ -128,7 +128,7 @@ impl Engine {
         Outcome::Failed(outcome)
     }
 
-    /// Counts a failure; the task is tried again after its back-off, or is dead.
+    /// Counts a failure; the task is retried after its back-off, or is dead.
     fn attempt_fails(
         &mut self,
         id: TaskId,
@@ -176,7 +176,7 @@ impl Engine {
         self.attempt_fails(id, ChangeKind::TaskLost, "timed out", true);
     }
 
-    /// The holder is gone: the work counts as failed once, and is offered to the same agent first.
+    /// The holder is lost: the attempt counts as failed, and the task is offered to the same agent first.
     pub(in super::super) fn attempt_lost(&mut self, id: TaskId, reason: &str) {
         let now = self.state.now;
         let offer_ms = self.limits.crash_offer_ms;
@@ -202,7 +202,7 @@ impl Engine {
         self.attempt_released(release.task, "released");
     }
 
-    /// Gives an attempt back; it does not count as a failure.
+    /// Releases an attempt; it does not count as a failure.
     pub(in super::super) fn attempt_released(&mut self, id: TaskId, reason: &str) {
         let Some(attempt) = self.state.tasks.get(&id).and_then(|t| t.attempt().cloned()) else {
             return;
@@ -246,7 +246,7 @@ impl Engine {
             return Ok(Outcome::Done);
         };
         if let HandoffTarget::Agent(agent) = &handoff.to {
-            // The check found room for it.
+            // The check made sure that it fits.
             self.ensure_agent(agent)?;
         }
         let mut change = of_attempt(ChangeKind::TaskHandedOff, id, &attempt);

@@ -24,8 +24,8 @@ impl Engine {
         Ok(())
     }
 
-    /// The task that `agent` would get: first one that is kept for it, then by priority and age.
-    /// `passed_over` are left out: other claims are on their way to them.
+    /// The task that `agent` would get: first one that is reserved for it, then by priority and age.
+    /// `passed_over` are skipped, because earlier claims will get them.
     pub fn claim_candidate(
         &self,
         agent: &AgentName,
@@ -87,7 +87,7 @@ impl Engine {
     pub(super) fn is_below_cap(&self, key: &super::super::ids::ConcurrencyKey) -> bool {
         let running = self.index.running.get(key).map_or(0, BTreeSet::len);
         let cap = self.state.concurrency.get(key).copied();
-        // More than can be counted in 32 bits never run: fewer tasks than that are open.
+        // 32 bits are enough: fewer tasks than that can be open.
         u32::try_from(running).unwrap_or(u32::MAX) < cap.unwrap_or(u32::MAX)
     }
 
@@ -123,7 +123,7 @@ impl Engine {
 }
 
 impl ClaimFilter {
-    /// Whether it lets this task through.
+    /// Whether the filter matches this task.
     pub fn passes(&self, task: &Task) -> bool {
         self.task.is_none_or(|wanted| wanted == task.id)
             && self.priority_min.is_none_or(|min| task.priority >= min)

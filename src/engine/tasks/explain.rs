@@ -1,7 +1,7 @@
-//! Why a task does not run: every reason that the state knows, down the chain of what it waits for.
+//! Explains why a task does not run: every reason in the state, along the chain of its dependencies.
 //!
-//! It only looks. What it visits is bounded: tasks by `TASKS_MAX` and one walk down to the root; agents
-//! and claimed tasks are gone through once for each requirement and each concurrency key among those.
+//! It changes nothing, and its cost is bounded: it visits `TASKS_MAX` tasks and walks once down to the root;
+//! it visits agents and claimed tasks once for each requirement and concurrency key of those tasks.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,17 +11,17 @@ use super::super::command::Capabilities;
 use super::super::ids::{AgentName, ConcurrencyKey, JournalTime, Note, TaskId};
 use super::{Attempt, Cancellation, Progress, Task, TaskState};
 
-/// Tasks that one explanation shows.
+/// The most tasks in one explanation.
 const TASKS_MAX: usize = 64;
-/// Agents, tasks or holders that one reason names; it counts those beyond.
+/// The most agents, tasks or holders that one reason names; it counts the rest.
 const NAMES_MAX: usize = 8;
 
-/// Why a task does not run, or that it does.
+/// Why a task does not run; or that it runs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Explanation<'a> {
-    /// The task that was asked for, then what it waits for, each behind the one that waits for it.
+    /// The requested task, then its dependencies, each after the task that waits for it.
     pub tasks: Vec<Explained<'a>>,
-    /// Tasks of the chain that are not shown, or at least so many.
+    /// The number of tasks of the chain that are not shown, or a lower bound.
     pub left_out: u64,
 }
 
@@ -29,26 +29,26 @@ pub struct Explanation<'a> {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Explained<'a> {
     pub task: &'a Task,
-    /// How many steps it is from the task that was asked for.
+    /// The number of steps from the requested task.
     pub depth: u64,
     pub reasons: Vec<Reason>,
 }
 
-/// Some of a set by name, and how many there are.
+/// Some members of a set by name, and their total number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Named<T> {
     pub some: Vec<T>,
     pub count: u64,
 }
 
-/// Agents that may claim a task, by how they are.
+/// Agents that may claim a task, by presence.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Able {
-    /// Connected and not at work.
+    /// Connected and not working.
     pub free: Named<AgentName>,
     pub busy: Named<AgentName>,
     pub away: Named<AgentName>,
-    /// Known, without a session. They may still claim for a time.
+    /// Known, without a session; they may still claim with a time-to-live.
     pub gone: Named<AgentName>,
 }
 
@@ -59,7 +59,7 @@ pub enum Reason {
     WaitsFor(Named<TaskId>),
     /// It waits for these, which are dead or cancelled.
     WaitsForEnded(Named<TaskId>),
-    /// It was to begin later.
+    /// It was submitted with a delay.
     Delayed {
         until: JournalTime,
     },
@@ -70,21 +70,21 @@ pub enum Reason {
         attempts_max: u32,
         last_error: Option<Note>,
     },
-    /// As many tasks of its key run as may.
+    /// The maximum number of tasks of its key is running.
     ConcurrencyCap {
         key: ConcurrencyKey,
         cap: u32,
         running: Named<(TaskId, AgentName)>,
     },
-    /// No known agent has all of this.
+    /// No known agent has all of these capabilities.
     NoAgent {
         requires: Capabilities,
     },
-    /// Kept for one agent; others may have it later.
+    /// Reserved for one agent; others may claim it later.
     Offered {
         agent: AgentName,
         until: JournalTime,
-        /// `None`: the agent is not known any more.
+        /// `None`: the agent is no longer known.
         presence: Option<Presence>,
     },
     /// It may be claimed.
@@ -125,7 +125,7 @@ impl<T> Named<T> {
         self.count += 1;
     }
 
-    /// How many there are beside those that are named.
+    /// The number of members that are not named.
     pub fn more(&self) -> u64 {
         self.count - self.some.len() as u64
     }
@@ -146,14 +146,14 @@ impl Able {
 }
 
 impl Engine {
-    /// Why a task does not run; `None` when it is not known.
+    /// Why a task does not run; `None` if the task does not exist.
     pub fn explain(&self, id: TaskId) -> Option<Explanation<'_>> {
         self.state.tasks.get(&id)?;
         Some(Explainer::new(self).explain(id))
     }
 }
 
-/// What was visited, and what was found out on the way.
+/// The visited tasks, and cached results.
 struct Explainer<'a> {
     engine: &'a Engine,
     tasks: Vec<Explained<'a>>,
@@ -185,7 +185,7 @@ impl<'a> Explainer<'a> {
                 break;
             }
             self.visit(id, depth);
-            // The last one is visited first: what halts the task goes before what is only open.
+            // The last one is visited first, so that dependencies that halt the task come before open ones.
             let (halting, others) = self.dependencies(id);
             let next = halting.into_iter().chain(others).map(|on| (on, depth + 1));
             open.extend(next.collect::<Vec<_>>().into_iter().rev());
@@ -205,7 +205,7 @@ impl<'a> Explainer<'a> {
         unseen.len() as u64
     }
 
-    /// What a task waits for that is not done: what halts it, and the rest.
+    /// The dependencies of a task that are not done: those that halt it, and the rest.
     fn dependencies(&self, id: TaskId) -> (Vec<TaskId>, Vec<TaskId>) {
         let Some(task) = self.engine.state.tasks.get(&id) else {
             return (Vec::new(), Vec::new());
@@ -218,11 +218,11 @@ impl<'a> Explainer<'a> {
         task.waiting_on.iter().copied().partition(halts)
     }
 
-    /// Follows the first thing that each task waits for to the end of the chain, and shows that, however
-    /// far it is: nothing runs before it. Says how many tasks it showed.
+    /// Follows the first dependency of each task to the end of the chain, and shows that task, however far it
+    /// is: nothing runs before it. Returns how many tasks it showed.
     fn visit_root(&mut self, from: TaskId) -> u64 {
         let (mut at, mut depth) = (from, 0);
-        // Dependencies have no cycle, so this comes to an end; were a snapshot to have one, it does too.
+        // Dependencies have no cycle, so this ends; it would end even if a snapshot had one.
         for _ in 0..self.engine.state.tasks.len() {
             let (halting, others) = self.dependencies(at);
             let Some(next) = halting.first().or(others.first()) else {
@@ -381,7 +381,7 @@ impl<'a> Explainer<'a> {
 }
 
 impl Reason {
-    /// Whether the task could be claimed, were the right agent to ask for it.
+    /// Whether a suitable agent could claim the task now.
     pub fn is_claimable(&self) -> bool {
         matches!(self, Self::Claimable { .. } | Self::Offered { .. })
     }

@@ -9,7 +9,7 @@ use super::super::outcome::Refusal;
 
 /// Refuses a submission whose tasks wait for each other in a circle, and names the circle.
 pub(super) fn check_acyclic(tasks: &[TaskSpec]) -> Result<(), Refusal> {
-    // Nearly every submission: one task, or tasks that do not know each other.
+    // The usual submission: one task, or independent tasks.
     let within = |spec: &TaskSpec| {
         spec.after
             .iter()
@@ -24,7 +24,10 @@ pub(super) fn check_acyclic(tasks: &[TaskSpec]) -> Result<(), Refusal> {
     let names: Vec<String> = cycle.iter().map(|i| format!("tasks[{i}]")).collect();
     Err(Refusal::Invalid {
         path: format!("tasks[{}].after", cycle.first().copied().unwrap_or(0)),
-        problem: format!("the tasks wait for each other: {}", names.join(" → ")),
+        problem: format!(
+            "the tasks wait for each other in a circle: {}",
+            names.join(" → ")
+        ),
     })
 }
 

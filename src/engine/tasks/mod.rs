@@ -36,11 +36,10 @@ use super::index::{ReadyGroup, ReadyKey};
 use super::limits::{LimitExceeded, check_limit};
 use super::payload::{Payload, bytes_of};
 
-/// What a label and a required capability count for.
+/// The size that counts for a label and a required capability.
 const LABEL_BYTES: usize = 200;
 const CAPABILITY_BYTES: usize = 72;
-/// How many finished tasks are looked at, to forget one, when there are too many: those that others
-/// wait for stay.
+/// How many finished tasks are checked to find one that can be deleted; those that other tasks wait for stay.
 const FORGET_LOOKS: u32 = 8;
 
 /// A unit of work.
@@ -56,10 +55,10 @@ pub struct Task {
     pub requires: Capabilities,
     #[serde(default)]
     pub labels: Labels,
-    /// Everything it was to wait for.
+    /// All its dependencies.
     #[serde(default)]
     pub after: BTreeSet<TaskId>,
-    /// What of that is not done yet.
+    /// The dependencies that are not done yet.
     #[serde(default)]
     pub waiting_on: BTreeSet<TaskId>,
     #[serde(default)]
@@ -83,7 +82,7 @@ pub struct Task {
     /// How many of them failed; this counts against `attempts_max`.
     #[serde(default)]
     pub failures: u32,
-    /// For whom it is kept first.
+    /// The agent for which it is reserved first.
     #[serde(default)]
     pub offer: Option<Offer>,
     #[serde(default)]
@@ -94,11 +93,11 @@ pub struct Task {
     pub last_error: Option<Note>,
     #[serde(default)]
     pub result: Option<Payload>,
-    /// What a repetition under its idempotency key is compared with and the task itself does not show;
-    /// not known of tasks submitted before the state told of stuck ones.
+    /// The parameters of the submission that the task itself does not show, to compare a repetition under its
+    /// idempotency key. Unknown for tasks that were submitted before format 3.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub as_submitted: Option<Box<AsSubmitted>>,
-    /// Who cancelled it, and why; not known of tasks cancelled before the state told of stuck ones.
+    /// Who cancelled it, and why. Unknown for tasks that were cancelled before format 3.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cancelled: Option<Box<Cancellation>>,
 }
@@ -126,7 +125,7 @@ pub struct Attempt {
     pub timeout_at: Option<JournalTime>,
 }
 
-/// A ready task is kept for one agent until a time.
+/// A ready task is reserved for one agent until a time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Offer {
     pub agent: AgentName,
@@ -143,14 +142,14 @@ pub struct Handoff {
     pub context: Option<Payload>,
 }
 
-/// What was asked for in a submission under an idempotency key, as far as the task does not show it.
+/// The parameters of a submission under an idempotency key that the task does not show.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AsSubmitted {
     #[serde(default)]
     pub delay_ms: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concurrency_max: Option<u32>,
-    /// What hand-offs added to what it requires.
+    /// The capabilities that hand-offs added to its requirements.
     #[serde(default, skip_serializing_if = "Capabilities::is_empty")]
     pub requires_added: Capabilities,
 }
@@ -172,7 +171,7 @@ pub struct Progress {
     pub note: Option<Note>,
 }
 
-/// Finished tasks that are still known, by how they ended.
+/// Finished tasks that are still stored, by how they ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Finished {
     pub done: u64,
@@ -209,7 +208,7 @@ impl TaskState {
 }
 
 impl Task {
-    /// The attempt under way.
+    /// The current attempt.
     pub fn attempt(&self) -> Option<&Attempt> {
         match &self.state {
             TaskState::Claimed(attempt) => Some(attempt),
@@ -228,7 +227,7 @@ impl Task {
         }
     }
 
-    /// The bytes that count against the limits: what others put into it.
+    /// The bytes that count against the limits: the data that agents put into it.
     pub(super) fn bytes(&self) -> u64 {
         let context = self.handoff.as_ref().and_then(|h| h.context.as_ref());
         bytes_of(self.payload.as_ref())
@@ -243,7 +242,7 @@ fn named_bytes(labels: &Labels, requires: &Capabilities) -> u64 {
 }
 
 impl Engine {
-    /// Takes a task's entries out of the index, changes it, puts them back.
+    /// Removes a task's entries from the index, changes the task, inserts them again.
     fn with_task<T>(&mut self, id: TaskId, change: impl FnOnce(&mut Task) -> T) -> Option<T> {
         let task = self.state.tasks.get_mut(&id)?;
         let before = self.index.standing(task);
@@ -256,7 +255,7 @@ impl Engine {
         Some(result)
     }
 
-    /// Puts a task where it belongs once nothing holds it: ready, or blocked by others or by time.
+    /// Sets the state of a task that nobody holds: ready, or blocked by other tasks or by time.
     fn settle(&mut self, id: TaskId) {
         let now = self.state.now;
         let ready = self.with_task(id, |task| {
@@ -278,7 +277,7 @@ impl Engine {
         }
     }
 
-    /// Ends a task for good, and lets the oldest finished ones go.
+    /// Finishes a task, and deletes the oldest finished ones.
     fn finish(&mut self, id: TaskId, state: TaskState) {
         let now = self.state.now;
         self.with_task(id, |task| {
@@ -298,8 +297,8 @@ impl Engine {
         self.forget_finished();
     }
 
-    /// Whether `bytes` more fit into all tasks, were finished ones forgotten that nobody waits for.
-    /// Without that, finished work could fill the limit for good. `needed` are about to be waited for.
+    /// Whether `bytes` more fit into all tasks, if finished tasks that no task waits for are deleted.
+    /// Otherwise finished work could use up the limit for ever. New tasks will wait for `needed`.
     fn check_tasks_bytes(
         &self,
         bytes: u64,
@@ -323,7 +322,8 @@ impl Engine {
         )
     }
 
-    /// Lets the oldest finished tasks go while there are too many, or all tasks hold too much.
+    /// Deletes the oldest finished tasks while there are too many, or while all tasks exceed the limit of
+    /// bytes.
     pub(super) fn forget_finished(&mut self) {
         let mut looks = FORGET_LOOKS;
         while looks > 0 && self.state.tasks_finished.len() as u64 > self.limits.tasks_finished_max {
@@ -342,7 +342,7 @@ impl Engine {
             return;
         };
         if self.index.dependents.contains_key(&oldest) {
-            // Others still wait for it, and a retry may yet let them go on.
+            // Other tasks still wait for it, and a retry may let them run.
             self.state.tasks_finished.push_back(oldest);
             return;
         }

@@ -1,4 +1,4 @@
-//! A submission under an idempotency key that is known: what task it found, and in what it differs.
+//! A submission under a known idempotency key: the task that it found, and how they differ.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,12 +11,12 @@ use super::super::outcome::{KnownTask, Submitted};
 use super::super::payload::Payload;
 use super::{AsSubmitted, Task, TaskState};
 
-/// How deep two payloads are compared by their meaning; deeper parts are compared as text.
+/// Up to which depth payloads are compared as JSON; deeper parts are compared as text.
 const JSON_DEPTH_MAX: u32 = 32;
 
 impl Engine {
-    /// Says of each task of a submission what it found and why it will not run: as things are now. Of a
-    /// `repeated` request also, in what it differs from the one that made the task.
+    /// Adds to each task of a submission what it found and why the task cannot run now. For a `repeated`
+    /// request, also how it differs from the one that created the task.
     pub(in super::super) fn describe_submitted(
         &self,
         submit: &TaskSubmit,
@@ -26,7 +26,7 @@ impl Engine {
         let ids: Vec<TaskId> = submitted.iter().map(|given| given.task).collect();
         let mut roots = self.roots();
         for (spec, given) in submit.tasks.iter().zip(submitted) {
-            // A repeated request may name a task that is forgotten since.
+            // A repeated request may name a task that was deleted since.
             let Some(task) = self.state.tasks.get(&given.task) else {
                 continue;
             };
@@ -45,7 +45,7 @@ impl Engine {
         }
     }
 
-    /// What is kept of a submission so that a repetition can be compared with it.
+    /// The part of a submission that is stored to compare a repetition with it.
     pub(super) fn as_submitted(&self, spec: &TaskSpec) -> Option<Box<AsSubmitted>> {
         let kept = spec.idempotency_key.is_some() && self.tells_stuck();
         kept.then(|| {
@@ -58,7 +58,7 @@ impl Engine {
     }
 }
 
-/// The fields of a submission that are not those of the task, by their names in the protocol.
+/// The fields of a submission that differ from the task, by their names in the protocol.
 fn differences(spec: &TaskSpec, task: &Task, ids: &[TaskId]) -> Vec<&'static str> {
     let after: BTreeSet<TaskId> = resolved(&spec.after, ids, task.id).collect();
     let payloads = (spec.payload.as_ref(), task.payload.as_ref());
@@ -82,7 +82,7 @@ fn differences(spec: &TaskSpec, task: &Task, ids: &[TaskId]) -> Vec<&'static str
     differing.map(|(name, _)| name).collect()
 }
 
-/// What a specification waits for, without itself.
+/// The dependencies of a specification, without itself.
 pub(super) fn resolved(
     after: &[Dependency],
     ids: &[TaskId],
@@ -95,7 +95,7 @@ pub(super) fn resolved(
     tasks.filter(move |task| *task != own)
 }
 
-/// Hand-offs to a capability add to what is required.
+/// Hand-offs to a capability add to the requirements.
 fn same_requires(spec: &TaskSpec, task: &Task) -> bool {
     match &task.as_submitted {
         Some(kept) => {
@@ -107,7 +107,7 @@ fn same_requires(spec: &TaskSpec, task: &Task) -> bool {
     }
 }
 
-/// Where the delay was not kept, it shows as long as the task waits for the first time.
+/// If the delay was not stored, it is known only while the task waits for the first time.
 fn same_delay(spec: &TaskSpec, task: &Task) -> bool {
     if let Some(kept) = &task.as_submitted {
         return spec.delay_ms == kept.delay_ms;
@@ -121,7 +121,7 @@ fn same_delay(spec: &TaskSpec, task: &Task) -> bool {
     delay_ms == spec.delay_ms
 }
 
-/// Where the cap was not kept, the key alone is compared: its cap is what the latest submission said.
+/// If the cap was not stored, only the key is compared: its cap comes from the latest submission.
 fn same_concurrency(spec: &TaskSpec, task: &Task) -> bool {
     let key = spec.concurrency.as_ref().map(|c| &c.key);
     let max = spec.concurrency.as_ref().map(|c| c.max);

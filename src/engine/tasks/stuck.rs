@@ -1,4 +1,4 @@
-//! Tasks that cannot run unless somebody does something: which, because of what, and that it is told.
+//! Stuck tasks, which will not run until somebody acts: their causes, and the events about them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -12,16 +12,16 @@ use super::super::nodes::STUCK_FORMAT;
 use super::{Task, TaskState};
 use crate::planted::{Bug, is_on};
 
-/// Causes that are named for one task.
+/// The most causes that are named for one task.
 const CAUSES_MAX: usize = 8;
 
 /// One cause that keeps a task from running.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stuck {
     pub cause: Cause,
-    /// Where something has to be done: the task itself, or one that it waits for, maybe through others.
+    /// The task that needs attention: the task itself, or one that it waits for, directly or not.
     pub root: TaskId,
-    /// What `root` requires, where no known agent has all of it.
+    /// The capabilities that `root` requires, if no known agent has all of them.
     pub requires: Capabilities,
 }
 
@@ -49,7 +49,7 @@ impl fmt::Display for Stuck {
                 let required = listed(&self.requires);
                 write!(
                     f,
-                    "it waits for task {root}, which no known agent can do: it requires {required}"
+                    "it waits for task {root}, which no known agent can do: that task requires {required}"
                 )
             }
             Cause::NoAgentWithCapability => {
@@ -65,8 +65,8 @@ pub(crate) fn listed(capabilities: &Capabilities) -> String {
     names.join(", ")
 }
 
-/// Finds why tasks are stuck. Remembers the way to each root, so that asking for all tasks costs about
-/// as much as there are tasks and dependencies, however long the chains are.
+/// Finds why tasks are stuck. It remembers the root of each task, so that the cost for all tasks is linear in
+/// tasks and dependencies, however long the chains are.
 #[derive(Debug)]
 pub struct Roots<'a> {
     engine: &'a Engine,
@@ -88,11 +88,11 @@ impl Roots<'_> {
         causes.take(CAUSES_MAX).collect()
     }
 
-    /// Follows what halts a task until it comes to one that halts by itself.
+    /// Follows the tasks that halt a task, to one that halts by itself.
     fn root(&mut self, from: TaskId) -> TaskId {
         let mut way = Vec::new();
         let mut at = from;
-        // Dependencies have no cycle, so this comes to an end; were a snapshot to have one, it does too.
+        // Dependencies have no cycle, so this ends; it would end even if a snapshot had one.
         while way.len() <= self.engine.state.tasks.len() {
             if let Some(known) = self.found.get(&at) {
                 at = *known;
@@ -108,7 +108,7 @@ impl Roots<'_> {
         at
     }
 
-    /// What halts a task that does not halt by itself.
+    /// The dependency that halts a task which does not halt by itself.
     fn next(&self, id: TaskId) -> Option<TaskId> {
         let index = &self.engine.index;
         let task = self.engine.state.tasks.get(&id)?;
@@ -142,7 +142,7 @@ impl Roots<'_> {
 }
 
 impl Engine {
-    /// To ask why tasks are stuck.
+    /// A finder of causes.
     pub fn roots(&self) -> Roots<'_> {
         Roots {
             engine: self,
@@ -160,14 +160,14 @@ impl Engine {
         task.map_or_else(Vec::new, |task| self.roots().of(task))
     }
 
-    /// Whether events tell of stuck tasks: some record said so, and no coordinator that would fold
-    /// this record without is alive.
+    /// Whether events report stuck tasks: a record switched it on, and no living coordinator would fold this
+    /// record without it.
     pub(super) fn tells_stuck(&self) -> bool {
         let mut nodes = self.state.nodes.values();
         self.state.tells_stuck && nodes.all(|node| node.command_format >= STUCK_FORMAT)
     }
 
-    /// A task was changed that stood like this `before`: those that wait for it take that in.
+    /// A task changed from the state `before`: updates the tasks that wait for it.
     pub(super) fn standing_changes(&mut self, id: TaskId, before: Standing) {
         let Some(task) = self.state.tasks.get(&id) else {
             return;
@@ -196,7 +196,7 @@ impl Engine {
         }
     }
 
-    /// What an agent can do has changed.
+    /// An agent's capabilities changed.
     pub(in super::super) fn requirements_change(&mut self, old: &Capabilities, new: &Capabilities) {
         let affected = self.index.requirements_change(&self.state.tasks, old, new);
         for (id, before) in affected {
@@ -204,7 +204,7 @@ impl Engine {
         }
     }
 
-    /// Tells of the tasks that this record made stuck, and of those that are no longer.
+    /// Reports the tasks that this record made stuck, and those that are no longer stuck.
     pub(in super::super) fn tell_stuck(&mut self) {
         if self.touched.is_empty() {
             return;
@@ -220,7 +220,7 @@ impl Engine {
             };
             match (was, self.is_stuck(task)) {
                 (false, true) => stuck.push(id),
-                // That it was cancelled is told already.
+                // Its cancellation is reported already.
                 (true, false) if task.state.is_open() => free.push(id),
                 _ => {}
             }
@@ -258,7 +258,7 @@ impl Engine {
         changes
     }
 
-    /// Whether a task waits for one that is dead or cancelled: what a planted bug does not tell of.
+    /// Whether a task waits for one that is dead or cancelled; a planted bug does not report these.
     fn waits_for_ended(&self, roots: &mut Roots<'_>, id: TaskId) -> bool {
         let causes = self.state.tasks.get(&id).map(|task| roots.of(task));
         let ended = |stuck: &Stuck| {
@@ -271,17 +271,17 @@ impl Engine {
     }
 }
 
-/// It concerns whoever submitted the task.
+/// It concerns the agent that submitted the task.
 fn about(kind: ChangeKind, task: TaskId, submitted_by: &AgentName) -> Change {
     let subject = Subject::Task { task, attempt: 0 };
     Change::new(kind).agent(submitted_by).about(subject)
 }
 
-/// Says how many tasks an event does not name.
+/// Reports how many tasks an event does not name.
 fn more(kind: ChangeKind, count: usize, max: usize) -> Option<Change> {
     let left = count.checked_sub(max).filter(|left| *left > 0)?;
     let text = match kind {
-        ChangeKind::TaskStuck => format!("{left} more tasks are stuck: list the stuck ones"),
+        ChangeKind::TaskStuck => format!("{left} more tasks are stuck: list the stuck tasks"),
         _ => format!("{left} more tasks are no longer stuck"),
     };
     Some(Change::new(kind).reason(&text))

@@ -66,10 +66,10 @@ impl Engine {
             problem: problem.to_owned(),
         };
         if spec.attempts_max == 0 {
-            return Err(invalid("attempts_max", "at least one attempt is needed"));
+            return Err(invalid("attempts_max", "must be at least 1"));
         }
         if spec.attempt_timeout_ms == Some(0) {
-            return Err(invalid("attempt_timeout_ms", "an attempt needs some time"));
+            return Err(invalid("attempt_timeout_ms", "must be above 0"));
         }
         if spec.concurrency.as_ref().is_some_and(|c| c.max == 0) {
             return Err(invalid(
@@ -88,13 +88,13 @@ impl Engine {
             Dependency::Task(id) if self.state.tasks.contains_key(&id) => Ok(()),
             Dependency::Task(id) if id.0 > 0 && id <= self.state.last.task => {
                 Err(Refusal::NotFound(format!(
-                    "task {id} to wait for: it finished and is forgotten"
+                    "task {id} to wait for (it finished and was deleted)"
                 )))
             }
             Dependency::Task(id) => Err(Refusal::NotFound(format!("task {id} to wait for"))),
             Dependency::Index(index) if (index as usize) < count => Ok(()),
             Dependency::Index(index) => Err(Refusal::NotFound(format!(
-                "task number {index} of this submission, which has {count}"
+                "task number {index} of this submission of {count} tasks"
             ))),
         }
     }
@@ -116,7 +116,7 @@ impl Engine {
 
     pub(in super::super) fn task_submit(&mut self, by: &Actor, submit: &TaskSubmit) -> Outcome {
         self.state.tells_stuck |= submit.tells_stuck;
-        // Ids are given out first, so that tasks can wait for later ones of the same submission.
+        // All ids are assigned first, so that tasks can wait for later ones of the same submission.
         let mut submitted: Vec<Submitted> = Vec::with_capacity(submit.tasks.len());
         for (index, spec) in submit.tasks.iter().enumerate() {
             let same_key = |earlier: &TaskSpec| {
@@ -145,7 +145,7 @@ impl Engine {
         for given in submitted.iter().filter(|s| !s.existing) {
             self.settle(given.task);
         }
-        // Only now that what the new tasks wait for is known to be needed.
+        // Only now, when the dependencies of the new tasks are recorded and cannot be deleted.
         self.forget_finished();
         self.describe_submitted(submit, &mut submitted, false);
         Outcome::Submitted(submitted)
@@ -216,7 +216,7 @@ impl Engine {
         let holds = task.attempt().is_some_and(|a| by.agent() == Some(&a.agent));
         if !holds && !owns_or_operates(by, &task.submitted_by) {
             return Err(Refusal::Forbidden(format!(
-                "task {} belongs to {}: its submitter, its holder or an operator cancels it",
+                "task {} belongs to {}: only its submitter, its holder or an operator may cancel it",
                 task.id, task.submitted_by
             )));
         }
@@ -224,7 +224,7 @@ impl Engine {
             return Ok(());
         }
         Err(Refusal::Conflict(format!(
-            "task {} is {} already",
+            "task {} is already {}",
             task.id,
             task.state.as_str()
         )))
@@ -261,7 +261,7 @@ impl Engine {
         let task = self.task(retry.task)?;
         if !owns_or_operates(by, &task.submitted_by) {
             return Err(Refusal::Forbidden(format!(
-                "task {} belongs to {}: its submitter or an operator retries it",
+                "task {} belongs to {}: only its submitter or an operator may retry it",
                 task.id, task.submitted_by
             )));
         }
@@ -269,7 +269,7 @@ impl Engine {
         match task.state {
             TaskState::Dead | TaskState::Cancelled => Ok(()),
             _ => Err(Refusal::Conflict(format!(
-                "task {} is {}: only a dead or cancelled one is retried",
+                "task {} is {}: only a dead or cancelled task can be retried",
                 task.id,
                 task.state.as_str()
             ))),
@@ -285,7 +285,7 @@ impl Engine {
             task.state = TaskState::Blocked;
         });
         self.change(about(ChangeKind::TaskRetried, id, 0));
-        // What it waited for may have been done meanwhile.
+        // Its dependencies may be done by now.
         let waiting = self.state.tasks.get(&id).map(|t| t.waiting_on.clone());
         for dependency in waiting.into_iter().flatten() {
             let known = self.state.tasks.get(&dependency);
@@ -297,7 +297,7 @@ impl Engine {
         self.queued(id)
     }
 
-    /// A task with `id` that waits again: why it is stuck, if it is.
+    /// Task `id` waits again; if it is stuck, why.
     pub(in super::super) fn queued(&self, id: TaskId) -> Outcome {
         Outcome::Queued(self.stuck_now(id))
     }
