@@ -88,8 +88,8 @@ mod tests {
         let metadata = fs::symlink_metadata(&file).expect("it is there");
         assert_eq!(metadata.permissions().mode() & 0o777, 0o600);
         assert!(link.is_symlink());
-        check(replace(folder.path(), b""), "no plain file");
-        check(replace(Path::new("/dev/null"), b""), "no plain file");
+        check(replace(folder.path(), b""), "not a plain file");
+        check(replace(Path::new("/dev/null"), b""), "not a plain file");
         check(replace(&folder.path().join("none/a"), b""), "No such file");
         let left = fs::read_dir(folder.path()).expect("it is there").count();
         assert_eq!(left, 2, "nothing else is left");

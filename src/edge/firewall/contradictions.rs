@@ -118,7 +118,7 @@ fn shared_ports(config: &FirewallConfig, found: &mut Vec<Contradiction>) {
     }
 }
 
-/// With default_drop: ports that are open to everybody although a service restricts them.
+/// With `default_drop`: ports that are open to everybody although a service restricts them.
 fn opened_twice(config: &FirewallConfig, policy: &Policy, found: &mut Vec<Contradiction>) {
     let Some(closed) = &policy.closed else {
         return;
@@ -165,7 +165,7 @@ fn opened_twice(config: &FirewallConfig, policy: &Policy, found: &mut Vec<Contra
     }
 }
 
-/// With default_drop: settings that open nothing, or less than they seem to.
+/// With `default_drop`: settings that open nothing, or less than they seem to.
 fn open_to_no_purpose(config: &FirewallConfig, policy: &Policy, found: &mut Vec<Contradiction>) {
     let Some(closed) = &policy.closed else {
         return;

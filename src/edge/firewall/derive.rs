@@ -8,7 +8,7 @@ use crate::config::{FirewallConfig, Host, Network, OpenPort, ServiceConfig, Tran
 use crate::edge::ports::{Port, PortRange, Service};
 
 impl Policy {
-    /// `ssh_found` are the SSH ports of this machine, for default_drop without configured ports. Also returns
+    /// `ssh_found` are the SSH ports of this machine, for `default_drop` without configured ports. Also returns
     /// warnings about settings without effect.
     pub fn of(
         config: &FirewallConfig,

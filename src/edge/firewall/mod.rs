@@ -46,7 +46,7 @@ const BURST_MIN: u64 = 5;
 /// There are few scrapers and coordinators: the same limit as the coordinator's own on its metrics port.
 const SCRAPES_OPEN_MAX: u64 = 64;
 const REDIS_CLIENTS_OPEN_MAX: u64 = 1_024;
-/// With default_drop: pings that are answered each second, and their burst.
+/// With `default_drop`: pings that are answered each second, and their burst.
 const PINGS_PER_SECOND_MAX: u64 = 20;
 const PINGS_BURST_MAX: u64 = 50;
 /// Log lines that may come at once.

@@ -34,7 +34,7 @@ pub struct ServicePolicy {
     pub open_max: u64,
 }
 
-/// What stays open with default_drop.
+/// What stays open with `default_drop`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Closed {
     pub ssh_ports: Vec<PortRange>,

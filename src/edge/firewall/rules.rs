@@ -1,4 +1,4 @@
-//! Makes the rules from the policy: the input chains, and what stays open with default_drop.
+//! Makes the rules from the policy: the input chains, and what stays open with `default_drop`.
 
 use super::policy::{Closed, Policy};
 use super::ruleset::{Chain, Hook, Rule, Ruleset, Set, SetKind};

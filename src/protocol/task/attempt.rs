@@ -14,10 +14,10 @@ use crate::engine::ids::{
 use crate::engine::outcome::FailOutcome;
 use crate::engine::payload::Payload;
 
-/// How long a handed-off task is kept for its new agent when the handoff does not say.
+/// How long a handed-over task is reserved for its new agent by default.
 pub const HANDOFF_OFFER_MS_DEFAULT: u64 = 600_000;
 
-/// Reports how an attempt goes; renews one that has a time-to-live.
+/// Reports progress of an attempt, and renews one with a time-to-live.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TaskProgressParams {
@@ -34,7 +34,7 @@ pub struct TaskProgressParams {
 
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct RenewResult {
-    /// `null`: its session holds it.
+    /// `null` if its session holds it.
     pub expires_at_ms: Option<JournalTime>,
 }
 
@@ -54,7 +54,7 @@ pub struct TaskCompleteParams {
 
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct TaskCompleteResult {
-    /// The next task, if one was asked for and there was one.
+    /// The next task, if one was requested and available.
     pub next: Option<ClaimView>,
 }
 
@@ -65,7 +65,7 @@ pub struct TaskFailParams {
     pub fence: FencingToken,
     /// What went wrong.
     pub error: Note,
-    /// `false`: no further attempt makes sense.
+    /// `false` if another attempt would fail too.
     #[serde(default = "yes")]
     pub retry: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -74,9 +74,9 @@ pub struct TaskFailParams {
 
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct TaskFailResult {
-    /// It used up its attempts, or was not to be retried.
+    /// Whether the task is dead: it used up its attempts, or `retry` was false.
     pub dead: bool,
-    /// It is tried again, not before this time.
+    /// It is retried, not before this time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before_ms: Option<JournalTime>,
 }
@@ -90,19 +90,19 @@ pub struct TaskReleaseParams {
     pub request_id: Option<RequestId>,
 }
 
-/// Hands an attempt on; exactly one of `agent` and `capability` is given.
+/// Hands a task over; give exactly one of `agent` and `capability`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TaskHandoffParams {
     pub task: TaskId,
     pub fence: FencingToken,
-    /// It is kept for this agent first.
+    /// It is reserved for this agent first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<AgentName>,
     /// From now on it requires this capability.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capability: Option<Capability>,
-    /// How long it is kept for the agent. 600000 when absent.
+    /// How long it is reserved for the agent. 600000 when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub offer_ms: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -119,7 +119,7 @@ impl TryFrom<TaskProgressParams> for command::TaskProgress {
 
     fn try_from(params: TaskProgressParams) -> Result<Self, Self::Error> {
         if params.percent.is_some_and(|percent| percent > 100) {
-            let problem = "percent: a percentage is between 0 and 100";
+            let problem = "percent: must be between 0 and 100";
             return Err(RpcError::invalid(problem));
         }
         Ok(Self {

@@ -1,4 +1,4 @@
-//! Cancels a task, or queues it again.
+//! Cancels a task, or requeues it.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -26,10 +26,10 @@ pub struct TaskRetryParams {
     pub request_id: Option<RequestId>,
 }
 
-/// A task is queued again.
+/// A task was queued again.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct TaskQueuedResult {
-    /// Why it will not run, as things are.
+    /// Why it cannot run now, if it cannot.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<StuckView>,
 }

@@ -1,4 +1,4 @@
-//! Claims a task, and what its holder then knows.
+//! Claims of tasks, and the data that the holder gets.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -9,11 +9,11 @@ use crate::engine::ids::{AgentName, FencingToken, JournalTime, Note, RequestId, 
 use crate::engine::outcome::Grant;
 use crate::engine::payload::Payload;
 
-/// Which task an agent would take, and how it holds it.
+/// Which task to claim, and how to hold it.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TaskClaimParams {
-    /// This one and no other.
+    /// Only this task.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub task: Option<TaskId>,
     /// Only tasks with all of these labels.
@@ -22,11 +22,11 @@ pub struct TaskClaimParams {
     /// Only tasks of this priority or higher.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub priority_min: Option<i32>,
-    /// Without it the session holds the attempt; with it the attempt lapses so long after the last
-    /// `task.progress`, whatever the connection does.
+    /// Without it, the session holds the attempt. With it, the attempt expires this long after the last
+    /// `task.progress`, whether connected or not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ttl_ms: Option<u64>,
-    /// How long to wait for a task when there is none. Not used inside `task.complete`.
+    /// How long to wait for a task if there is none. Not used inside `task.complete`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wait_ms: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -35,7 +35,7 @@ pub struct TaskClaimParams {
 
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct TaskClaimResult {
-    /// `null`: there is none to claim.
+    /// `null` if there is nothing to claim.
     pub claim: Option<ClaimView>,
 }
 
@@ -44,7 +44,7 @@ pub struct TaskClaimResult {
 pub struct ClaimView {
     pub task: TaskId,
     pub attempt: u32,
-    /// Give it with every operation on this attempt.
+    /// The fencing token, which every operation on this attempt needs.
     pub fence: FencingToken,
     pub title: Title,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -58,10 +58,10 @@ pub struct ClaimView {
     /// Why the previous attempt failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<Note>,
-    /// It lapses at this time unless it is renewed.
+    /// The attempt expires at this time unless it is renewed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at_ms: Option<JournalTime>,
-    /// It is over at this time whatever happens.
+    /// The attempt ends at this time in any case.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_at_ms: Option<JournalTime>,
 }

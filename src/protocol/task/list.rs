@@ -28,7 +28,7 @@ pub struct TaskListParams {
     /// Only tasks claimed by this agent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub agent: Option<AgentName>,
-    /// Only tasks that cannot run unless somebody does something: see `stuck` of a task.
+    /// Only stuck tasks, which will not run until somebody acts: see `stuck` of a task.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub stuck: bool,
     /// Only tasks with a higher number.
@@ -42,16 +42,16 @@ pub struct TaskListParams {
 pub struct TaskListResult {
     /// Without payloads and results: `task.get` has them.
     pub tasks: Vec<TaskView>,
-    /// There are more: ask again with this as `after`.
+    /// Present if there are more: list again with this as `after`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_after: Option<TaskId>,
-    /// Finished tasks of the project that are still known, whether they are listed or not.
+    /// Finished tasks of the project that are still stored, whether they are listed or not.
     #[serde(default)]
     pub finished: FinishedTasks,
     pub now_ms: JournalTime,
 }
 
-/// How many tasks ended how.
+/// The numbers of finished tasks, by how they ended.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, JsonSchema)]
 pub struct FinishedTasks {
     pub done: u64,

@@ -12,13 +12,13 @@ use crate::engine::ids::{ConcurrencyKey, IdempotencyKey, Note, RequestId, TaskId
 use crate::engine::outcome::Submitted;
 use crate::engine::payload::Payload;
 
-/// Attempts a task gets when its submission does not say.
+/// The default of `attempts_max`.
 pub const ATTEMPTS_MAX_DEFAULT: u32 = 3;
 
-/// The pause after a first failed attempt when its submission does not say.
+/// The default pause after the first failed attempt.
 pub const BACKOFF_MS_DEFAULT: u64 = 1_000;
 
-/// What is to be done, and under which conditions.
+/// A task to submit, and its conditions.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TaskSubmitParams {
@@ -36,20 +36,20 @@ pub struct TaskSubmitParams {
     /// It waits until all of these are done.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub after: Vec<TaskId>,
-    /// It waits this long first, in milliseconds.
+    /// It waits this long before it is ready, in milliseconds.
     #[serde(default)]
     pub delay_ms: u64,
-    /// Submitting again under the same key gives the same task, as it was submitted first, and the answer
-    /// says in what the submissions differ. The key is free again once the task is forgotten.
+    /// Submitting again under the same key gives the first task unchanged, and the answer lists the
+    /// differences. The key can be reused once the task was deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<IdempotencyKey>,
-    /// After so many failed attempts it is dead. 3 when absent.
+    /// It is dead after this many failed attempts. 3 when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempts_max: Option<u32>,
-    /// The pause after a failed attempt; it doubles each time. 1000 when absent.
+    /// The pause after the first failed attempt; it doubles each time. 1000 when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backoff_ms: Option<u64>,
-    /// One attempt may take so long.
+    /// The time limit of one attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempt_timeout_ms: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -66,7 +66,7 @@ pub struct ConcurrencyParam {
     pub max: u32,
 }
 
-/// Several tasks at once, all or none; they may wait for each other.
+/// Several tasks at once, all or none; they may depend on each other.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TaskSubmitManyParams {
@@ -87,20 +87,19 @@ pub struct TaskInGraph {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct TaskSubmitResult {
     pub task: TaskId,
-    /// The idempotency key was known: this task was submitted before, and nothing was submitted now.
+    /// Whether the idempotency key was known: the task was submitted before, and nothing was submitted now.
     pub existing: bool,
-    /// Of a task that was submitted before: its state. A dead or cancelled one runs only after
-    /// `task.retry`.
+    /// The state of a task that was submitted before. A dead or cancelled one runs only after `task.retry`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<StateName>,
-    /// Of a task that was submitted before: why its latest attempt failed.
+    /// Why the latest attempt of a task that was submitted before failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<Note>,
-    /// The parameters that were other ones when this task was submitted, under its idempotency key or with
-    /// the same `request_id`. Payloads are compared as JSON.
+    /// The parameters that differ from the earlier submission, with the same idempotency key or the same
+    /// `request_id`. Payloads are compared as JSON.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub differs: Vec<String>,
-    /// Why the task will not run, as things are.
+    /// Why the task cannot run now, if it cannot.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<StuckView>,
 }

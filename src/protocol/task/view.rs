@@ -29,13 +29,13 @@ pub struct TaskView {
     pub requires: Capabilities,
     #[serde(default, skip_serializing_if = "Labels::is_empty")]
     pub labels: Labels,
-    /// Everything it was to wait for.
+    /// All its dependencies.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub after: BTreeSet<TaskId>,
-    /// What of that is not done yet.
+    /// Its dependencies that are not done yet.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub waiting_on: BTreeSet<TaskId>,
-    /// Why it cannot run unless somebody does something; `task.explain` says more.
+    /// Why it is stuck, if it is; `task.explain` says more.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stuck: Vec<StuckView>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -47,10 +47,10 @@ pub struct TaskView {
     /// How many attempts failed.
     pub failures: u32,
     pub attempts_max: u32,
-    /// The attempt under way.
+    /// The current attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempt: Option<AttemptView>,
-    /// It is kept for this agent first.
+    /// It is reserved for this agent first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub offered_to: Option<AgentName>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -61,7 +61,7 @@ pub struct TaskView {
     pub last_error: Option<Note>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<Payload>,
-    /// Who cancelled it; absent where the coordinator that did so did not keep it.
+    /// Who cancelled it; absent if an older coordinator cancelled it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cancelled: Option<CancelledView>,
 }

@@ -74,7 +74,7 @@ fn the_session_it_is_run_from_is_not_cut_off() {
     ];
     for (connection, word) in refused {
         for command in ["check", "apply"] {
-            let words = ["would cut off the session", word, "--cut-off"];
+            let words = ["would cut off this session", word, "--cut-off"];
             Bed::check_fails(from(connection, &["firewall", command]), 6, &words);
         }
     }
@@ -83,7 +83,7 @@ fn the_session_it_is_run_from_is_not_cut_off() {
     let behind = ["sh", "-c", "unset SSH_CONNECTION; \"$@\"; exit $?", "sh"];
     let mut hidden = through(&bed, &behind, &["firewall", "apply"]);
     hidden.env("SSH_CONNECTION", refused[0].0);
-    Bed::check_fails(hidden, 6, &["would cut off the session"]);
+    Bed::check_fails(hidden, 6, &["would cut off this session"]);
     let ok = from("10.77.0.2 50000 10.77.0.1 22", &["firewall", "apply"])
         .output()
         .unwrap();
@@ -169,6 +169,6 @@ fn damaged_notes_do_not_stop_it() {
         std::fs::write(bed.runtime_dir().join(name), "{").unwrap();
     }
     bed.check_state("unknown");
-    assert!(bed.apply(&[]).contains("in place of"));
+    assert!(bed.apply(&[]).contains("they replace a table"));
     bed.check_state("as_configured");
 }

@@ -179,7 +179,7 @@ fn a_configuration_without_rules_leaves_those_last_confirmed() {
     fails(
         &bed.coord(&["firewall", "boot"]),
         2,
-        &["no rules are loaded", "default_drop"],
+        &["loaded no rules", "default_drop"],
     );
     assert_eq!(bed.table(), None);
 }

@@ -152,6 +152,6 @@ fn the_board_is_not_left_where_others_write() {
     fs::create_dir(&folder).unwrap();
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)).unwrap();
     let command = bed.command(&["firewall", "status", "--write"]);
-    Bed::check_fails(command, 2, &["its folder can be written to by others"]);
+    Bed::check_fails(command, 2, &["its folder is writable by others"]);
     assert!(!bed.status_file().exists());
 }

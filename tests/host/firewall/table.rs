@@ -131,7 +131,7 @@ fn drift_is_seen_and_set_right() {
     // What was applied is forgotten at a reboot; a table that is there nevertheless is not trusted.
     std::fs::remove_dir_all(bed.runtime_dir()).unwrap();
     bed.check_state("unknown");
-    assert!(bed.apply(&[]).contains("in place of"));
+    assert!(bed.apply(&[]).contains("they replace a table"));
     bed.check_state("as_configured");
 }
 

@@ -108,7 +108,11 @@ async fn ports_that_differ_are_told() {
         .exits(1);
     let health = Health::of(&coordinator).with("METRICS_PORT", 1);
     let reported = health.run(&[]).await;
-    reported.check("websocket", "running", &["its ports", "are not those"]);
+    reported.check(
+        "websocket",
+        "running",
+        &["its ports", "differ from this configuration"],
+    );
 }
 
 #[tokio::test]

@@ -271,7 +271,7 @@ async fn a_journal_cut_off_in_its_last_record() {
     let tasks = operator.call("task.list", json!({})).await.unwrap();
     assert_eq!(tasks["tasks"].as_array().unwrap().len(), 49);
     assert!(
-        coordinator.said().contains("unfinished write"),
+        coordinator.said().contains("incomplete write"),
         "{}",
         coordinator.said()
     );

@@ -73,9 +73,9 @@ async fn keys_of_others_are_told() {
     let redis = Redis::start(&[]).await;
     let store = begun(&redis).await;
     let records = [
-        ("1-2", "a", "0 2\n{}\n", "no batch"),
-        ("1-3", "b", "", "no batch"),
-        ("1-4", "b", "0 9\n{}\n", "no batch"),
+        ("1-2", "a", "0 2\n{}\n", "not a batch"),
+        ("1-3", "b", "", "not a batch"),
+        ("1-4", "b", "0 9\n{}\n", "not a batch"),
     ];
     for (id, field, value, why) in records {
         redis
@@ -204,8 +204,12 @@ async fn a_server_that_dies_is_out_of_reach_and_another_incarnation_afterwards()
         nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).unwrap();
     };
     let (error, ()) = futures_util::future::join(appending, killing).await;
-    check!(error, Unreachable, "out of reach");
-    check!(store.look().await.unwrap_err(), Unreachable, "out of reach");
+    check!(error, Unreachable, "cannot be reached");
+    check!(
+        store.look().await.unwrap_err(),
+        Unreachable,
+        "cannot be reached"
+    );
     redis.start_again().await;
     let again = until("Redis to load", async || {
         let project = project("p");

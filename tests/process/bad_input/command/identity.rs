@@ -248,7 +248,7 @@ async fn a_token_in_place_of_a_file_and_a_file_in_place_of_a_token() {
         .run(&["message", "inbox"])
         .await;
     done.check(2)
-        .says("the name of a file")
+        .says("it is a file name")
         .says("COORD_TOKEN_FILE");
     let both = terminal
         .clone()
