@@ -157,7 +157,7 @@ impl Redis {
         let url = format!("redis://{user}{password}{at}127.0.0.1:{}", self.port());
         let client = redis::Client::open(url).unwrap();
         // A command may take longer than the library waits for by itself: SAVE writes everything, on a busy disk.
-        let limit = Some(Duration::from_secs(60));
+        let limit = Some(Duration::from_mins(1));
         let patient = AsyncConnectionConfig::new()
             .set_connection_timeout(limit)
             .set_response_timeout(limit);

@@ -17,10 +17,10 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::running::PERMIT_MS;
-use super::signals::{Signals, suspend};
+use super::signals::{ChildSignals, suspend};
 use super::terminal::{Mates, Terminal, interrupt_mates};
 use super::words::{Deaf, GuardReport, Leftovers};
-use super::{Ended, Question, Reaction, Running, Spec, Streams};
+use super::{ChildSpec, Ended, Question, Reaction, Running, Streams};
 use crate::cli::error::CliError;
 use crate::cli::output::{self, Output};
 use crate::cli::table::{joined, one_line};
@@ -39,7 +39,7 @@ enum Stand {
 
 /// The wrapper and its command.
 pub(super) struct Company<'a, 'b> {
-    spec: &'a Spec<'a>,
+    spec: &'a ChildSpec<'a>,
     pub(super) running: &'a mut Running,
     ask: Option<mpsc::Sender<Question>>,
     out: &'a Output<'b>,
@@ -62,7 +62,7 @@ pub(super) struct Company<'a, 'b> {
 
 impl<'a, 'b> Company<'a, 'b> {
     pub(super) fn new(
-        spec: &'a Spec<'a>,
+        spec: &'a ChildSpec<'a>,
         running: &'a mut Running,
         ask: Option<mpsc::Sender<Question>>,
         out: &'a Output<'b>,
@@ -199,7 +199,7 @@ impl<'a, 'b> Company<'a, 'b> {
     pub(super) fn hear(
         &mut self,
         report: Option<GuardReport>,
-        signals: &mut Signals,
+        signals: &mut ChildSignals,
     ) -> Result<(), CliError> {
         match report {
             Some(GuardReport::NotStarted { errno }) => {
@@ -220,7 +220,7 @@ impl<'a, 'b> Company<'a, 'b> {
     }
 
     /// Stops this process as Ctrl-Z would have, and continues when a shell continues it.
-    fn sleep(&mut self, signals: &mut Signals) {
+    fn sleep(&mut self, signals: &mut ChildSignals) {
         self.take_terminal();
         // A script may have been stopped at once, and continued by its shell with this process already.
         if !signals.was_continued() {
@@ -237,7 +237,7 @@ impl<'a, 'b> Company<'a, 'b> {
     }
 
     /// The command was stopped: by Ctrl-Z, because it needs the terminal, or by another process.
-    fn halted(&mut self, signal: i32, signals: &mut Signals) {
+    fn halted(&mut self, signal: i32, signals: &mut ChildSignals) {
         let Ok(signal) = Signal::try_from(signal) else {
             return;
         };

@@ -32,9 +32,9 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::output::Output;
 use company::Company;
-pub(super) use running::{Running, Spec, Streams};
+pub(super) use running::{ChildSpec, Running, Streams};
+pub(super) use signals::ChildSignals;
 use signals::SignalRequest;
-pub(super) use signals::Signals;
 
 /// How long a command has between TERM and KILL. It equals the lock-delay, during which other agents cannot
 /// lease the resources of a lost holder.
@@ -72,8 +72,8 @@ pub(super) fn questions() -> (mpsc::Sender<Question>, mpsc::Receiver<Question>) 
 /// Runs a command to its end, passing signals on. When its hold is lost, the command is ended, and the loss
 /// is the error.
 pub(super) async fn run_while(
-    spec: &Spec<'_>,
-    signals: &mut Signals,
+    spec: &ChildSpec<'_>,
+    signals: &mut ChildSignals,
     watch: Watch<impl Future<Output = CliError>>,
     out: &Output<'_>,
 ) -> Result<Exit, CliError> {
@@ -94,7 +94,7 @@ pub(super) enum Reaction {
     End,
 }
 
-impl Spec<'_> {
+impl ChildSpec<'_> {
     pub(super) fn start(&self) -> Result<Running, CliError> {
         Running::start(self).map_err(|source| self.failed(source))
     }
@@ -109,9 +109,9 @@ impl Spec<'_> {
 
 /// Stays with a command until it and all that it started have ended.
 pub(super) async fn accompany(
-    spec: &Spec<'_>,
+    spec: &ChildSpec<'_>,
     running: &mut Running,
-    signals: &mut Signals,
+    signals: &mut ChildSignals,
     watch: Watch<impl Future<Output = CliError>>,
     out: &Output<'_>,
     mut on_signal: impl FnMut(Signal) -> Reaction,

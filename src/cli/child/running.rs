@@ -32,7 +32,7 @@ const LOOKS_MAX: usize = 100;
 
 /// What to run, and how.
 #[derive(Debug)]
-pub(in crate::cli) struct Spec<'a> {
+pub(in crate::cli) struct ChildSpec<'a> {
     pub(in crate::cli) words: &'a [OsString],
     pub(in crate::cli) environment: Vec<(OsString, OsString)>,
     pub(in crate::cli) kill_after: Duration,
@@ -66,7 +66,7 @@ pub(in crate::cli) struct Running {
 
 impl Running {
     /// Starts the guard. The command starts with the first permit.
-    pub(super) fn start(spec: &Spec<'_>) -> io::Result<Self> {
+    pub(super) fn start(spec: &ChildSpec<'_>) -> io::Result<Self> {
         // If the guard is killed, this process becomes the parent of its descendants.
         set_child_subreaper(true)?;
         let (ours, theirs) = UnixStream::pair()?;
@@ -162,7 +162,7 @@ impl Running {
 }
 
 /// This program as the guard of a command.
-fn command(spec: &Spec<'_>, socket: OwnedFd) -> Command {
+fn command(spec: &ChildSpec<'_>, socket: OwnedFd) -> Command {
     let mut command = std::process::Command::new("/proc/self/exe");
     command
         .arg0("coord")

@@ -11,7 +11,7 @@ use crate::cli::error::CliError;
 /// The signals that are passed on, and Ctrl-Z, except those that were ignored at the start, as under `nohup`
 /// or in background jobs. The command ignores the same ones.
 #[derive(Debug)]
-pub(in crate::cli) struct Signals {
+pub(in crate::cli) struct ChildSignals {
     interrupt: Option<unix::Signal>,
     terminate: Option<unix::Signal>,
     hangup: Option<unix::Signal>,
@@ -30,7 +30,7 @@ pub(super) enum SignalRequest {
     Suspend,
 }
 
-impl Signals {
+impl ChildSignals {
     pub(in crate::cli) fn new() -> Result<Self, CliError> {
         let ignored = ignored_signals();
         let unless_ignored = |signal: Signal| {

@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::request::{Asked, HoldArgs, acquire_with};
-use crate::cli::child::{self, Question, Signals, Spec, Streams, Watch};
+use crate::cli::child::{self, ChildSignals, ChildSpec, Question, Streams, Watch};
 use crate::cli::client::{Client, ClientError, Notice, Reply};
 use crate::cli::duration::Millis;
 use crate::cli::error::CliError;
@@ -68,7 +68,7 @@ impl SessionArgs {
 
 pub(super) async fn run(args: RunArgs, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
     let asked = args.hold.asked(&shell.out)?;
-    let mut signals = Signals::new()?;
+    let mut signals = ChildSignals::new()?;
     let mut client = shell.client().await?;
     let opened = client.open_session(&args.session.params()).await?;
     shell.out.warn_of(&opened);
@@ -144,7 +144,7 @@ fn spec<'a>(
     args: &'a RunArgs,
     lease: &LeaseAcquireResult,
     connection: Vec<(&'static str, OsString)>,
-) -> Spec<'a> {
+) -> ChildSpec<'a> {
     let own = [
         ("COORD_LEASE", lease.lease.to_string()),
         ("COORD_FENCE", lease.fence.to_string()),
@@ -153,7 +153,7 @@ fn spec<'a>(
     ];
     let own = own.map(|(name, value)| (name, value.into()));
     let environment = connection.into_iter().chain(own);
-    Spec {
+    ChildSpec {
         words: &args.command,
         environment: environment
             .map(|(name, value)| (name.into(), value))

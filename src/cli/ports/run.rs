@@ -9,7 +9,7 @@ use tokio::time::sleep;
 use super::lease::{self, Leased, PortHold};
 use super::patience::{LOOK_MS, Patience};
 use super::pool::{Pool, Taken, Want, take_all};
-use crate::cli::child::{self, Signals, Spec, Streams, Watch};
+use crate::cli::child::{self, ChildSignals, ChildSpec, Streams, Watch};
 use crate::cli::duration::Millis;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
@@ -51,7 +51,7 @@ pub struct PortsRunArgs {
 
 pub(super) async fn run(args: PortsRunArgs, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
     let wants = wants(&args)?;
-    let mut signals = Signals::new()?;
+    let mut signals = ChildSignals::new()?;
     let patience = Patience::of(args.wait);
     let Some(mut leased) = leased(&args, shell).await? else {
         let taken = tokio::select! {
@@ -168,7 +168,7 @@ fn spec<'a>(
     taken: &[Taken],
     connection: Vec<(&'static str, OsString)>,
     out: &Output<'_>,
-) -> Spec<'a> {
+) -> ChildSpec<'a> {
     let ports = taken.iter();
     let mut told: Vec<String> = ports
         .clone()
@@ -181,7 +181,7 @@ fn spec<'a>(
     let ports = ports.map(|it| (it.variable.clone().into(), it.port.to_string().into()));
     let connection = connection.into_iter();
     let connection = connection.map(|(name, value)| (name.into(), value));
-    Spec {
+    ChildSpec {
         words: &args.command,
         environment: connection.chain(ports).chain(profile).collect(),
         kill_after: args.kill_after.duration(),

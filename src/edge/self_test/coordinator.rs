@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-use super::{CHECK_MS_MAX, CheckFound, CheckResult};
+use super::{CHECK_MS_MAX, CheckError, CheckFound, CheckResult};
 use crate::app::{self, Listeners};
 use crate::client::{RpcConnection, Target};
 use crate::clock::Clock;
@@ -27,8 +27,6 @@ use crate::protocol::task::{TaskClaimResult, TaskCompleteResult, TaskSubmitResul
 
 /// One answer may take as long as the whole check.
 const ANSWER_TIME_MAX: Duration = Duration::from_millis(CHECK_MS_MAX);
-
-type Error = Box<dyn std::error::Error + Send + Sync>;
 
 pub(super) async fn check(folder: &Path) -> CheckResult {
     let listeners = Listeners {
@@ -59,7 +57,7 @@ pub(super) async fn check(folder: &Path) -> CheckResult {
 }
 
 /// The testing profile on sockets that are bound already, with its state in `folder`.
-fn configuration(state: &Path, listeners: &Listeners) -> Result<Config, Error> {
+fn configuration(state: &Path, listeners: &Listeners) -> Result<Config, CheckError> {
     let port =
         |listener: &TcpListener| Ok::<_, io::Error>(listener.local_addr()?.port().to_string());
     let state = state.to_str().ok_or("the folder's name is not UTF-8")?;
@@ -113,7 +111,7 @@ async fn work(config: &Config, state: &Path, ready: oneshot::Receiver<()>) -> Ch
 }
 
 /// A connection of its own. It accepts only a certificate of this coordinator, and only for this address.
-async fn connect(config: &Config, token: &str, trust: &Trust) -> Result<RpcConnection, Error> {
+async fn connect(config: &Config, token: &str, trust: &Trust) -> Result<RpcConnection, CheckError> {
     let url = ServerUrl {
         tls: true,
         endpoint: Endpoint {
@@ -132,7 +130,7 @@ async fn call<R: DeserializeOwned>(
     connection: &mut RpcConnection,
     operation: Operation,
     params: &impl Serialize,
-) -> Result<R, Error> {
+) -> Result<R, CheckError> {
     let name = operation.name();
     let params = serde_json::to_string(params)?;
     let mut notices = VecDeque::new();

@@ -150,8 +150,10 @@ struct CheckFound {
     next: Option<String>,
 }
 
-/// What a check found, or why it could not be made: that is a failure too, with its causes.
-type CheckResult = Result<CheckFound, Box<dyn std::error::Error + Send + Sync>>;
+/// Why a check could not be made: that is a failure too, with its causes.
+type CheckError = Box<dyn std::error::Error + Send + Sync>;
+
+type CheckResult = Result<CheckFound, CheckError>;
 
 impl CheckFound {
     fn ok(detail: impl Into<String>) -> Self {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::{CheckFound, CheckResult};
+use super::{CheckError, CheckFound, CheckResult};
 use crate::config::{Config, Flags, Invoker, MapEnvironment, REDIS_ENVIRONMENT_KEY};
 use crate::edge::probe::{self, Expected, ProbeTarget, ServiceState};
 
@@ -19,8 +19,6 @@ const ANSWER_MS_MAX: u64 = 5_000;
 const WORDS_MAX: usize = 16;
 const WORD_BYTES_MAX: usize = 1024;
 const LINE_BYTES_MAX: u64 = 32;
-
-type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// Asks the stub what `coord health` asks a Redis, as the right and as the wrong one.
 pub(super) async fn check(folder: &Path) -> CheckResult {
@@ -41,7 +39,7 @@ pub(super) async fn check(folder: &Path) -> CheckResult {
     )))
 }
 
-async fn ask(folder: &Path, password: &str) -> Result<probe::ProbeFinding, Error> {
+async fn ask(folder: &Path, password: &str) -> Result<probe::ProbeFinding, CheckError> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let port = listener.local_addr()?.port();
     let state = folder.join("no-state");
@@ -81,7 +79,7 @@ async fn ask(folder: &Path, password: &str) -> Result<probe::ProbeFinding, Error
 }
 
 /// Answers until the client goes.
-async fn serve(stream: TcpStream) -> Result<(), Error> {
+async fn serve(stream: TcpStream) -> Result<(), CheckError> {
     let (input, mut output) = stream.into_split();
     let mut input = BufReader::new(input);
     let mut known = false;
@@ -94,7 +92,9 @@ async fn serve(stream: TcpStream) -> Result<(), Error> {
 }
 
 /// The words of the next command: `*2\r\n$3\r\nGET\r\n$1\r\nx\r\n`. `None` at the end.
-async fn command(input: &mut (impl AsyncBufRead + Unpin)) -> Result<Option<Vec<Vec<u8>>>, Error> {
+async fn command(
+    input: &mut (impl AsyncBufRead + Unpin),
+) -> Result<Option<Vec<Vec<u8>>>, CheckError> {
     let Some(count) = number(input, '*', WORDS_MAX).await? else {
         return Ok(None);
     };
@@ -116,7 +116,7 @@ async fn number(
     input: &mut (impl AsyncBufRead + Unpin),
     sign: char,
     max: usize,
-) -> Result<Option<usize>, Error> {
+) -> Result<Option<usize>, CheckError> {
     let mut line = String::new();
     // A line of ours is short; a longer one is cut, and so no number.
     let mut short = input.take(LINE_BYTES_MAX);

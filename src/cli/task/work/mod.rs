@@ -22,7 +22,7 @@ use super::attempt::watch;
 use super::child_output::{STDERR_TAIL_BYTES_MAX, STDOUT_TAIL_BYTES_MAX, Tail, Tee};
 use super::handover::{feed, variables};
 use super::hold::FilterArgs;
-use crate::cli::child::{self, Reaction, Signals, Spec, Streams, Watch};
+use crate::cli::child::{self, ChildSignals, ChildSpec, Reaction, Streams, Watch};
 use crate::cli::client::{Client, ClientError, Reply};
 use crate::cli::duration::Millis;
 use crate::cli::error::CliError;
@@ -78,7 +78,7 @@ struct Worker<'a, 'b> {
     args: WorkArgs,
     client: Client,
     opened: SessionOpenResult,
-    signals: Signals,
+    signals: ChildSignals,
     shell: &'a mut Shell<'b>,
     /// A signal that asks this process to end.
     ending: Option<Signal>,
@@ -104,7 +104,7 @@ enum WorkEnded {
 }
 
 pub(super) async fn run(args: WorkArgs, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
-    let signals = Signals::new()?;
+    let signals = ChildSignals::new()?;
     let mut client = shell.client().await?;
     let opened = client.open_session(&args.session_params()).await?;
     shell.out.warn_of(&opened);
@@ -290,7 +290,7 @@ impl Worker<'_, '_> {
         let connection = connection.map(|(name, value)| (name.into(), value));
         let task = variables(claim).into_iter();
         let task = task.map(|(name, value)| (name.into(), value.into()));
-        let spec = Spec {
+        let spec = ChildSpec {
             words: &self.args.command,
             environment: connection.chain(task).collect(),
             kill_after: self.args.session.kill_after.duration(),
