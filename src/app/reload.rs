@@ -28,14 +28,14 @@ impl Reloader<'_> {
         self.metrics.config_reload_ok.set(i64::from(applied));
         let (label, text) = match outcome {
             Ok(waiting) if waiting.is_empty() => {
-                tracing::info!("the configuration was read anew and holds");
+                tracing::info!("the configuration was reloaded");
                 ("applied", String::new())
             }
             Ok(waiting) => {
                 let keys = waiting.join(", ");
                 tracing::warn!(
                     settings = keys,
-                    "these settings hold from the next start on"
+                    "these settings apply only after a restart"
                 );
                 ("restart_needed", format!("restart needed for {keys}"))
             }

@@ -151,7 +151,7 @@ impl Driver {
     }
 
     pub(super) fn fail_with(&self, text: String) {
-        tracing::error!(error = %text, "the journal failed; nothing more can be made durable");
+        tracing::error!(error = %text, "the journal failed; no change can be saved any more");
         self.shared.failure.send_replace(Some(text));
     }
 }

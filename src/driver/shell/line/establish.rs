@@ -51,12 +51,12 @@ impl<H: LineHost> LineTask<H> {
             let records = store.read(read, READ_RECORDS_MAX).await?;
             // The tail was there a moment ago. Asking again would loop for ever on a store that lost it.
             if records.is_empty() {
-                let why = format!("its stream ended at {tail} and now has nothing after {read}");
+                let why = format!("its stream ended at {tail} before, but now has no records after {read}");
                 return Err(LineEnd::Store(StoreError::Refused(why)));
             }
             self.deliver(records)?;
             if self.host.inspect(|core| core.read_up_to(&self.project)) == read {
-                let why = format!("what its stream has after {read} does not follow on that");
+                let why = format!("the records of its stream after {read} do not continue it");
                 return Err(LineEnd::Store(StoreError::Refused(why)));
             }
         }

@@ -166,7 +166,7 @@ impl<H: LineHost> LineTask<H> {
     /// Logs why the store is not used, once for each reason.
     fn tell(&self, told: &mut Option<String>, why: String) {
         if told.as_ref() != Some(&why) {
-            tracing::warn!(project = %self.project, %why, "the shared journal is out of reach");
+            tracing::warn!(project = %self.project, %why, "the shared journal cannot be reached");
             *told = Some(why);
         }
     }
@@ -203,7 +203,7 @@ impl<H: LineHost> LineTask<H> {
         match self.establish(connector).await {
             Ok((store, epoch)) => {
                 if told.take().is_some() {
-                    tracing::info!(project = %self.project, "the shared journal is within reach");
+                    tracing::info!(project = %self.project, "the shared journal can be reached");
                 }
                 // The end of either ends both: what was established holds for this pair of connections only.
                 tokio::select! {

@@ -128,7 +128,7 @@ impl<H: LineHost> LineTask<H> {
                 Ok(())
             }
             Err(StoreError::Full(why)) => {
-                tracing::warn!(project = %self.project, %why, "no room for a snapshot");
+                tracing::warn!(project = %self.project, %why, "no space for a snapshot");
                 self.snapshot_failed();
                 Ok(())
             }

@@ -116,7 +116,7 @@ fn is_started_anew_later(machine: &Machine) {
     assert_eq!(listen, "127.0.0.1:803 (Stream)");
     let page = machine.network(async || http::get(803, "/metrics").await.unwrap());
     assert_eq!(page.status, 200, "{}", page.rest);
-    let reloads = |it: &Machine| it.log().matches("was read anew and holds").count();
+    let reloads = |it: &Machine| it.log().matches("the configuration was reloaded").count();
     let before = reloads(machine);
     machine.ok(&["systemctl", "reload", "coord.service"]);
     machine.until("the reload to hold", |it| {
