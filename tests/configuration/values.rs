@@ -181,7 +181,7 @@ fn the_whole_list_of_bad_values_is_one_report() {
             "WEBSOCKET_SSL_ENABLED: \"maybe\" is neither true nor false; use true or false (1, 0, yes and no work too)",
             "coord.toml:3 websocket.ping_interval_ms: \"20s\" is text; use a whole number, without quotes",
             "METRICS_PORT: \"abc\" is not a port number; use a port from 1 to 65535",
-            "coord.toml:8 metrics.path: \"metrics\" is no path; begin with / and use only letters, digits and -._~/ as in /metrics",
+            "coord.toml:8 metrics.path: \"metrics\" is not a path; begin with / and use only letters, digits and -._~/ as in /metrics",
             "REDIS_PORT: \"65536\" is above 65535; use a port from 1 to 65535",
             "--websocket-port: port 80 is below 1024 and user 1000 may not bind it; use a higher port, let systemd open it (`coord install`), or give the service CAP_NET_BIND_SERVICE",
         ],
@@ -362,12 +362,12 @@ fn other_bad_values_say_what_would_be_right() {
     check_refused(
         "METRICS_PATH",
         "/a/../b",
-        "\"/a/../b\" is no path; write a path without // and .., as in /metrics",
+        "\"/a/../b\" is not a path; write a path without // and .., as in /metrics",
     );
     check_refused(
         "METRICS_PATH",
         "/healthz",
-        "\"/healthz\" is no path; use another path: /healthz and /readyz are the health checks",
+        "\"/healthz\" is not a path; use another path: /healthz and /readyz are the health checks",
     );
     check_refused(
         "WEBSOCKET_HOST",

@@ -128,7 +128,7 @@ impl std::fmt::Display for LockHolder {
             ),
             None => write!(
                 f,
-                "a process of user {user}, which cannot be seen from here"
+                "a process of user {user} that cannot be seen from here"
             ),
         }
     }

@@ -230,7 +230,7 @@ impl fmt::Display for Holder {
             return write!(f, "the kernel itself, where {} listens", kernel.name);
         }
         if self.processes.is_empty() {
-            write!(f, "a process of user {user}, which this user may not see")?;
+            write!(f, "a process of user {user} that this user may not see")?;
             return match &self.presumed {
                 Some(process) => write!(f, ", by its arguments {process})"),
                 None => Ok(()),

@@ -43,8 +43,8 @@ async fn why_a_start_failed_is_told() {
     let first = Coordinator::start().await;
     let second = Start::new().variable("WEBSOCKET_PORT", first.port());
     let (mut manager, second) = Manager::of(second, WATCHDOG_MS);
-    second.run_to_end().await.check(78, &["taken"]);
-    manager.until(&["STATUS=failed", "taken"]).await;
+    second.run_to_end().await.check(78, &["in use"]);
+    manager.until(&["STATUS=failed", "in use"]).await;
     let (mut manager, third) =
         Manager::of(Start::new().variable("METRICS_PORT", "none"), WATCHDOG_MS);
     third.run_to_end().await.check(78, &["METRICS_PORT"]);

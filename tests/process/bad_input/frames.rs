@@ -36,7 +36,7 @@ async fn malformed_json() {
         "{'jsonrpc':'2.0'}",
         "\u{0}",
     ];
-    check(&frames, "parse_error", -32700, &["no JSON", "column"]).await;
+    check(&frames, "parse_error", -32700, &["not JSON", "column"]).await;
 }
 
 #[tokio::test]

@@ -33,7 +33,7 @@ async fn a_port_that_is_taken() {
     let holder = format!("process {}", first.pid());
     let words = [
         &first.port().to_string(),
-        "taken",
+        "in use",
         "WebSocket",
         &holder,
         "which is the coordinator",
@@ -44,7 +44,7 @@ async fn a_port_that_is_taken() {
         .variable("METRICS_PORT", first.port())
         .run_to_end()
         .await;
-    let words = [&first.port().to_string(), "taken", "metrics", &holder];
+    let words = [&first.port().to_string(), "in use", "metrics", &holder];
     third.check(78, &words);
     first.operator().await.check_alive().await;
 }
@@ -102,7 +102,7 @@ async fn a_path_that_no_shell_has_replaced() {
     for (text, part) in [
         ("~/coord", "only a shell replaces ~"),
         ("~", "only a shell replaces ~"),
-        ("$HOME/coord", "$HOME in it"),
+        ("$HOME/coord", "contains $HOME"),
         ("%h/coord", "specifier"),
         ("\"/tmp/coord\"", "quotes"),
         ("state ", "blank"),

@@ -59,7 +59,7 @@ async fn a_disk_without_room_for_a_journal() {
         "{ended:?}"
     );
     assert!(
-        ended.said.contains("No space left") || ended.said.contains("no room"),
+        ended.said.contains("No space left") || ended.said.contains("no space left"),
         "{ended:?}"
     );
 }
