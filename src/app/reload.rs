@@ -33,10 +33,7 @@ impl Reloader<'_> {
             }
             Ok(waiting) => {
                 let keys = waiting.join(", ");
-                tracing::warn!(
-                    settings = keys,
-                    "these settings apply only after a restart"
-                );
+                tracing::warn!(settings = keys, "these settings apply only after a restart");
                 ("restart_needed", format!("restart needed for {keys}"))
             }
             Err(why) => {

@@ -126,10 +126,7 @@ impl std::fmt::Display for LockHolder {
                 "`{}` (process {}, user {user})",
                 process.command, process.pid
             ),
-            None => write!(
-                f,
-                "a process of user {user} that cannot be seen from here"
-            ),
+            None => write!(f, "a process of user {user} that cannot be seen from here"),
         }
     }
 }

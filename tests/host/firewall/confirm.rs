@@ -97,7 +97,7 @@ fn the_rules_of_before_come_back() {
     bed.configure(&format!("{LISTS}default_drop = true\n"));
     let said = bed.apply(&["--confirm", "1s"]);
     assert!(
-        said.contains("it is undone in 1s, unless you run `coord firewall confirm`"),
+        said.contains("the change is undone in 1s unless you run `coord firewall confirm`"),
         "{said}"
     );
     until("the change to be undone", || {

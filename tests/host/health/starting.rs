@@ -243,7 +243,7 @@ async fn a_store_that_is_filled_again_is_recovering() {
     assert_eq!(code, 503, "{said}");
     let health = Health::of(&coordinator).run(&[]).await;
     if health.said["services"][1]["state"] == "not_ready" {
-        health.check("websocket", "not_ready", &["recovering", "\"wait: "]);
+        health.check("websocket", "not_ready", &["recovering", "\"wait until"]);
     }
     only_says(&coordinator, &["recovering", "ready"]).await;
 }

@@ -31,7 +31,7 @@ const SAID: &[&str] = &[
     "coord.toml:9 redis.port: port 0 means \"any port\", so clients could not find it; use a port \
      from 1 to 65535",
     "coord.toml:10 redis.pasword: this key does not exist; did you mean redis.password?",
-    "coord.toml:12 promethus: this key does not exist; known here:",
+    "coord.toml:12 promethus: this key does not exist; keys of this section:",
     "METRICS_PORT: \"abc\" is not a port number; use a port from 1 to 65535",
     "COORD_PROFILE: \"prodution\" is not an allowed value; did you mean production?",
     "REDIS_PASSWORD_FILE: cannot read secret: Permission denied (os error 13)",

@@ -155,7 +155,7 @@ fn what_is_behind_a_port_is_told_wherever_its_holder_is_named() {
     assert!(table.contains("Docker's proxy for a container"), "{table}");
     let words = ["serve", "--metrics-port", "9091"];
     let said = [
-        "9091 for metrics is taken",
+        "9091 for metrics is in use",
         "Docker's proxy",
         "stop what is behind it",
         command,

@@ -25,7 +25,7 @@ fn the_holder_of_a_taken_port_is_named() {
     );
     let pid = format!("process {}", holder.0.id());
     let words = [
-        "127.0.0.1:9093 for metrics is taken",
+        "127.0.0.1:9093 for metrics is in use",
         "python3",
         &pid,
         "coord ports who 9093",
@@ -38,7 +38,10 @@ fn a_wildcard_is_in_the_way_of_every_address() {
     let namespace = Namespace::new();
     let holder = namespace.python("AF_INET", "0.0.0.0", 8768);
     let pid = format!("process {}", holder.0.id());
-    check(&namespace, &["127.0.0.1:8768 for WebSocket is taken", &pid]);
+    check(
+        &namespace,
+        &["127.0.0.1:8768 for WebSocket is in use", &pid],
+    );
 }
 
 #[tokio::test]

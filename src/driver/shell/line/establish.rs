@@ -51,7 +51,9 @@ impl<H: LineHost> LineTask<H> {
             let records = store.read(read, READ_RECORDS_MAX).await?;
             // The tail was there a moment ago. Asking again would loop for ever on a store that lost it.
             if records.is_empty() {
-                let why = format!("its stream ended at {tail} before, but now has no records after {read}");
+                let why = format!(
+                    "its stream ended at {tail} before, but now has no records after {read}"
+                );
                 return Err(LineEnd::Store(StoreError::Refused(why)));
             }
             self.deliver(records)?;

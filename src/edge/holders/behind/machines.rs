@@ -44,7 +44,7 @@ pub(super) const KINDS: &[BehindKind] = &[
             let name = qemu(&facts.program).filter(|_| of_libvirt);
             name.map_or_else(Vec::new, |name| vec![format!("virsh shutdown {name}")])
         },
-        advice: Some("stop what serves inside the virtual machine, or shut it down from inside"),
+        advice: Some("stop the service inside the virtual machine, or shut it down from inside"),
         ..KIND
     },
     BehindKind {
@@ -83,7 +83,7 @@ pub(super) const KINDS: &[BehindKind] = &[
         ],
         is: "a virtual machine, or the manager of several",
         ending_it: ENDS_VM,
-        advice: Some("stop what serves inside the virtual machine, or shut it down from inside"),
+        advice: Some("stop the service inside the virtual machine, or shut it down from inside"),
         ..KIND
     },
     BehindKind {

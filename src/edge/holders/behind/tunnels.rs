@@ -33,7 +33,7 @@ pub(super) const KINDS: &[BehindKind] = &[
                 vec![format!("ssh {host} coord ports stop {port}")]
             })
         },
-        advice: Some("stop what serves on the other side"),
+        advice: Some("stop the service on the other side"),
         ..KIND
     },
     BehindKind {
@@ -41,7 +41,7 @@ pub(super) const KINDS: &[BehindKind] = &[
         programs: &["sshuttle"],
         is: "a tunnel over SSH",
         ending_it: GOES_ON,
-        advice: Some("stop what serves on the other side"),
+        advice: Some("stop the service on the other side"),
         ..KIND
     },
     BehindKind {
