@@ -31,7 +31,10 @@ fn load_balancers() {
         check(
             &[form, "--listen=127.0.0.1:8768"],
             &[],
-            &["is the address of", "next: give --listen"],
+            &[
+                "is the address of",
+                "next: set another address or port with --listen",
+            ],
         );
         check(
             &[form, "--listen=0.0.0.0:8768"],

@@ -79,7 +79,7 @@ async fn no_sign_of_life_while_the_journal_does_not_answer() {
     ptrace::interrupt(journal).unwrap();
     waitpid(journal, Some(WaitPidFlag::__WALL)).unwrap();
     // One look may have been answered already when the thread stopped.
-    manager.until(&["STATUS=not well", "the journal"]).await;
+    manager.until(&["STATUS=unhealthy", "the journal"]).await;
     let label = "coord_self_checks_failed_total{part=\"the journal\"}";
     let failed = until("more looks", async || {
         let failed = http::metric(coordinator.metrics_port(), label).await;

@@ -39,7 +39,9 @@ async fn a_write_counts_when_the_replica_has_it() {
     let unknown = store.append(Epoch(2), &lone(6)).await.unwrap_err();
     assert!(matches!(unknown, StoreError::Unreachable(_)), "{unknown:?}");
     assert!(
-        unknown.to_string().contains("1 replicas: 0 confirmed"),
+        unknown
+            .to_string()
+            .contains("only 0 of 1 replicas confirmed"),
         "{unknown}"
     );
     // It was done all the same: only reading tells.
