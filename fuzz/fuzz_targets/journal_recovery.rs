@@ -21,7 +21,6 @@ fn options() -> SegmentOptions {
         spare_segments_max: 1,
         reserve_bytes: 8 << 10,
         record_bytes_max: 1000,
-        ..SegmentOptions::default()
     }
 }
 
