@@ -91,7 +91,7 @@ pub struct TaskHandoff {
     pub note: Option<Note>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub context: Option<Payload>,
-    /// As in [`MessageSend::introduces`].
+    /// As in [`super::MessageSend::introduces`].
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub introduces: BTreeSet<AgentName>,
 }
