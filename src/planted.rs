@@ -24,6 +24,14 @@ pub enum Bug {
     FolderNotCovered,
     /// The name of a file is read as a glob.
     FileReadAsGlob,
+    /// Paths without a tree only exclude others without one.
+    TreelessExcludesNothing,
+    /// `lease.ensure` takes what is free and leaves out what others hold.
+    EnsureTakesPart,
+    /// `lease.ensure` takes a lapsed lease for one that is held.
+    LapsedIsEnsured,
+    /// `lease.ensure` writes a record although all is held for long enough.
+    EnsureAlwaysWrites,
     /// What a session held stays held when it ends.
     HoldsOutliveSession,
     /// Journal time goes on from when a record is applied, so what a sync takes never counts.

@@ -6,11 +6,14 @@
     reason = "cargo finds a test by this file; a scenario reads from its beginning to its end"
 )]
 
+mod naive_ensure;
+mod naive_paths;
 mod naive_stuck;
 
 mod engine {
     mod bench;
     mod cursors;
+    mod ensure;
     mod globs;
     mod graphs;
     mod mailboxes;

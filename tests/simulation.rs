@@ -15,13 +15,14 @@
     reason = "names of operations end like files do; counts are small; a test fails by panicking; the rest reads better so"
 )]
 
+mod naive_ensure;
+mod naive_paths;
 mod naive_stuck;
 mod store_contract;
 
 mod simulation {
     mod alone;
     mod chance;
-    mod paths;
     mod rules;
     mod seeds;
     mod shared;

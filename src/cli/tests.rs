@@ -33,6 +33,7 @@ const COMMANDS: &[(&str, &str)] = &[
     ("task.explain", "task explain"),
     ("task.list", "task list"),
     ("lease.acquire", "lease acquire"),
+    ("lease.ensure", "lease ensure"),
     ("lease.renew", "lease renew"),
     ("lease.release", "lease release"),
     ("lease.revoke", "lease revoke"),

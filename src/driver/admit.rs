@@ -4,6 +4,7 @@ use serde_json::value::RawValue;
 
 use super::connection::ConnectionId;
 use super::core::{Core, CoreOutput, Moment};
+use super::line::Line;
 use super::parked::Parked;
 use super::plan::Planned;
 use super::project::Project;
@@ -139,6 +140,9 @@ impl Core {
     }
 
     fn admit(&mut self, now: Moment, origin: RequestOrigin, planned: Planned) {
+        if let Some(outcome) = self.without_record(&origin, &planned) {
+            return self.send_answer(now, &origin, Ok(outcome), Extra::None);
+        }
         // Before the state is asked: an overloaded coordinator must be able to refuse without any work.
         if let Err(error) = self.has_room(now, &origin, &planned) {
             return self.send_error(now, &origin, &error);
@@ -205,6 +209,39 @@ impl Core {
         self.propose_planned(now, origin, planned, by);
     }
 
+    /// The answer to a `lease.ensure`, or to a release by resource, that would change nothing. It is read like a
+    /// query, so it needs neither room nor a record: fronts ask before each edit and after each turn.
+    fn without_record(&self, origin: &RequestOrigin, planned: &Planned) -> Option<Outcome> {
+        if !matches!(
+            planned.action,
+            Action::LeaseEnsure(_) | Action::LeaseGiveBack(_)
+        ) {
+            return None;
+        }
+        let connection = self.connections.get(&origin.connection)?;
+        let project = self.projects.get(&planned.project)?;
+        let by = connection.actor();
+        // An earlier command of this connection may give back what is held, and a request that was answered before
+        // gets that answer. While the store is out of reach, nobody knows what became of the leases.
+        let is_known = planned.request_id.as_ref().is_some_and(|id| {
+            let earlier = by.agent().map(|agent| (agent.clone(), id.clone()));
+            earlier.is_some_and(|key| self.repeatable.contains_key(&key))
+                || project
+                    .engine
+                    .remembered(&by, id, &planned.action)
+                    .is_some()
+        });
+        let is_up = project.line.as_ref().is_none_or(Line::is_up);
+        if connection.in_flight > 0 || is_known || !is_up {
+            return None;
+        }
+        match &planned.action {
+            Action::LeaseEnsure(ensure) => project.engine.ensured(&by, ensure),
+            Action::LeaseGiveBack(back) => project.engine.nothing_to_give_back(&by, back),
+            _ => None,
+        }
+    }
+
     fn propose_planned(&mut self, now: Moment, origin: RequestOrigin, planned: Planned, by: Actor) {
         let pending = Pending {
             request: Some(origin),
@@ -260,7 +297,7 @@ impl Core {
             return Err(self.unavailable("the coordinator is stopping"));
         }
         self.line_takes(now, &planned.project, &planned.action)?;
-        if self.storage_full() && planned.action.begins_work() {
+        if self.storage_full() && self.begins_work(origin, planned) {
             return Err(storage_full());
         }
         let limits = &self.config.driver;
@@ -294,6 +331,18 @@ impl Core {
             }
         }
         Ok(())
+    }
+
+    /// Whether a full disk refuses it. To renew what is held is no new work.
+    fn begins_work(&self, origin: &RequestOrigin, planned: &Planned) -> bool {
+        let connection = self.connections.get(&origin.connection);
+        let project = self.projects.get(&planned.project);
+        match (&planned.action, connection, project) {
+            (Action::LeaseEnsure(ensure), Some(connection), Some(project)) => {
+                project.engine.ensure_takes(&connection.actor(), ensure)
+            }
+            (action, ..) => action.begins_work(),
+        }
     }
 
     fn start_backup(&mut self, now: Moment, origin: RequestOrigin, name: Option<String>) {

@@ -12,6 +12,7 @@ use crate::engine::Engine;
 use crate::engine::agents::Presence;
 use crate::engine::command::{Importance, Role};
 use crate::engine::ids::{AgentName, ContextKey, Cursor, ProjectName, TaskId};
+use crate::engine::leases::Asker;
 use crate::engine::outcome::LeaseConflicts;
 use crate::engine::tasks::{Task, TaskState};
 use crate::protocol::PROTOCOL_VERSION;
@@ -268,14 +269,19 @@ fn check(
     let invalid = |problem| Err(RpcError::new(ErrorKind::InvalidParams, problem));
     let resources = || params.resources.iter().map(|it| &it.0);
     engine.check_sizes(resources(), 0).map_err(RpcError::from)?;
-    let mode = params.mode.into();
+    let asker = Asker {
+        agent,
+        mode: params.mode.into(),
+        tree: params.tree.as_ref(),
+        adds: false,
+    };
     let (ok, found) = match (params.lease, params.fence) {
         (Some(lease), Some(fence)) => {
             let holds = engine.held_lease(lease, fence).is_ok();
             (holds, LeaseConflicts::default())
         }
         (None, None) if !params.resources.is_empty() => {
-            let found = engine.lease_conflicts(agent, resources(), mode);
+            let found = engine.lease_conflicts(asker, resources());
             (found.is_empty(), found)
         }
         _ => return invalid("give either lease and fence, or resources"),

@@ -10,7 +10,7 @@ use super::queries::{cursor_of, inbox_result};
 use super::secret::IssuedSecret;
 use crate::engine::command::LostReason;
 use crate::engine::ids::{AgentName, MessageId};
-use crate::engine::outcome::{Answer, Outcome, SessionOutcome, Submitted};
+use crate::engine::outcome::{Answer, EnsureOutcome, Outcome, SessionOutcome, Submitted};
 use crate::protocol::PROTOCOL_VERSION;
 use crate::protocol::admin::{ServerBackupResult, TokenCreateResult};
 use crate::protocol::agent::{AgentRemoveResult, AgentView};
@@ -18,7 +18,7 @@ use crate::protocol::context::ContextPutResult;
 use crate::protocol::error::{ErrorKind, RpcError};
 use crate::protocol::events::SessionClosed;
 use crate::protocol::jsonrpc;
-use crate::protocol::lease::LeaseAcquireResult;
+use crate::protocol::lease::{LeaseAcquireResult, LeaseEnsureResult, LeaseReleaseResult};
 use crate::protocol::message::{MessageAckResult, MessageView};
 use crate::protocol::operations::Operation;
 use crate::protocol::session::{ConnectionLimits, Empty, SessionOpenResult};
@@ -174,6 +174,11 @@ impl Core {
             Outcome::Lease(grant) => {
                 self.send(now, origin, Ok(&LeaseAcquireResult::from(*grant)));
             }
+            Outcome::Ensured(ensured) => self.send_ensured(now, origin, *ensured),
+            Outcome::GivenBack(count) => {
+                let released = Some(count);
+                self.send(now, origin, Ok(&LeaseReleaseResult { released }));
+            }
             Outcome::Renewed { expires_at } => {
                 let result = RenewResult {
                     expires_at_ms: expires_at,
@@ -198,6 +203,15 @@ impl Core {
                 self.send(now, origin, Ok(&ContextPutResult { revision }));
             }
         }
+    }
+
+    fn send_ensured(&mut self, now: Moment, origin: &RequestOrigin, ensured: EnsureOutcome) {
+        let connection = self.connections.get(&origin.connection);
+        let project = connection.and_then(|known| self.projects.get(&known.project));
+        let Some(now_ms) = project.map(|project| project.engine.now()) else {
+            return;
+        };
+        self.send(now, origin, Ok(&LeaseEnsureResult::of(ensured, now_ms)));
     }
 
     fn send_submitted(

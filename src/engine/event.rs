@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ids::{
     AgentName, ContextKey, Epoch, FencingToken, JournalTime, LeaseId, MessageId, Position,
-    ProjectName, Revision, SessionId, TaskId, TokenId, Topic,
+    ProjectName, Revision, SessionId, TaskId, TokenId, Topic, TreeName,
 };
 use super::limits::Limits;
 
@@ -93,6 +93,8 @@ change_kinds! {
     LeaseAcquired = "lease.acquired",
     /// A lease was released.
     LeaseReleased = "lease.released",
+    /// Some resources of a lease were released.
+    LeaseReduced = "lease.reduced",
     /// A lease expired, or its holder was lost.
     LeaseLapsed = "lease.lapsed",
     /// A lease was revoked.
@@ -138,6 +140,9 @@ pub struct Change {
     /// The task that keeps another one from running, or the stuck task itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root: Option<TaskId>,
+    /// The tree that the paths of the lease are in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tree: Option<TreeName>,
 }
 
 /// The subject of a change.
@@ -169,7 +174,8 @@ impl Event {
     fn bytes(&self) -> u64 {
         let of = |change: &Change| {
             let reason = change.reason.as_ref().map_or(0, |reason| reason.len());
-            CHANGE_BYTES + reason + change.to.len() * AgentName::BYTES_MAX
+            let tree = change.tree.as_ref().map_or(0, |tree| tree.as_str().len());
+            CHANGE_BYTES + reason + tree + change.to.len() * AgentName::BYTES_MAX
         };
         let changes: usize = self.changes.iter().map(of).sum();
         (EVENT_BYTES + changes) as u64
@@ -186,12 +192,19 @@ impl Change {
             reason: None,
             to: Vec::new(),
             root: None,
+            tree: None,
         }
     }
 
     #[must_use]
     pub fn agent(mut self, agent: &AgentName) -> Self {
         self.agent = Some(agent.clone());
+        self
+    }
+
+    #[must_use]
+    pub fn tree(mut self, tree: Option<&TreeName>) -> Self {
+        self.tree = tree.cloned();
         self
     }
 

@@ -66,6 +66,16 @@ impl FilePath {
         self.text.strip_suffix('/').filter(|_| self.is_folder)
     }
 
+    /// The name without the slash of a folder.
+    pub(super) fn place(&self) -> Arc<str> {
+        self.folder()
+            .map_or_else(|| Arc::clone(&self.text), Into::into)
+    }
+
+    pub(super) fn is_folder(&self) -> bool {
+        self.is_folder
+    }
+
     /// Whether both names cover a common path.
     pub fn overlaps(&self, other: &Self) -> bool {
         if !self.is_folder && !other.is_folder {

@@ -30,6 +30,28 @@ impl Hold {
         }
     }
 
+    /// Renews it, for at least as long as is asked for; it never ends earlier than before.
+    pub(super) fn prolong(&mut self, now: JournalTime, asked: Option<HoldRequest>) {
+        if let Self::Ttl { ttl_ms, until } = self {
+            if let Some(HoldRequest::TtlMs(asked_ms)) = asked {
+                *ttl_ms = asked_ms.max(*ttl_ms);
+            }
+            *until = now.after_ms(*ttl_ms).max(*until);
+        }
+    }
+
+    /// Whether half of its time, or of the time that is asked for, is over.
+    pub(super) fn is_due(&self, now: JournalTime, asked: HoldRequest) -> bool {
+        let Self::Ttl { ttl_ms, until } = *self else {
+            return false;
+        };
+        let ttl_ms = match asked {
+            HoldRequest::TtlMs(asked_ms) => asked_ms.max(ttl_ms),
+            HoldRequest::Session => ttl_ms,
+        };
+        until.since_ms(now) <= ttl_ms / 2
+    }
+
     pub(super) fn renew(&mut self, now: JournalTime, ttl_ms_new: Option<u64>) {
         if let Self::Ttl { ttl_ms, until } = self {
             *ttl_ms = ttl_ms_new.unwrap_or(*ttl_ms);

@@ -198,6 +198,8 @@ long_texts! {
     ConcurrencyKey[128] = "a concurrency key", is_path_like, PATH_LIKE;
     /// Submissions with the same key are one task.
     IdempotencyKey[128] = "an idempotency key", is_line, LINE;
+    /// The worktree that paths are leased in. The client makes it up; only equality matters.
+    TreeName[512] = "the name of a tree", is_line, LINE;
     /// A short note for people and other agents.
     Note[1000] = "a note", is_note, NOTE;
 }

@@ -26,6 +26,7 @@ pub mod messages;
 pub mod nodes;
 pub mod outcome;
 pub mod payload;
+mod place;
 pub mod resource;
 mod sessions;
 pub mod state;
@@ -158,8 +159,10 @@ impl Engine {
             Action::TaskCancel(cancel) => self.check_task_cancel(by, cancel),
             Action::TaskRetry(retry) => self.check_task_retry(by, retry),
             Action::LeaseAcquire(acquire) => self.check_lease_acquire(by, acquire).map(|_| ()),
+            Action::LeaseEnsure(ensure) => self.check_lease_ensure(by, ensure).map(|_| ()),
             Action::LeaseRenew(renew) => self.check_lease_renew(by, renew),
             Action::LeaseRelease(release) => self.check_lease_release(by, release),
+            Action::LeaseGiveBack(back) => self.check_lease_give_back(by, back),
             Action::LeaseRevoke(revoke) => self.check_lease_revoke(by, revoke),
             Action::MessageSend(send) => self.check_message_send(by, send),
             Action::ContextPut(put) => self.check_context_put(put),
@@ -178,7 +181,7 @@ impl Engine {
         let known = self.state.answers.get(by.agent()?)?;
         let (_, operation, outcome) = known.iter().find(|(known_id, ..)| known_id == id)?;
         if **operation == *action.name() {
-            return Some(Ok(self.with_the_rest(outcome.clone(), action)));
+            return Some(Ok(self.with_the_rest(by, outcome.clone(), action)));
         }
         Some(Err(Refusal::Conflict(format!(
             "request_id {id} was already used for {operation}"
@@ -254,8 +257,10 @@ impl Engine {
             Action::TaskCancel(cancel) => self.task_cancel(by, cancel),
             Action::TaskRetry(retry) => return Ok(self.task_retry(retry)),
             Action::LeaseAcquire(acquire) => return self.lease_acquire(by, acquire),
+            Action::LeaseEnsure(ensure) => return self.lease_ensure(by, ensure),
             Action::LeaseRenew(renew) => return Ok(self.lease_renew(renew)),
             Action::LeaseRelease(release) => self.lease_release(release),
+            Action::LeaseGiveBack(back) => return Ok(self.lease_give_back(by, back)),
             Action::LeaseRevoke(revoke) => self.lease_revoke(revoke),
             Action::MessageSend(send) => return Ok(self.message_send(by, send)),
             Action::MessageTake(take) => return Ok(self.message_take(by, take)),
@@ -299,10 +304,13 @@ impl Engine {
     }
 
     /// Restores what [`what_is_kept`] left out, from the present state if it is still there.
-    fn with_the_rest(&self, mut outcome: Outcome, action: &Action) -> Outcome {
+    fn with_the_rest(&self, by: &Actor, mut outcome: Outcome, action: &Action) -> Outcome {
         match (&mut outcome, action) {
             (Outcome::Submitted(submitted), Action::TaskSubmit(submit)) => {
                 self.describe_submitted(submit, submitted, true);
+            }
+            (Outcome::Ensured(kept), Action::LeaseEnsure(ensure)) => {
+                self.ensured_again(by, ensure, kept);
             }
             (Outcome::Done, Action::TaskRetry(retry)) => return self.queued(retry.task),
             (Outcome::Done, Action::TaskHandoff(handoff)) => return self.queued(handoff.task),
@@ -364,6 +372,12 @@ fn what_is_kept(mut outcome: Outcome) -> Outcome {
             }
         }
         Outcome::Queued(_) => return Outcome::Done,
+        Outcome::Ensured(ensured) => {
+            ensured.elsewhere = outcome::LeaseConflicts::default();
+            for lease in &mut ensured.leases {
+                lease.resources = Vec::new();
+            }
+        }
         _ => {}
     }
     if let Some(grant) = grant_of(&mut outcome) {

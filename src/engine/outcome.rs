@@ -6,7 +6,7 @@ use super::command::Labels;
 use super::hold::Hold;
 use super::ids::{
     AgentName, FencingToken, JournalTime, LeaseId, MessageId, Note, Revision, SessionId, TaskId,
-    Title,
+    Title, TreeName,
 };
 use super::limits::LimitExceeded;
 use super::payload::Payload;
@@ -32,6 +32,9 @@ pub enum Outcome {
     },
     Failed(FailOutcome),
     Lease(Box<LeaseGrant>),
+    Ensured(Box<EnsureOutcome>),
+    /// So many resources were given back.
+    GivenBack(u64),
     Renewed {
         expires_at: Option<JournalTime>,
     },
@@ -124,6 +127,40 @@ pub struct LeaseGrant {
     pub resources: Vec<Resource>,
     #[serde(default)]
     pub expires_at: Option<JournalTime>,
+}
+
+/// All that was asked for is held by the agent.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct EnsureOutcome {
+    pub leases: Vec<EnsuredLease>,
+    /// Overlaps in other trees. Never kept: made anew for each answer.
+    #[serde(skip)]
+    pub elsewhere: LeaseConflicts,
+}
+
+/// A lease that holds some of what was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnsuredLease {
+    pub lease: LeaseId,
+    pub fence: FencingToken,
+    pub how: Ensured,
+    /// Which of the resources that were asked for it holds.
+    pub asked: Vec<u32>,
+    /// Those resources. Never kept: they follow from the request.
+    #[serde(skip)]
+    pub resources: Vec<Resource>,
+    #[serde(default)]
+    pub expires_at: Option<JournalTime>,
+}
+
+/// What `lease.ensure` did about a lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ensured {
+    /// Nothing: it is held, and for long enough.
+    Held,
+    Renewed,
+    Taken,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -244,6 +281,8 @@ pub struct LeaseConflict {
     pub note: Option<Note>,
     /// The holder is lost; the resource becomes free at this time.
     pub opens_at: Option<JournalTime>,
+    /// The tree that its paths are in.
+    pub tree: Option<TreeName>,
 }
 
 impl From<LimitExceeded> for Refusal {

@@ -12,6 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::file_path::{FilePath, FilePathError};
 use super::glob::{Coverage, Glob, GlobError};
 use super::ids::NameError;
+use super::place::{PathPlace, Place};
 use crate::planted::{Bug, is_on};
 
 /// The name of a shared thing: a build slot, a merge slot.
@@ -80,6 +81,51 @@ impl Resource {
                 file.overlaps_glob(glob)
             }
             (a, b) => a == b,
+        }
+    }
+
+    /// Whether it is on paths, which are those of a tree; names and ports are the same everywhere.
+    pub fn is_of_tree(&self) -> bool {
+        matches!(self, Self::Path(_) | Self::File(_))
+    }
+
+    /// Whether holding this protects all that the other one means.
+    ///
+    /// What it says yes to is so. Of two globs it knows only that equal ones, and all below a folder, are.
+    pub fn contains(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Path(glob), Self::File(file)) if !file.is_folder() => {
+                glob.matches(file.as_str())
+            }
+            (Self::Path(_) | Self::File(_), Self::Path(_) | Self::File(_)) => {
+                let below = self.folder().is_some_and(|it| it.contains(&other.place()));
+                below || self == other
+            }
+            _ => self == other,
+        }
+    }
+
+    /// The folder, if it is one and all in it.
+    fn folder(&self) -> Option<Place> {
+        match self {
+            Self::File(file) => file.is_folder().then(|| self.place()),
+            Self::Path(glob) => {
+                let text = glob.as_str();
+                let covers = glob.coverage() == Coverage::Covering && !text.ends_with('/');
+                let is_folder = text == "**" || (covers && glob.beginning().1);
+                is_folder.then(|| self.place())
+            }
+            Self::Name(_) | Self::Port { .. } => None,
+        }
+    }
+
+    /// Where it lies.
+    pub(super) fn place(&self) -> Place {
+        match self {
+            Self::Path(glob) => Place::Path(PathPlace(glob.beginning().0.into())),
+            Self::File(file) => Place::Path(PathPlace(file.place())),
+            Self::Name(name) => Place::Name(name.clone()),
+            Self::Port { host, port } => Place::Port(host.clone(), *port),
         }
     }
 

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::span::Span;
-use crate::engine::ids::{AgentName, JournalTime, LeaseId, Note, SessionId};
+use crate::engine::ids::{AgentName, JournalTime, LeaseId, Note, SessionId, TreeName};
 use crate::engine::outcome::LeaseConflict;
 
 /// One conflicting lease.
@@ -36,6 +36,9 @@ pub struct Conflict {
     /// Present if the holder is lost: the resource becomes free at this journal time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub opens_at_ms: Option<JournalTime>,
+    /// The worktree that the holder's paths are in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tree: Option<TreeName>,
 }
 
 impl From<LeaseConflict> for Conflict {
@@ -51,6 +54,7 @@ impl From<LeaseConflict> for Conflict {
             session: conflict.hold.session(),
             note: conflict.note,
             opens_at_ms: conflict.opens_at,
+            tree: conflict.tree,
         }
     }
 }
@@ -63,7 +67,11 @@ impl Conflict {
 
     fn write(&self, f: &mut fmt::Formatter<'_>, now: JournalTime) -> fmt::Result {
         let (held, wanted) = (&self.held, &self.wanted);
-        write!(f, "{held} is held by {} (lease {}", self.holder, self.lease)?;
+        write!(f, "{held} is held by {}", self.holder)?;
+        if let Some(tree) = &self.tree {
+            write!(f, " in the tree {:?}", tree.as_str())?;
+        }
+        write!(f, " (lease {}", self.lease)?;
         match self.since_ms.map(|since| now.since_ms(since)) {
             None => {}
             Some(0..1_000) => f.write_str(", since just now")?,
@@ -112,6 +120,7 @@ mod tests {
             session: None,
             note: "moving it".parse().ok(),
             opens_at_ms: None,
+            tree: None,
         }
     }
 
@@ -144,6 +153,12 @@ mod tests {
             &it,
             "path:src/** is held by bob (lease 4, since just now, until session 7 ends)",
         );
+        it.tree = "box:/w/a".parse().ok();
+        check(
+            &it,
+            "path:src/** is held by bob in the tree \"box:/w/a\" (lease 4, since just now, until session 7 ends)",
+        );
+        it.tree = None;
         // The name of a file needs no example.
         it.wanted = "file:src/a.rs".to_owned();
         it.example = Some("src/a.rs".to_owned());

@@ -9,7 +9,7 @@ use super::error::ErrorKind;
 use crate::engine::event::{Change, Event, Subject};
 use crate::engine::ids::{
     AgentName, ContextKey, Cursor, Epoch, FencingToken, JournalTime, LeaseId, MessageId,
-    ProjectName, Revision, SessionId, TaskId, TokenId, Topic,
+    ProjectName, Revision, SessionId, TaskId, TokenId, Topic, TreeName,
 };
 
 /// Filters of one subscription.
@@ -80,6 +80,9 @@ pub struct ChangeView {
     pub lease: Option<LeaseId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fence: Option<FencingToken>,
+    /// The worktree that the paths of the lease are in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tree: Option<TreeName>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<MessageId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -161,6 +164,7 @@ impl From<&Change> for ChangeView {
             root: change.root,
             lease: None,
             fence: change.fence,
+            tree: change.tree.clone(),
             message: None,
             topic: None,
             to: change.to.clone(),

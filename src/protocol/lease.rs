@@ -3,15 +3,15 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::error::Conflict;
+use super::error::{Conflict, RpcError};
 use super::resource::{ResourceParam, ResourceRequestParam, ResourceText};
 use super::task::hold;
 use crate::engine::command;
 use crate::engine::ids::{
-    AgentName, FencingToken, JournalTime, LeaseId, Note, RequestId, SessionId,
+    AgentName, FencingToken, JournalTime, LeaseId, Note, RequestId, SessionId, TreeName,
 };
 use crate::engine::leases::{Lease, LeaseState};
-use crate::engine::outcome::LeaseGrant;
+use crate::engine::outcome::{EnsureOutcome, Ensured, EnsuredLease, LeaseGrant};
 
 /// Whether others may hold the same resource at the same time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -39,6 +39,10 @@ pub struct LeaseAcquireParams {
     /// What the lease is for; other agents see it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<Note>,
+    /// The worktree that the paths are in: any name that no other worktree has. Paths of different trees do
+    /// not conflict. Paths without a tree conflict with those of every tree.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tree: Option<TreeName>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<RequestId>,
 }
@@ -54,6 +58,64 @@ pub struct LeaseAcquireResult {
     pub expires_at_ms: Option<JournalTime>,
 }
 
+/// Holds all of these resources, or none. What the agent already holds is renewed, what is free is taken,
+/// and what another agent holds is a conflict. It never waits. It writes nothing while the agent holds all
+/// of them for more than half of the time-to-live.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LeaseEnsureParams {
+    pub resources: Vec<ResourceParam>,
+    #[serde(default)]
+    pub mode: ModeParam,
+    /// Without it, the session holds what is taken. With it, the lease expires this long after the agent's
+    /// last `lease.ensure` in this tree that renewed or took anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_ms: Option<u64>,
+    /// What it is for; other agents see it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<Note>,
+    /// The worktree that the paths are in, as in `lease.acquire`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tree: Option<TreeName>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<RequestId>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct LeaseEnsureResult {
+    /// The leases that hold the resources, each resource by one of them.
+    pub leases: Vec<EnsuredLeaseView>,
+    /// Leases of other agents on the same paths in other trees. They are no conflicts until the trees are merged.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub elsewhere: Vec<Conflict>,
+    /// How many more there are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub elsewhere_more: Option<u64>,
+    pub now_ms: JournalTime,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct EnsuredLeaseView {
+    pub lease: LeaseId,
+    /// As of `lease.acquire`.
+    pub fence: FencingToken,
+    pub how: EnsuredView,
+    /// Of the resources that were asked for, those that this lease holds.
+    pub resources: Vec<ResourceText>,
+    /// `null`: a session holds it.
+    pub expires_at_ms: Option<JournalTime>,
+}
+
+/// What was done about a lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum EnsuredView {
+    /// Nothing: it is held for long enough.
+    Held,
+    Renewed,
+    Taken,
+}
+
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LeaseRenewParams {
@@ -66,13 +128,30 @@ pub struct LeaseRenewParams {
     pub request_id: Option<RequestId>,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+/// Releases either one lease (`lease` and `fence`), or `resources` that `lease.ensure` took.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
 pub struct LeaseReleaseParams {
-    pub lease: LeaseId,
-    pub fence: FencingToken,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lease: Option<LeaseId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fence: Option<FencingToken>,
+    /// Everything in them is released: a folder stands for the files in it. Leases of `lease.acquire`, and
+    /// resources that are wider than these, stay.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub resources: Vec<ResourceParam>,
+    /// The worktree that the paths are in, as in `lease.acquire`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tree: Option<TreeName>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub request_id: Option<RequestId>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct LeaseReleaseResult {
+    /// How many resources were released, if the request named resources.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub released: Option<u64>,
 }
 
 /// Revokes a lease. A holder may revoke its own lease without the fencing token.
@@ -128,6 +207,9 @@ pub struct LeaseView {
     /// Present if the holder is lost: other agents may lease the resources from this time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub opens_at_ms: Option<JournalTime>,
+    /// The worktree that its paths are in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tree: Option<TreeName>,
 }
 
 /// Checks either whether a lease still holds (`lease` and `fence`), or which leases conflict with
@@ -142,6 +224,9 @@ pub struct LeaseCheckParams {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub resources: Vec<ResourceParam>,
     pub mode: ModeParam,
+    /// The worktree that the paths are in, as in `lease.acquire`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tree: Option<TreeName>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -180,6 +265,47 @@ impl From<LeaseAcquireParams> for command::LeaseAcquire {
             mode: params.mode.into(),
             hold: hold(params.ttl_ms),
             note: params.note,
+            tree: params.tree,
+        }
+    }
+}
+
+impl From<LeaseEnsureParams> for command::LeaseEnsure {
+    fn from(params: LeaseEnsureParams) -> Self {
+        Self {
+            resources: params.resources.into_iter().map(|it| it.0).collect(),
+            mode: params.mode.into(),
+            hold: hold(params.ttl_ms),
+            note: params.note,
+            tree: params.tree,
+        }
+    }
+}
+
+impl LeaseEnsureResult {
+    pub fn of(ensured: EnsureOutcome, now_ms: JournalTime) -> Self {
+        let elsewhere = ensured.elsewhere;
+        Self {
+            leases: ensured.leases.iter().map(EnsuredLeaseView::from).collect(),
+            elsewhere_more: (elsewhere.more > 0).then_some(elsewhere.more),
+            elsewhere: elsewhere.told.into_iter().map(Conflict::from).collect(),
+            now_ms,
+        }
+    }
+}
+
+impl From<&EnsuredLease> for EnsuredLeaseView {
+    fn from(lease: &EnsuredLease) -> Self {
+        Self {
+            lease: lease.lease,
+            fence: lease.fence,
+            how: match lease.how {
+                Ensured::Held => EnsuredView::Held,
+                Ensured::Renewed => EnsuredView::Renewed,
+                Ensured::Taken => EnsuredView::Taken,
+            },
+            resources: lease.resources.iter().map(ResourceText::from).collect(),
+            expires_at_ms: lease.expires_at,
         }
     }
 }
@@ -194,11 +320,22 @@ impl From<LeaseRenewParams> for command::LeaseRenew {
     }
 }
 
-impl From<LeaseReleaseParams> for command::LeaseRelease {
-    fn from(params: LeaseReleaseParams) -> Self {
-        Self {
-            lease: params.lease,
-            fence: params.fence,
+impl TryFrom<LeaseReleaseParams> for command::Action {
+    type Error = RpcError;
+
+    fn try_from(params: LeaseReleaseParams) -> Result<Self, RpcError> {
+        let resources = params.resources;
+        match (params.lease, params.fence, resources.is_empty()) {
+            (Some(lease), Some(fence), true) => {
+                Ok(Self::LeaseRelease(command::LeaseRelease { lease, fence }))
+            }
+            (None, None, false) => Ok(Self::LeaseGiveBack(command::LeaseGiveBack {
+                resources: resources.into_iter().map(|it| it.0).collect(),
+                tree: params.tree,
+            })),
+            _ => Err(RpcError::invalid(
+                "give either lease and fence, or resources",
+            )),
         }
     }
 }
@@ -242,6 +379,7 @@ impl From<&Lease> for LeaseView {
                 LeaseState::Held => None,
                 LeaseState::Lapsed { opens_at } => Some(opens_at),
             },
+            tree: lease.tree.clone(),
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::engine::ids::{
     AgentKind, AgentName, Capability, ConcurrencyKey, ContextKey, Cursor, EnvironmentName,
     FencingToken, IdempotencyKey, JournalTime, LabelKey, LabelValue, LeaseId, MessageId, NodeId,
     Note, PortFingerprint, ProjectName, RequestId, Revision, SessionId, TaskId, Title, TokenId,
-    Topic,
+    Topic, TreeName,
 };
 use crate::engine::payload::Payload;
 
@@ -49,6 +49,7 @@ text_schemas!(
     TokenId,
     EnvironmentName,
     PortFingerprint,
+    TreeName,
 );
 
 macro_rules! number_schemas {

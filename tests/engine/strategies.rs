@@ -2,10 +2,10 @@
 
 use cli_coordinator::engine::command::*;
 use cli_coordinator::engine::ids::{
-    AgentName, FencingToken, LeaseId, MessageId, RequestId, Revision, SessionId, TaskId,
+    AgentName, FencingToken, LeaseId, MessageId, RequestId, Revision, SessionId, TaskId, TreeName,
 };
 use cli_coordinator::engine::payload::Payload;
-use cli_coordinator::engine::resource::ResourceRequest;
+use cli_coordinator::engine::resource::{Resource, ResourceRequest};
 use proptest::collection::{btree_set, vec};
 use proptest::option::of;
 use proptest::prelude::*;
@@ -154,6 +154,24 @@ fn record(texts: &'static [&'static str]) -> impl Strategy<Value = ResourceReque
     prop::sample::select(texts).prop_map(read)
 }
 
+fn one() -> impl Strategy<Value = Resource> {
+    let texts = [
+        "glob:a",
+        "file:a/b",
+        "file:a/c",
+        "file:a/",
+        "path:**",
+        "name:slot",
+        "port:h:1",
+    ];
+    let read = |text: &str| Resource::from_record(text).expect("it is a resource");
+    prop::sample::select(texts.to_vec()).prop_map(read)
+}
+
+fn tree() -> impl Strategy<Value = Option<TreeName>> {
+    of(name(&["t1", "t2"]))
+}
+
 fn on_leases() -> impl Strategy<Value = Action> {
     let resource = record(&[
         "path:a/**",
@@ -166,11 +184,17 @@ fn on_leases() -> impl Strategy<Value = Action> {
         "port:h:1-3",
         "port:h:1-65535",
     ]);
-    let mode = prop_oneof![Just(LeaseMode::Exclusive), Just(LeaseMode::Shared)];
+    let mode = prop::sample::select(vec![LeaseMode::Exclusive, LeaseMode::Shared]);
     let lease = || (number().prop_map(LeaseId), number().prop_map(FencingToken));
     prop_oneof![
-        3 => (vec(resource, 0..3), mode, hold()).prop_map(|(resources, mode, hold)| {
-            Action::LeaseAcquire(LeaseAcquire { resources, mode, hold, note: None })
+        3 => (vec(resource, 0..3), mode.clone(), hold(), tree()).prop_map(|(resources, mode, hold, tree)| {
+            Action::LeaseAcquire(LeaseAcquire { resources, mode, hold, note: None, tree })
+        }),
+        3 => (vec(one(), 0..4), mode, hold(), tree()).prop_map(|(resources, mode, hold, tree)| {
+            Action::LeaseEnsure(LeaseEnsure { resources, mode, hold, note: None, tree })
+        }),
+        1 => (vec(one(), 0..3), tree()).prop_map(|(resources, tree)| {
+            Action::LeaseGiveBack(LeaseGiveBack { resources, tree })
         }),
         1 => (lease(), of(ms())).prop_map(|((lease, fence), ttl_ms)| Action::LeaseRenew(LeaseRenew { lease, fence, ttl_ms })),
         1 => lease().prop_map(|(lease, fence)| Action::LeaseRelease(LeaseRelease { lease, fence })),

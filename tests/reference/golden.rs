@@ -10,7 +10,7 @@ use cli_coordinator::driver::queries::state_hash;
 use cli_coordinator::engine::Engine;
 use cli_coordinator::engine::agents::SessionState;
 use cli_coordinator::engine::command::{Action, Actor, Command, Role};
-use cli_coordinator::engine::ids::{Cursor, JournalTime, NodeId, Position, ProjectName};
+use cli_coordinator::engine::ids::{Cursor, JournalTime, NodeId, Position, ProjectName, TreeName};
 use cli_coordinator::engine::limits::Limits;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -165,6 +165,54 @@ fn format_3_loads_and_gives_the_same_state() {
         ]
     );
     assert_eq!(expected.state_hash, FORMAT_3_STATE_HASH);
+    let state = serde_json::to_string(engine.state()).expect("states encode");
+    let again = serde_json::from_str(&state).expect("a snapshot loads");
+    let again = Engine::from_state(Limits::default(), again);
+    assert_eq!(again.state(), engine.state());
+    assert!(again.is_consistent());
+}
+
+const FORMAT_4_STATE_HASH: &str =
+    "ae8de33f8d1f14ea9b68f042359304021f8e5388c141f24074233f3c0d1f666d";
+
+/// What `lease.ensure`, giving back by name, and trees add.
+#[test]
+fn format_4_loads_and_gives_the_same_state() {
+    let (projects, kinds) = fold(&read("format-4.jsonl"));
+    assert!(kinds.contains("lease.ensure") && kinds.contains("lease.give_back"));
+    let (engine, expected) = projects.values().next().expect("there is one project");
+    assert_eq!((expected.done, expected.refused), (11, 1));
+    let leases = engine.state().leases.values();
+    let held: Vec<(String, Option<&str>, bool)> = leases
+        .map(|lease| {
+            let held: Vec<String> = lease.resources.iter().map(ToString::to_string).collect();
+            let tree = lease.tree.as_ref().map(TreeName::as_str);
+            (
+                format!("{} {}", lease.agent, held.join(" ")),
+                tree,
+                lease.ensured,
+            )
+        })
+        .collect();
+    let (a, b) = (Some("box:/w/a"), Some("box:/w/b"));
+    assert_eq!(
+        held,
+        [
+            ("ant file:src/main.rs".to_owned(), a, true),
+            ("cat file:README.md".to_owned(), a, false),
+            ("ant file:src/lib.rs".to_owned(), a, true),
+            ("cat file:src/main.rs".to_owned(), b, true),
+        ]
+    );
+    // The first lease of ant was renewed with what was taken then.
+    let ends = engine
+        .state()
+        .leases
+        .values()
+        .map(|it| it.hold.expires_at());
+    let ends: Vec<u64> = ends.flatten().map(|at| at.0).collect();
+    assert_eq!(ends, [91_000, 60_040, 91_000, 91_040]);
+    assert_eq!(expected.state_hash, FORMAT_4_STATE_HASH);
     let state = serde_json::to_string(engine.state()).expect("states encode");
     let again = serde_json::from_str(&state).expect("a snapshot loads");
     let again = Engine::from_state(Limits::default(), again);

@@ -2,17 +2,17 @@
 
 use cli_coordinator::engine::Engine;
 use cli_coordinator::engine::agents::SessionState;
-use cli_coordinator::engine::command::{Action, Command, HoldRequest, LeaseMode};
+use cli_coordinator::engine::command::{Action, Command, HoldRequest};
 use cli_coordinator::engine::event::Event;
 use cli_coordinator::engine::hold::Hold;
 use cli_coordinator::engine::ids::{FencingToken, TaskId};
 use cli_coordinator::engine::leases::Lease;
-use cli_coordinator::engine::outcome::Answer;
+use cli_coordinator::engine::outcome::{Answer, Outcome};
 use cli_coordinator::engine::state::State;
 use cli_coordinator::engine::tasks::{Attempt, TaskState};
 
-use super::paths;
 use super::violation::{Checked, Invariant, ensure};
+use crate::naive_ensure as ensured;
 use crate::naive_stuck as stuck;
 
 /// One record and its surroundings.
@@ -29,6 +29,7 @@ pub(crate) struct Step<'a> {
 
 pub(crate) fn check(step: &Step<'_>) -> Checked {
     check_exclusive(step.after)?;
+    check_ensured(step)?;
     check_fence_used(step)?;
     check_sessions(step)?;
     check_attempts(step)?;
@@ -74,21 +75,65 @@ fn check_exclusive(state: &State) -> Checked {
     let held: Vec<&Lease> = state.leases.values().filter(|l| l.is_held()).collect();
     for (index, one) in held.iter().enumerate() {
         for other in held.iter().skip(index + 1) {
-            let shared = one.mode == LeaseMode::Shared && other.mode == LeaseMode::Shared;
-            let texts = |lease: &Lease| -> Vec<String> {
-                lease.resources.iter().map(ToString::to_string).collect()
-            };
-            let (a, b) = (texts(one), texts(other));
-            let clash = a.iter().any(|a| b.iter().any(|b| paths::overlap(a, b)));
-            ensure(shared || !clash, Invariant::Exclusive, || {
-                format!(
-                    "{} holds {a:?} while {} holds {b:?}",
-                    one.agent, other.agent
-                )
-            })?;
+            // What an agent ensures may overlap what it holds already.
+            let own = one.agent == other.agent && (one.ensured || other.ensured);
+            ensure(
+                own || !ensured::exclude(one, other),
+                Invariant::Exclusive,
+                || {
+                    let show = |lease: &Lease| {
+                        let (tree, held) = (&lease.tree, ensured::texts(&lease.resources));
+                        format!("{} holds {held:?} in {tree:?}", lease.agent)
+                    };
+                    format!("{} while {}", show(one), show(other))
+                },
+            )?;
         }
     }
     Ok(())
+}
+
+/// Who is told that it holds all it asked for does; who is refused has got nothing; and a lease is only renewed when
+/// half of its time is over.
+fn check_ensured(step: &Step<'_>) -> Checked {
+    let Action::LeaseEnsure(asked) = &step.command.action else {
+        return Ok(());
+    };
+    if step.repeated {
+        return Ok(());
+    }
+    let (Ok(outcome), Some(agent)) = (step.answer, step.command.by.agent()) else {
+        let granted = step.after.last.fence != step.before.last.fence;
+        let what = || format!("refused, and something was granted: {asked:?}");
+        return ensure(!granted, Invariant::Ensured, what);
+    };
+    let (now, held) = (step.after.now, step.after.leases.values());
+    let all = ensured::holds_all(&held, agent, asked);
+    ensure(all, Invariant::Ensured, || {
+        format!("{agent} was told that it holds {asked:?}, but it does not")
+    })?;
+    if let Outcome::Ensured(ensured) = outcome {
+        let told = ensured.leases.iter().all(|told| {
+            let lease = step.after.leases.get(&told.lease);
+            lease.is_some_and(|it| it.is_held() && it.fence == told.fence && it.agent == *agent)
+        });
+        ensure(told, Invariant::Ensured, || {
+            format!("{agent} was told of leases that it does not hold: {ensured:?}")
+        })?;
+    }
+    // Those that have lapsed by now are not there any more.
+    let before = step.before.leases.values();
+    let before = before.filter(|lease| lease.hold.expires_at().is_none_or(|at| at > now));
+    let before =
+        before.filter(|lease| step.after.leases.get(&lease.id).is_some_and(Lease::is_held));
+    let spared = ensured::is_spared(&before, agent, asked, now);
+    let same = step.before.leases.iter().all(|(id, lease)| {
+        let after = step.after.leases.get(id);
+        after.is_none_or(|after| after.hold == lease.hold)
+    });
+    ensure(!spared || same, Invariant::Spared, || {
+        format!("renewed before half of the time was over: {asked:?}")
+    })
 }
 
 /// What was done under a fencing token was done by the holder of the current attempt or lease.
@@ -226,6 +271,7 @@ fn check_hold(step: &Step<'_>, hold: &Hold) -> Checked {
         Action::TaskClaim(c) => Some(c.hold),
         Action::TaskComplete(c) => c.next.as_ref().map(|next| next.hold),
         Action::LeaseAcquire(c) => Some(c.hold),
+        Action::LeaseEnsure(c) => Some(c.hold),
         _ => None,
     };
     let right = match (asked, hold) {
@@ -251,6 +297,10 @@ fn check_leases(step: &Step<'_>) -> Checked {
         let ended = match &step.command.action {
             Action::LeaseRelease(c) => c.lease == lease.id,
             Action::LeaseRevoke(c) => c.lease == lease.id,
+            Action::LeaseGiveBack(c) => {
+                let is_own = Some(&lease.agent) == step.command.by.agent();
+                is_own && lease.ensured && ensured::is_given_back(lease, c)
+            }
             _ => false,
         };
         let over = hold_over(step, &lease.hold) || agent_removed(step, &lease.agent);

@@ -34,6 +34,8 @@ pub(crate) enum Invariant {
     Durable,
     /// P2: nobody holds what another holds; an overlap is decided by trying every path.
     Exclusive,
+    /// P2: who is told that it holds all it asked for does, and who is refused has got nothing.
+    Ensured,
     /// P2: fencing tokens only grow, are never given out twice, and a stale one does nothing.
     Fenced,
     /// P3: every request has exactly one reply, or its connection ended.
@@ -48,6 +50,8 @@ pub(crate) enum Invariant {
     Told,
     /// P4: nothing grows beyond its limit.
     Bounded,
+    /// P4: nothing is written for what is held already and for long enough.
+    Spared,
     /// P5: journal time never runs ahead of the uptime, and time without the store does not pass; nothing
     /// expires before its time.
     TimeProof,

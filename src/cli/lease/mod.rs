@@ -1,10 +1,14 @@
 //! `coord lease`.
 
+mod ensure;
+mod release;
 mod request;
 mod run;
 
 use std::io;
 
+use ensure::EnsureArgs;
+use release::ReleaseArgs;
 pub(super) use request::acquire_with;
 use request::{HoldArgs, mode};
 use run::RunArgs;
@@ -14,13 +18,13 @@ use super::duration::{Millis, ago, ahead};
 use super::error::CliError;
 use super::exit::Exit;
 use super::output::{Output, Paint, done};
-use super::resources::{self, FileListArgs, ResourceWord};
+use super::resources::{self, FileListArgs, ResourceWord, TreeArgs};
 use super::shell::Shell;
 use super::table::{NOTHING, Table, one_line};
 use crate::engine::ids::{AgentName, FencingToken, JournalTime, LeaseId, Note, SessionId};
 use crate::protocol::lease::{
     LeaseAcquireResult, LeaseCheckParams, LeaseCheckResult, LeaseListParams, LeaseListResult,
-    LeaseReleaseParams, LeaseRenewParams, LeaseRevokeParams, ModeParam,
+    LeaseRenewParams, LeaseRevokeParams, ModeParam,
 };
 use crate::protocol::operations::Operation;
 use crate::protocol::session::Empty;
@@ -32,6 +36,12 @@ pub(super) enum LeaseCommand {
     ///
     /// Exits with 6 when another agent holds a resource, with 124 when the wait timed out.
     Acquire(AcquireArgs),
+    /// Makes sure that you hold resources, all or none, as before an edit
+    ///
+    /// Renews what you already hold and takes what is free. Writes nothing while you hold all of it for more
+    /// than half of the time. Never waits. Exits with 6 when another agent holds a resource. Leases of other
+    /// agents on the same paths in other trees are listed; they are no conflicts.
+    Ensure(EnsureArgs),
     /// Renews a lease
     Renew {
         lease: LeaseId,
@@ -42,13 +52,8 @@ pub(super) enum LeaseCommand {
         #[arg(long, value_name = "DURATION")]
         ttl: Option<Millis>,
     },
-    /// Releases a lease
-    Release {
-        lease: LeaseId,
-        /// The fencing token that `acquire` gave
-        #[arg(long)]
-        fence: FencingToken,
-    },
+    /// Releases a lease, or resources that `ensure` took
+    Release(ReleaseArgs),
     /// Revokes a lease; its holder is notified
     Revoke {
         lease: LeaseId,
@@ -113,11 +118,14 @@ pub(super) struct CheckArgs {
     /// Its fencing token
     #[arg(long, requires = "lease")]
     fence: Option<FencingToken>,
+    #[command(flatten)]
+    tree: TreeArgs,
 }
 
 pub(super) async fn run(command: LeaseCommand, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
     match command {
         LeaseCommand::Acquire(args) => acquire(args, shell).await?,
+        LeaseCommand::Ensure(args) => ensure::run(args, shell).await?,
         LeaseCommand::Renew { lease, fence, ttl } => {
             let params = LeaseRenewParams {
                 lease,
@@ -128,16 +136,7 @@ pub(super) async fn run(command: LeaseCommand, shell: &mut Shell<'_>) -> Result<
             let renewed = done::<RenewResult>(format!("renewed lease {lease}"));
             shell.print(Operation::LeaseRenew, &params, renewed).await?;
         }
-        LeaseCommand::Release { lease, fence } => {
-            let params = LeaseReleaseParams {
-                lease,
-                fence,
-                request_id: None,
-            };
-            let released = done::<Empty>(format!("released lease {lease}"));
-            let operation = Operation::LeaseRelease;
-            shell.print(operation, &params, released).await?;
-        }
+        LeaseCommand::Release(args) => release::run(args, shell).await?,
         LeaseCommand::Revoke { lease, reason } => {
             let params = LeaseRevokeParams {
                 lease,
@@ -172,10 +171,7 @@ pub(super) async fn run(command: LeaseCommand, shell: &mut Shell<'_>) -> Result<
 
 async fn acquire(args: AcquireArgs, shell: &mut Shell<'_>) -> Result<(), CliError> {
     let wait_ms = args.wait.map(|wait| wait.0);
-    let params = args
-        .hold
-        .asked(&shell.out)?
-        .params(Some(args.ttl.0), wait_ms);
+    let params = args.hold.asked(shell)?.params(Some(args.ttl.0), wait_ms);
     let mut client = shell.client().await?;
     let reply = acquire_with(&mut client, &params).await;
     client.close().await;
@@ -211,6 +207,7 @@ async fn check(args: CheckArgs, shell: &mut Shell<'_>) -> Result<Exit, CliError>
         fence: args.fence,
         resources: resources::named(&args.resources, &args.list, &shell.out)?,
         mode: mode(args.shared),
+        tree: args.tree.named(shell)?,
     };
     let of_lease = args.lease.is_some();
     let show = |out: &mut Output<'_>, result: &_| show_check(out, result, of_lease);
@@ -285,7 +282,7 @@ fn until(
 }
 
 fn show_list(out: &mut Output<'_>, list: &LeaseListResult) -> io::Result<()> {
-    let headings = [
+    let mut headings = vec![
         "LEASE",
         "AGENT",
         "MODE",
@@ -294,13 +291,17 @@ fn show_list(out: &mut Output<'_>, list: &LeaseListResult) -> io::Result<()> {
         "RESOURCES",
         "NOTE",
     ];
+    let has_trees = list.leases.iter().any(|lease| lease.tree.is_some());
+    if has_trees {
+        headings.push("TREE");
+    }
     let mut table = Table::new(&headings);
     for lease in &list.leases {
         let mode = match lease.mode {
             ModeParam::Exclusive => "exclusive",
             ModeParam::Shared => "shared",
         };
-        table.row(&[
+        let cells = [
             lease.lease.to_string(),
             lease.agent.to_string(),
             mode.to_owned(),
@@ -313,7 +314,14 @@ fn show_list(out: &mut Output<'_>, list: &LeaseListResult) -> io::Result<()> {
             ),
             resources::shown(&lease.resources),
             super::table::or_nothing(lease.note.as_ref()),
-        ]);
+        ];
+        if has_trees {
+            let [id, agent, mode, since, until, resources, note] = cells;
+            let tree = super::table::or_nothing(lease.tree.as_ref());
+            table.row(&[id, agent, mode, since, until, resources, note, tree]);
+        } else {
+            table.row(&cells);
+        }
     }
     out.table(&table, "no leases")?;
     if let Some(after) = list.next_after {

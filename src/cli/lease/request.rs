@@ -2,9 +2,9 @@
 
 use crate::cli::client::{Client, ClientError, Reply};
 use crate::cli::error::CliError;
-use crate::cli::output::Output;
-use crate::cli::resources::{self, FileListArgs, ResourceWord};
-use crate::engine::ids::Note;
+use crate::cli::resources::{self, FileListArgs, ResourceWord, TreeArgs};
+use crate::cli::shell::Shell;
+use crate::engine::ids::{Note, TreeName};
 use crate::protocol::lease::{LeaseAcquireParams, LeaseAcquireResult, ModeParam};
 use crate::protocol::operations::Operation;
 use crate::protocol::resource::ResourceRequestParam;
@@ -31,14 +31,17 @@ pub(super) struct HoldArgs {
     /// What the lease is for; other agents see it
     #[arg(long)]
     pub(super) note: Option<Note>,
+    #[command(flatten)]
+    tree: TreeArgs,
 }
 
 impl HoldArgs {
-    pub(super) fn asked(&self, out: &Output<'_>) -> Result<Asked, CliError> {
+    pub(super) fn asked(&self, shell: &Shell<'_>) -> Result<Asked, CliError> {
         Ok(Asked {
-            resources: resources::requested(&self.resources, &self.list, out)?,
+            resources: resources::requested(&self.resources, &self.list, &shell.out)?,
             mode: mode(self.shared),
             note: self.note.clone(),
+            tree: self.tree.named(shell)?,
         })
     }
 }
@@ -49,6 +52,7 @@ pub(super) struct Asked {
     resources: Vec<ResourceRequestParam>,
     mode: ModeParam,
     note: Option<Note>,
+    tree: Option<TreeName>,
 }
 
 impl Asked {
@@ -59,6 +63,7 @@ impl Asked {
             ttl_ms,
             wait_ms,
             note: self.note.clone(),
+            tree: self.tree.clone(),
             request_id: None,
         }
     }

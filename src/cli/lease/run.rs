@@ -67,7 +67,7 @@ impl SessionArgs {
 }
 
 pub(super) async fn run(args: RunArgs, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
-    let asked = args.hold.asked(&shell.out)?;
+    let asked = args.hold.asked(shell)?;
     let mut signals = ChildSignals::new()?;
     let mut client = shell.client().await?;
     let opened = client.open_session(&args.session.params()).await?;

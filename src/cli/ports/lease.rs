@@ -272,6 +272,7 @@ impl Leased {
             ttl_ms,
             wait_ms: None,
             note,
+            tree: None,
             request_id: None,
         };
         let reply = acquire_with(&mut self.client, &params).await?;
@@ -280,9 +281,9 @@ impl Leased {
 
     async fn release(&mut self, lease: &LeaseAcquireResult) -> Result<(), CliError> {
         let params = LeaseReleaseParams {
-            lease: lease.lease,
-            fence: lease.fence,
-            request_id: None,
+            lease: Some(lease.lease),
+            fence: Some(lease.fence),
+            ..LeaseReleaseParams::default()
         };
         let operation = Operation::LeaseRelease;
         let released = self.client.call::<Empty>(operation, &params).await;

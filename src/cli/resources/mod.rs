@@ -4,6 +4,7 @@
 //! coordinator gets them relative to the root of the worktree ([`worktree`]).
 
 mod file_list;
+mod tree;
 mod worktree;
 
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ use crate::engine::resource::ResourceRequest;
 use crate::protocol::resource::{
     self, ResourceKind, ResourceParam, ResourceRequestParam, ResourceText, ResourceTextError,
 };
+pub(super) use tree::TreeArgs;
 use worktree::{Base, Place};
 
 /// A resource as it was written: its kind is known, its folder is not resolved yet.

@@ -61,6 +61,16 @@ impl Place {
         Ok(Self::Worktree { root, inside })
     }
 
+    /// The root of the worktree, as the file system has it.
+    pub(super) fn root(&self) -> Result<Option<PathBuf>, CliError> {
+        let Self::Worktree { root, .. } = self else {
+            return Ok(None);
+        };
+        let root = root.canonicalize();
+        let root = root.map_err(|error| CliError::input("look at the repository", error))?;
+        Ok(Some(root))
+    }
+
     /// The resource that a path means here, as text.
     pub(super) fn resolved(
         &self,

@@ -75,8 +75,9 @@ impl Core {
                 planned.wait_ms = self.wait_ms(p.wait_ms)?;
                 Action::LeaseAcquire(p.into())
             }
+            CommandRequest::LeaseEnsure(p) => Action::LeaseEnsure(p.into()),
             CommandRequest::LeaseRenew(p) => Action::LeaseRenew(p.into()),
-            CommandRequest::LeaseRelease(p) => Action::LeaseRelease(p.into()),
+            CommandRequest::LeaseRelease(p) => p.try_into()?,
             CommandRequest::LeaseRevoke(p) => Action::LeaseRevoke(p.into()),
             CommandRequest::MessageSend(p) => Action::MessageSend(Box::new(p.try_into()?)),
             CommandRequest::MessageInbox(p) => Action::MessageTake(p.try_into()?),

@@ -2,10 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::super::nodes::ENSURE_FORMAT;
 use super::agents::{AgentRemove, AgentUpdate};
 use super::attempts::{TaskClaim, TaskComplete, TaskFail, TaskHandoff, TaskProgress, TaskRelease};
 use super::context::{ContextDelete, ContextPut};
-use super::leases::{LeaseAcquire, LeaseRelease, LeaseRenew, LeaseRevoke};
+use super::leases::{
+    LeaseAcquire, LeaseEnsure, LeaseGiveBack, LeaseRelease, LeaseRenew, LeaseRevoke,
+};
 use super::messages::{MessageAck, MessageSend, MessageTake};
 use super::nodes::{EpochStart, NodeAlive, NodeStart};
 use super::sessions::{SessionClose, SessionLost, SessionOpen, SessionResume};
@@ -40,8 +43,10 @@ pub enum Action {
     TaskCancel(TaskCancel),
     TaskRetry(TaskRetry),
     LeaseAcquire(LeaseAcquire),
+    LeaseEnsure(LeaseEnsure),
     LeaseRenew(LeaseRenew),
     LeaseRelease(LeaseRelease),
+    LeaseGiveBack(LeaseGiveBack),
     LeaseRevoke(LeaseRevoke),
     MessageSend(Box<MessageSend>),
     MessageTake(MessageTake),
@@ -77,8 +82,10 @@ impl Action {
             Self::TaskCancel(_) => "task.cancel",
             Self::TaskRetry(_) => "task.retry",
             Self::LeaseAcquire(_) => "lease.acquire",
+            Self::LeaseEnsure(_) => "lease.ensure",
             Self::LeaseRenew(_) => "lease.renew",
             Self::LeaseRelease(_) => "lease.release",
+            Self::LeaseGiveBack(_) => "lease.give_back",
             Self::LeaseRevoke(_) => "lease.revoke",
             Self::MessageSend(_) => "message.send",
             Self::MessageTake(_) => "message.take",
@@ -99,6 +106,7 @@ impl Action {
             Self::TaskHandoff(handoff) => handoff.format(),
             Self::TaskCancel(cancel) => cancel.format(),
             Self::LeaseAcquire(acquire) => acquire.format(),
+            Self::LeaseEnsure(_) | Self::LeaseGiveBack(_) => ENSURE_FORMAT,
             Self::MessageSend(send) => send.format(),
             Self::MessageAck(ack) => ack.format(),
             Self::Tick
@@ -134,6 +142,7 @@ impl Action {
             | Self::TaskClaim(_)
             | Self::TaskRetry(_)
             | Self::LeaseAcquire(_)
+            | Self::LeaseEnsure(_)
             | Self::MessageSend(_)
             | Self::ContextPut(_)
             | Self::TokenCreate(_)
@@ -156,6 +165,7 @@ impl Action {
             | Self::TaskCancel(_)
             | Self::LeaseRenew(_)
             | Self::LeaseRelease(_)
+            | Self::LeaseGiveBack(_)
             | Self::LeaseRevoke(_)
             | Self::MessageTake(_)
             | Self::MessageAck(_)

@@ -28,7 +28,9 @@ pub use attempts::{
 };
 pub use context::{ContextDelete, ContextPut};
 pub use hold::HoldRequest;
-pub use leases::{LeaseAcquire, LeaseMode, LeaseRelease, LeaseRenew, LeaseRevoke};
+pub use leases::{
+    LeaseAcquire, LeaseEnsure, LeaseGiveBack, LeaseMode, LeaseRelease, LeaseRenew, LeaseRevoke,
+};
 pub use messages::{Importance, MessageAck, MessageSend, MessageTake, Recipient};
 pub use nodes::{EpochStart, NodeAlive, NodeStart};
 pub(super) use omitted::is_false;

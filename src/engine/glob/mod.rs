@@ -145,6 +145,18 @@ impl Glob {
         matching::matches(&self.0.program, path)
     }
 
+    /// The names that every path begins with which the pattern matches, and whether they are the whole pattern.
+    pub(in crate::engine) fn beginning(&self) -> (String, bool) {
+        const SPECIAL: [char; 6] = ['*', '?', '[', '{', '}', '\\'];
+        let text = self.as_str();
+        let end = text.split('/').take_while(|name| !name.contains(SPECIAL));
+        let names: Vec<&str> = end.collect();
+        let is_whole = names.len() == text.split('/').count();
+        // As in the pattern, empty names and dots mean nothing.
+        let names = names.into_iter().filter(|name| !matches!(*name, "" | "."));
+        (names.collect::<Vec<_>>().join("/"), is_whole)
+    }
+
     /// Whether there is a path that both patterns match.
     ///
     /// Exact and symmetric. Patterns that differ in the text before their first special character,

@@ -76,7 +76,7 @@ impl Edit {
     }
 
     /// An item's part of a sum.
-    pub(super) fn part(self, sum: &mut u64, part: u64) {
+    pub(in super::super) fn part(self, sum: &mut u64, part: u64) {
         match self {
             Self::Insert => *sum += part,
             Self::Remove => *sum -= part,

@@ -84,9 +84,11 @@ impl Indexed for Task {
 
 impl Indexed for Lease {
     fn entries(&self, index: &mut Index, edit: Edit) {
-        edit.values(&mut index.deadlines, lease_deadline(self));
+        index.edit_lease_deadline(self, edit);
+        index.edit_places(self, edit);
         edit.part(&mut index.files, self.files());
         if self.is_held() {
+            index.edit_holdings(self, edit);
             edit.member(&mut index.agent_leases, &self.agent, &self.id);
             if let Some(session) = self.hold.session() {
                 edit.member(&mut index.session_leases, &session, &self.id);
@@ -134,6 +136,11 @@ impl Indexed for (&NodeId, &Node) {
 }
 
 impl Index {
+    /// The entries of a lease that depend on how long it is held.
+    pub(in super::super) fn edit_lease_deadline(&mut self, lease: &Lease, edit: Edit) {
+        edit.values(&mut self.deadlines, lease_deadline(lease));
+    }
+
     /// One recipient's entry; recipients acknowledge a message one by one.
     pub(in super::super) fn edit_mail(&mut self, agent: &AgentName, message: &Message, edit: Edit) {
         match edit {

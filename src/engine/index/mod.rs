@@ -5,6 +5,7 @@
 
 mod edit;
 mod entries;
+pub(super) mod held;
 pub(super) mod stuck;
 
 use std::cmp::Reverse;
@@ -12,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) use edit::Edit;
 pub(super) use entries::{Abilities, Indexed};
+use held::HeldPlaces;
 
 use super::command::Capabilities;
 use super::deadlines::Deadline;
@@ -19,6 +21,7 @@ use super::ids::{
     AgentName, Capability, ConcurrencyKey, IdempotencyKey, JournalTime, LeaseId, MessageId,
     SessionId, TaskId, TokenId,
 };
+use super::leases::sizes::Sizes;
 use super::mailbox::{Mailbox, Waiting};
 use super::state::State;
 use super::tasks::Finished;
@@ -47,6 +50,9 @@ pub(super) struct Index {
     pub(super) agent_tasks: BTreeMap<AgentName, BTreeSet<TaskId>>,
     pub(super) session_leases: BTreeMap<SessionId, BTreeSet<LeaseId>>,
     pub(super) agent_leases: BTreeMap<AgentName, BTreeSet<LeaseId>>,
+    /// What each agent holds, that of lapsed leases left out.
+    pub(super) agent_holdings: BTreeMap<AgentName, Sizes>,
+    pub(super) held: HeldPlaces,
     pub(super) agent_sessions: BTreeMap<AgentName, BTreeSet<SessionId>>,
     pub(super) mailboxes: BTreeMap<AgentName, Mailbox>,
     pub(super) threads: BTreeMap<MessageId, BTreeSet<MessageId>>,

@@ -4,10 +4,57 @@ use std::collections::BTreeSet;
 
 use super::{Lease, LeaseState};
 use crate::engine::Engine;
-use crate::engine::command::{Actor, LeaseAcquire, LeaseMode};
-use crate::engine::ids::AgentName;
+use crate::engine::command::{Actor, LeaseAcquire, LeaseEnsure, LeaseMode};
+use crate::engine::ids::{AgentName, TreeName};
 use crate::engine::outcome::{LeaseConflict, LeaseConflicts, Refusal};
 use crate::engine::resource::{HostName, Resource, ResourceRequest};
+use crate::planted::{Bug, is_on};
+
+/// Who asks for resources, and in what way.
+#[derive(Debug, Clone, Copy)]
+pub struct Asker<'a> {
+    pub agent: Option<&'a AgentName>,
+    pub mode: LeaseMode,
+    pub tree: Option<&'a TreeName>,
+    /// What the agent itself holds is not in its way.
+    pub adds: bool,
+}
+
+impl<'a> Asker<'a> {
+    fn of_acquire(by: &'a Actor, acquire: &'a LeaseAcquire) -> Self {
+        Self {
+            agent: by.agent(),
+            mode: acquire.mode,
+            tree: acquire.tree.as_ref(),
+            adds: false,
+        }
+    }
+
+    pub(super) fn of_ensure(by: &'a Actor, ensure: &'a LeaseEnsure) -> Self {
+        Self {
+            agent: by.agent(),
+            mode: ensure.mode,
+            tree: ensure.tree.as_ref(),
+            adds: true,
+        }
+    }
+
+    /// Whether a lease can be in the way, were the resources to overlap.
+    fn is_barred_by(&self, lease: &Lease) -> bool {
+        let both_shared = lease.mode == LeaseMode::Shared && self.mode == LeaseMode::Shared;
+        let is_own = Some(&lease.agent) == self.agent;
+        !both_shared && !(is_own && (self.adds || !lease.is_held()))
+    }
+
+    /// Whether paths of a lease are those that are asked for: those of the same tree, or of all trees.
+    fn meets(&self, lease: &Lease) -> bool {
+        match (self.tree, &lease.tree) {
+            (Some(own), Some(other)) => own == other,
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => !is_on(Bug::TreelessExcludesNothing),
+        }
+    }
+}
 
 /// A requested pool of ports.
 #[derive(Debug, Clone, Copy)]
@@ -45,31 +92,67 @@ impl Lease {
                 LeaseState::Held => None,
                 LeaseState::Lapsed { opens_at } => Some(opens_at),
             },
+            tree: self.tree.clone(),
         }
     }
 }
 
 impl Engine {
-    /// The leases that keep `agent` from getting these resources in `mode`.
+    /// The leases that keep the asker from getting these resources.
     pub fn lease_conflicts<'a>(
         &self,
-        agent: Option<&AgentName>,
+        asker: Asker<'_>,
         wanted: impl IntoIterator<Item = &'a Resource>,
-        mode: LeaseMode,
     ) -> LeaseConflicts {
-        let mut conflicts = self.no_conflicts();
+        self.tell_overlaps(wanted, |lease, resource| {
+            asker.is_barred_by(lease) && (!resource.is_of_tree() || asker.meets(lease))
+        })
+    }
+
+    /// What other agents hold of the same paths in other trees: it is in nobody's way until trees are merged.
+    pub(super) fn held_elsewhere<'a>(
+        &self,
+        asker: Asker<'_>,
+        wanted: impl IntoIterator<Item = &'a Resource>,
+    ) -> LeaseConflicts {
+        self.tell_overlaps(wanted, |lease, resource| {
+            resource.is_of_tree()
+                && lease.is_held()
+                && asker.is_barred_by(lease)
+                && asker.tree.is_some()
+                && lease.tree.is_some()
+                && lease.tree.as_ref() != asker.tree
+        })
+    }
+
+    /// For each resource, the leases that hold something which overlaps it, as far as they count.
+    fn tell_overlaps<'a>(
+        &self,
+        wanted: impl IntoIterator<Item = &'a Resource>,
+        counts: impl Fn(&Lease, &Resource) -> bool,
+    ) -> LeaseConflicts {
+        let mut found = self.no_conflicts();
         for resource in wanted {
-            for lease in self.barring(agent, mode) {
-                let mut held = lease.resources.iter();
-                if let Some(held) = held.find(|held| held.overlaps(resource)) {
-                    self.tell(&mut conflicts, || {
+            let mut near: Vec<_> = self.index.held.near(&resource.place()).collect();
+            // In the order of the leases, each of which is told once.
+            near.sort_unstable();
+            let mut told = None;
+            for (id, at) in near {
+                let lease = self.state.leases.get(&id).filter(|_| told != Some(id));
+                let Some(lease) = lease.filter(|lease| counts(lease, resource)) else {
+                    continue;
+                };
+                let held = lease.resources.get(at as usize);
+                if let Some(held) = held.filter(|held| held.overlaps(resource)) {
+                    told = Some(id);
+                    self.tell(&mut found, || {
                         let example = held.example(resource);
                         lease.conflict(held, resource.to_string(), example)
                     });
                 }
             }
         }
-        conflicts
+        found
     }
 
     fn no_conflicts(&self) -> LeaseConflicts {
@@ -88,13 +171,28 @@ impl Engine {
         }
     }
 
-    fn barring<'a>(
+    /// The ports of a pool that leases hold in the way of an acquire, in the order of the leases.
+    fn barred_ports<'a>(
         &'a self,
-        agent: Option<&'a AgentName>,
-        mode: LeaseMode,
-    ) -> impl Iterator<Item = &'a Lease> {
-        let leases = self.state.leases.values();
-        leases.filter(move |lease| bars(lease, agent, mode))
+        by: &'a Actor,
+        acquire: &'a LeaseAcquire,
+        pool: RequestedPool<'_>,
+    ) -> impl Iterator<Item = (&'a Lease, &'a Resource)> {
+        let asker = Asker::of_acquire(by, acquire);
+        let held = self.index.held.ports(pool.host, pool.from, pool.to);
+        let mut held: Vec<_> = held.collect();
+        held.sort_unstable();
+        let held = held.into_iter().filter_map(move |(id, at)| {
+            let lease = self.state.leases.get(&id)?;
+            Some((lease, lease.resources.get(at as usize)?))
+        });
+        held.filter(move |(lease, _)| asker.is_barred_by(lease))
+    }
+
+    /// What is in the way of the named resources of an acquire.
+    pub(super) fn acquire_conflicts(&self, by: &Actor, acquire: &LeaseAcquire) -> LeaseConflicts {
+        let named = acquire.resources.iter().filter_map(ResourceRequest::one);
+        self.lease_conflicts(Asker::of_acquire(by, acquire), named)
     }
 
     /// A port of the pool that is neither held nor requested. One pass finds it, however many are held.
@@ -105,8 +203,7 @@ impl Engine {
         granted: &[Resource],
         pool: RequestedPool<'_>,
     ) -> Option<u16> {
-        let barring = self.barring(by.agent(), acquire.mode);
-        let barred = barring.flat_map(|lease| &lease.resources);
+        let barred = self.barred_ports(by, acquire, pool).map(|(_, port)| port);
         let named = acquire.resources.iter().filter_map(ResourceRequest::one);
         let taken = barred.chain(granted).chain(named);
         let taken: BTreeSet<u16> = taken.filter_map(|held| pool.port(held)).collect();
@@ -123,12 +220,9 @@ impl Engine {
         conflicts: &mut LeaseConflicts,
     ) -> Result<(), Refusal> {
         let mut is_held = false;
-        for lease in self.barring(by.agent(), acquire.mode) {
-            let ports = lease.resources.iter();
-            for held in ports.filter(|held| pool.port(held).is_some()) {
-                is_held = true;
-                self.tell(conflicts, || lease.conflict(held, wanted.to_string(), None));
-            }
+        for (lease, held) in self.barred_ports(by, acquire, pool) {
+            is_held = true;
+            self.tell(conflicts, || lease.conflict(held, wanted.to_string(), None));
         }
         if is_held {
             return Ok(());
@@ -139,11 +233,4 @@ impl Engine {
             problem: format!("the request asks for more ports of {wanted} than the pool has"),
         })
     }
-}
-
-/// Whether a lease conflicts with a request if their resources overlap.
-fn bars(lease: &Lease, agent: Option<&AgentName>, mode: LeaseMode) -> bool {
-    let both_shared = lease.mode == LeaseMode::Shared && mode == LeaseMode::Shared;
-    let own_lapsed = !lease.is_held() && Some(&lease.agent) == agent;
-    !both_shared && !own_lapsed
 }

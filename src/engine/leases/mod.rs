@@ -7,7 +7,9 @@
 //! ```
 
 mod conflicts;
-mod sizes;
+mod ensure;
+mod give_back;
+pub(super) mod sizes;
 #[cfg(test)]
 mod tests;
 
@@ -15,13 +17,17 @@ use serde::{Deserialize, Serialize};
 
 use super::Engine;
 use super::agents::owns_or_operates;
-use super::command::{Actor, LeaseAcquire, LeaseMode, LeaseRelease, LeaseRenew, LeaseRevoke};
+use super::command::{
+    Actor, LeaseAcquire, LeaseMode, LeaseRelease, LeaseRenew, LeaseRevoke, is_false,
+};
 use super::event::{Change, ChangeKind, Subject};
 use super::hold::Hold;
-use super::ids::{AgentName, FencingToken, JournalTime, LeaseId, Note};
+use super::ids::{AgentName, FencingToken, JournalTime, LeaseId, Note, TreeName};
+use super::index::Edit;
 use super::limits::check_limit;
 use super::outcome::{Answer, LeaseGrant, Outcome, Refusal};
 use super::resource::{Resource, ResourceRequest};
+pub use conflicts::Asker;
 use conflicts::RequestedPool;
 
 /// A hold on resources.
@@ -38,6 +44,12 @@ pub struct Lease {
     pub note: Option<Note>,
     pub acquired_at: JournalTime,
     pub state: LeaseState,
+    /// The tree that its paths are in; without one they exclude those of every tree.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tree: Option<TreeName>,
+    /// `lease.ensure` took it, so it is renewed with the others that its agent has taken in that way.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub ensured: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,7 +94,7 @@ impl Engine {
         let pools = acquire.resources.len() - named().count();
         let asked = self.check_sizes(named(), pools)?;
         self.check_holdings(by, &asked)?;
-        let mut conflicts = self.lease_conflicts(by.agent(), named(), acquire.mode);
+        let mut conflicts = self.acquire_conflicts(by, acquire);
         let mut granted: Vec<Resource> = Vec::with_capacity(acquire.resources.len());
         for wanted in &acquire.resources {
             match wanted {
@@ -121,17 +133,23 @@ impl Engine {
             note: acquire.note.clone(),
             acquired_at: self.state.now,
             state: LeaseState::Held,
+            tree: acquire.tree.clone(),
+            ensured: false,
         };
-        self.change(of_lease(ChangeKind::LeaseAcquired, &lease));
         let grant = LeaseGrant {
             lease: lease.id,
             fence: lease.fence,
             resources,
             expires_at: lease.hold.expires_at(),
         };
+        self.lease_begins(lease);
+        Ok(Outcome::Lease(Box::new(grant)))
+    }
+
+    fn lease_begins(&mut self, lease: Lease) {
+        self.change(of_lease(ChangeKind::LeaseAcquired, &lease));
         self.index.insert(&lease);
         self.state.leases.insert(lease.id, lease);
-        Ok(Outcome::Lease(Box::new(grant)))
     }
 
     /// The lease with this fencing token, if it is still held.
@@ -174,9 +192,9 @@ impl Engine {
         let now = self.state.now;
         let mut expires_at = None;
         if let Some(lease) = self.state.leases.get_mut(&renew.lease) {
-            self.index.remove(lease);
+            self.index.edit_lease_deadline(lease, Edit::Remove);
             lease.hold.renew(now, renew.ttl_ms);
-            self.index.insert(lease);
+            self.index.edit_lease_deadline(lease, Edit::Insert);
             expires_at = lease.hold.expires_at();
         }
         Outcome::Renewed { expires_at }
@@ -257,5 +275,6 @@ pub(super) fn with_files(acquire: &LeaseAcquire, others: Vec<Resource>) -> Vec<R
 
 fn of_lease(kind: ChangeKind, lease: &Lease) -> Change {
     let change = Change::new(kind).about(Subject::Lease(lease.id));
+    let change = change.tree(lease.tree.as_ref());
     change.agent(&lease.agent).fence(lease.fence)
 }

@@ -2,12 +2,13 @@
 
 use crate::engine::Engine;
 use crate::engine::command::Actor;
+use crate::engine::index::Edit;
 use crate::engine::limits::check_limit;
 use crate::engine::outcome::Refusal;
 use crate::engine::resource::Resource;
 
 /// The size of some resources.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Sizes {
     files: u64,
     file_bytes: u64,
@@ -17,7 +18,7 @@ pub struct Sizes {
 }
 
 impl Sizes {
-    fn of<'a>(resources: impl Iterator<Item = &'a Resource>) -> Self {
+    pub(in crate::engine) fn of<'a>(resources: impl IntoIterator<Item = &'a Resource>) -> Self {
         let mut sizes = Self::default();
         for resource in resources {
             match resource.file_bytes() {
@@ -30,6 +31,14 @@ impl Sizes {
             sizes.pattern_bytes += resource.pattern_bytes();
         }
         sizes
+    }
+
+    /// Takes the part of one lease in or out.
+    pub(in crate::engine) fn edit(&mut self, part: &Self, edit: Edit) {
+        edit.part(&mut self.files, part.files);
+        edit.part(&mut self.file_bytes, part.file_bytes);
+        edit.part(&mut self.others, part.others);
+        edit.part(&mut self.pattern_bytes, part.pattern_bytes);
     }
 }
 
@@ -52,12 +61,10 @@ impl Engine {
 
     /// Checks the totals that the agent and the project would then have.
     pub(super) fn check_holdings(&self, by: &Actor, asked: &Sizes) -> Result<(), Refusal> {
-        let own = by
+        let held = by
             .agent()
-            .and_then(|agent| self.index.agent_leases.get(agent));
-        let own = own.into_iter().flatten();
-        let leases = own.filter_map(|id| self.state.leases.get(id));
-        let held = Sizes::of(leases.flat_map(|lease| &lease.resources));
+            .and_then(|agent| self.index.agent_holdings.get(agent));
+        let held = held.copied().unwrap_or_default();
         let pattern_bytes = held.pattern_bytes + asked.pattern_bytes;
         check_limit!(self.limits, pattern_bytes_per_agent_max, pattern_bytes)?;
         if asked.files > 0 {

@@ -5,19 +5,26 @@ use serde_json::{Value, json};
 use crate::engine::Engine;
 use crate::engine::command::{Action, Actor, Command, Role};
 use crate::engine::hold::Hold;
-use crate::engine::ids::{JournalTime, Note, Position};
+use crate::engine::ids::{JournalTime, LeaseId, Note, Position, TreeName};
+use crate::engine::index::held::tests::VISITED;
 use crate::engine::limits::Limits;
-use crate::engine::outcome::{Answer, LeaseConflicts, Outcome, Refusal};
+use crate::engine::outcome::{Answer, Ensured, LeaseConflicts, Outcome, Refusal};
 
 struct Bench {
     engine: Engine,
     last: u64,
+    /// No time passes, and the index is not compared with a new one each time.
+    quick: bool,
 }
 
 impl Bench {
     fn new(limits: Limits) -> Self {
         let engine = Engine::new(limits);
-        Self { engine, last: 0 }
+        Self {
+            engine,
+            last: 0,
+            quick: false,
+        }
     }
 
     fn act(&mut self, name: &str, action: &Value) -> Answer {
@@ -33,9 +40,9 @@ impl Bench {
             request_id: None,
             action,
         };
-        let at = JournalTime(self.last * 1_000);
+        let at = JournalTime(if self.quick { 0 } else { self.last * 1_000 });
         let answer = self.engine.apply(Position(self.last), at, &command).answer;
-        assert!(self.engine.is_consistent());
+        assert!(self.quick || self.engine.is_consistent());
         answer
     }
 
@@ -144,6 +151,46 @@ fn many_conflicts_are_counted() {
     assert_eq!((found.told.len(), found.more), (1, 0));
 }
 
+/// What is looked at does not grow with what is held elsewhere, by whomever.
+#[test]
+fn an_ensure_looks_at_what_is_near_only() {
+    assert_eq!(looked_at(100), looked_at(10_000));
+}
+
+/// How much is looked at to take a file, to find that it is held, and to find that others hold one; `held` leases are
+/// held in a hundred folders.
+fn looked_at(held: u64) -> [u64; 3] {
+    let limits = Limits {
+        leases_max: 20_000,
+        ..Limits::default()
+    };
+    let mut bench = Bench::new(limits);
+    bench.quick = true;
+    for n in 0..held {
+        let (holder, file) = (
+            format!("a{}", n % 50),
+            format!("file:src/{}/{n}.rs", n % 100),
+        );
+        bench.hold(&holder, &[&file]);
+    }
+    let mut look = |name: &str, file: &str| {
+        VISITED.set(0);
+        let ensure = json!({ "lease_ensure": {
+            "resources": [file], "hold": { "ttl_ms": 60_000 }, "tree": "t"
+        } });
+        let refused = bench.act(name, &ensure).is_err();
+        assert_eq!(refused, name == "eve");
+        VISITED.get()
+    };
+    let looked = [
+        look("a1", "file:src/1/new.rs"),
+        look("a1", "file:src/1/new.rs"),
+        look("eve", "file:src/1/1.rs"),
+    ];
+    assert!(looked.iter().all(|count| *count <= 4), "{looked:?}");
+    looked
+}
+
 /// Files have limits of their own; those of format 1 and 2 stay as they were.
 #[test]
 fn files_are_bounded() {
@@ -224,4 +271,105 @@ fn a_repeated_request_is_told_its_files() {
     let release = json!({ "lease_release": { "lease": grant.lease, "fence": grant.fence } });
     bench.act("ann", &release).expect("it is held");
     assert_eq!(ask(4, &mut bench), first);
+}
+
+fn ensure(bench: &mut Bench, name: &str, resources: &[&str], tree: Option<&str>) -> Answer {
+    let ensure = json!({ "lease_ensure": {
+        "resources": resources, "hold": { "ttl_ms": 60_000 }, "tree": tree
+    } });
+    bench.act(name, &ensure)
+}
+
+/// Which lease, what was done about it, and until when it is held now.
+#[track_caller]
+fn ensured(answer: Answer) -> Vec<(u64, Ensured, Option<u64>)> {
+    match answer {
+        Ok(Outcome::Ensured(ensured)) => {
+            let each = ensured.leases.iter();
+            each.map(|it| (it.lease.0, it.how, it.expires_at.map(|at| at.0)))
+                .collect()
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A record renews all that was ensured in the tree, and nothing is renewed before half of its time is over.
+#[test]
+fn leases_of_one_tree_are_renewed_together() {
+    let mut bench = Bench::new(Limits::default());
+    let t = Some("t");
+    let first = ensure(&mut bench, "ann", &["file:a"], t);
+    assert_eq!(ensured(first), [(1, Ensured::Taken, Some(61_000))]);
+    let other = ensure(&mut bench, "ann", &["file:a"], Some("u"));
+    assert_eq!(ensured(other), [(2, Ensured::Taken, Some(62_000))]);
+    bench.last = 29;
+    let held = ensure(&mut bench, "ann", &["file:a"], t);
+    assert_eq!(ensured(held), [(1, Ensured::Held, Some(61_000))]);
+    // Half of the time is over.
+    let renewed = ensure(&mut bench, "ann", &["file:a"], t);
+    assert_eq!(ensured(renewed), [(1, Ensured::Renewed, Some(91_000))]);
+    let second = ensure(&mut bench, "ann", &["file:b", "file:a"], t);
+    let both = [
+        (1, Ensured::Renewed, Some(92_000)),
+        (3, Ensured::Taken, Some(92_000)),
+    ];
+    assert_eq!(ensured(second), both);
+    let until = |id: u64| bench.engine.state().leases[&LeaseId(id)].hold.expires_at();
+    assert_eq!(until(2), Some(JournalTime(62_000)));
+}
+
+/// Paths of other trees are told and are in nobody's way; those without a tree are in everybody's.
+#[test]
+fn trees_keep_paths_apart_and_nothing_else() {
+    let mut bench = Bench::new(Limits::default());
+    ensured(ensure(
+        &mut bench,
+        "ann",
+        &["file:a/b", "name:slot"],
+        Some("t"),
+    ));
+    let answer = ensure(&mut bench, "bob", &["file:a/"], Some("u"));
+    let Ok(Outcome::Ensured(found)) = answer else {
+        panic!("{answer:?}");
+    };
+    let told = &found.elsewhere.told;
+    let trees = told.iter().map(|it| it.tree.as_ref().map(TreeName::as_str));
+    assert_eq!(trees.collect::<Vec<_>>(), [Some("t")]);
+    assert_eq!(pairs(&found.elsewhere)[0].1, "ann");
+    for (resource, tree) in [
+        ("file:a/b", None),
+        ("name:slot", Some("u")),
+        ("file:a/b", Some("t")),
+    ] {
+        let refused = ensure(&mut bench, "cat", &[resource, "file:free"], tree);
+        assert!(
+            matches!(refused, Err(Refusal::LeaseConflict(_))),
+            "{resource}: {refused:?}"
+        );
+    }
+    // Nothing was taken of what was refused.
+    ensured(ensure(&mut bench, "dan", &["file:free"], None));
+}
+
+/// What is ensured is given back by name; what was acquired is not.
+#[test]
+fn resources_are_given_back_by_name() {
+    let mut bench = Bench::new(Limits::default());
+    bench.hold("ann", &["file:src/held"]);
+    ensured(ensure(
+        &mut bench,
+        "ann",
+        &["file:src/a", "file:src/b", "file:c"],
+        None,
+    ));
+    let mut give_back = |resource: &str| {
+        let back = json!({ "lease_give_back": { "resources": [resource] } });
+        bench.act("ann", &back)
+    };
+    assert_eq!(give_back("file:src/"), Ok(Outcome::GivenBack(2)));
+    assert_eq!(give_back("file:src/"), Ok(Outcome::GivenBack(0)));
+    assert_eq!(give_back("path:**"), Ok(Outcome::GivenBack(1)));
+    let found = bench.conflicts("bob", &["path:**"]);
+    assert_eq!(pairs(&found)[0].2, "file:src/held");
+    ensured(ensure(&mut bench, "bob", &["file:src/a", "file:c"], None));
 }

@@ -33,8 +33,9 @@ use super::error::RpcError;
 use super::events::{EventsSubscribeParams, EventsSubscribeResult};
 use super::explain::{TaskExplainParams, TaskExplainResult};
 use super::lease::{
-    LeaseAcquireParams, LeaseAcquireResult, LeaseCheckParams, LeaseCheckResult, LeaseListParams,
-    LeaseListResult, LeaseReleaseParams, LeaseRenewParams, LeaseRevokeParams,
+    LeaseAcquireParams, LeaseAcquireResult, LeaseCheckParams, LeaseCheckResult, LeaseEnsureParams,
+    LeaseEnsureResult, LeaseListParams, LeaseListResult, LeaseReleaseParams, LeaseReleaseResult,
+    LeaseRenewParams, LeaseRevokeParams,
 };
 use super::message::{
     MessageAckParams, MessageAckResult, MessageInboxParams, MessageInboxResult, MessageSendParams,
@@ -152,10 +153,12 @@ operations! {
     "task.list" => query TaskList(TaskListParams) -> TaskListResult, Observer;
     /// Acquires a lease on resources, all or none; may wait for them.
     "lease.acquire" => command LeaseAcquire(LeaseAcquireParams) -> LeaseAcquireResult, Agent;
+    /// Makes sure that the agent holds resources, all or none: renews what it holds, takes what is free.
+    "lease.ensure" => command LeaseEnsure(LeaseEnsureParams) -> LeaseEnsureResult, Agent;
     /// Renews a lease with a time-to-live.
     "lease.renew" => command LeaseRenew(LeaseRenewParams) -> RenewResult, Agent;
-    /// Releases a lease.
-    "lease.release" => command LeaseRelease(LeaseReleaseParams) -> Empty, Agent;
+    /// Releases a lease, or resources that `lease.ensure` took.
+    "lease.release" => command LeaseRelease(LeaseReleaseParams) -> LeaseReleaseResult, Agent;
     /// Revokes a lease; its holder is notified.
     "lease.revoke" => command LeaseRevoke(LeaseRevokeParams) -> Empty, Agent;
     /// Lists leases.

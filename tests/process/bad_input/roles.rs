@@ -16,7 +16,7 @@ fn params(operation: &str) -> Value {
         "task.handoff" => json!({"task": 1, "fence": 1, "agent": "bob"}),
         "task.fail" => json!({"task": 1, "fence": 1, "error": "e"}),
         "task.cancel" | "task.retry" | "task.get" => json!({"task": 1}),
-        "lease.acquire" | "lease.check" => json!({"resources": ["name:a"]}),
+        "lease.acquire" | "lease.ensure" | "lease.check" => json!({"resources": ["name:a"]}),
         "lease.renew" | "lease.release" => json!({"lease": 1, "fence": 1}),
         "lease.revoke" => json!({"lease": 1}),
         "message.send" => json!({"to": {"agent": "bob"}, "body": 1}),

@@ -181,4 +181,10 @@ impl Done {
         assert!(self.stderr.contains(words), "{words:?} is not in {self:#?}");
         self
     }
+
+    #[track_caller]
+    pub(crate) fn prints(&self, words: &str) -> &Self {
+        assert!(self.stdout.contains(words), "{words:?} is not in {self:#?}");
+        self
+    }
 }

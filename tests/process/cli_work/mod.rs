@@ -4,6 +4,7 @@
 mod beats;
 mod coord;
 mod descendants;
+mod ensure;
 mod lease_run;
 mod leases;
 mod messages;

@@ -5,8 +5,8 @@ use cli_coordinator::driver::Identity;
 use cli_coordinator::engine::command::{ProjectScope, Role};
 use serde_json::{Value, json};
 
+use crate::naive_paths::{CLOSE, FILES, RESOURCES, TREES};
 use crate::simulation::chance::Chance;
-use crate::simulation::paths::{CLOSE, RESOURCES};
 
 /// Requests that a client without replies sends at the most; hostile ones do not care.
 const PATIENCE: usize = 6;
@@ -28,6 +28,8 @@ pub(crate) struct Client {
     pub(crate) tasks: Vec<u64>,
     pub(crate) messages: Vec<u64>,
     pub(crate) tokens: Vec<String>,
+    /// What it ensured last.
+    pub(crate) ensured: Option<Value>,
     pub(crate) revision: u64,
     pub(crate) cursor: Option<String>,
     /// What a lost connection left unanswered; sent again, word for word.
@@ -73,6 +75,7 @@ impl Client {
                 tasks: Vec::new(),
                 messages: Vec::new(),
                 tokens: Vec::new(),
+                ensured: None,
                 revision: 0,
                 cursor: None,
                 again: Vec::new(),
@@ -94,7 +97,10 @@ impl Client {
             return Some(self.open(chance));
         }
         let (method, mut params) = self.make_up(chance);
-        let repeatable = !matches!(method, "ping" | "session.open" | "token.create")
+        // An edit is not repeated: the next one asks anew.
+        let again = method == "lease.ensure" && chance.one_in(2);
+        let repeatable = !again
+            && !matches!(method, "ping" | "session.open" | "token.create")
             && !method.ends_with(".list")
             && !method.ends_with(".get")
             && !matches!(
@@ -152,7 +158,7 @@ impl Client {
                 self.look(chance)
             };
         }
-        match chance.below(40) {
+        match chance.below(44) {
             0..=4 => ("task.submit", self.task(chance)),
             5 | 6 => ("task.submit_many", self.graph(chance)),
             7..=12 => ("task.claim", self.claim(chance)),
@@ -167,6 +173,7 @@ impl Client {
             34 => self.be(chance),
             35 if self.identity.role == Role::Operator => self.operate(chance),
             35 => ("session.close", json!({})),
+            36..=39 => ("lease.ensure", self.ensure(chance)),
             _ => self.look(chance),
         }
     }
@@ -305,6 +312,9 @@ impl Client {
             .collect();
         let mut acquire = json!({ "resources": resources });
         if chance.one_in(3) {
+            acquire["tree"] = json!(chance.one_of(TREES));
+        }
+        if chance.one_in(3) {
             acquire["mode"] = json!("shared");
         }
         if self.session.is_none() || chance.one_in(2) {
@@ -316,7 +326,40 @@ impl Client {
         acquire
     }
 
+    /// Mostly files, as before an edit; often those of the edit before.
+    fn ensure(&self, chance: &mut Chance) -> Value {
+        if let Some(ensured) = self.ensured.as_ref().filter(|_| !chance.one_in(3)) {
+            return ensured.clone();
+        }
+        let count = 1 + chance.below(3);
+        let resources: Vec<&str> = (0..count)
+            .map(|_| match chance.below(8) {
+                0 => chance.one_of(RESOURCES),
+                1 => "name:merge",
+                _ => chance.one_of(FILES),
+            })
+            .collect();
+        let mut ensure = json!({ "resources": resources });
+        if !chance.one_in(3) {
+            ensure["tree"] = json!(chance.one_of(TREES));
+        }
+        if chance.one_in(8) {
+            ensure["mode"] = json!("shared");
+        }
+        if self.session.is_none() || !chance.one_in(3) {
+            ensure["ttl_ms"] = json!(chance.one_of(&[1_000, 4_000, 9_000, 30_000]));
+        }
+        ensure
+    }
+
     fn hold(&self, chance: &mut Chance) -> (&'static str, Value) {
+        if chance.one_in(6) {
+            let mut back = json!({ "resources": [chance.one_of(RESOURCES)] });
+            if chance.one_in(2) {
+                back["tree"] = json!(chance.one_of(TREES));
+            }
+            return ("lease.release", back);
+        }
         let known = chance.pick(&self.leases).copied();
         let (lease, fence) = known.unwrap_or_else(|| (chance.number(6), chance.number(20)));
         match chance.below(4) {

@@ -5,6 +5,7 @@
 //! `SIM_SEEDS=n` runs that many. The invariants are listed in `violation.rs`.
 
 mod client;
+mod ensuring;
 mod network;
 mod planted;
 mod replies;
@@ -61,6 +62,8 @@ const REACHED: &[&str] = &[
     "invalid_params",
     "lease.acquire",
     "lease.check",
+    "lease.ensure",
+    "lease.ensure without a record",
     "lease.list",
     "lease.lost",
     "lease.release",

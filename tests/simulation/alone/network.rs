@@ -21,6 +21,8 @@ pub(crate) struct Asked {
     pub(crate) delivered: bool,
     /// What it waits for, if it is one that waits.
     pub(crate) waits_for: Option<Action>,
+    /// Its agent does not hold what it asks to hold, and no record was proposed: only a refusal may come.
+    pub(crate) lacks: bool,
 }
 
 /// One connection.
@@ -198,6 +200,7 @@ impl Wire {
                     method,
                     params,
                     delivered: false,
+                    lacks: false,
                 },
             );
         }
@@ -206,14 +209,15 @@ impl Wire {
     }
 
     /// The next frame that reaches the coordinator.
-    pub(crate) fn next_frame(&mut self) -> Option<String> {
+    /// The next frame, and the number of its request.
+    pub(crate) fn next_frame(&mut self) -> Option<(String, Option<u64>)> {
         let text = self.to_core.pop_front()?;
         let value: Option<Value> = serde_json::from_str(&text).ok();
         let id = value.and_then(|value| value["id"].as_u64());
         if let Some(asked) = id.and_then(|id| self.asked.get_mut(&id)) {
             asked.delivered = true;
         }
-        Some(text)
+        Some((text, id))
     }
 }
 

@@ -48,6 +48,26 @@ fn a_double_grant_is_found() {
 }
 
 #[test]
+fn paths_without_a_tree_that_exclude_nothing_are_found() {
+    check(Bug::TreelessExcludesNothing, Invariant::Exclusive, &[]);
+}
+
+#[test]
+fn a_part_that_is_taken_for_all_is_found() {
+    check(Bug::EnsureTakesPart, Invariant::Ensured, &[]);
+}
+
+#[test]
+fn a_lapsed_lease_that_is_taken_for_held_is_found() {
+    check(Bug::LapsedIsEnsured, Invariant::Ensured, &[]);
+}
+
+#[test]
+fn a_record_of_what_is_held_anyway_is_found() {
+    check(Bug::EnsureAlwaysWrites, Invariant::Spared, &[]);
+}
+
+#[test]
 fn a_folder_that_is_not_covered_is_found() {
     check(Bug::FolderNotCovered, Invariant::Exclusive, &[]);
 }

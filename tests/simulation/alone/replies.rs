@@ -77,7 +77,20 @@ impl Promises {
                 self.granted('l', lease, fence)?;
                 client.leases.push((lease, fence));
             }
-            "lease.release" => {
+            "lease.ensure" => {
+                let mut asked = params.clone();
+                asked.as_object_mut().map(|it| it.remove("request_id"));
+                client.ensured = Some(asked);
+                for taken in result["leases"].as_array().into_iter().flatten() {
+                    let (lease, fence) = (number(taken, "lease"), number(taken, "fence"));
+                    self.leases = self.leases.max(lease);
+                    self.granted('l', lease, fence)?;
+                    if taken["how"] == "taken" {
+                        client.leases.push((lease, fence));
+                    }
+                }
+            }
+            "lease.release" if params.get("lease").is_some() => {
                 self.released.push(number(params, "lease"));
                 forget(&mut client.leases, number(params, "lease"));
             }

@@ -10,6 +10,7 @@ use cli_coordinator::metrics::Metrics;
 use cli_coordinator::planted::set_wall_ms;
 use serde_json::Value;
 
+use super::ensuring::Ensuring;
 use super::network::Wire;
 use super::replies::check_error;
 use super::settings::ROUNDS;
@@ -101,17 +102,24 @@ fn deliver(world: &mut World) -> Checked {
         world.disconnect(id);
         return Ok(());
     }
-    deliver_one(world, id);
+    deliver_one(world, id)?;
     hear(world, id)
 }
 
 /// One frame reaches the core.
-fn deliver_one(world: &mut World, id: ConnectionId) {
-    let Some(text) = world.wires.get_mut(&id).and_then(Wire::next_frame) else {
-        return;
+fn deliver_one(world: &mut World, id: ConnectionId) -> Checked {
+    let Some((text, number)) = world.wires.get_mut(&id).and_then(Wire::next_frame) else {
+        return Ok(());
     };
+    let ensuring = number.and_then(|number| Ensuring::of(world, id, number));
+    let commands = world.core.load().commands;
     world.core.frame(world.now, id, &text);
+    let is_written = world.core.load().commands > commands;
     world.pump();
+    match ensuring {
+        Some(ensuring) => ensuring.check(world, is_written),
+        None => Ok(()),
+    }
 }
 
 /// The connection's writer takes frames.
@@ -212,6 +220,9 @@ fn understand(world: &mut World, id: ConnectionId, value: &Value) -> Checked {
         client.refused(&asked.method, &asked.params, kind);
         return check_error(&asked.method, client.identity.role, error);
     }
+    ensure(!asked.lacks, Invariant::Ensured, || {
+        format!("was told that it holds what it does not: {asked:?}, {value}")
+    })?;
     let result = &value["result"];
     let empty = result["claim"].is_null() && asked.method == "task.claim";
     let what = if empty {
@@ -486,7 +497,7 @@ fn keep_busy(world: &mut World) -> Checked {
         let project = wire.project.clone();
         let params = serde_json::json!({ "messages": [1_000_000] });
         wire.ask("message.ack".to_owned(), params, false);
-        deliver_one(world, id);
+        deliver_one(world, id)?;
         // A record is on its way for as long as until the next one comes.
         world.pass_us(APART_US);
         if !world.work()? {
@@ -514,7 +525,7 @@ fn settle(world: &mut World) -> Checked {
         let before = world.trace.hash;
         let ids: Vec<ConnectionId> = world.wires.keys().copied().collect();
         for id in ids {
-            deliver_one(world, id);
+            deliver_one(world, id)?;
             take(world, id, 16);
             hear(world, id)?;
         }

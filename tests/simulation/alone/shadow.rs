@@ -202,6 +202,13 @@ fn essence(outcome: &Outcome) -> String {
                 next.as_ref().map(|grant| (grant.task, grant.fence))
             )
         }
+        Outcome::Ensured(ensured) => {
+            let each = ensured.leases.iter();
+            let leases: Vec<_> = each
+                .map(|it| (it.lease, it.fence, it.how, &it.asked, it.expires_at))
+                .collect();
+            format!("ensured {leases:?}")
+        }
         other => format!("{other:?}"),
     }
 }

@@ -8,8 +8,8 @@ use cli_coordinator::engine::ids::Cursor;
 use cli_coordinator::protocol::operations::{CommandRequest, Request};
 use serde_json::{Value, json};
 
+use crate::naive_paths::{CLOSE, FILES, RESOURCES, TREES};
 use crate::simulation::chance::Chance;
-use crate::simulation::paths::{CLOSE, RESOURCES};
 
 /// Requests under way at the most.
 const PATIENCE: usize = 5;
@@ -191,6 +191,7 @@ impl Client {
             0..=4 => ("task.submit", self.task(chance)),
             5..=10 => ("task.claim", self.hold(chance, json!({}))),
             11..=15 => self.work(chance),
+            16..=18 if chance.one_in(2) => ("lease.ensure", self.ensure(chance)),
             16..=18 => ("lease.acquire", self.acquire(chance)),
             19..=21 => self.keep(chance),
             22 | 23 => {
@@ -276,10 +277,27 @@ impl Client {
         self.hold(chance, params)
     }
 
+    /// Files, as before an edit.
+    fn ensure(&self, chance: &mut Chance) -> Value {
+        let mut params = json!({ "resources": [chance.one_of(FILES), chance.one_of(FILES)] });
+        if !chance.one_in(3) {
+            params["tree"] = json!(chance.one_of(TREES));
+        }
+        params = self.hold(chance, params);
+        params
+            .as_object_mut()
+            .map(|fields| fields.remove("wait_ms"));
+        params
+    }
+
     fn keep(&self, chance: &mut Chance) -> (&'static str, Value) {
         let known = chance.pick(&self.leases).copied();
         let (lease, fence) = known.unwrap_or_else(|| (chance.number(6), chance.number(20)));
         let held = json!({ "lease": lease, "fence": fence });
+        if chance.one_in(8) {
+            let back = json!({ "resources": ["file:a/"], "tree": chance.one_of(TREES) });
+            return ("lease.release", back);
+        }
         if chance.one_in(2) {
             ("lease.release", held)
         } else {
@@ -346,6 +364,12 @@ impl Client {
                     .retain(|(task, _)| *task != of(params, "task"));
             }
             "lease.acquire" => self.leases.push((of(result, "lease"), of(result, "fence"))),
+            "lease.ensure" => {
+                let all = result["leases"].as_array().into_iter().flatten();
+                let taken = all.filter(|lease| lease["how"] == "taken");
+                self.leases
+                    .extend(taken.map(|lease| (of(lease, "lease"), of(lease, "fence"))));
+            }
             "lease.release" => self
                 .leases
                 .retain(|(lease, _)| *lease != of(params, "lease")),

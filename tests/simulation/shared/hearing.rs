@@ -138,7 +138,9 @@ impl World {
         if asked.method == "session.open" && result["resumed"] == true {
             self.seen.insert("resumed".to_owned(), 1);
         }
-        if let Some(id) = asked.params["request_id"].as_str().filter(|_| !nothing) {
+        let unwritten = has_no_record(&asked.method, result);
+        let promised = asked.params["request_id"].as_str();
+        if let Some(id) = promised.filter(|_| !nothing && !unwritten) {
             self.acks.push(Ack {
                 client,
                 project: name.clone(),
@@ -162,10 +164,24 @@ impl World {
         }
         self.saw(if nothing {
             "nothing to claim"
+        } else if unwritten {
+            "lease.ensure without a record"
         } else {
             &asked.method
         });
         Ok(Some(result.clone()))
+    }
+}
+
+/// Whether the answer may have come from the state alone: what it says was so, and nothing was done.
+fn has_no_record(method: &str, result: &Value) -> bool {
+    match method {
+        "lease.ensure" => {
+            let mut leases = result["leases"].as_array().into_iter().flatten();
+            leases.all(|lease| lease["how"] == "held")
+        }
+        "lease.release" => result["released"] == 0,
+        _ => false,
     }
 }
 

@@ -28,6 +28,12 @@ pub(crate) const RESOURCES: &[&str] = &[
 /// Those that differ in what a folder covers, or a name means, and in nothing else.
 pub(crate) const CLOSE: &[&str] = &["path:a", "file:a/[b]", "path:a/?b?", "file:a/[b]"];
 
+/// Files, as edits name them.
+pub(crate) const FILES: &[&str] = &["file:a/b", "file:a/a", "file:a/a/b", "file:b/a"];
+
+/// Worktrees.
+pub(crate) const TREES: &[&str] = &["t1", "t2"];
+
 const PATHS: &[&str] = &[
     "a", "b", "a/a", "a/b", "b/a", "b/b", "a/a/a", "a/a/b", "a/b/b", "b/a/b", "b/b/b", "a/[b]",
     "[ab]/b",
@@ -35,11 +41,33 @@ const PATHS: &[&str] = &[
 
 /// Whether two resources, as clients write them, exclude each other.
 pub(crate) fn overlap(one: &str, other: &str) -> bool {
-    let is_place = |it: &str| it.starts_with("path:") || it.starts_with("file:");
     if is_place(one) && is_place(other) {
         return PATHS.iter().any(|p| means(one, p) && means(other, p));
     }
     one == other
+}
+
+/// Whether the first resource protects all that the second one means.
+pub(crate) fn contains(outer: &str, inner: &str) -> bool {
+    if outer == inner {
+        return true;
+    }
+    if !(is_place(outer) && is_place(inner)) {
+        return false;
+    }
+    // Of a file everything is known; of others, what this small world shows.
+    match inner
+        .strip_prefix("file:")
+        .filter(|name| !name.ends_with('/'))
+    {
+        Some(name) => means(outer, name),
+        None => PATHS.iter().all(|p| !means(inner, p) || means(outer, p)),
+    }
+}
+
+/// Whether a resource is on paths.
+pub(crate) fn is_place(resource: &str) -> bool {
+    resource.starts_with("path:") || resource.starts_with("file:")
 }
 
 /// Whether a resource means this path.
