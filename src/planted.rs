@@ -66,6 +66,12 @@ pub enum Bug {
     OvertakenTwice,
     /// Nobody is told that a task waits for one that is dead or cancelled.
     DependentsNotTold,
+    /// A seat reads the mail of another principal's seat of the same name.
+    SeatNamesShared,
+    /// A message to a principal reaches one of the seats that are present.
+    FirstSeatOnly,
+    /// A seat is forgotten although it holds something.
+    SeatForgottenEarly,
     /// An append to the embedded journal returns without a sync.
     SkipSync,
     /// Recovery leaves what a torn write wrote.

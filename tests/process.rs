@@ -20,4 +20,5 @@ mod process {
     mod crash;
     mod foreign_clients;
     mod panic_report;
+    mod seats;
 }

@@ -24,6 +24,7 @@ mod simulation {
     mod alone;
     mod chance;
     mod rules;
+    mod seats;
     mod seeds;
     mod shared;
     mod violation;

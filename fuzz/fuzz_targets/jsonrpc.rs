@@ -175,6 +175,7 @@ impl World {
             role: Role::Operator,
             projects: ProjectScope::All,
             ttl_ms: None,
+            seats: false,
         };
         core.start(Moment(0), Some(operator));
         let mut world = Self {

@@ -14,7 +14,7 @@ use crate::driver::core::{Core, SYSTEM_PROJECT};
 use crate::driver::secret::secret_hash;
 use crate::driver::shell::{BackupWriter, Driver};
 use crate::engine::command::{ProjectScope, Role, TokenCreate};
-use crate::engine::ids::{AgentName, TokenId};
+use crate::engine::ids::{Principal, TokenId};
 use crate::journal::{Journal, inspect};
 use crate::protocol::admin::ServerBackupResult;
 
@@ -128,7 +128,7 @@ fn holds(path: &Path, hash: &str) -> bool {
 }
 
 fn operator(token: TokenId, secret_hash: String) -> TokenCreate {
-    let agent: AgentName = "operator".parse().expect("the name is valid");
+    let agent: Principal = "operator".parse().expect("the name is valid");
     TokenCreate {
         token,
         secret_hash,
@@ -136,6 +136,7 @@ fn operator(token: TokenId, secret_hash: String) -> TokenCreate {
         role: Role::Operator,
         projects: ProjectScope::All,
         ttl_ms: None,
+        seats: false,
     }
 }
 

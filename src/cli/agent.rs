@@ -142,6 +142,9 @@ fn show(out: &mut Output<'_>, agent: &AgentView, now: JournalTime) -> io::Result
     out.field("note", or_nothing(agent.note.as_ref()))?;
     out.field("tasks", joined(&agent.tasks))?;
     out.field("mailbox", agent.mailbox)?;
+    if agent.seats_present > 0 {
+        out.field("seats present", agent.seats_present)?;
+    }
     for session in &agent.sessions {
         let opened = ago(now, session.opened_at_ms);
         let state = match session.grace_until_ms {
@@ -165,7 +168,7 @@ fn show_list(out: &mut Output<'_>, list: &AgentListResult) -> io::Result<()> {
         table.row(&[
             agent.name.to_string(),
             or_nothing(agent.kind.as_ref()),
-            presence_name(agent.presence).to_owned(),
+            presence(agent),
             ago(list.now_ms, agent.since_ms),
             or_nothing(agent.load_percent.map(|p| format!("{p} %"))),
             joined(&agent.tasks),
@@ -189,6 +192,15 @@ fn paint(presence: PresenceView) -> Paint {
         PresenceView::Online | PresenceView::Idle => Paint::Good,
         PresenceView::Busy => Paint::Busy,
         PresenceView::Away | PresenceView::Gone => Paint::Faint,
+    }
+}
+
+/// A principal without a session of its own may be there with its seats.
+fn presence(agent: &AgentView) -> String {
+    match (agent.presence, agent.seats_present) {
+        (PresenceView::Gone, 1) => "1 seat".to_owned(),
+        (PresenceView::Gone, seats) if seats > 1 => format!("{seats} seats"),
+        (presence, _) => presence_name(presence).to_owned(),
     }
 }
 

@@ -12,7 +12,7 @@ impl ClientError {
             Self::NoToken { .. } => "no_token",
             Self::BadToken { .. } => "bad_token",
             Self::Unauthenticated { .. } => ErrorKind::Unauthenticated.as_str(),
-            Self::Forbidden { .. } => ErrorKind::Forbidden.as_str(),
+            Self::Forbidden { .. } | Self::NoSeats { .. } => ErrorKind::Forbidden.as_str(),
             Self::Connect { .. } | Self::Slow { .. } | Self::Lost { .. } => "unreachable",
             Self::Tls { .. } => "tls",
             Self::Certificates(_) => "certificates",
@@ -30,7 +30,8 @@ impl ClientError {
             Self::NoToken { .. }
             | Self::BadToken { .. }
             | Self::Unauthenticated { .. }
-            | Self::Forbidden { .. } => Exit::Denied,
+            | Self::Forbidden { .. }
+            | Self::NoSeats { .. } => Exit::Denied,
             Self::Connect { .. }
             | Self::Slow { .. }
             | Self::Tls { .. }
@@ -79,6 +80,9 @@ impl ClientError {
             }
             Self::Forbidden { .. } => {
                 "choose another project with --project, or ask an operator for a token that opens it"
+            }
+            Self::NoSeats { .. } => {
+                "leave out --seat and COORD_SEAT, or ask an operator for a token that allows seats: `coord token create NAME --seats`"
             }
             Self::WrongEnvironment { .. } => {
                 "check COORD_PROFILE and --url or COORD_URL; `coord config show` shows where the profile comes from"

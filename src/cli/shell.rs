@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::client::seat::{self, SystemProcesses};
 use super::client::{Client, Reply, Target};
 use super::error::CliError;
 use super::output::{Output, note};
@@ -41,6 +42,14 @@ pub(super) struct ConnectionFlags {
         value_name = "NAME"
     )]
     pub(super) project: Option<String>,
+    #[arg(
+        help = "Which seat of the token's agent to be [env: COORD_SEAT]",
+        long,
+        global = true,
+        value_name = "NAME",
+        hide_short_help = true
+    )]
+    pub(super) seat: Option<String>,
     #[arg(
         help = "Accept the one certificate with this SHA-256 [env: COORD_TLS_FINGERPRINT]",
         long,
@@ -91,7 +100,9 @@ impl Shell<'_> {
             );
         }
         let style = self.out.style();
-        let mut client = Client::connect(Target::new(config)?).await?;
+        let hint = seat::find(self.environment, &SystemProcesses, std::process::id());
+        let target = Target::new(config)?.with_seat_hint(hint.as_ref());
+        let mut client = Client::connect(target).await?;
         if !style.json && !style.quiet {
             client.on_stale(|stale_ms| {
                 note(format_args!(
@@ -187,6 +198,9 @@ impl ConnectionFlags {
                 variables.push((name, path.into()));
             }
         }
+        if let Some(seat) = &self.seat {
+            variables.push(("COORD_SEAT", seat.into()));
+        }
         if let Some(fingerprint) = &self.tls_fingerprint {
             variables.push(("COORD_TLS_FINGERPRINT", fingerprint.into()));
         }
@@ -199,6 +213,7 @@ impl ConnectionFlags {
         flags.set(&settings::CLIENT_URL, self.url.as_ref());
         flags.set(&settings::CLIENT_TOKEN, text(self.token_file.as_ref())?);
         flags.set(&settings::CLIENT_PROJECT, self.project.as_ref());
+        flags.set(&settings::CLIENT_SEAT, self.seat.as_ref());
         flags.set(
             &settings::CLIENT_TLS_CA_FILE,
             text(self.tls_ca_file.as_ref())?,

@@ -16,9 +16,9 @@ use super::input::check_place;
 use super::output::{Output, done};
 use super::shell::Shell;
 use super::table::{Table, joined, or_nothing};
-use crate::engine::ids::{AgentName, ProjectName, TokenId};
+use crate::engine::ids::{Principal, ProjectName, TokenId};
 use crate::protocol::admin::{
-    RoleParam, TokenCreateParams, TokenCreateResult, TokenListResult, TokenRevokeParams,
+    RoleParam, TokenCreateParams, TokenCreateResult, TokenListResult, TokenRevokeParams, TokenView,
 };
 use crate::protocol::operations::Operation;
 use crate::protocol::session::Empty;
@@ -45,7 +45,7 @@ pub(super) enum TokenCommand {
 #[derive(Debug, clap::Args)]
 pub(super) struct CreateArgs {
     /// The agent that connects with this token
-    agent: AgentName,
+    agent: Principal,
     /// What the token allows
     #[arg(long, value_enum, default_value_t)]
     role: RoleArg,
@@ -55,6 +55,9 @@ pub(super) struct CreateArgs {
     /// The token expires after this time [default: never]
     #[arg(long, value_name = "DURATION")]
     ttl: Option<Millis>,
+    /// Each connection may name a seat, and is then an agent of its own, AGENT/SEAT
+    #[arg(long)]
+    seats: bool,
     /// Write the secret to this new file, mode 0600
     #[arg(long, value_name = "FILE", conflicts_with = "print")]
     out: Option<PathBuf>,
@@ -112,6 +115,7 @@ async fn create(args: CreateArgs, shell: &mut Shell<'_>) -> Result<(), CliError>
         role: args.role.into(),
         projects: (!args.projects.is_empty()).then(|| args.projects.into_iter().collect()),
         ttl_ms: args.ttl.map(|ttl| ttl.0),
+        seats: args.seats,
     };
     let reply: Reply<TokenCreateResult> = shell.call(Operation::TokenCreate, &params).await?;
     let made = &reply.value;
@@ -164,7 +168,7 @@ fn show_list(out: &mut Output<'_>, list: &TokenListResult) -> io::Result<()> {
     for token in &list.tokens {
         table.row(&[
             token.token.to_string(),
-            token.agent.to_string(),
+            agent_of(token),
             role_name(token.role).to_owned(),
             token
                 .projects
@@ -175,6 +179,12 @@ fn show_list(out: &mut Output<'_>, list: &TokenListResult) -> io::Result<()> {
         ]);
     }
     out.table(&table, "no tokens")
+}
+
+/// As connections of the token may be called.
+fn agent_of(token: &TokenView) -> String {
+    let seats = if token.seats { "[/SEAT]" } else { "" };
+    format!("{}{seats}", token.agent)
 }
 
 fn role_name(role: RoleParam) -> &'static str {

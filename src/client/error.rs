@@ -69,6 +69,8 @@ pub enum ClientError {
         origin: String,
         said: String,
     },
+    #[error("{url} does not let the token take a seat{said}")]
+    NoSeats { url: Arc<ServerUrl>, said: String },
     #[error("{url} belongs to another environment{said}")]
     WrongEnvironment { url: Arc<ServerUrl>, said: String },
     #[error("{url} accepts no connections now{said}")]

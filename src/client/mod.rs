@@ -15,6 +15,7 @@ mod notice;
 mod reconnect;
 mod request_id;
 mod rpc;
+pub mod seat;
 pub mod socket;
 mod subscription;
 mod target;

@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use super::error::ClientError;
 use super::socket::{self, FrameLimits, RequestError, Socket, UpgradeError};
 use crate::config::{ClientConfig, Secret, ServerUrl, Source, Trust, settings};
+use crate::engine::ids::SeatName;
 use crate::link::{self, Io, LinkError, tls};
 use crate::text::one_line;
 
@@ -48,6 +49,7 @@ impl Target {
                 "port_fingerprint",
                 config.port_fingerprint.map(|ports| ports.to_string()),
             ),
+            ("seat", config.seat.map(|seat| seat.to_string())),
         ];
         let query = query.into_iter();
         let query = query.filter_map(|(name, value)| Some((name, value?)));
@@ -62,6 +64,16 @@ impl Target {
             trust: config.trust,
             query: query.collect(),
         })
+    }
+
+    /// Takes this seat unless another one was named. Has no effect where the token allows no seats.
+    #[must_use]
+    pub fn with_seat_hint(mut self, hint: Option<&SeatName>) -> Self {
+        let is_named = self.query.iter().any(|(name, _)| *name == "seat");
+        let hint = hint.filter(|_| !is_named);
+        self.query
+            .extend(hint.map(|seat| ("seat_hint", seat.to_string())));
+        self
     }
 
     /// Uses the token's own project. `origin` is the source of the token.
@@ -126,6 +138,9 @@ impl Target {
         let said = said(response.body().as_deref());
         match response.status() {
             StatusCode::UNAUTHORIZED => ClientError::Unauthenticated { url, origin, said },
+            StatusCode::FORBIDDEN if is_about_seat(response.body().as_deref()) => {
+                ClientError::NoSeats { url, said }
+            }
             StatusCode::FORBIDDEN => ClientError::Forbidden { url, origin, said },
             StatusCode::CONFLICT => ClientError::WrongEnvironment { url, said },
             StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => ClientError::Busy {
@@ -161,6 +176,13 @@ fn origin(source: &Source) -> String {
         Source::File { path, line: 0, .. } => path.display().to_string(),
         other => other.to_string(),
     }
+}
+
+/// Whether the server refuses the seat, not the token.
+fn is_about_seat(body: Option<&[u8]>) -> bool {
+    let json: serde_json::Value =
+        serde_json::from_slice(body.unwrap_or_default()).unwrap_or_default();
+    json.pointer("/error/path") == Some(&serde_json::Value::from("seat"))
 }
 
 /// The server's message, for the end of an error: the message of its JSON error, or its text.

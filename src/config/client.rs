@@ -20,7 +20,7 @@ use super::source::Source;
 use super::token_form;
 use super::variables;
 use crate::edge::ports::{PortFingerprint, Profile};
-use crate::engine::ids::ProjectName;
+use crate::engine::ids::{ProjectName, SeatName};
 
 /// The file in the state directory that holds the operator's token.
 pub const OPERATOR_TOKEN_FILE: &str = "operator.token";
@@ -33,6 +33,8 @@ pub struct ClientConfig {
     pub token: Option<Secret>,
     /// `None`: the one the token is for.
     pub project: Option<ProjectName>,
+    /// `None`: the one of the CLI session that the command was started from, if any.
+    pub seat: Option<SeatName>,
     pub trust: Trust,
     /// The environment this client is meant for; `None` when nobody chose a profile.
     pub environment: Option<Profile>,
@@ -67,6 +69,7 @@ impl ClientConfig {
         let url = url(&mut reader);
         let token = token(&mut reader, environment, &url);
         let project = reader.optional(&settings::CLIENT_PROJECT);
+        let seat = reader.optional(&settings::CLIENT_SEAT);
         let trust = trust(&mut reader);
         check_plaintext(&mut reader, &url);
 
@@ -75,6 +78,7 @@ impl ClientConfig {
             url,
             token,
             project,
+            seat,
             trust,
             environment: chosen.then_some(profile),
             port_fingerprint: fingerprint::chosen_here(flags, has_url, environment),

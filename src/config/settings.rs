@@ -16,7 +16,7 @@ pub use super::setting::{Setting, Spec};
 use super::setting::{boolean, choice, count, host, list, of, path, port, settings};
 use super::value;
 use crate::edge::ports::{PortRange, Profile, Service};
-use crate::engine::ids::ProjectName;
+use crate::engine::ids::{ProjectName, SeatName};
 
 const PROFILES: [&str; Profile::ALL.len()] = [
     Profile::Production.name(),
@@ -322,6 +322,11 @@ settings! {
         .variables(&["COORD_PROJECT"])
         .flag("--project", "NAME")
         .doc("The project to work in.");
+    CLIENT_SEAT: Plain<SeatName> = of("seat", Kind::Text, value::seat, "claude-3f2a")
+        .variables(&["COORD_SEAT"])
+        .flag("--seat", "NAME")
+        .doc("Which seat of the token's agent to be, where the token allows seats. Without it: the \
+            one of the CLI session that the command was started from.");
     CLIENT_ALLOW_PLAINTEXT: Or<bool> = boolean("allow_plaintext")
         .variables(&["COORD_ALLOW_PLAINTEXT"])
         .flag("--allow-plaintext", "BOOL")

@@ -14,7 +14,7 @@ use super::spelling;
 use super::suggest;
 use super::token_form;
 use crate::edge::ports::{Port, PortError, PortRange, PortRangeError};
-use crate::engine::ids::{NameError, ProjectName};
+use crate::engine::ids::{NameError, ProjectName, SeatName};
 
 /// A shorter token could be guessed.
 const TOKEN_CHARS_MIN: usize = 32;
@@ -44,6 +44,13 @@ pub(super) fn parsed<T: FromStr<Err = Misfit>>(raw: &RawValue) -> Result<T, Misf
 pub(super) fn project(raw: &RawValue) -> Result<ProjectName, Misfit> {
     let named = text(raw)?.parse();
     named.map_err(|error: NameError| Misfit::new(error.to_string(), "use a project name"))
+}
+
+pub(super) fn seat(raw: &RawValue) -> Result<SeatName, Misfit> {
+    let named = text(raw)?.parse();
+    let right =
+        "use a short name such as claude-3f2a; the agent before the slash comes from the token";
+    named.map_err(|error: NameError| Misfit::new(error.to_string(), right))
 }
 
 /// A path; in a file, a relative one counts from the file's folder.

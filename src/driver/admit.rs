@@ -296,14 +296,15 @@ impl Core {
         if self.draining {
             return Err(self.unavailable("the coordinator is stopping"));
         }
-        self.line_takes(now, &planned.project, &planned.action)?;
+        let Some(connection) = self.connections.get(&origin.connection) else {
+            return Ok(());
+        };
+        let agent = &connection.identity.agent;
+        self.line_takes(now, &planned.project, agent, &planned.action)?;
         if self.storage_full() && self.begins_work(origin, planned) {
             return Err(storage_full());
         }
         let limits = &self.config.driver;
-        let Some(connection) = self.connections.get(&origin.connection) else {
-            return Ok(());
-        };
         let overloaded = |limit: &str, max: u64| {
             let message = format!("{limit} ({max}) requests are in progress");
             let error = RpcError::retry(ErrorKind::Overloaded, message, limits.retry_after_ms);

@@ -10,6 +10,7 @@ use super::subscriptions::EventSubscription;
 use crate::engine::command::{Action, Actor, LostReason, ProjectScope, Role, SessionLost};
 use crate::engine::ids::{AgentName, PortFingerprint, ProjectName, SessionId, TokenId};
 use crate::protocol::error::{ErrorKind, RpcError};
+use crate::protocol::seat::SeatRequest;
 
 /// The number of a connection; never reused in a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -22,6 +23,32 @@ pub struct Identity {
     pub agent: AgentName,
     pub role: Role,
     pub projects: ProjectScope,
+    /// Whether it may take a seat.
+    pub seats: bool,
+}
+
+impl Identity {
+    /// The identity at the seat that a connection asks for. A hint is left out where the token allows no
+    /// seats: the program that gives it cannot know what its token allows.
+    pub fn at_seat(mut self, request: &SeatRequest) -> Result<Self, RpcError> {
+        let seat = match &request.named {
+            Some(_) if !self.seats => {
+                let agent = &self.agent;
+                let message = format!(
+                    "the token of {agent} allows no seats: connect without one, or use a token that was \
+                     made with `coord token create {agent} --seats`"
+                );
+                let error = RpcError::new(ErrorKind::Forbidden, message);
+                return Err(error.with(|detail| detail.path = Some("seat".to_owned())));
+            }
+            Some(seat) => Some(seat),
+            None => request.hint.as_ref().filter(|_| self.seats),
+        };
+        if let Some(seat) = seat {
+            self.agent = AgentName::at_seat(&self.agent.principal(), seat);
+        }
+        Ok(self)
+    }
 }
 
 #[derive(Debug)]
@@ -86,9 +113,10 @@ impl Core {
         let token = self.system_engine().token_by_hash(&secret_hash(secret))?;
         Some(Identity {
             token: token.id.clone(),
-            agent: token.agent.clone(),
+            agent: AgentName::from(&token.agent),
             role: token.role,
             projects: token.projects.clone(),
+            seats: token.seats,
         })
     }
 

@@ -38,7 +38,7 @@ impl Core {
         with_token.filter(move |agent| has_agents && !is_registered(engine, agent))
     }
 
-    /// Whether a valid token names an agent in a project.
+    /// Whether a valid token names an agent in a project. No token names a seat.
     pub(super) fn token_knows(&self, project: &ProjectName, agent: &AgentName) -> bool {
         self.system_engine().token_knows(agent, project)
     }
@@ -120,7 +120,9 @@ impl Core {
     ) -> Result<AgentView, RpcError> {
         match engine.state().agents.get(named) {
             Some(agent) => Ok(AgentView::of(engine, agent)),
-            None if self.token_knows(project, named) => Ok(AgentView::unseen(named)),
+            None if self.token_knows(project, named) || engine.has_seats(named) => {
+                Ok(AgentView::unseen(engine, named))
+            }
             None => {
                 let error = missing(&format!("agent {named}"));
                 Err(self.suggest(project, named, error))
@@ -150,7 +152,7 @@ impl Core {
         let (agents, more) = page(engine, params.count_max, wanted);
         let view = |(name, agent): &(&AgentName, Option<&Agent>)| match agent {
             Some(agent) => AgentView::of(engine, agent),
-            None => AgentView::unseen(name),
+            None => AgentView::unseen(engine, name),
         };
         AgentListResult {
             agents: agents.iter().map(view).collect(),
@@ -263,6 +265,7 @@ mod tests {
             role,
             projects: ProjectScope::All,
             ttl_ms: None,
+            seats: false,
         }))
     }
 

@@ -19,6 +19,7 @@ use crate::protocol::PROTOCOL_VERSION;
 use crate::protocol::admin::{
     ProjectListResult, ProjectStatus, ServerStatusResult, TokenListResult, TokenView,
 };
+use crate::protocol::agent::AgentView;
 use crate::protocol::context::{ContextListParams, ContextListResult, ContextView};
 use crate::protocol::error::{Conflict, ErrorKind, RpcError};
 use crate::protocol::lease::{
@@ -53,8 +54,16 @@ impl Core {
                 self.reply(now, origin, Ok(self.agents(name, engine, &p)));
             }
             QueryRequest::AgentGet(p) => {
-                let named = p.agent.as_ref().unwrap_or(agent);
-                self.reply(now, origin, self.agent(name, engine, named));
+                let own = || AgentView::unseen(engine, agent);
+                let found = match &p.agent {
+                    // A seat is known from its first command on, and may ask who it is before.
+                    None if agent.is_seat() => {
+                        let known = engine.state().agents.get(agent);
+                        Ok(known.map_or_else(own, |known| AgentView::of(engine, known)))
+                    }
+                    named => self.agent(name, engine, named.as_ref().unwrap_or(agent)),
+                };
+                self.reply(now, origin, found);
             }
             QueryRequest::TaskGet(p) => self.reply(now, origin, task(engine, p.task)),
             QueryRequest::TaskExplain(p) => {
@@ -214,7 +223,7 @@ fn tasks(engine: &Engine, params: &TaskListParams) -> TaskListResult {
             && params
                 .agent
                 .as_ref()
-                .is_none_or(|agent| holder == Some(agent))
+                .is_none_or(|agent| holder.is_some_and(|holder| agent.covers(holder)))
             && params
                 .labels
                 .iter()
@@ -249,7 +258,7 @@ fn leases(engine: &Engine, params: &LeaseListParams) -> LeaseListResult {
         params
             .agent
             .as_ref()
-            .is_none_or(|agent| lease.agent == *agent)
+            .is_none_or(|agent| agent.covers(&lease.agent))
             && params.resource.as_ref().is_none_or(overlaps)
             && params.after.is_none_or(|after| lease.id > after)
     });
@@ -313,11 +322,10 @@ pub(super) fn inbox_result(
     agent: &AgentName,
     messages: Vec<MessageView>,
 ) -> MessageInboxResult {
-    let known = engine.state().agents.get(agent);
     MessageInboxResult {
         messages,
-        waiting: engine.mailbox_len(agent),
-        expired: known.map_or(0, |agent| agent.messages_expired),
+        waiting: engine.waiting_for(agent),
+        expired: engine.expired_for(agent),
         now_ms: engine.now(),
     }
 }

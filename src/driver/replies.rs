@@ -294,10 +294,7 @@ impl Core {
         let known = messages
             .iter()
             .filter_map(|id| engine.state().messages.get(id));
-        let views = known.map(|message| {
-            let taken = message.pending.get(&agent).copied().flatten();
-            MessageView::of(message, taken)
-        });
+        let views = known.map(|message| MessageView::of(message, message.taken_until(&agent)));
         let result = inbox_result(engine, &agent, views.collect());
         self.send(now, origin, Ok(&result));
     }

@@ -37,6 +37,9 @@ pub struct Agent {
     /// Messages that expired in its mailbox since it last looked; reported with its next inbox.
     #[serde(default)]
     pub messages_expired: u64,
+    /// Of a seat that holds nothing: when it is forgotten.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forget_at: Option<JournalTime>,
 }
 
 /// The presence of an agent.
@@ -131,6 +134,7 @@ impl Engine {
     pub(super) fn check_new_agent(&self, agent: Option<&AgentName>) -> Result<(), LimitExceeded> {
         match agent {
             Some(agent) if !self.state.agents.contains_key(agent) => {
+                self.check_new_seat(agent)?;
                 check_limit!(self.limits, agents_max, self.state.agents.len() + 1)
             }
             _ => Ok(()),
@@ -154,6 +158,7 @@ impl Engine {
                 presence_since: self.state.now,
                 presence_reason: "no session yet".into(),
                 messages_expired: 0,
+                forget_at: None,
             };
             self.state.agents.insert(agent.clone(), new);
         }
@@ -171,6 +176,7 @@ impl Engine {
         by: &Actor,
         agent: &AgentName,
     ) -> Result<(), LimitExceeded> {
+        self.check_new_agent(by.agent())?;
         let pair = [
             by.agent(),
             Some(agent).filter(|agent| by.agent() != Some(agent)),
@@ -209,26 +215,40 @@ impl Engine {
         by: &Actor,
         remove: &AgentRemove,
     ) -> Result<(), Refusal> {
-        if !by.is_operator() && by.agent() != Some(&remove.agent) {
+        let own = |by: &AgentName| by.has_same_principal(&remove.agent);
+        if !by.is_operator() && !by.agent().is_some_and(own) {
             return Err(Refusal::Forbidden(
                 "only an operator may remove other agents".to_owned(),
             ));
         }
-        if !self.state.agents.contains_key(&remove.agent) {
+        let mut meant = self.meant_by(&remove.agent).peekable();
+        if meant.peek().is_none() {
             return Err(Refusal::NotFound(format!("agent {}", remove.agent)));
         }
-        if self.sessions_of(&remove.agent).next().is_some() {
-            return Err(Refusal::Conflict(format!(
-                "agent {} still has sessions",
-                remove.agent
-            )));
+        match meant.find(|agent| self.is_present(agent)) {
+            Some(agent) => Err(Refusal::Conflict(format!(
+                "agent {agent} still has sessions"
+            ))),
+            None => Ok(()),
         }
-        Ok(())
+    }
+
+    /// Forgets an agent; a principal with all its seats.
+    pub(super) fn agent_remove(&mut self, remove: &AgentRemove) {
+        let meant: Vec<AgentName> = self.meant_by(&remove.agent).cloned().collect();
+        for agent in &meant {
+            self.agent_leaves(agent, None);
+        }
+    }
+
+    /// The known agents that a name stands for.
+    fn meant_by(&self, named: &AgentName) -> impl Iterator<Item = &AgentName> {
+        let all = self.agents_of(named).map(|agent| &agent.name);
+        all.filter(|name| named.covers(name))
     }
 
     /// Releases all it held, empties its mailbox, and removes it.
-    pub(super) fn agent_remove(&mut self, remove: &AgentRemove) {
-        let agent = &remove.agent;
+    pub(super) fn agent_leaves(&mut self, agent: &AgentName, reason: Option<&str>) {
         let tasks = self.index.agent_tasks.get(agent).cloned();
         for task in tasks.into_iter().flatten() {
             self.attempt_lost(task, "agent removed");
@@ -249,8 +269,14 @@ impl Engine {
         self.state.answers.remove(agent);
         self.state.forgotten.remove(agent);
         self.able_to(agent, Some(&Capabilities::new()));
-        self.state.agents.remove(agent);
-        self.change(Change::new(ChangeKind::AgentRemoved).agent(agent));
+        if let Some(gone) = self.state.agents.remove(agent) {
+            self.index.remove(&gone);
+        }
+        let change = Change::new(ChangeKind::AgentRemoved).agent(agent);
+        self.change(match reason {
+            Some(reason) => change.reason(reason),
+            None => change,
+        });
     }
 
     /// Replaces an agent's capabilities, if given. Tasks may become stuck or free by that.

@@ -1,7 +1,7 @@
 //! Deadlines: one ordered set of everything that happens only because time passes.
 
 use super::Engine;
-use super::ids::{JournalTime, LeaseId, MessageId, NodeId, SessionId, TaskId, TokenId};
+use super::ids::{AgentName, JournalTime, LeaseId, MessageId, NodeId, SessionId, TaskId, TokenId};
 
 /// What happens at a deadline. The order of the variants breaks ties in the same way on every node.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,6 +24,8 @@ pub(super) enum Deadline {
     TokenExpiry(TokenId),
     /// A node sent no heartbeat in time.
     NodeLapses(NodeId),
+    /// A seat was not used for so long that it is forgotten. Boxed: names are longer than numbers.
+    SeatIdle(Box<AgentName>),
 }
 
 impl Engine {
@@ -55,6 +57,7 @@ impl Engine {
             Deadline::MessageExpiry(message) => self.message_expires(*message),
             Deadline::TokenExpiry(token) => self.token_revoke(token, "ran out"),
             Deadline::NodeLapses(node) => self.node_lapses(node),
+            Deadline::SeatIdle(seat) => self.seat_is_forgotten(seat),
         }
     }
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ids::{
     AgentName, ContextKey, Epoch, FencingToken, JournalTime, LeaseId, MessageId, Position,
-    ProjectName, Revision, SessionId, TaskId, TokenId, Topic, TreeName,
+    Principal, ProjectName, Revision, SessionId, TaskId, TokenId, Topic, TreeName,
 };
 use super::limits::Limits;
 
@@ -175,7 +175,7 @@ impl Event {
         let of = |change: &Change| {
             let reason = change.reason.as_ref().map_or(0, |reason| reason.len());
             let tree = change.tree.as_ref().map_or(0, |tree| tree.as_str().len());
-            CHANGE_BYTES + reason + tree + change.to.len() * AgentName::BYTES_MAX
+            CHANGE_BYTES + reason + tree + change.to.len() * Principal::BYTES_MAX
         };
         let changes: usize = self.changes.iter().map(of).sum();
         (EVENT_BYTES + changes) as u64

@@ -9,6 +9,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+pub use super::agent_name::AgentName;
+
 /// Why a text is not a valid name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
@@ -38,6 +40,12 @@ fn is_path_like(index: usize, c: char) -> bool {
     is_slug(index, c) || (index > 0 && matches!(c, '/' | ':' | '@' | '+'))
 }
 
+/// Small letters, digits and `-_.`, starting with a letter, a digit or `_`: a seat differs from
+/// others in what it says, not in how it is spelt.
+fn is_seat(index: usize, c: char) -> bool {
+    is_slug(index, c) && !c.is_ascii_uppercase()
+}
+
 /// Anything that can be printed on one line.
 fn is_line(_index: usize, c: char) -> bool {
     !c.is_control()
@@ -50,6 +58,8 @@ fn is_hex(_index: usize, c: char) -> bool {
 
 const HEX: &str = "hexadecimal digits in lower case are allowed";
 const SLUG: &str = "letters, digits and '-_.' are allowed, the first one a letter, digit or '_'";
+const SEAT: &str =
+    "letters in lower case, digits and '-_.' are allowed, the first one a letter, digit or '_'";
 const PATH_LIKE: &str =
     "letters, digits and '-_./:@+' are allowed, the first one a letter, digit or '_'";
 const LINE: &str = "control characters are not allowed";
@@ -139,14 +149,20 @@ macro_rules! text_name {
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                deserializer.deserialize_str(NameVisitor(std::marker::PhantomData))
+                deserializer.deserialize_str(NameVisitor::new())
             }
         }
     };
 }
 
 /// Reads any of the names from a string without an intermediate allocation.
-struct NameVisitor<T>(std::marker::PhantomData<T>);
+pub(super) struct NameVisitor<T>(std::marker::PhantomData<T>);
+
+impl<T> NameVisitor<T> {
+    pub(super) fn new() -> Self {
+        Self(std::marker::PhantomData)
+    }
+}
 
 impl<T: FromStr<Err = NameError>> serde::de::Visitor<'_> for NameVisitor<T> {
     type Value = T;
@@ -163,8 +179,10 @@ impl<T: FromStr<Err = NameError>> serde::de::Visitor<'_> for NameVisitor<T> {
 text_names! {
     /// Names a project.
     ProjectName[64] = "a project name", is_slug, SLUG;
-    /// Names an agent.
-    AgentName[64] = "an agent name", is_slug, SLUG;
+    /// Whose agents they are: what a token says, and the name of the agent without a seat.
+    Principal[64] = "an agent name", is_slug, SLUG;
+    /// One CLI session among several that use one token.
+    SeatName[32] = "a seat name", is_seat, SEAT;
     /// What program an agent is: `claude-code`, `codex`, `shell`.
     AgentKind[32] = "an agent kind", is_slug, SLUG;
     /// One thing an agent can do, or a task needs.

@@ -39,6 +39,12 @@ limits! {
     sessions_max: 16_384,
     /// Sessions of one agent.
     sessions_per_agent_max: 64,
+    /// Seats of one principal that are known in a project.
+    seats_per_principal_max: 256,
+    /// Sessions of all seats of one principal.
+    sessions_per_principal_max: 1_024,
+    /// How long a seat without session, holdings and unread mail is remembered.
+    seat_idle_ms: 3_600_000,
     /// The longest grace period of a session.
     session_grace_ms_max: 600_000,
     /// Capabilities of an agent or required by a task.
@@ -82,13 +88,13 @@ limits! {
     files_per_lease_max: 1_024,
     /// Bytes of the names of all files of one lease.
     file_bytes_per_lease_max: 49_152,
-    /// Files that the leases of one agent hold.
+    /// Files that the leases of one principal hold, those of all its seats together.
     files_per_agent_max: 4_096,
     /// Files that all leases of a project hold.
     files_max: 65_536,
     /// Bytes of all globs of one lease; they bound the cost of finding conflicts.
     pattern_bytes_per_lease_max: 2_048,
-    /// Bytes of all globs that the leases of one agent hold.
+    /// Bytes of all globs that the leases of one principal hold, those of all its seats together.
     pattern_bytes_per_agent_max: 8_192,
     /// Conflicting leases that a refusal names; it counts the rest.
     conflicts_told_max: 64,
@@ -100,7 +106,7 @@ limits! {
     lock_delay_ms: 5_000,
     /// Messages that one mailbox holds.
     mailbox_messages_max: 1_000,
-    /// Messages of one sender that one mailbox holds.
+    /// Messages of one sender that one mailbox holds; all seats of a principal are one sender.
     mailbox_messages_per_sender_max: 200,
     /// Places of a mailbox that are reserved for direct messages of senders with few messages in it.
     mailbox_messages_reserved: 200,

@@ -10,7 +10,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::ids::{AgentName, MessageId};
+use super::ids::{AgentName, MessageId, Principal};
 use super::limits::Limits;
 use super::messages::Message;
 use super::outcome::MailboxLimit;
@@ -26,7 +26,8 @@ pub(super) struct Held {
 pub(super) struct Mailbox {
     pub(super) messages: BTreeSet<MessageId>,
     pub(super) bytes: u64,
-    by_sender: BTreeMap<AgentName, Held>,
+    /// By principal: all seats of one are one sender.
+    by_sender: BTreeMap<Principal, Held>,
 }
 
 impl Mailbox {
@@ -34,7 +35,7 @@ impl Mailbox {
         if self.messages.insert(message.id) {
             let bytes = message.body.bytes();
             self.bytes += bytes;
-            let held = self.by_sender.entry(message.from.clone()).or_default();
+            let held = self.by_sender.entry(message.from.principal()).or_default();
             held.messages += 1;
             held.bytes += bytes;
         }
@@ -46,11 +47,12 @@ impl Mailbox {
         }
         let bytes = message.body.bytes();
         self.bytes -= bytes;
-        if let Some(held) = self.by_sender.get_mut(&message.from) {
+        let from = message.from.principal();
+        if let Some(held) = self.by_sender.get_mut(&from) {
             held.messages -= 1;
             held.bytes -= bytes;
             if held.messages == 0 {
-                self.by_sender.remove(&message.from);
+                self.by_sender.remove(&from);
             }
         }
     }
@@ -63,7 +65,11 @@ impl Mailbox {
         bytes: u64,
         direct: bool,
     ) -> Result<(), MailboxLimit> {
-        let own = self.by_sender.get(from).copied().unwrap_or_default();
+        let own = self
+            .by_sender
+            .get(&from.principal())
+            .copied()
+            .unwrap_or_default();
         let messages = Room {
             max: limits.mailbox_messages_max,
             per_sender_max: limits.mailbox_messages_per_sender_max,
@@ -96,21 +102,23 @@ impl Mailbox {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Waiting {
     pub(super) bytes: u64,
-    by_sender: BTreeMap<AgentName, u64>,
+    by_sender: BTreeMap<Principal, u64>,
 }
 
 impl Waiting {
     pub(super) fn add(&mut self, message: &Message) {
         self.bytes += message.bytes();
-        *self.by_sender.entry(message.from.clone()).or_default() += message.bytes();
+        let from = message.from.principal();
+        *self.by_sender.entry(from).or_default() += message.bytes();
     }
 
     pub(super) fn remove(&mut self, message: &Message) {
         self.bytes -= message.bytes();
-        if let Some(bytes) = self.by_sender.get_mut(&message.from) {
+        let from = message.from.principal();
+        if let Some(bytes) = self.by_sender.get_mut(&from) {
             *bytes -= message.bytes();
             if *bytes == 0 {
-                self.by_sender.remove(&message.from);
+                self.by_sender.remove(&from);
             }
         }
     }
@@ -123,7 +131,11 @@ impl Waiting {
         bytes: u64,
         direct: bool,
     ) -> Result<(), (&'static str, u64)> {
-        let own = self.by_sender.get(from).copied().unwrap_or_default();
+        let own = self
+            .by_sender
+            .get(&from.principal())
+            .copied()
+            .unwrap_or_default();
         let room = Room {
             max: limits.messages_bytes_max,
             per_sender_max: limits.messages_bytes_per_sender_max,

@@ -9,6 +9,7 @@
 //! What can be computed from the state (deadlines, the order of ready tasks, holders) is in `index`. It is
 //! never stored. A change removes an item's entries, changes the item, and inserts its entries again.
 
+mod agent_name;
 pub mod agents;
 pub mod command;
 pub mod context;
@@ -28,6 +29,7 @@ pub mod outcome;
 pub mod payload;
 mod place;
 pub mod resource;
+mod seats;
 mod sessions;
 pub mod state;
 pub mod system;
@@ -126,6 +128,7 @@ impl Engine {
         self.before = std::mem::replace(&mut self.state.position, position);
         self.advance(at_ms);
         let answer = self.answer(at_ms, command);
+        self.settle_seats();
         self.tell_stuck();
         Applied {
             answer,
@@ -228,6 +231,9 @@ impl Engine {
         if let Some(id) = &command.request_id {
             self.remember(&command.by, id, &command.action, &outcome);
         }
+        if let Some(agent) = command.by.agent() {
+            self.index.touch(agent);
+        }
         Ok(outcome)
     }
 
@@ -280,8 +286,9 @@ impl Engine {
         if is_on(Bug::OvertakenTwice) {
             return false;
         }
-        self.forgotten(by).is_some_and(|at| at_ms <= at)
-            && at_ms.after_ms(self.limits.request_late_ms_max) < self.state.now
+        let late = at_ms.after_ms(self.limits.request_late_ms_max) < self.state.now;
+        (late && self.forgotten(by).is_some_and(|at| at_ms <= at))
+            || self.may_be_of_forgotten_seat(by, at_ms)
     }
 
     /// Remembers an answer for a repeated request. "Nothing to claim" has no effect, so it is not remembered.

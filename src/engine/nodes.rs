@@ -19,12 +19,14 @@ use super::outcome::Refusal;
 ///
 /// 1: everything an embedded journal has. 2: several coordinators (`node.alive`, `epoch.start`). 3: events
 /// report stuck tasks (`tells_stuck`); files, and globs that cover everything below (`file:` and `glob:` in
-/// `lease.acquire`); known forms with new fields (see `Action::format`). 4: `lease.ensure`, and trees.
+/// `lease.acquire`); known forms with new fields (see `Action::format`). 4: `lease.ensure`, trees, and seats.
 pub const COMMAND_FORMAT: u32 = 4;
 /// The first format in which nodes report stuck tasks.
 pub const STUCK_FORMAT: u32 = 3;
-/// The format that first has `lease.ensure`, and trees.
+/// The first format that has `lease.ensure`, and trees.
 pub const ENSURE_FORMAT: u32 = 4;
+/// The first format in which names of agents may have a seat.
+pub const SEAT_FORMAT: u32 = 4;
 
 /// A coordinator that serves sessions of the project.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

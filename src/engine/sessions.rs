@@ -21,6 +21,7 @@ impl Engine {
         if let Some(agent) = by.agent() {
             let sessions = self.sessions_of(agent).count();
             check_limit!(limits, sessions_per_agent_max, sessions + 1)?;
+            self.check_sessions_of_principal(agent)?;
         }
         Ok(())
     }

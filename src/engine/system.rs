@@ -5,9 +5,11 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::Engine;
-use super::command::{Actor, ProjectCreate, ProjectScope, Role, TokenCreate, TokenRevoke};
+use super::command::{
+    Actor, ProjectCreate, ProjectScope, Role, TokenCreate, TokenRevoke, is_false,
+};
 use super::event::{Change, ChangeKind, Subject};
-use super::ids::{AgentName, JournalTime, ProjectName, TokenId};
+use super::ids::{AgentName, JournalTime, Principal, ProjectName, TokenId};
 use super::limits::check_limit;
 use super::outcome::Refusal;
 
@@ -16,12 +18,15 @@ use super::outcome::Refusal;
 pub struct Token {
     pub id: TokenId,
     pub secret_hash: Box<str>,
-    pub agent: AgentName,
+    pub agent: Principal,
     pub role: Role,
     pub projects: ProjectScope,
     pub created_at: JournalTime,
     #[serde(default)]
     pub expires_at: Option<JournalTime>,
+    /// Whether connections may name a seat.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub seats: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,6 +104,7 @@ impl Engine {
             projects: create.projects.clone(),
             created_at: self.state.now,
             expires_at: create.ttl_ms.map(|ms| self.state.now.after_ms(ms)),
+            seats: create.seats,
         };
         self.index.insert(&token);
         self.change(of_token(ChangeKind::TokenCreated, &token));
@@ -163,5 +169,7 @@ fn operators_only(by: &Actor) -> Result<(), Refusal> {
 
 fn of_token(kind: ChangeKind, token: &Token) -> Change {
     let subject = Subject::Token(token.id.clone());
-    Change::new(kind).agent(&token.agent).about(subject)
+    Change::new(kind)
+        .agent(&AgentName::from(&token.agent))
+        .about(subject)
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::command::{ProjectCreate, ProjectScope, Role, TokenRevoke};
 use crate::engine::ids::{
-    AgentName, Cursor, JournalTime, NodeId, PortFingerprint, ProjectName, RequestId, TokenId,
+    Cursor, JournalTime, NodeId, PortFingerprint, Principal, ProjectName, RequestId, TokenId,
 };
 use crate::engine::system::Token;
 
@@ -28,7 +28,7 @@ pub enum RoleParam {
 #[serde(deny_unknown_fields)]
 pub struct TokenCreateParams {
     /// The agent that connects with this token.
-    pub agent: AgentName,
+    pub agent: Principal,
     #[serde(default)]
     pub role: RoleParam,
     /// The projects that it allows; all when absent.
@@ -37,12 +37,23 @@ pub struct TokenCreateParams {
     /// The token expires after this time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl_ms: Option<u64>,
+    /// Connections may name a seat each, and are then the agents `agent/seat`.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub seats: bool,
+}
+
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde calls it with a reference"
+)]
+fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 #[derive(Clone, Serialize, Deserialize, JsonSchema)]
 pub struct TokenCreateResult {
     pub token: TokenId,
-    pub agent: AgentName,
+    pub agent: Principal,
     /// Not shown again.
     pub secret: String,
 }
@@ -70,13 +81,16 @@ pub struct TokenListResult {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct TokenView {
     pub token: TokenId,
-    pub agent: AgentName,
+    pub agent: Principal,
     pub role: RoleParam,
     /// `null`: all.
     pub projects: Option<BTreeSet<ProjectName>>,
     pub created_at_ms: JournalTime,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at_ms: Option<JournalTime>,
+    /// Whether connections may name a seat.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub seats: bool,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -203,6 +217,7 @@ impl From<&Token> for TokenView {
             },
             created_at_ms: token.created_at,
             expires_at_ms: token.expires_at,
+            seats: token.seats,
         }
     }
 }

@@ -62,6 +62,17 @@ pub struct AgentView {
     pub tasks: Vec<TaskId>,
     /// Messages in its mailbox.
     pub mailbox: u64,
+    /// Of a principal: how many of its seats have a session.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub seats_present: u64,
+}
+
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde calls it with a reference"
+)]
+fn is_zero(value: &u64) -> bool {
+    *value == 0
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -149,7 +160,7 @@ pub struct AgentRemoveResult {
 
 impl AgentView {
     /// An agent that is known only from a token, and has not changed anything in the project yet.
-    pub fn unseen(name: &AgentName) -> Self {
+    pub fn unseen(engine: &Engine, name: &AgentName) -> Self {
         Self {
             name: name.clone(),
             kind: None,
@@ -164,6 +175,7 @@ impl AgentView {
             sessions: Vec::new(),
             tasks: Vec::new(),
             mailbox: 0,
+            seats_present: engine.seats_present(name),
         }
     }
 
@@ -193,6 +205,7 @@ impl AgentView {
                 .collect(),
             tasks: engine.tasks_of(&agent.name).collect(),
             mailbox: engine.mailbox_len(&agent.name),
+            seats_present: engine.seats_present(&agent.name),
         }
     }
 }

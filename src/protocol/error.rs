@@ -147,6 +147,11 @@ impl RpcError {
     }
 }
 
+const SEATS_LIMIT: &str = "seats_per_principal_max";
+/// What to do when there are too many seats.
+const SEATS_NEXT: &str = ": take a seat that is known, remove one with agent.remove, or wait: one that holds nothing, \
+     has no session and no unread mail is forgotten after an hour";
+
 impl From<Refusal> for RpcError {
     fn from(refusal: Refusal) -> Self {
         match refusal {
@@ -164,7 +169,13 @@ impl From<Refusal> for RpcError {
                 format!("fencing token {given} is stale for {what}: stop working on it"),
             )
             .with(|detail| detail.current_fence = current),
-            Refusal::Limit(limit) => Self::limit(limit.limit, limit.max),
+            Refusal::Limit(limit) => {
+                let mut error = Self::limit(limit.limit, limit.max);
+                if limit.limit == SEATS_LIMIT {
+                    error.message.push_str(SEATS_NEXT);
+                }
+                error
+            }
             Refusal::Overtaken => Self::new(
                 ErrorKind::Unavailable,
                 "later requests of this agent have overtaken this one; this attempt changed nothing",

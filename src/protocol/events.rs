@@ -198,12 +198,20 @@ impl From<&Change> for ChangeView {
     }
 }
 
+/// What is sent to a principal concerns its seats, which share its mailbox.
+fn concerns(change: &Change, agent: &AgentName) -> bool {
+    let acted = change.agent.as_ref().is_some_and(|who| agent.covers(who));
+    acted
+        || change
+            .to
+            .iter()
+            .any(|to| agent.covers(to) || to.covers(agent))
+}
+
 impl EventFilter {
     pub fn matches(&self, change: &Change) -> bool {
         self.matches_kind(change.kind.as_str())
-            && self.agent.as_ref().is_none_or(|agent| {
-                change.agent.as_ref() == Some(agent) || change.to.contains(agent)
-            })
+            && self.agent.as_ref().is_none_or(|agent| concerns(change, agent))
             && self.task.is_none_or(|wanted| {
                 let is_about = matches!(change.subject, Some(Subject::Task { task, .. }) if task == wanted);
                 is_about || change.root == Some(wanted)

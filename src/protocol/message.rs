@@ -31,12 +31,13 @@ pub enum ImportanceParam {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum RecipientParam {
+    /// One agent, or one seat; an agent with seats: each of its seats that has a session.
     Agent(AgentName),
     /// Every other agent that has this capability.
     Capability(Capability),
     /// Every other agent that listens to this topic.
     Topic(Topic),
-    /// Every other agent of the project: `{"all": true}`.
+    /// Every other agent of the project, as if it were sent to each: `{"all": true}`.
     All(bool),
 }
 
@@ -88,7 +89,7 @@ pub enum DeliveryState {
     Live,
     /// In the mailbox of an agent that is not connected now.
     Queued,
-    /// No agent and no valid token has this name.
+    /// No agent and no valid token has this name. A seat is known once it has come.
     Unknown,
     /// Not delivered, because the mailbox is full. `limit` names the limit.
     Full,

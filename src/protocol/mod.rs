@@ -20,6 +20,7 @@ pub mod operations;
 pub mod reference;
 pub mod resource;
 mod schema;
+pub mod seat;
 pub mod session;
 pub mod span;
 pub mod task;

@@ -15,6 +15,14 @@ One request a text frame, as JSON-RPC 2.0; parameters by name. Batches and binar
   `?project=NAME` chooses the project where the token opens more than one. With `environment=NAME` a
   client says which environment it is meant for: another coordinator's refuses with 409. With
   `port_fingerprint=HEX` it says which port configuration it knows: another one is reported.
+- **Take a seat** with `?seat=NAME` or the header `Coord-Seat: NAME`, where the token allows seats
+  (`token.create` with `seats`): the agent is then `AGENT/NAME`, with leases, tasks, mailbox and
+  presence of its own. A seat has small letters, digits and `-_.`, at most 32. It is refused with 403
+  where the token allows none; `seat_hint=NAME` is left out there instead. `AGENT` alone stands for
+  all its seats: in filters, in `task.handoff`, in `agent.remove`, and in `message.send`, which reaches each
+  seat that has a session. If none has, the message waits in the mailbox of `AGENT`, which all its
+  seats read: one of them takes or acknowledges it. A seat that holds nothing, has no session and no
+  unread mail is forgotten after an hour.
 - **Open a session** with `session.open` to hold tasks and leases for as long as you are connected.
   After a lost connection, give `resume` within the session's grace and everything is still held.
 - **Repeat safely**: give every request that changes something a `request_id`. The same id has one

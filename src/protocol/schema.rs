@@ -8,8 +8,8 @@ use super::resource::{ResourceParam, ResourceRequestParam, ResourceText};
 use crate::engine::ids::{
     AgentKind, AgentName, Capability, ConcurrencyKey, ContextKey, Cursor, EnvironmentName,
     FencingToken, IdempotencyKey, JournalTime, LabelKey, LabelValue, LeaseId, MessageId, NodeId,
-    Note, PortFingerprint, ProjectName, RequestId, Revision, SessionId, TaskId, Title, TokenId,
-    Topic, TreeName,
+    Note, PortFingerprint, Principal, ProjectName, RequestId, Revision, SessionId, TaskId, Title,
+    TokenId, Topic, TreeName,
 };
 use crate::engine::payload::Payload;
 
@@ -34,6 +34,7 @@ macro_rules! text_schemas {
 text_schemas!(
     ProjectName,
     AgentName,
+    Principal,
     AgentKind,
     Capability,
     Topic,

@@ -22,6 +22,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use crate::driver::shell::Driver;
 use crate::engine::ids::NameError;
 use crate::protocol::error::{ErrorKind, RpcError};
+use crate::protocol::seat::{SEAT_HEADER, SeatRequest};
 use crate::protocol::session::PeerConfig;
 
 /// The check before an upgrade: it returns who may connect, or answers with a refusal.
@@ -56,6 +57,8 @@ struct UpgradeQuery {
     project: Option<String>,
     environment: Option<String>,
     port_fingerprint: Option<String>,
+    seat: Option<String>,
+    seat_hint: Option<String>,
 }
 
 impl UpgradeQuery {
@@ -65,6 +68,12 @@ impl UpgradeQuery {
             environment: parsed("environment", self.environment.as_deref())?,
             port_fingerprint: parsed("port_fingerprint", self.port_fingerprint.as_deref())?,
         })
+    }
+
+    fn seat(&self, headers: &HeaderMap) -> Result<SeatRequest, RpcError> {
+        let named = headers.get_all(SEAT_HEADER).into_iter();
+        let named = named.map(HeaderValue::as_bytes);
+        SeatRequest::read(self.seat.as_deref(), named, self.seat_hint.as_deref())
     }
 }
 
@@ -104,8 +113,9 @@ async fn upgrade(
         Err(response) => return *response,
     };
     let connected = query.peer().and_then(|peer| {
+        let identity = admitted.identity.at_seat(&query.seat(headers)?)?;
         let project = query.project.as_deref();
-        front.driver.connect(admitted.identity, project, &peer)
+        front.driver.connect(identity, project, &peer)
     });
     let link = match connected {
         Ok(link) => link,
@@ -171,7 +181,12 @@ fn refuse(error: &RpcError) -> Response {
         ErrorKind::Conflict => StatusCode::CONFLICT,
         _ => StatusCode::SERVICE_UNAVAILABLE,
     };
-    let body = json!({ "error": { "kind": error.kind.as_str(), "message": error.message } });
+    let mut body = json!({ "error": { "kind": error.kind.as_str(), "message": error.message } });
+    if let (Some(path), StatusCode::FORBIDDEN | StatusCode::BAD_REQUEST) =
+        (&error.detail.path, status)
+    {
+        body["error"]["path"] = path.as_str().into();
+    }
     let mut response = (status, axum::Json(body)).into_response();
     if status == StatusCode::SERVICE_UNAVAILABLE {
         response

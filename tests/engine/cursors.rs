@@ -72,6 +72,7 @@ impl Server {
             agent: "ant".parse().expect("an agent"),
             role: Role::Agent,
             projects: ProjectScope::All,
+            seats: false,
         };
         let project = self
             .core

@@ -34,7 +34,7 @@ where
     proptest::sample::select(names).prop_map(|text| text.parse().expect("a valid name"))
 }
 
-const AGENTS: &[&str] = &["ant", "bee", "cat"];
+const AGENTS: &[&str] = &["ant", "ant/x", "bee", "bee/x", "bee/y", "cat"];
 
 fn payload() -> impl Strategy<Value = Payload> {
     prop_oneof![Just(1), Just(40), Just(700)].prop_map(|length: usize| {
@@ -136,11 +136,10 @@ fn on_tasks() -> impl Strategy<Value = Action> {
             Action::TaskFail(TaskFail { task, fence, error: Clone::clone(&note), retry })
         }),
         1 => attempt().prop_map(|(task, fence)| Action::TaskRelease(TaskRelease { task, fence })),
-        1 => (attempt(), ms(), of(payload()), any::<bool>(), introduces()).prop_map(|((task, fence), offer_ms, context, named, introduces)| {
-            let to = if named {
-                HandoffTarget::Agent("bee".parse().expect("an agent"))
-            } else {
-                HandoffTarget::Capability("rust".parse().expect("a capability"))
+        1 => (attempt(), ms(), of(payload()), of(name(&["bee", "bee/x"])), introduces()).prop_map(|((task, fence), offer_ms, context, named, introduces)| {
+            let to = match named {
+                Some(agent) => HandoffTarget::Agent(agent),
+                None => HandoffTarget::Capability("rust".parse().expect("a capability")),
             };
             Action::TaskHandoff(Box::new(TaskHandoff { task, fence, to, offer_ms, note: None, context, introduces }))
         }),
@@ -204,7 +203,7 @@ fn on_leases() -> impl Strategy<Value = Action> {
 
 fn on_messages() -> impl Strategy<Value = Action> {
     let to = prop_oneof![
-        name(&["ant", "bee", "nobody"]).prop_map(Recipient::Agent),
+        name(&["ant", "bee", "bee/x", "bee/z", "nobody"]).prop_map(Recipient::Agent),
         name(&["rust"]).prop_map(Recipient::Capability),
         name(&["news"]).prop_map(Recipient::Topic),
         Just(Recipient::All),
@@ -297,7 +296,7 @@ fn on_the_rest() -> impl Strategy<Value = Action> {
             key,
             if_revision
         })),
-        (name(&["t-1", "t-2"]), of(ms())).prop_map(|(token, ttl_ms)| {
+        (name(&["t-1", "t-2"]), of(ms()), any::<bool>()).prop_map(|(token, ttl_ms, seats)| {
             Action::TokenCreate(Box::new(TokenCreate {
                 token,
                 secret_hash: "s".to_owned(),
@@ -305,6 +304,7 @@ fn on_the_rest() -> impl Strategy<Value = Action> {
                 role: Role::Agent,
                 projects: ProjectScope::All,
                 ttl_ms,
+                seats,
             }))
         }),
         name(&["t-1", "t-2"]).prop_map(|token| Action::TokenRevoke(TokenRevoke { token })),

@@ -27,7 +27,10 @@ fn small() -> Limits {
         context_entries_max: 2,
         events_history_max: 5,
         changes_per_event_max: 3,
-        agents_max: 2,
+        agents_max: 4,
+        seats_per_principal_max: 1,
+        sessions_per_principal_max: 1,
+        seat_idle_ms: 70_000,
         concurrency_keys_max: 2,
         request_ids_per_agent_max: 2,
         ..Limits::default()

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use cli_coordinator::driver::queries::state_hash;
 use cli_coordinator::engine::Engine;
 use cli_coordinator::engine::agents::SessionState;
-use cli_coordinator::engine::command::{Action, Actor, Command, Role};
+use cli_coordinator::engine::command::{Action, Actor, Command, Importance, Role};
 use cli_coordinator::engine::ids::{Cursor, JournalTime, NodeId, Position, ProjectName, TreeName};
 use cli_coordinator::engine::limits::Limits;
 use serde::{Deserialize, Serialize};
@@ -213,6 +213,38 @@ fn format_4_loads_and_gives_the_same_state() {
     let ends: Vec<u64> = ends.flatten().map(|at| at.0).collect();
     assert_eq!(ends, [91_000, 60_040, 91_000, 91_040]);
     assert_eq!(expected.state_hash, FORMAT_4_STATE_HASH);
+    let state = serde_json::to_string(engine.state()).expect("states encode");
+    let again = serde_json::from_str(&state).expect("a snapshot loads");
+    let again = Engine::from_state(Limits::default(), again);
+    assert_eq!(again.state(), engine.state());
+    assert!(again.is_consistent());
+}
+
+const FORMAT_4_SEATS_STATE_HASH: &str =
+    "fde4facc1f9a77f5c7982f13e5a8362534ad6e5853fc52402d88a4ee82b6dd1d";
+
+/// What seats add: tokens that allow them, messages to a principal, seats that are forgotten.
+#[test]
+fn format_4_with_seats_loads_and_gives_the_same_state() {
+    let (projects, _) = fold(&read("format-4-seats.jsonl"));
+    let system: ProjectName = "system".parse().expect("a project");
+    let tokens = &projects[&system].0.state().tokens;
+    assert!(tokens.values().all(|token| token.seats));
+    let (engine, expected) = &projects[&"default".parse().expect("a project")];
+    // The two seats exclude each other.
+    assert_eq!((expected.done, expected.refused), (73, 1));
+    let agents = engine.state().agents.keys().map(ToString::to_string);
+    // The seat that read everything was forgotten an hour later, and so was the one that only looked.
+    assert_eq!(agents.collect::<Vec<_>>(), ["ana", "ana/codex-77", "bob"]);
+    let waiting = |who: &str| -> Vec<u64> {
+        let who = who.parse().expect("an agent");
+        let found = engine.inbox(&who, Importance::Low);
+        found.map(|(message, _)| message.id.0).collect()
+    };
+    assert_eq!(waiting("ana"), [3]);
+    assert_eq!(waiting("ana/codex-77"), [1, 2, 3]);
+    assert_eq!(waiting("ana/later"), [3]);
+    assert_eq!(expected.state_hash, FORMAT_4_SEATS_STATE_HASH);
     let state = serde_json::to_string(engine.state()).expect("states encode");
     let again = serde_json::from_str(&state).expect("a snapshot loads");
     let again = Engine::from_state(Limits::default(), again);

@@ -28,6 +28,7 @@ pub(crate) struct Step<'a> {
 }
 
 pub(crate) fn check(step: &Step<'_>) -> Checked {
+    super::seats::check(step)?;
     check_exclusive(step.after)?;
     check_ensured(step)?;
     check_fence_used(step)?;
@@ -220,7 +221,7 @@ fn hold_over(step: &Step<'_>, hold: &Hold) -> bool {
 }
 
 fn agent_removed(step: &Step<'_>, agent: &cli_coordinator::engine::ids::AgentName) -> bool {
-    matches!(&step.command.action, Action::AgentRemove(c) if c.agent == *agent)
+    super::seats::removes(step, agent)
 }
 
 /// An attempt ends by its holder, by a cancellation, or when its time is over; and it lasts as
@@ -365,6 +366,19 @@ fn touched(step: &Step<'_>, task: TaskId) -> bool {
     matches!(&step.command.action, Action::TaskCancel(c) if c.task == task)
 }
 
+/// The most seats that one principal has.
+fn seats_most(state: &State) -> u64 {
+    let mut counts: std::collections::BTreeMap<&str, u64> = std::collections::BTreeMap::new();
+    for (principal, _) in state
+        .agents
+        .keys()
+        .filter_map(|a| a.as_str().split_once('/'))
+    {
+        *counts.entry(principal).or_default() += 1;
+    }
+    counts.into_values().max().unwrap_or(0)
+}
+
 /// Nothing is larger than its limit.
 pub(crate) fn check_limits(engine: &Engine) -> Checked {
     let (state, limits) = (engine.state(), engine.limits());
@@ -398,6 +412,11 @@ pub(crate) fn check_limits(engine: &Engine) -> Checked {
         .after(state.history.oldest())
         .map_or(0, Iterator::count);
     let sizes = [
+        (
+            "seats_per_principal_max",
+            seats_most(state),
+            limits.seats_per_principal_max,
+        ),
         ("agents_max", state.agents.len() as u64, limits.agents_max),
         (
             "sessions_max",

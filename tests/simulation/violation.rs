@@ -57,6 +57,12 @@ pub(crate) enum Invariant {
     TimeProof,
     /// P5: what is due is freed; time goes on, also under load.
     Expires,
+    /// P6: nobody reads for another principal, nor a seat for another seat.
+    Closed,
+    /// P3: a message to a principal reaches every seat that is present, or waits.
+    Reached,
+    /// P1: no message leaves a mailbox unread, and a seat that is forgotten held nothing.
+    Kept,
     /// P7: state is a fold over the journal: from scratch, from a snapshot, and live.
     Deterministic,
     /// P7: all coordinators have the state that the line comes to, and so has the snapshot.

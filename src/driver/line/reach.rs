@@ -6,6 +6,7 @@ use crate::driver::connection::Connection;
 use crate::driver::core::{Core, Moment};
 use crate::driver::propose::Proposed;
 use crate::engine::command::Action;
+use crate::engine::ids::AgentName;
 use crate::engine::ids::ProjectName;
 use crate::engine::outcome::Refusal;
 use crate::planted::{Bug, is_on};
@@ -153,6 +154,7 @@ impl Core {
         &self,
         now: Moment,
         project: &ProjectName,
+        by: &AgentName,
         action: &Action,
     ) -> Result<(), RpcError> {
         let (Some(sharing), Some(known)) = (&self.config.sharing, self.projects.get(project))
@@ -168,7 +170,7 @@ impl Core {
         if line.is_full() && action.begins_work() {
             return Err(storage_full());
         }
-        if action.format() > known.engine.command_format(sharing.command_format) {
+        if action.format_by(by) > known.engine.command_format(sharing.command_format) {
             let message = format!(
                 "{} works only after every coordinator of the project is upgraded",
                 action.name()

@@ -196,6 +196,7 @@ impl Core {
                 .projects
                 .map_or(ProjectScope::All, ProjectScope::Only),
             ttl_ms: params.ttl_ms,
+            seats: params.seats,
         }));
         planned.extra = Extra::Token(secret);
         Ok(planned)

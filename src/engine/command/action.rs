@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::super::ids::AgentName;
 use super::super::nodes::ENSURE_FORMAT;
 use super::agents::{AgentRemove, AgentUpdate};
 use super::attempts::{TaskClaim, TaskComplete, TaskFail, TaskHandoff, TaskProgress, TaskRelease};
@@ -109,6 +110,8 @@ impl Action {
             Self::LeaseEnsure(_) | Self::LeaseGiveBack(_) => ENSURE_FORMAT,
             Self::MessageSend(send) => send.format(),
             Self::MessageAck(ack) => ack.format(),
+            Self::AgentRemove(remove) => remove.agent.format(),
+            Self::TokenCreate(create) => create.format(),
             Self::Tick
             | Self::NodeStart(_)
             | Self::SessionOpen(_)
@@ -116,7 +119,6 @@ impl Action {
             | Self::SessionClose(_)
             | Self::SessionLost(_)
             | Self::AgentUpdate(_)
-            | Self::AgentRemove(_)
             | Self::TaskClaim(_)
             | Self::TaskProgress(_)
             | Self::TaskComplete(_)
@@ -129,10 +131,14 @@ impl Action {
             | Self::MessageTake(_)
             | Self::ContextPut(_)
             | Self::ContextDelete(_)
-            | Self::TokenCreate(_)
             | Self::TokenRevoke(_)
             | Self::ProjectCreate(_) => 1,
         }
+    }
+
+    /// The same for a command of this agent.
+    pub fn format_by(&self, agent: &AgentName) -> u32 {
+        self.format().max(agent.format())
     }
 
     /// Whether it begins new work, which a full disk refuses; all else finishes or frees something.

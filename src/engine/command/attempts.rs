@@ -99,6 +99,10 @@ pub struct TaskHandoff {
 impl TaskHandoff {
     /// The first format of commands that has it.
     pub(super) fn format(&self) -> u32 {
-        if self.introduces.is_empty() { 1 } else { 3 }
+        let introduces = if self.introduces.is_empty() { 1 } else { 3 };
+        match &self.to {
+            HandoffTarget::Agent(agent) => agent.format().max(introduces),
+            HandoffTarget::Capability(_) => introduces,
+        }
     }
 }

@@ -51,10 +51,11 @@ pub struct MessageSend {
 impl MessageSend {
     /// The first format of commands that has it.
     pub(super) fn format(&self) -> u32 {
-        if self.shares || !self.introduces.is_empty() {
-            3
-        } else {
-            1
+        let shares = self.shares || !self.introduces.is_empty();
+        let shares = if shares { 3 } else { 1 };
+        match &self.to {
+            Recipient::Agent(agent) => agent.format().max(shares),
+            Recipient::Capability(_) | Recipient::Topic(_) | Recipient::All => shares,
         }
     }
 }

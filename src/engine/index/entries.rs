@@ -40,6 +40,15 @@ impl Indexed for Abilities<'_> {
     }
 }
 
+/// When it is forgotten, if it is a seat that holds nothing.
+impl Indexed for Agent {
+    fn entries(&self, index: &mut Index, edit: Edit) {
+        let idle = self.forget_at;
+        let idle = idle.map(|at| (at, Deadline::SeatIdle(Box::new(self.name.clone()))));
+        edit.values(&mut index.deadlines, idle);
+    }
+}
+
 impl Indexed for Task {
     fn entries(&self, index: &mut Index, edit: Edit) {
         edit.values(&mut index.deadlines, task_deadlines(self));
@@ -58,11 +67,15 @@ impl Indexed for Task {
             TaskState::Ready => {
                 let key = self.ready_key();
                 match &self.offer {
-                    Some(offer) => edit.member(&mut index.offered, &offer.agent, &key),
+                    Some(offer) => {
+                        index.touch(&offer.agent);
+                        edit.member(&mut index.offered, &offer.agent, &key)
+                    }
                     None => edit.member(&mut index.ready, &self.ready_group(), &key),
                 };
             }
             TaskState::Claimed(attempt) => {
+                index.touch(&attempt.agent);
                 edit.member(&mut index.agent_tasks, &attempt.agent, &self.id);
                 if let Some(session) = attempt.hold.session() {
                     edit.member(&mut index.session_tasks, &session, &self.id);
@@ -89,6 +102,7 @@ impl Indexed for Lease {
         edit.part(&mut index.files, self.files());
         if self.is_held() {
             index.edit_holdings(self, edit);
+            index.touch(&self.agent);
             edit.member(&mut index.agent_leases, &self.agent, &self.id);
             if let Some(session) = self.hold.session() {
                 edit.member(&mut index.session_leases, &session, &self.id);
@@ -100,6 +114,7 @@ impl Indexed for Lease {
 impl Indexed for Session {
     fn entries(&self, index: &mut Index, edit: Edit) {
         edit.values(&mut index.deadlines, session_deadline(self));
+        index.touch(&self.agent);
         edit.member(&mut index.agent_sessions, &self.agent, &self.id);
     }
 }
@@ -122,7 +137,8 @@ impl Indexed for Token {
         edit.values(&mut index.deadlines, token_deadline(self));
         edit.only(&mut index.token_by_hash, &self.secret_hash, &self.id);
         if self.role >= Role::Agent {
-            edit.member(&mut index.tokens_of_agent, &self.agent, &self.id);
+            let agent = AgentName::from(&self.agent);
+            edit.member(&mut index.tokens_of_agent, &agent, &self.id);
         }
     }
 }
@@ -143,6 +159,7 @@ impl Index {
 
     /// One recipient's entry; recipients acknowledge a message one by one.
     pub(in super::super) fn edit_mail(&mut self, agent: &AgentName, message: &Message, edit: Edit) {
+        self.touch(agent);
         match edit {
             Edit::Insert => {
                 let mailbox = self.mailboxes.entry(agent.clone()).or_default();

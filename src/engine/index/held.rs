@@ -79,13 +79,17 @@ impl Index {
         edit.values(&mut self.held.0, places);
     }
 
-    /// How much the holder of a lease holds.
+    /// How much the principal of a lease holds, with all its seats.
     pub(super) fn edit_holdings(&mut self, lease: &Lease, edit: Edit) {
         let sizes = Sizes::of(&lease.resources);
-        let all = self.agent_holdings.entry(lease.agent.clone()).or_default();
+        let principal = lease.agent.principal();
+        let all = self
+            .principal_holdings
+            .entry(principal.clone())
+            .or_default();
         all.edit(&sizes, edit);
         if *all == Sizes::default() {
-            self.agent_holdings.remove(&lease.agent);
+            self.principal_holdings.remove(&principal);
         }
     }
 }

@@ -19,7 +19,7 @@ use super::command::Capabilities;
 use super::deadlines::Deadline;
 use super::ids::{
     AgentName, Capability, ConcurrencyKey, IdempotencyKey, JournalTime, LeaseId, MessageId,
-    SessionId, TaskId, TokenId,
+    Principal, SessionId, TaskId, TokenId,
 };
 use super::leases::sizes::Sizes;
 use super::mailbox::{Mailbox, Waiting};
@@ -50,8 +50,8 @@ pub(super) struct Index {
     pub(super) agent_tasks: BTreeMap<AgentName, BTreeSet<TaskId>>,
     pub(super) session_leases: BTreeMap<SessionId, BTreeSet<LeaseId>>,
     pub(super) agent_leases: BTreeMap<AgentName, BTreeSet<LeaseId>>,
-    /// What each agent holds, that of lapsed leases left out.
-    pub(super) agent_holdings: BTreeMap<AgentName, Sizes>,
+    /// What each principal holds with all its seats, without lapsed leases.
+    pub(super) principal_holdings: BTreeMap<Principal, Sizes>,
     pub(super) held: HeldPlaces,
     pub(super) agent_sessions: BTreeMap<AgentName, BTreeSet<SessionId>>,
     pub(super) mailboxes: BTreeMap<AgentName, Mailbox>,
@@ -77,6 +77,8 @@ pub(super) struct Index {
     /// Of those messages, the ones that some recipient has not acknowledged.
     pub(super) messages_waiting: Waiting,
     pub(super) context_bytes: u64,
+    /// Seats that the record that is being applied concerns; empty between records.
+    pub(super) touched_seats: BTreeSet<AgentName>,
 }
 
 impl Index {
@@ -85,6 +87,7 @@ impl Index {
         // Agents before tasks: inserting a task looks up whether any agent can do it.
         for agent in state.agents.values() {
             index.insert(&Abilities::of(agent));
+            index.insert(agent);
         }
         state.tasks.values().for_each(|task| index.insert(&**task));
         index.find_stuck(&state.tasks);
@@ -98,6 +101,7 @@ impl Index {
         state.tokens.values().for_each(|token| index.insert(token));
         state.nodes.iter().for_each(|node| index.insert(&node));
         index.context_bytes = state.context.values().map(|e| e.value.bytes()).sum();
+        index.touched_seats.clear();
         index
     }
 
@@ -107,5 +111,12 @@ impl Index {
 
     pub(super) fn remove(&mut self, item: &impl Indexed) {
         item.entries(self, Edit::Remove);
+    }
+
+    /// A seat may hold more now, or nothing any more.
+    pub(super) fn touch(&mut self, agent: &AgentName) {
+        if agent.is_seat() {
+            self.touched_seats.insert(agent.clone());
+        }
     }
 }

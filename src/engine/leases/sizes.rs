@@ -59,11 +59,11 @@ impl Engine {
         Ok(asked)
     }
 
-    /// Checks the totals that the agent and the project would then have.
+    /// Checks the totals that the principal of the agent, with all its seats, and the project would then have.
     pub(super) fn check_holdings(&self, by: &Actor, asked: &Sizes) -> Result<(), Refusal> {
         let held = by
             .agent()
-            .and_then(|agent| self.index.agent_holdings.get(agent));
+            .and_then(|agent| self.index.principal_holdings.get(&agent.principal()));
         let held = held.copied().unwrap_or_default();
         let pattern_bytes = held.pattern_bytes + asked.pattern_bytes;
         check_limit!(self.limits, pattern_bytes_per_agent_max, pattern_bytes)?;

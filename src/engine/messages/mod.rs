@@ -13,9 +13,11 @@ use super::ids::{AgentName, JournalTime, MessageId, Title};
 use super::index::Edit;
 use super::outcome::Outcome;
 use super::payload::Payload;
+use crate::planted::{Bug, is_on};
 
 /// What one recipient's entry counts for.
 const RECIPIENT_BYTES: usize = 256;
+static NO_MESSAGES: BTreeSet<MessageId> = BTreeSet::new();
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Message {
@@ -46,9 +48,10 @@ impl Message {
         message_bytes(&self.body, self.recipients.len())
     }
 
-    /// Whether `agent` may read it: who sent it or got it.
+    /// Whether `agent` may read it: who sent it or got it. A seat reads what its principal may.
     pub fn is_visible_to(&self, agent: &AgentName) -> bool {
-        self.from == *agent || self.recipients.contains(agent)
+        let had = |name: &AgentName| self.from == *name || self.recipients.contains(name);
+        had(agent) || (agent.is_seat() && had(&agent.without_seat()))
     }
 }
 
@@ -63,18 +66,47 @@ impl Engine {
         agent: &'a AgentName,
         importance_min: Importance,
     ) -> impl Iterator<Item = (&'a Message, Option<JournalTime>)> {
-        let mailbox = self.index.mailboxes.get(agent);
-        let ids = mailbox.into_iter().flat_map(|m| &m.messages);
-        ids.filter_map(move |id| {
+        let own = self.messages_in(agent);
+        let shared = if is_on(Bug::SeatNamesShared) {
+            let mut all = self.index.mailboxes.iter();
+            let namesake = all.find(|(name, _)| name.has_same_seat(agent) && *name != agent);
+            namesake.map_or(&NO_MESSAGES, |(_, mailbox)| &mailbox.messages)
+        } else if agent.is_seat() {
+            self.messages_in(&agent.without_seat())
+        } else {
+            &NO_MESSAGES
+        };
+        own.union(shared).filter_map(move |id| {
             let message = self.state.messages.get(id)?;
-            let taken_until = message.pending.get(agent).copied().flatten();
+            let read_as = message.read_as(agent)?;
+            let taken_until = message.pending.get(&read_as).copied().flatten();
             (message.importance >= importance_min).then_some((message, taken_until))
         })
     }
 
-    /// The newest message that waits in a mailbox.
+    fn messages_in(&self, agent: &AgentName) -> &BTreeSet<MessageId> {
+        let mailbox = self.index.mailboxes.get(agent);
+        mailbox.map_or(&NO_MESSAGES, |mailbox| &mailbox.messages)
+    }
+
+    /// The newest message that waits for an agent.
     pub fn newest_mail(&self, agent: &AgentName) -> Option<MessageId> {
-        self.index.mailboxes.get(agent)?.messages.last().copied()
+        let shared = self.messages_in(&agent.without_seat()).last();
+        self.messages_in(agent).last().max(shared).copied()
+    }
+
+    /// How many messages lapsed unread since `agent` last acknowledged any.
+    pub fn expired_for(&self, agent: &AgentName) -> u64 {
+        let readable = self.agents_of(agent).filter(|a| a.name.covers(agent));
+        readable.map(|a| a.messages_expired).sum()
+    }
+
+    /// How many messages wait for an agent; a seat reads its principal's mailbox too.
+    pub fn waiting_for(&self, agent: &AgentName) -> u64 {
+        if agent.is_seat() {
+            return self.inbox(agent, Importance::Low).count() as u64;
+        }
+        self.mailbox_len(agent)
     }
 
     /// How many messages wait in a mailbox.
@@ -110,9 +142,12 @@ impl Engine {
             .take(usize::try_from(count).unwrap_or(usize::MAX))
             .collect();
         for id in &taken {
+            let message = self.state.messages.get(id);
+            let read_as = message.and_then(|message| message.read_as(agent));
             let message = self.state.messages.get_mut(id);
-            let entry = message.and_then(|m| m.pending.get_mut(agent));
-            if let Some(entry) = entry {
+            if let (Some(message), Some(read_as)) = (message, read_as)
+                && let Some(entry) = message.pending.get_mut(&read_as)
+            {
                 *entry = Some(hidden_until);
             }
         }
@@ -131,16 +166,16 @@ impl Engine {
                 unknown.push(*id);
             }
         }
-        let mailbox = self.index.mailboxes.get(agent);
-        let rest: Vec<MessageId> = match (ack.up_to, mailbox) {
-            (Some(up_to), Some(mailbox)) => mailbox.messages.range(..=up_to).copied().collect(),
-            _ => Vec::new(),
-        };
+        let up_to = ack.up_to.unwrap_or_default();
+        let waiting = self.inbox(agent, Importance::Low).map(|(m, _)| m.id);
+        let rest: Vec<MessageId> = waiting.take_while(|id| *id <= up_to).collect();
         for id in &rest {
             self.message_acked(agent, *id);
         }
-        if let Some(agent) = self.state.agents.get_mut(agent) {
-            agent.messages_expired = 0;
+        for name in [agent, &agent.without_seat()] {
+            if let Some(agent) = self.state.agents.get_mut(name) {
+                agent.messages_expired = 0;
+            }
         }
         if ack.up_to.is_some() {
             let count = (acked.len() + rest.len()) as u64;
@@ -151,7 +186,9 @@ impl Engine {
 
     /// Removes an acknowledged message from one mailbox; returns whether it was there.
     fn message_acked(&mut self, agent: &AgentName, id: MessageId) -> bool {
-        let left = self.message_leaves(agent, id);
+        let message = self.state.messages.get(&id);
+        let read_as = message.and_then(|message| message.read_as(agent));
+        let left = read_as.is_some_and(|read_as| self.message_leaves(&read_as, id));
         if left {
             let subject = Subject::Message {
                 message: id,

@@ -112,12 +112,8 @@ impl Engine {
     fn recipients(&self, from: &AgentName, send: &MessageSend) -> Vec<AgentName> {
         let others = self.state.agents.values().filter(|a| a.name != *from);
         match &send.to {
-            Recipient::Agent(agent) => vec![agent.clone()],
-            Recipient::All => {
-                let mut all: BTreeSet<AgentName> = others.map(|a| a.name.clone()).collect();
-                all.extend(send.introduces.iter().filter(|a| *a != from).cloned());
-                all.into_iter().collect()
-            }
+            Recipient::Agent(agent) => self.addressed(from, agent),
+            Recipient::All => self.everyone_else(from, &send.introduces),
             Recipient::Capability(capability) => others
                 .filter(|a| a.capabilities.contains(capability))
                 .map(|a| a.name.clone())
@@ -127,6 +123,20 @@ impl Engine {
                 .map(|a| a.name.clone())
                 .collect(),
         }
+    }
+
+    /// Each other principal, as if the message were sent to it by name; of the sender's own, only who is
+    /// present, since the others would hear it from themselves.
+    fn everyone_else(&self, from: &AgentName, introduces: &BTreeSet<AgentName>) -> Vec<AgentName> {
+        let known = self.state.agents.keys().chain(introduces);
+        let principals: BTreeSet<AgentName> = known.map(AgentName::without_seat).collect();
+        let is_known = |name: &AgentName| self.is_known_or(introduces, name);
+        let meant = principals.iter().flat_map(|principal| {
+            let own = principal.has_same_principal(from);
+            let addressed = self.addressed(from, principal).into_iter();
+            addressed.filter(move |name| is_known(name) && (!own || self.is_present(name)))
+        });
+        meant.filter(|name| name != from).collect()
     }
 
     fn delivery(&self, from: &AgentName, agent: &AgentName, send: &MessageSend) -> Delivery {

@@ -36,13 +36,15 @@ impl Engine {
             let (_, id) = key;
             !passed_over(*id) && self.passes(filter, *id)
         };
-        let offered = self.index.offered.get(agent).into_iter().flatten();
-        let kept = offered
-            .filter(|(_, id)| self.has_free_slot(*id))
-            .find(fits)
-            .map(|(_, id)| *id);
-        if kept.is_some() {
-            return kept;
+        // What is kept for a principal may be taken by any of its seats.
+        let shared = agent.is_seat().then(|| agent.without_seat());
+        let names = std::iter::once(agent).chain(&shared);
+        let kept = names.filter_map(|name| {
+            let mut offered = self.index.offered.get(name)?.iter();
+            offered.find(|key| self.has_free_slot(key.1) && fits(key))
+        });
+        if let Some((_, id)) = kept.min() {
+            return Some(*id);
         }
         let capabilities = self.state.agents.get(agent).map(|a| &a.capabilities);
         let can_do = |group: &ReadyGroup| {

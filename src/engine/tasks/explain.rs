@@ -325,7 +325,7 @@ impl<'a> Explainer<'a> {
             reasons.push(Reason::Offered {
                 agent: offer.agent.clone(),
                 until: offer.until,
-                presence: self.presence(&offer.agent),
+                presence: self.engine.presence_of(&offer.agent),
             });
         }
         reasons.extend(self.lacks_agent(task));

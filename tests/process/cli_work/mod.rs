@@ -2,7 +2,7 @@
 //! that uses them relies on.
 
 mod beats;
-mod coord;
+pub(crate) mod coord;
 mod descendants;
 mod ensure;
 mod lease_run;

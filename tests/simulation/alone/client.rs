@@ -47,7 +47,13 @@ const AGENTS: &[(&str, Role)] = &[
     ("cat", Role::Agent),
     ("op", Role::Operator),
     ("eye", Role::Observer),
+    // Seats, and two principals whose seats have one name.
+    ("ant/x", Role::Agent),
+    ("bee/x", Role::Agent),
+    ("bee/y", Role::Agent),
 ];
+/// Whom a request names.
+const NAMED: &[&str] = &["ant", "ant/x", "bee", "bee/x", "bee/y", "cat", "nobody"];
 
 impl Client {
     pub(crate) fn all(chance: &mut Chance) -> Vec<Self> {
@@ -60,6 +66,7 @@ impl Client {
                     agent: agent.parse().expect("an agent name"),
                     role: *role,
                     projects: ProjectScope::All,
+                    seats: false,
                 },
                 project: if number == 3 && chance.one_in(3) {
                     "side"
@@ -269,7 +276,7 @@ impl Client {
                 let mut handoff =
                     json!({ "task": task, "fence": fence, "offer_ms": chance.one_of(&[0, 2_000]) });
                 if chance.one_in(2) {
-                    handoff["agent"] = json!(chance.one_of(&["ant", "bee", "cat", "nobody"]));
+                    handoff["agent"] = json!(chance.one_of(NAMED));
                 } else {
                     handoff["capability"] = json!("rust");
                 }
@@ -378,7 +385,7 @@ impl Client {
             0 => json!({ "all": true }),
             1 => json!({ "topic": "news" }),
             2 => json!({ "capability": "rust" }),
-            _ => json!({ "agent": chance.one_of(&["ant", "bee", "cat", "nobody"]) }),
+            _ => json!({ "agent": chance.one_of(NAMED) }),
         };
         let mut message = json!({ "to": to, "body": filler(chance), "ttl_ms": chance.one_of(&[0, 1_000, 8_000, 90_000]) });
         if let Some(original) = chance.pick(&self.messages) {
@@ -439,10 +446,7 @@ impl Client {
 
     fn be(&self, chance: &mut Chance) -> (&'static str, Value) {
         match chance.below(4) {
-            0 => (
-                "agent.remove",
-                json!({ "agent": chance.one_of(&["ant", "bee", "cat", "nobody"]) }),
-            ),
+            0 => ("agent.remove", json!({ "agent": chance.one_of(NAMED) })),
             1 => (
                 "agent.update",
                 json!({ "topics": ["news"], "status": "busy" }),

@@ -98,6 +98,21 @@ fn dependents_that_are_not_told_are_found() {
 }
 
 #[test]
+fn a_seat_that_reads_for_its_namesake_is_found() {
+    check(Bug::SeatNamesShared, Invariant::Closed, &[]);
+}
+
+#[test]
+fn a_message_that_reaches_one_seat_alone_is_found() {
+    check(Bug::FirstSeatOnly, Invariant::Reached, &[]);
+}
+
+#[test]
+fn a_seat_that_is_forgotten_with_what_it_holds_is_found() {
+    check(Bug::SeatForgottenEarly, Invariant::Kept, &[]);
+}
+
+#[test]
 fn a_request_carried_out_twice_is_found() {
     check(Bug::RepeatedTwice, Invariant::Once, &[]);
 }

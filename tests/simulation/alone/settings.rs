@@ -28,6 +28,7 @@ impl Settings {
             clock_step_ms_max: 6_000,
             crash_offer_ms: 3_000,
             lock_delay_ms: 1_500,
+            seat_idle_ms: 4_000,
             ..Limits::default()
         };
         let mut driver = DriverLimits {
@@ -95,7 +96,9 @@ fn shrink(limits: &mut Limits) {
     limits.context_bytes_max = 700;
     limits.events_history_max = 12;
     limits.changes_per_event_max = 2;
-    limits.agents_max = 5;
+    limits.agents_max = 6;
+    limits.seats_per_principal_max = 1;
+    limits.sessions_per_principal_max = 2;
     limits.tokens_max = 4;
     limits.projects_max = 2;
     limits.pattern_bytes_per_agent_max = 30;

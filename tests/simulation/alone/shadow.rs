@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use cli_coordinator::engine::Engine;
-use cli_coordinator::engine::command::{Action, Command};
-use cli_coordinator::engine::event::Event;
+use cli_coordinator::engine::command::Command;
+use cli_coordinator::engine::event::{ChangeKind, Event};
 use cli_coordinator::engine::ids::{AgentName, FencingToken, JournalTime, Position};
 use cli_coordinator::engine::limits::Limits;
 use cli_coordinator::engine::outcome::{Answer, Outcome};
@@ -71,6 +71,10 @@ impl Shadow {
         let applied = self.engine.apply(position, at_ms, &command);
         self.events.extend(applied.event.clone());
         self.check_time(&before, proposed)?;
+        let changes = applied.event.iter().flat_map(|event| &event.changes);
+        for gone in changes.filter(|change| change.kind == ChangeKind::AgentRemoved) {
+            gone.agent.as_ref().map(|agent| self.answered.remove(agent));
+        }
         let repeated = self.check_once(&command, &applied.answer)?;
         let after = self.engine.state();
         rules::check(&rules::Step {
@@ -156,11 +160,6 @@ impl Shadow {
         command: &Command,
         answer: &Answer,
     ) -> Result<bool, crate::simulation::violation::Violation> {
-        if let Action::AgentRemove(remove) = &command.action
-            && answer.is_ok()
-        {
-            self.answered.remove(&remove.agent);
-        }
         let (Some(agent), Some(id)) = (command.by.agent(), &command.request_id) else {
             return Ok(false);
         };

@@ -195,7 +195,7 @@ impl Client {
             16..=18 => ("lease.acquire", self.acquire(chance)),
             19..=21 => self.keep(chance),
             22 | 23 => {
-                let to = chance.one_of(&["a0", "a1", "a2"]);
+                let to = chance.one_of(&["a0", "a1", "a1/x", "a2"]);
                 (
                     "message.send",
                     json!({ "to": { "agent": to }, "body": self.sent }),

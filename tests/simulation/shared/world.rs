@@ -8,6 +8,7 @@ use cli_coordinator::engine::command::{LostReason, ProjectScope, Role};
 use cli_coordinator::engine::ids::ProjectName;
 use cli_coordinator::journal::shared::sim_store::SimStore;
 use cli_coordinator::metrics::Metrics;
+use cli_coordinator::protocol::seat::SeatRequest;
 use serde_json::{Value, json};
 
 use super::client::Client;
@@ -109,6 +110,7 @@ impl World {
             agent: "op".parse().expect("an agent name"),
             role: Role::Operator,
             projects: ProjectScope::All,
+            seats: false,
         };
         let mut client = Client::new(0, operator, DEFAULT_PROJECT);
         self.clients.push(client);
@@ -118,13 +120,19 @@ impl World {
         let mut identities = Vec::new();
         for number in 0..CLIENTS {
             let agent = format!("a{}", number % (CLIENTS / 2));
-            let params = json!({ "agent": agent, "role": "agent" });
+            let params = json!({ "agent": agent, "role": "agent", "seats": true });
             self.ask(0, "token.create", params);
             let answers = self.come_to_rest()?;
             let secret = answers.iter().find_map(|answer| answer["secret"].as_str());
             let core = self.nodes[0].core();
             let identity = secret.and_then(|secret| core.authenticate(secret));
-            identities.extend(identity);
+            // Both clients of one agent are at one seat.
+            let seat = SeatRequest {
+                named: (agent == "a1").then(|| "x".parse().expect("a seat name")),
+                hint: None,
+            };
+            let seated = identity.and_then(|identity| identity.at_seat(&seat).ok());
+            identities.extend(seated);
         }
         ensure(identities.len() == CLIENTS, Invariant::Live, || {
             "tokens cannot be made".to_owned()
