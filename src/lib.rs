@@ -13,6 +13,7 @@ pub mod engine;
 pub mod http;
 pub mod journal;
 pub mod link;
+pub mod mcp;
 pub mod metrics;
 pub mod planted;
 pub mod protocol;

@@ -11,4 +11,5 @@ mod reference {
     mod golden;
     mod layers;
     mod pages;
+    mod tools;
 }

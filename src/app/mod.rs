@@ -23,6 +23,8 @@ use std::io::Write;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::http::HeaderMap;
+use axum::response::IntoResponse;
 use tokio::net::TcpListener;
 
 use crate::build_info::VERSION;
@@ -42,6 +44,7 @@ use crate::http::access::{self, Denied};
 use crate::http::health::Health;
 use crate::http::tls::TlsError;
 use crate::journal::JournalError;
+use crate::mcp;
 use crate::metrics::Metrics;
 use crate::ws::{self, Admitted, SocketOptions};
 use accepted::Accepted;
@@ -250,35 +253,38 @@ fn front_routes(
         message_bytes_max,
         ping_interval: asked.values().ping_interval,
     });
-    let asked = live.clone();
-    let refused = Arc::clone(refused);
-    let admitting = driver.clone();
-    let admit = move |headers: &axum::http::HeaderMap| {
-        let identity = asked
-            .values()
-            .access
-            .check_origin(headers)
-            .and_then(|()| access::token(headers))
-            .and_then(|token| admitting.authenticate(token).ok_or(Denied::BadToken));
-        match identity {
-            Ok(identity) => Ok(Admitted {
-                identity,
-                subprotocol: access::offers_subprotocol(headers).then_some(access::SUBPROTOCOL),
-            }),
-            Err(denied) => {
-                refused(denied.reason());
-                Err(Box::new(axum::response::IntoResponse::into_response(
-                    denied,
-                )))
-            }
-        }
+    let who = identify(driver, live, refused);
+    let admitting = Arc::clone(&who);
+    let admit = move |headers: &HeaderMap| {
+        Ok(Admitted {
+            identity: admitting(headers)?,
+            subprotocol: access::offers_subprotocol(headers).then_some(access::SUBPROTOCOL),
+        })
     };
     let (inspected, asked) = (driver.clone(), live.clone());
     let health = http::health::routes(Arc::new(move || health_of(&inspected, &asked)));
     let guarded = axum::middleware::map_request(hold_place);
     ws::routes(driver.clone(), Arc::new(admit), options)
         .layer(guarded)
+        .merge(mcp::routes(driver.clone(), who, message_bytes_max))
         .merge(health)
+}
+
+/// Who sends a request, by its headers; the same for every front.
+fn identify(driver: &Driver, live: &Live, refused: &access::RefusalObserver) -> mcp::Admit {
+    let (driver, live, refused) = (driver.clone(), live.clone(), Arc::clone(refused));
+    Arc::new(move |headers| {
+        let values = live.values();
+        let identity = values
+            .access
+            .check_origin(headers)
+            .and_then(|()| access::token(headers))
+            .and_then(|token| driver.authenticate(token).ok_or(Denied::BadToken));
+        identity.map_err(|denied| {
+            refused(denied.reason());
+            Box::new(denied.into_response())
+        })
+    })
 }
 
 /// Keeps the connection counted by the listener as long as the socket lives.

@@ -17,6 +17,7 @@ mod input;
 mod install;
 pub mod journal;
 mod lease;
+mod mcp;
 mod message;
 mod misuse;
 mod output;
@@ -175,6 +176,12 @@ enum CliCommand {
     /// Generates firewall rules from the configuration, applies and checks them
     #[command(subcommand)]
     Firewall(firewall::FirewallCommand),
+    /// Serves tools for a model over stdin and stdout, by the Model Context Protocol
+    ///
+    /// For the configuration of an agent's CLI, as in `claude mcp add coord -- coord mcp`. Presence, and what
+    /// the tools take, last as long as the CLI keeps the program running. Over HTTP the coordinator serves the
+    /// same tools at /mcp.
+    Mcp,
     /// Prints the protocol as an OpenRPC document, or as a Markdown page
     Protocol(protocol::ProtocolArgs),
     /// Prints completions for a shell
@@ -300,6 +307,7 @@ fn call(command: CliCommand, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
             CliCommand::Message(command) => message::run(command, shell).await,
             CliCommand::Context(command) => context::run(command, shell).await,
             CliCommand::Events(command) => events::run(command, shell).await,
+            CliCommand::Mcp => Box::pin(mcp::run(shell)).await,
             CliCommand::Backup(args) => server::backup(args, shell).await,
             CliCommand::Call(args) => server::call(args, shell).await,
             CliCommand::Firewall(command) => Box::pin(firewall::run(command, shell)).await,

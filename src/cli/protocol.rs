@@ -4,6 +4,7 @@ use super::error::CliError;
 use super::output::Output;
 use crate::config::settings::{self, Count, Setting};
 use crate::driver::limits::DriverLimits;
+use crate::mcp;
 use crate::protocol::{openrpc, reference};
 
 #[derive(Debug, clap::Args)]
@@ -11,12 +12,19 @@ pub(super) struct ProtocolArgs {
     /// Print a Markdown page
     #[arg(long)]
     markdown: bool,
+    /// Print the Markdown page of the tools for models (MCP)
+    #[arg(long, conflicts_with = "markdown")]
+    mcp: bool,
 }
 
 pub(super) fn run(args: &ProtocolArgs, out: &mut Output<'_>) -> Result<(), CliError> {
-    if args.markdown && out.style().json {
-        let next = "leave out --json or --markdown";
+    if (args.markdown || args.mcp) && out.style().json {
+        let next = "leave out --json, or --markdown and --mcp";
         return Err(CliError::usage("a Markdown page is not JSON", next));
+    }
+    if args.mcp {
+        write!(out.sink(), "{}", mcp::reference::markdown())?;
+        return Ok(());
     }
     let document = document();
     match args.markdown {

@@ -99,7 +99,7 @@ impl Client {
             self.resume(&mut link, resume, &mut notices).await?;
             notices.push_back(Notice::Resumed);
         }
-        if let Some(subscription) = &self.subscription {
+        if let Some(subscription) = self.subscription.clone() {
             let (operation, params) = subscription.request();
             match self
                 .early(&mut link, operation, &params, &mut notices)
@@ -144,9 +144,10 @@ impl Client {
         }
     }
 
-    /// A request on a connection that is not in use yet.
+    /// A request on a connection that is not in use yet. Exclusive, so that a task may be waiting in it: a client
+    /// can be sent to another thread, and not be shared with one.
     pub(super) async fn early(
-        &self,
+        &mut self,
         link: &mut RpcConnection,
         operation: Operation,
         params: &str,

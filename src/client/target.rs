@@ -28,7 +28,7 @@ const LIMITS: FrameLimits = FrameLimits {
 const SAID_CHARS_MAX: usize = 200;
 
 /// Where to connect, and with which token.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Target {
     pub url: Arc<ServerUrl>,
     token: Secret,

@@ -121,7 +121,7 @@ impl Core {
         match engine.state().agents.get(named) {
             Some(agent) => Ok(AgentView::of(engine, agent)),
             None if self.token_knows(project, named) || engine.has_seats(named) => {
-                Ok(AgentView::unseen(engine, named))
+                Ok(AgentView::unseen(named, engine.seats_present(named)))
             }
             None => {
                 let error = missing(&format!("agent {named}"));
@@ -152,7 +152,7 @@ impl Core {
         let (agents, more) = page(engine, params.count_max, wanted);
         let view = |(name, agent): &(&AgentName, Option<&Agent>)| match agent {
             Some(agent) => AgentView::of(engine, agent),
-            None => AgentView::unseen(engine, name),
+            None => AgentView::unseen(name, engine.seats_present(name)),
         };
         AgentListResult {
             agents: agents.iter().map(view).collect(),

@@ -54,7 +54,7 @@ impl Core {
                 self.reply(now, origin, Ok(self.agents(name, engine, &p)));
             }
             QueryRequest::AgentGet(p) => {
-                let own = || AgentView::unseen(engine, agent);
+                let own = || AgentView::unseen(agent, engine.seats_present(agent));
                 let found = match &p.agent {
                     // A seat is known from its first command on, and may ask who it is before.
                     None if agent.is_seat() => {

@@ -5,6 +5,7 @@ mod journal;
 mod maker;
 mod projects;
 mod shared;
+mod tools;
 
 use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Registry,
@@ -15,6 +16,7 @@ pub use firewall::FirewallMetrics;
 pub use journal::JournalMetrics;
 pub use projects::ProjectMetrics;
 pub use shared::{DurabilityMetrics, SharedMetrics};
+pub use tools::ToolMetrics;
 
 use crate::protocol::error::ErrorKind;
 use crate::protocol::operations::{OPERATIONS, Operation};
@@ -45,6 +47,7 @@ pub struct Metrics {
     pub shared: SharedMetrics,
     pub projects: ProjectMetrics,
     pub firewall: FirewallMetrics,
+    pub tools: ToolMetrics,
 }
 
 #[derive(Debug, Clone)]
@@ -71,7 +74,7 @@ impl Metrics {
         make.build_info(build);
         Self {
             requests: operation_metrics(&make),
-            connections: make.gauge("coord_connections", "Open WebSocket connections."),
+            connections: make.gauge("coord_connections", "Open connections to the driver."),
             connections_total: make.counter("coord_connections_total", "Connections accepted."),
             connections_refused: make.counters(
                 "coord_connections_refused_total",
@@ -133,6 +136,7 @@ impl Metrics {
             shared: SharedMetrics::new(&make),
             projects: ProjectMetrics::new(&make),
             firewall: FirewallMetrics::new(&make),
+            tools: ToolMetrics::new(&make),
             registry,
         }
     }

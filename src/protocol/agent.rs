@@ -160,7 +160,7 @@ pub struct AgentRemoveResult {
 
 impl AgentView {
     /// An agent that is known only from a token, and has not changed anything in the project yet.
-    pub fn unseen(engine: &Engine, name: &AgentName) -> Self {
+    pub fn unseen(name: &AgentName, seats_present: u64) -> Self {
         Self {
             name: name.clone(),
             kind: None,
@@ -175,7 +175,7 @@ impl AgentView {
             sessions: Vec::new(),
             tasks: Vec::new(),
             mailbox: 0,
-            seats_present: engine.seats_present(name),
+            seats_present,
         }
     }
 

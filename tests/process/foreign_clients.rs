@@ -1,5 +1,5 @@
-//! Clients that are not ours speak to the real binary: Python's `websockets` and Node's own
-//! `WebSocket`. The sessions are written as their users would write them, in `tests/process/foreign`.
+//! Clients that are not ours speak to the real binary: Python's `websockets` and its SDK of MCP, and Node's
+//! own `WebSocket`. The sessions are written as their users would write them, in `tests/process/foreign`.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -72,6 +72,22 @@ async fn python_websockets_over_tls() {
     let variables = [("COORD_FINGERPRINT", fingerprint)];
     let mut command = Command::new(python());
     check(&coordinator, command.arg(script("tls.py")), &variables).await;
+}
+
+#[tokio::test]
+async fn python_mcp_sdk() {
+    let coordinator = Coordinator::start().await;
+    let variables = [
+        ("COORD_BINARY", env!("CARGO_BIN_EXE_coord").to_owned()),
+        ("COORD_METRICS", coordinator.metrics_port().to_string()),
+    ];
+    let mut command = Command::new(python());
+    check(
+        &coordinator,
+        command.arg(script("mcp_tools.py")),
+        &variables,
+    )
+    .await;
 }
 
 /// Node's own `WebSocket`, which older versions hide behind a flag, or else the one of the package

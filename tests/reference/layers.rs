@@ -67,6 +67,11 @@ const ROOMS: &[Room] = &[
     ),
     room("ws", 3, &["driver", "engine", "protocol"]),
     room(
+        "mcp",
+        3,
+        &["driver", "engine", "metrics", "protocol", "text"],
+    ),
+    room(
         "app",
         4,
         &[
@@ -79,6 +84,7 @@ const ROOMS: &[Room] = &[
             "edge/holders",
             "http",
             "journal",
+            "mcp",
             "metrics",
             "edge/nft",
             "edge/ports",
@@ -124,6 +130,7 @@ const ROOMS: &[Room] = &[
             "edge/holders",
             "journal",
             "link",
+            "mcp",
             "edge/nft",
             "edge/ports",
             "edge/probe",

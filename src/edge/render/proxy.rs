@@ -7,7 +7,7 @@ use crate::config::{Config, Endpoint, Host, TlsConfig, settings};
 use crate::edge::ports::Service;
 
 /// What may be asked of a coordinator; everything else, the metrics above all, is not passed on.
-pub(super) const PATHS: [&str; 4] = ["/", "/ws", "/healthz", "/readyz"];
+pub(super) const PATHS: [&str; 5] = ["/", "/ws", "/mcp", "/healthz", "/readyz"];
 /// What a coordinator says about whether it takes work.
 pub(super) const READY: &str = "/readyz";
 pub(super) const CONNECT_TIMEOUT_S: u64 = 5;

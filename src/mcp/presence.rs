@@ -1,0 +1,166 @@
+//! Presence of agents whose requests come one by one over HTTP.
+//!
+//! The first request of an agent opens a session in the driver, so that others see it. The session ends when
+//! nothing was heard of the agent for [`QUIET_MS`]. It holds nothing, so nothing is lost with it: after a restart
+//! the next request opens another one.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+
+use super::HOLD_MS;
+use crate::driver::shell::{Driver, DriverLink};
+use crate::driver::{Identity, Prospect};
+use crate::engine::command::Role;
+use crate::engine::ids::{AgentKind, AgentName, TokenId};
+use crate::protocol::operations::Operation;
+use crate::protocol::session::{PeerConfig, SessionOpenParams};
+
+/// How long an agent stays present without a request: as long as what it took is held.
+const QUIET_MS: u64 = HOLD_MS;
+/// How often what an agent holds is looked at for renewal.
+const RENEW_MS: u64 = 5 * 60_000;
+/// Agents that are present at once. Beyond it, the one that was silent the longest is gone.
+const PRESENT_MAX: usize = 4_096;
+/// Frames taken from the driver at once.
+const FRAMES_AT_ONCE_MAX: usize = 64;
+
+/// Whom a request counts for: the token, its agent, and the project that it named.
+type Key = (TokenId, AgentName, Option<String>);
+
+/// The agents that are present.
+#[derive(Clone)]
+pub(super) struct Presences {
+    driver: Driver,
+    present: Arc<Mutex<BTreeMap<Key, Present>>>,
+}
+
+struct Present {
+    /// When it was heard of last. Its task ends when this is gone.
+    heard: watch::Sender<Instant>,
+    /// When what it holds was looked at last.
+    renewed: Option<Instant>,
+}
+
+impl Presences {
+    pub(super) fn new(driver: Driver) -> Self {
+        Self {
+            driver,
+            present: Arc::default(),
+        }
+    }
+
+    /// Notes that an agent was heard of. Returns whether it is time to renew what it holds.
+    pub(super) fn heard(
+        &self,
+        identity: &Identity,
+        project: Option<&str>,
+        kind: Option<AgentKind>,
+    ) -> bool {
+        // An observer cannot have a session, and holds nothing.
+        if identity.role < Role::Agent {
+            return false;
+        }
+        let now = Instant::now();
+        let key = (
+            identity.token.clone(),
+            identity.agent.clone(),
+            project.map(str::to_owned),
+        );
+        let mut present = self.present.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = |it: &Present| !it.heard.is_closed();
+        if !present.get(&key).is_some_and(open) {
+            present.retain(|_, it| open(it));
+            let Some(heard) = self.open(identity, project, kind, now) else {
+                return false;
+            };
+            make_room(&mut present);
+            let renewed = None;
+            present.insert(key.clone(), Present { heard, renewed });
+        }
+        let Some(known) = present.get_mut(&key) else {
+            return false;
+        };
+        known.heard.send_replace(now);
+        let interval = Duration::from_millis(RENEW_MS);
+        let due = known.renewed.is_none_or(|at| now - at >= interval);
+        if due {
+            known.renewed = Some(now);
+        }
+        due
+    }
+
+    fn open(
+        &self,
+        identity: &Identity,
+        project: Option<&str>,
+        kind: Option<AgentKind>,
+        now: Instant,
+    ) -> Option<watch::Sender<Instant>> {
+        let connected = self
+            .driver
+            .connect(identity.clone(), project, &PeerConfig::default());
+        // The request itself meets the same refusal, and tells it.
+        let link = connected.ok()?;
+        let params = SessionOpenParams {
+            kind,
+            ..SessionOpenParams::default()
+        };
+        let params = serde_json::to_string(&params).expect("wire types always encode as JSON");
+        link.frame(&frame(Operation::SessionOpen, &params));
+        let (heard, listening) = watch::channel(now);
+        tokio::spawn(stay(link, listening));
+        Some(heard)
+    }
+}
+
+fn make_room(present: &mut BTreeMap<Key, Present>) {
+    if present.len() < PRESENT_MAX {
+        return;
+    }
+    let oldest = present.iter().min_by_key(|(_, it)| *it.heard.borrow());
+    if let Some(key) = oldest.map(|(key, _)| key.clone()) {
+        present.remove(&key);
+    }
+}
+
+/// Keeps the session until the agent is silent, or the driver ends it.
+async fn stay(link: DriverLink, mut heard: watch::Receiver<Instant>) {
+    let quiet = Duration::from_millis(QUIET_MS);
+    let mut frames = Vec::new();
+    loop {
+        let prospect = link.take_frames(FRAMES_AT_ONCE_MAX, &mut frames);
+        // The only request was to open the session. Without one there is nothing to keep.
+        if frames.drain(..).any(|frame| is_refusal(&frame)) {
+            return;
+        }
+        match prospect {
+            None => continue,
+            Some(Prospect::Open) => {}
+            Some(_) => return,
+        }
+        let until = *heard.borrow_and_update() + quiet;
+        tokio::select! {
+            () = link.ready() => {}
+            changed = heard.changed() => if changed.is_err() { break },
+            () = sleep_until(until) => break,
+        }
+    }
+    link.frame(&frame(Operation::SessionClose, "{}"));
+}
+
+fn frame(operation: Operation, params: &str) -> String {
+    let name = operation.name();
+    format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{name}","params":{params}}}"#)
+}
+
+fn is_refusal(frame: &[u8]) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Refusal {
+        error: Option<serde::de::IgnoredAny>,
+    }
+    serde_json::from_slice::<Refusal>(frame).is_ok_and(|frame| frame.error.is_some())
+}

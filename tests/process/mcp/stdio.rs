@@ -1,0 +1,192 @@
+//! `coord mcp`: one session for one CLI, over its streams.
+
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+
+use crate::support::{Coordinator, until, within};
+
+/// A running `coord mcp`.
+struct Server {
+    child: Child,
+    input: Option<ChildStdin>,
+    output: Lines<BufReader<ChildStdout>>,
+}
+
+impl Server {
+    async fn start(coordinator: &Coordinator, agent: &str) -> Self {
+        let token = coordinator.token(agent, "agent").await;
+        let mut child = Command::new(env!("CARGO_BIN_EXE_coord"))
+            .arg("mcp")
+            .env_clear()
+            .env(
+                "COORD_URL",
+                format!("ws://127.0.0.1:{}/ws", coordinator.port()),
+            )
+            .env("COORD_TOKEN", token)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        Self {
+            input: child.stdin.take(),
+            output: BufReader::new(child.stdout.take().unwrap()).lines(),
+            child,
+        }
+    }
+
+    async fn say(&mut self, line: &str) {
+        let input = self.input.as_mut().unwrap();
+        input
+            .write_all(format!("{line}\n").as_bytes())
+            .await
+            .unwrap();
+    }
+
+    async fn hear(&mut self) -> Value {
+        let line = within("a line", self.output.next_line()).await.unwrap();
+        serde_json::from_str(&line.expect("the server goes on")).unwrap()
+    }
+
+    async fn ask(&mut self, id: u64, method: &str, params: Value) -> Value {
+        let message = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});
+        self.say(&message.to_string()).await;
+        let answer = self.hear().await;
+        assert_eq!(answer["id"], id, "{answer}");
+        answer
+    }
+
+    async fn call(&mut self, tool: &str, arguments: Value) -> Value {
+        let params = json!({"name": tool, "arguments": arguments});
+        let mut answer = self.ask(1, "tools/call", params).await;
+        let mut result = answer["result"].take();
+        assert_eq!(result["isError"], false, "{result}");
+        result["structuredContent"].take()
+    }
+
+    async fn introduce(&mut self) {
+        let params = json!({"protocolVersion": "2025-11-25", "capabilities": {},
+            "clientInfo": {"name": "claude-code", "version": "2.1.332"}});
+        let answer = self.ask(0, "initialize", params).await;
+        assert_eq!(
+            answer["result"]["protocolVersion"], "2025-11-25",
+            "{answer}"
+        );
+        self.say(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#)
+            .await;
+    }
+}
+
+async fn presence(coordinator: &Coordinator, agent: &str, wanted: &str) {
+    let mut operator = coordinator.operator().await;
+    until(wanted, async || {
+        let seen = operator
+            .call("agent.get", json!({"agent": agent}))
+            .await
+            .unwrap();
+        (seen["presence"] == wanted).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn presence_and_leases_last_as_long_as_the_cli() {
+    let coordinator = Coordinator::start().await;
+    let mut server = Server::start(&coordinator, "ana").await;
+    server.introduce().await;
+    presence(&coordinator, "ana", "online").await;
+    let reserved = server
+        .call("reserve", json!({"resources": ["src/a.rs"]}))
+        .await;
+    assert_eq!(reserved["held"], "until your session ends", "{reserved}");
+    drop(server.input.take());
+    let status = within("the end", server.child.wait()).await.unwrap();
+    assert!(status.success());
+    presence(&coordinator, "ana", "gone").await;
+    let mut operator = coordinator.operator().await;
+    let leases = operator.call("lease.list", json!({})).await.unwrap();
+    assert_eq!(leases["leases"], json!([]));
+}
+
+#[tokio::test]
+async fn a_restart_of_the_coordinator_keeps_what_the_session_holds() {
+    let mut coordinator = Coordinator::start().await;
+    let mut server = Server::start(&coordinator, "ana").await;
+    server.introduce().await;
+    server
+        .call("reserve", json!({"resources": ["src/a.rs"]}))
+        .await;
+    coordinator.kill().await;
+    coordinator.restart().await;
+    // Before any call.
+    presence(&coordinator, "ana", "online").await;
+    let status = server.call("status", json!({})).await;
+    assert_eq!(
+        status["reserved"][0]["resources"][0], "file:src/a.rs",
+        "{status}"
+    );
+}
+
+#[tokio::test]
+async fn a_wait_holds_up_no_other_call_and_can_be_cancelled() {
+    let coordinator = Coordinator::start().await;
+    let mut server = Server::start(&coordinator, "ana").await;
+    server.introduce().await;
+    let wait = json!({"jsonrpc": "2.0", "id": "w", "method": "tools/call",
+        "params": {"name": "wait", "arguments": {"seconds": 50}}});
+    server.say(&wait.to_string()).await;
+    assert_eq!(server.call("status", json!({})).await["you"], "ana");
+    let cancel =
+        r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":"w"}}"#;
+    server.say(cancel).await;
+    server.say(&wait.to_string()).await;
+    let mut bob = coordinator.agent("bob").await;
+    let message = json!({"to": {"agent": "ana"}, "body": "hello"});
+    bob.call("message.send", message).await.unwrap();
+    // One answer, though two were asked for: the first was cancelled.
+    assert_eq!(server.hear().await["id"], "w");
+    assert_eq!(server.call("status", json!({})).await["unread_messages"], 1);
+}
+
+#[tokio::test]
+async fn bad_lines_get_an_answer_and_the_server_goes_on() {
+    let coordinator = Coordinator::start().await;
+    let mut server = Server::start(&coordinator, "ana").await;
+    let long = format!(
+        r#"{{"jsonrpc":"2.0","id":1,"method":"{}"}}"#,
+        "x".repeat(1 << 20)
+    );
+    for (line, code) in [
+        ("{", -32700),
+        ("[]", -32600),
+        (long.as_str(), -32600),
+        (r#"{"jsonrpc":"2.0","id":1,"method":"nothing"}"#, -32601),
+        (
+            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"nothing"}}"#,
+            -32602,
+        ),
+    ] {
+        server.say(line).await;
+        let answer = server.hear().await;
+        assert_eq!(answer["error"]["code"], code, "{answer}");
+    }
+    assert_eq!(server.call("status", json!({})).await["you"], "ana");
+}
+
+#[tokio::test]
+async fn without_a_coordinator_the_tools_say_so() {
+    let mut coordinator = Coordinator::start().await;
+    let mut server = Server::start(&coordinator, "ana").await;
+    coordinator.kill().await;
+    server.introduce().await;
+    let params = json!({"name": "status", "arguments": {}});
+    let answer = server.ask(1, "tools/call", params).await;
+    let text = answer["result"]["content"][0]["text"].as_str().unwrap();
+    assert!(
+        text.contains("cannot connect") && text.contains("Try again"),
+        "{text}"
+    );
+}
