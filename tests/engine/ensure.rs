@@ -273,7 +273,7 @@ fn gives_back(bench: &mut Bench, by: &Actor, back: &LeaseGiveBack) -> Checked {
                 &(back, lease),
             )?;
             check(
-                !stays || !(own && tree && is_sure),
+                !(stays && own && tree && is_sure),
                 "given back",
                 &(back, lease),
             )?;

@@ -91,11 +91,11 @@ fn ack(bench: &mut Bench, who: &str, message: MessageId) -> Answer {
     bench.ask(&agent(who), Action::MessageAck(ack))
 }
 
-fn acked(message: MessageId) -> Answer {
-    Ok(Outcome::Acked {
+fn acked(message: MessageId) -> Outcome {
+    Outcome::Acked {
         acked: vec![message],
         unknown: Vec::new(),
-    })
+    }
 }
 
 fn known(bench: &Bench) -> Vec<String> {
@@ -123,7 +123,7 @@ fn a_message_to_a_principal_reaches_every_seat_that_is_present() {
     let (first, got) = send(&mut bench, "bob", to("ana"));
     assert_eq!(got, ["ana/a", "ana/b"]);
     // One seat reads its own copy; the other one's stays.
-    assert_eq!(ack(&mut bench, "ana/a", first), acked(first));
+    assert_eq!(ack(&mut bench, "ana/a", first), Ok(acked(first)));
     assert_eq!(
         (inbox(&bench, "ana/a"), inbox(&bench, "ana/b")),
         (vec![], vec![first])
@@ -175,7 +175,7 @@ fn a_message_waits_for_the_next_seat_and_one_of_them_takes_it() {
         bench.ask(&agent("ana/a"), take()),
         Ok(Outcome::Taken(vec![]))
     );
-    assert_eq!(ack(&mut bench, "ana/b", first), acked(first));
+    assert_eq!(ack(&mut bench, "ana/b", first), Ok(acked(first)));
     assert_eq!(
         (inbox(&bench, "ana/a"), inbox(&bench, "ana")),
         (vec![], vec![])
@@ -316,7 +316,7 @@ fn a_seat_is_forgotten_an_hour_after_it_held_something() {
     close(&mut bench, "ana/a", session);
     pass(&mut bench, 2 * HOUR_MS);
     assert_eq!(known(&bench), ["ana/a", "bob"], "it has unread mail");
-    assert_eq!(ack(&mut bench, "ana/a", mail), acked(mail));
+    assert_eq!(ack(&mut bench, "ana/a", mail), Ok(acked(mail)));
     pass(&mut bench, HOUR_MS - 120_000);
     assert_eq!(known(&bench), ["ana/a", "bob"]);
     // Any command of it begins the hour again.

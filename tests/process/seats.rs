@@ -119,11 +119,11 @@ async fn two_seats_of_one_token_are_two_agents() {
     }
 
     // To the principal: both. To a seat: that one. Nobody else, whatever it is called.
-    let send = |to: &str| json!({ "to": { "agent": to }, "body": to });
-    let sent = operator.call("message.send", send("ana")).await.unwrap();
+    let note = |to: &str| json!({ "to": { "agent": to }, "body": to });
+    let sent = operator.call("message.send", note("ana")).await.unwrap();
     assert_eq!(sent["recipients"].as_array().unwrap().len(), 2, "{sent}");
     operator
-        .call("message.send", send("ana/codex-2"))
+        .call("message.send", note("ana/codex-2"))
         .await
         .unwrap();
     for (client, waiting) in [(&mut one, 1), (&mut two, 2)] {
@@ -131,7 +131,7 @@ async fn two_seats_of_one_token_are_two_agents() {
         assert_eq!(inbox["waiting"], waiting, "{inbox}");
     }
     let unknown = operator
-        .call("message.send", send("ana/later"))
+        .call("message.send", note("ana/later"))
         .await
         .unwrap();
     assert_eq!(unknown["recipients"][0]["delivery"], "unknown", "{unknown}");
