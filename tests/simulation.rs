@@ -23,6 +23,7 @@ mod store_contract;
 mod simulation {
     mod alone;
     mod chance;
+    mod ensuring;
     mod rules;
     mod seats;
     mod seeds;

@@ -5,7 +5,6 @@
 //! `SIM_SEEDS=n` runs that many. The invariants are listed in `violation.rs`.
 
 mod client;
-mod ensuring;
 mod network;
 mod planted;
 mod replies;

@@ -10,12 +10,12 @@ use cli_coordinator::metrics::Metrics;
 use cli_coordinator::planted::set_wall_ms;
 use serde_json::Value;
 
-use super::ensuring::Ensuring;
 use super::network::Wire;
 use super::replies::check_error;
 use super::settings::ROUNDS;
 use super::shadow::Shadow;
 use super::world::{DISK_FULL, World};
+use crate::simulation::ensuring::Ensuring;
 use crate::simulation::seeds::Report;
 use crate::simulation::violation::{Checked, Invariant, Violation, broken, ensure};
 
@@ -111,15 +111,40 @@ fn deliver_one(world: &mut World, id: ConnectionId) -> Checked {
     let Some((text, number)) = world.wires.get_mut(&id).and_then(Wire::next_frame) else {
         return Ok(());
     };
-    let ensuring = number.and_then(|number| Ensuring::of(world, id, number));
+    let ensuring = number.and_then(|number| Some((number, ensuring(world, id, number)?)));
     let commands = world.core.load().commands;
     world.core.frame(world.now, id, &text);
     let is_written = world.core.load().commands > commands;
     world.pump();
-    match ensuring {
-        Some(ensuring) => ensuring.check(world, is_written),
-        None => Ok(()),
+    let Some((number, ensuring)) = ensuring else {
+        return Ok(());
+    };
+    ensuring.check(is_written)?;
+    let wire = world.wires.get_mut(&id);
+    if let Some(asked) = wire.and_then(|wire| wire.asked.get_mut(&number)) {
+        asked.lacks = ensuring.lacks(is_written);
     }
+    if !is_written && ensuring.held {
+        let seen = "lease.ensure without a record".to_owned();
+        *world.seen.entry(seen).or_default() += 1;
+    }
+    Ok(())
+}
+
+/// What the state says to a `lease.ensure` whose frame was just taken; `None`: to others.
+fn ensuring(world: &World, id: ConnectionId, number: u64) -> Option<Ensuring> {
+    let wire = world.wires.get(&id)?;
+    let asked = wire.asked.get(&number)?;
+    let delivered = wire.asked.values().filter(|asked| asked.delivered).count();
+    let mut engines = world.core.engines();
+    let (_, engine) = engines.find(|(name, _)| **name == wire.project)?;
+    let agent = &world.clients[wire.client].identity.agent;
+    Ensuring::of(
+        engine,
+        agent,
+        (&asked.method, &asked.params),
+        delivered == 1,
+    )
 }
 
 /// The connection's writer takes frames.

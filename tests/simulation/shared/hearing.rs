@@ -117,6 +117,9 @@ impl World {
             return Ok(None);
         }
         let result = &value["result"];
+        ensure(!asked.lacks, Invariant::Ensured, || {
+            format!("was told that it holds what it does not: {asked:?}, {value}")
+        })?;
         if value.get("stale_ms").is_some() || result.get("stale_ms").is_some() {
             self.seen.insert("stale".to_owned(), 1);
         }

@@ -80,6 +80,16 @@ fn a_session_served_twice_is_found() {
 }
 
 #[test]
+fn an_ensure_that_takes_a_part_is_found() {
+    check(Bug::EnsureTakesPart, Invariant::Ensured, &[]);
+}
+
+#[test]
+fn a_lease_without_a_tree_that_excludes_nothing_is_found() {
+    check(Bug::TreelessExcludesNothing, Invariant::Exclusive, &[]);
+}
+
+#[test]
 fn a_claim_granted_elsewhere_and_answered_with_nothing_is_found() {
     let _planted = Planted::new(Bug::VainFromOwnState);
     let found = answer_of_the_second_sending().map_err(|violation| violation.invariant);

@@ -17,6 +17,7 @@ use super::judge::{Ack, Outage, Vain};
 use super::node::Node;
 use super::settings::Settings;
 use crate::simulation::chance::{Chance, Trace};
+use crate::simulation::ensuring::Ensuring;
 use crate::simulation::violation::{Checked, Invariant, broken, ensure};
 
 /// A project beside the default one.
@@ -264,22 +265,49 @@ impl World {
         let Some(wire) = &mut self.clients[client].wire else {
             return Ok(());
         };
-        let node = &mut self.nodes[wire.node];
-        if !node.is_running() {
+        let (number, id) = (wire.node, wire.id);
+        if !self.nodes[number].is_running() {
             return Ok(());
         }
-        if let Some(text) = wire.to_core.pop_front() {
-            let id = serde_json::from_str::<Value>(&text).map(|frame| frame["id"].as_u64());
-            if let Ok(Some(id)) = id
-                && let Some(asked) = wire.asked.get_mut(&id)
-            {
-                asked.behind = self.store.end_of(&name);
-            }
-            let now = node.now();
-            node.core().frame(now, wire.id, &text);
-            node.run()?;
+        let Some(text) = wire.to_core.pop_front() else {
+            return Ok(());
+        };
+        let asked = serde_json::from_str::<Value>(&text).map(|frame| frame["id"].as_u64());
+        let asked = asked.ok().flatten();
+        if let Some(asked) = asked.and_then(|asked| wire.asked.get_mut(&asked)) {
+            asked.behind = self.store.end_of(&name);
         }
-        Ok(())
+        let ensuring = asked.and_then(|asked| Some((asked, self.ensuring(client, asked)?)));
+        let node = &mut self.nodes[number];
+        let now = node.now();
+        let commands = node.core().load().commands;
+        node.core().frame(now, id, &text);
+        let is_written = node.core().load().commands > commands;
+        node.run()?;
+        let Some((asked, ensuring)) = ensuring else {
+            return Ok(());
+        };
+        let wire = self.clients[client].wire.as_mut();
+        if let Some(asked) = wire.and_then(|wire| wire.asked.get_mut(&asked)) {
+            asked.lacks = ensuring.lacks(is_written);
+        }
+        ensuring.check(is_written)
+    }
+
+    /// What its coordinator's state says to a `lease.ensure` that reaches it; `None`: to others.
+    fn ensuring(&self, client: usize, asked: u64) -> Option<Ensuring> {
+        let client = &self.clients[client];
+        let wire = client.wire.as_ref()?;
+        let asked = wire.asked.get(&asked)?;
+        let delivered = wire.asked.values().filter(|it| it.behind.is_some()).count();
+        let core = self.nodes[wire.node].core();
+        let name = project(client.project);
+        let mut engines = core.engines();
+        let (_, engine) = engines.find(|(known, _)| **known == name)?;
+        // While the store is out of reach, nothing is answered from the state.
+        let alone = delivered == 1 && core.is_reachable();
+        let agent = &client.identity.agent;
+        Ensuring::of(engine, agent, (&asked.method, &asked.params), alone)
     }
 
     /// Lets everything happen that happens without time, and then time pass, until nothing is under way.
