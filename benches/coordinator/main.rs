@@ -27,6 +27,7 @@ mod lone;
 mod start;
 #[path = "../support/mod.rs"]
 mod support;
+mod tools;
 
 use std::process::ExitCode;
 
@@ -38,6 +39,7 @@ const PARTS: &[Part] = &[
     ("cycles", cycles::measure),
     ("lone", lone::measure),
     ("cpu", cpu::measure),
+    ("tools", tools::measure),
     ("idle", idle::measure),
     ("start", start::start),
     ("recovery", start::recovery),

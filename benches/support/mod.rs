@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "no program has every part and every peer")]
 
 pub mod load;
+pub mod mcp;
 pub mod nats;
 pub mod options;
 pub mod process;
@@ -22,4 +23,12 @@ pub fn median(values: &[f64]) -> f64 {
         n if n % 2 == 1 => sorted[n / 2],
         n => f64::midpoint(sorted[n / 2 - 1], sorted[n / 2]),
     }
+}
+
+/// The value that this share of what was measured does not exceed. Sorts it.
+pub fn quantile(values: &mut [f64], share: f64) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let last = values.len().saturating_sub(1);
+    let index = (last as f64 * share).ceil() as usize;
+    values.get(index.min(last)).copied().unwrap_or(f64::NAN)
 }

@@ -1,7 +1,7 @@
 //! A child process that ends with its owner, and what the kernel says it used.
 
 use std::fs;
-use std::process::{Child, Command};
+use std::process::{Child, ChildStdin, ChildStdout, Command};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -16,6 +16,14 @@ pub struct Process(Child);
 impl Process {
     pub fn start(command: &mut Command) -> Self {
         Self(command.spawn().expect("the program can be started"))
+    }
+
+    /// One whose input and output are pipes.
+    pub fn talking(command: &mut Command) -> (Self, ChildStdin, ChildStdout) {
+        let mut child = command.spawn().expect("the program can be started");
+        let input = child.stdin.take().expect("its input is a pipe");
+        let output = child.stdout.take().expect("its output is a pipe");
+        (Self(child), input, output)
     }
 
     /// Processor time of all its threads so far, in seconds.
