@@ -1,9 +1,7 @@
 //! Request ids: a request that is retried with the same id has one effect.
 
-use schemars::SchemaGenerator;
-use serde_json::value::RawValue;
-
-use crate::protocol::operations::{OPERATIONS, Operation};
+use crate::protocol::operations::Operation;
+use crate::protocol::request_id::stamped;
 
 /// Random bytes in each id, so that no two runs of the program use the same id.
 const RANDOM_BYTES: usize = 16;
@@ -26,25 +24,12 @@ impl RequestIds {
         }
     }
 
-    /// Puts a new id into `params`, a JSON object, if the operation takes one and it has none yet. The rest
-    /// of the text does not change: payloads are carried verbatim.
+    /// Puts a new id into `params` where the operation takes one.
     pub(super) fn stamp(&mut self, operation: Operation, params: String) -> String {
-        if !takes_request_id(operation) || has_request_id(&params) {
-            return params;
-        }
-        let Some(fields) = params.trim_start().strip_prefix('{') else {
-            return params;
-        };
-        self.last += 1;
-        let comma = if fields.trim_start().starts_with('}') {
-            ""
-        } else {
-            ","
-        };
-        format!(
-            r#"{{"request_id":"cli-{}-{}"{comma}{fields}"#,
-            self.run, self.last
-        )
+        stamped(operation, params, |_| {
+            self.last += 1;
+            format!("cli-{}-{}", self.run, self.last)
+        })
     }
 }
 
@@ -53,39 +38,12 @@ pub(super) fn is_repeatable(operation: Operation) -> bool {
     !matches!(operation, Operation::TokenCreate | Operation::ServerBackup)
 }
 
-/// Opening a session twice is harmless: the extra session holds nothing and ends after its grace. A
-/// remembered answer would not contain the secret that resumes the session.
-fn takes_request_id(operation: Operation) -> bool {
-    operation != Operation::SessionOpen && schema_has_request_id(operation)
-}
-
-fn schema_has_request_id(operation: Operation) -> bool {
-    let Some(info) = OPERATIONS.iter().find(|info| info.operation == operation) else {
-        return false;
-    };
-    let mut generator = SchemaGenerator::default();
-    let schema = (info.params)(&mut generator);
-    let definitions = generator.take_definitions(true);
-    let reference = schema.get("$ref").and_then(|text| text.as_str());
-    let name = reference.and_then(|text| text.rsplit('/').next());
-    let object = name.and_then(|name| definitions.get(name));
-    let object = object.unwrap_or(schema.as_value());
-    object.pointer("/properties/request_id").is_some()
-}
-
-fn has_request_id(params: &str) -> bool {
-    #[derive(serde::Deserialize)]
-    struct Given<'a> {
-        #[serde(borrow, default)]
-        request_id: Option<&'a RawValue>,
-    }
-    serde_json::from_str::<Given>(params).is_ok_and(|given| given.request_id.is_some())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::engine::command::Role;
+    use crate::protocol::operations::OPERATIONS;
+    use crate::protocol::request_id::takes_request_id;
 
     #[test]
     fn an_id_is_put_in_where_it_is_taken() {
@@ -137,7 +95,8 @@ mod tests {
         for info in OPERATIONS {
             let safe = info.role == Role::Observer
                 || reads.contains(&info.operation)
-                || schema_has_request_id(info.operation)
+                || takes_request_id(info.operation)
+                || info.operation == Operation::SessionOpen
                 || !is_repeatable(info.operation);
             assert!(safe, "{}", info.name);
         }

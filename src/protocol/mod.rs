@@ -18,6 +18,7 @@ pub mod message;
 pub mod openrpc;
 pub mod operations;
 pub mod reference;
+pub mod request_id;
 pub mod resource;
 mod schema;
 pub mod seat;
