@@ -3,6 +3,9 @@
 //! One WebSocket session lasts as long as the CLI keeps the streams open. What its tools take is bound to that
 //! session, and it is taken up again after a restart of the coordinator. A task of its own keeps it, because
 //! pings must be answered while nobody calls.
+//!
+//! Seat and tree are found once, at the start: a CLI tells its session and its folder to the programs that it starts,
+//! and not when they change. So after `/clear` in Claude Code this server keeps the seat that it began with.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,10 +18,11 @@ use tokio::time::sleep;
 use super::client::{Client, ClientError, Notice, Target};
 use super::error::CliError;
 use super::exit::Exit;
+use super::resources;
 use super::shell::Shell;
+use super::table::one_line;
 use crate::causes;
-use crate::config::ClientConfig;
-use crate::engine::ids::{AgentKind, AgentName};
+use crate::engine::ids::{AgentKind, AgentName, TreeName};
 use crate::mcp::{Caller, Follower, Pending, serve};
 use crate::protocol::error::{ErrorKind, RpcError};
 use crate::protocol::events::{ChangeView, EventFilter, EventsSubscribeParams};
@@ -31,14 +35,19 @@ const CALLS_MAX: usize = 64;
 const RETRY: Duration = Duration::from_secs(5);
 
 pub(super) async fn run(shell: &Shell<'_>) -> Result<Exit, CliError> {
-    let config = ClientConfig::load(&shell.connection.flags()?, shell.environment)?;
-    let target = Target::new(config)?;
+    let target = shell.target()?;
+    let tree = resources::tree_of_session(shell.environment).unwrap_or_else(|error| {
+        // Without a tree, what is reserved is so in every worktree.
+        shell.out.note(one_line(&error.to_string()));
+        None
+    });
     let (calls, asked) = mpsc::channel(CALLS_MAX);
     let keeper = tokio::spawn(keep(target.clone(), asked));
     let callers = Arc::new(move || -> Box<dyn Caller> {
         Box::new(SessionCaller {
             target: target.clone(),
             calls: calls.clone(),
+            tree: tree.clone(),
         })
     });
     let input = BufReader::new(tokio::io::stdin());
@@ -65,6 +74,7 @@ enum Asked {
 struct SessionCaller {
     target: Target,
     calls: mpsc::Sender<Asked>,
+    tree: Option<TreeName>,
 }
 
 impl Caller for SessionCaller {
@@ -118,6 +128,10 @@ impl Caller for SessionCaller {
 
     fn agent(&self) -> Option<AgentName> {
         None
+    }
+
+    fn tree(&self) -> Option<TreeName> {
+        self.tree.clone()
     }
 }
 

@@ -87,8 +87,8 @@ pub(super) struct Shell<'a> {
 }
 
 impl Shell<'_> {
-    /// Connects to the coordinator that flags, environment and file name.
-    pub(super) async fn client(&self) -> Result<Client, CliError> {
+    /// Where flags, environment and file say that the coordinator is, and at which seat to connect.
+    pub(super) fn target(&self) -> Result<Target, CliError> {
         let config = ClientConfig::load(&self.connection.flags()?, self.environment)?;
         for warning in &config.warnings {
             self.out.note(format_args!("warning: {warning}"));
@@ -99,10 +99,14 @@ impl Shell<'_> {
                  COORD_TOKEN_FILE or --token-file names an agent's",
             );
         }
-        let style = self.out.style();
         let hint = seat::find(self.environment, &SystemProcesses, std::process::id());
-        let target = Target::new(config)?.with_seat_hint(hint.as_ref());
-        let mut client = Client::connect(target).await?;
+        Ok(Target::new(config)?.with_seat_hint(hint.as_ref()))
+    }
+
+    /// Connects to the coordinator that flags, environment and file name.
+    pub(super) async fn client(&self) -> Result<Client, CliError> {
+        let mut client = Client::connect(self.target()?).await?;
+        let style = self.out.style();
         if !style.json && !style.quiet {
             client.on_stale(|stale_ms| {
                 note(format_args!(

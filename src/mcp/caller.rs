@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-use crate::engine::ids::{AgentKind, AgentName};
+use crate::engine::ids::{AgentKind, AgentName, TreeName};
 use crate::protocol::error::{ErrorKind, RpcError};
 use crate::protocol::events::{ChangeView, EventFilter};
 use crate::protocol::operations::Operation;
@@ -37,6 +37,9 @@ pub trait Caller: Send {
 
     /// The agent, where the caller knows it without asking.
     fn agent(&self) -> Option<AgentName>;
+
+    /// The worktree that the agent's paths are in, where the caller knows it without being told.
+    fn tree(&self) -> Option<TreeName>;
 }
 
 /// Events as they happen.

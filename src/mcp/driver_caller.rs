@@ -8,17 +8,19 @@ use std::ops::ControlFlow;
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
 
 use super::HOLD_MS;
 use super::caller::{Caller, Follower, Pending};
 use crate::driver::shell::{Driver, DriverLink};
 use crate::driver::{Identity, Prospect};
-use crate::engine::ids::{AgentKind, AgentName};
+use crate::engine::ids::{AgentKind, AgentName, TreeName};
 use crate::protocol::error::{ErrorDetail, ErrorKind, RpcError};
 use crate::protocol::events::{
     ChangeView, EventFilter, EventView, EventsSubscribeParams, SessionClosed,
 };
 use crate::protocol::operations::Operation;
+use crate::protocol::request_id::stamped;
 use crate::protocol::session::PeerConfig;
 
 /// Frames taken from the driver at once.
@@ -32,6 +34,8 @@ pub(super) struct DriverCaller {
     identity: Identity,
     project: Option<String>,
     connection: Connection,
+    /// What the client calls this call, if it says so.
+    call_id: Option<String>,
 }
 
 impl DriverCaller {
@@ -46,8 +50,27 @@ impl DriverCaller {
             identity,
             project,
             connection,
+            call_id: None,
         })
     }
+
+    /// Whatever is changed from now on has one effect, however often the client repeats this call.
+    pub(super) fn repeatable_as(&mut self, call_id: Option<&str>) {
+        self.call_id = call_id.map(str::to_owned);
+    }
+}
+
+/// The id of one request of a call. It follows from all that the request says, so the same id with other arguments,
+/// as of a client that numbers its calls anew, is another request.
+fn request_id(call_id: &str, operation: Operation, params: &str) -> String {
+    let mut digest = Sha256::new();
+    for part in [call_id, operation.name(), params] {
+        digest.update(part.as_bytes());
+        digest.update([0]);
+    }
+    let digest = digest.finalize();
+    let digits = digest.iter().take(16).map(|byte| format!("{byte:02x}"));
+    format!("mcp-{}", digits.collect::<String>())
 }
 
 impl Caller for DriverCaller {
@@ -56,6 +79,12 @@ impl Caller for DriverCaller {
         operation: Operation,
         params: String,
     ) -> Pending<'_, Result<Box<RawValue>, RpcError>> {
+        let params = match &self.call_id {
+            None => params,
+            Some(call_id) => stamped(operation, params, |params| {
+                request_id(call_id, operation, params)
+            }),
+        };
         Box::pin(self.connection.call(operation, params))
     }
 
@@ -89,6 +118,10 @@ impl Caller for DriverCaller {
 
     fn agent(&self) -> Option<AgentName> {
         Some(self.identity.agent.clone())
+    }
+
+    fn tree(&self) -> Option<TreeName> {
+        None
     }
 }
 

@@ -96,9 +96,12 @@ impl From<RpcError> for Fault {
             ErrorKind::Unauthenticated => StatusCode::UNAUTHORIZED,
             _ => StatusCode::SERVICE_UNAVAILABLE,
         };
-        let kind = serde_json::json!({ "kind": error.kind.as_str() });
+        let mut data = serde_json::json!({ "kind": error.kind.as_str() });
+        if let Some(path) = error.detail.path {
+            data["path"] = path.into();
+        }
         Self::new(error.kind.code(), error.message)
             .status(status)
-            .data(kind)
+            .data(data)
     }
 }

@@ -22,16 +22,16 @@ use super::era::Era;
 use super::fault::{Fault, INVALID_REQUEST};
 use super::incoming::Incoming;
 use super::presence::Presences;
-use super::renewal;
 use super::results::MethodResult;
-use super::sse;
 use super::tools::ToolSet;
+use super::{CODEX, kind_of, renewal, sse};
 use crate::driver::Identity;
 use crate::driver::shell::Driver;
 use crate::metrics::ToolMetrics;
+use crate::protocol::error::RpcError;
+use crate::protocol::seat::{self, SEAT_HEADER, SeatRequest};
 
-/// Who sends a request, by its headers: the token, and where one is named, the seat. The same check as that of a
-/// WebSocket upgrade.
+/// Who sends a request, by its headers. The same check as that of a WebSocket upgrade.
 pub type Admit = Arc<dyn Fn(&HeaderMap) -> Result<Identity, Box<Response>> + Send + Sync>;
 
 /// How long a request's body may take.
@@ -49,6 +49,7 @@ struct Front {
 #[derive(Debug, Deserialize)]
 struct McpQuery {
     project: Option<String>,
+    seat: Option<String>,
     tools: Option<String>,
 }
 
@@ -131,6 +132,7 @@ impl Front {
         (text, incoming): (&str, &Incoming<'_>),
     ) -> Result<Response, Fault> {
         let era = Era::of_http(headers, incoming)?;
+        let identity = identity.at_seat(&seat_of(&query, headers, incoming)?)?;
         let Some(id) = incoming.id else {
             // A client's notifications need nothing to be done: a request ends with its connection.
             return Ok(StatusCode::ACCEPTED.into_response());
@@ -147,15 +149,20 @@ impl Front {
         };
         let project = query.project;
         let mut caller = DriverCaller::connect(&self.driver, identity.clone(), project.clone())?;
-        let due = self
-            .presences
-            .heard(&identity, project.as_deref(), kind_in(incoming));
+        let kind = kind_in(incoming).or_else(|| incoming.codex_session().and(kind_of(CODEX)));
+        // Codex names its session with calls only. What it asks before would show one more agent, without a seat.
+        let comes_before_seat = request.is_fixed()
+            && identity.seats
+            && !identity.agent.is_seat()
+            && kind.as_ref().is_none_or(|kind| kind.as_str() == CODEX);
+        let due = !comes_before_seat && self.presences.heard(&identity, project.as_deref(), kind);
         if request.is_fixed() {
             return Ok(json_answer(&request.fixed()?, id, era));
         }
         if due && let Err(error) = renewal::renew(&mut caller).await {
             tracing::debug!(%error, agent = %identity.agent, "failed to renew what an agent holds");
         }
+        caller.repeatable_as(incoming.call_id());
         let token = incoming.progress_token().filter(|_| request.may_wait());
         if let Some(token) = token.filter(|_| accepts_stream(headers)) {
             let (metrics, text) = (self.metrics.clone(), text.to_owned());
@@ -164,6 +171,20 @@ impl Front {
         let result = timed(&self.metrics, &request, &mut caller).await?;
         Ok(json_answer(&result, id, era))
     }
+}
+
+/// The seat that a request asks for. Without a named one, a Codex session is a seat of its own.
+fn seat_of(
+    query: &McpQuery,
+    headers: &HeaderMap,
+    incoming: &Incoming<'_>,
+) -> Result<SeatRequest, RpcError> {
+    let named = headers.get_all(SEAT_HEADER).into_iter();
+    let named = named.map(HeaderValue::as_bytes);
+    let mut asked = SeatRequest::read(query.seat.as_deref(), named, None)?;
+    let session = incoming.codex_session();
+    asked.hint = session.map(|session| seat::of_session(CODEX, &session));
+    Ok(asked)
 }
 
 async fn read_body(headers: &HeaderMap, body: Body, bytes_max: usize) -> Result<String, Fault> {

@@ -10,6 +10,9 @@ use crate::protocol::jsonrpc;
 
 /// The most bytes of a progress token.
 const TOKEN_BYTES_MAX: usize = 256;
+/// Bytes of a call's id that can be unique. Shorter ones, as `call_1`, are counters of local models, which begin
+/// again with every answer: two calls may bear the same one.
+const CALL_ID_BYTES: std::ops::RangeInclusive<usize> = 16..=256;
 
 /// One message of a client.
 #[derive(Debug)]
@@ -53,6 +56,23 @@ struct Meta<'a> {
     client_info: Option<ClientInfo<'a>>,
     #[serde(rename = "progressToken", borrow)]
     progress_token: Option<&'a RawValue>,
+    // What clients add on their own may change with any version, so nothing is refused for it.
+    /// Of Claude Code.
+    #[serde(rename = "claudecode/toolUseId", borrow)]
+    tool_use_id: Option<&'a RawValue>,
+    /// Of Codex.
+    #[serde(rename = "callId", borrow)]
+    call_id: Option<&'a RawValue>,
+    #[serde(rename = "x-codex-turn-metadata", borrow)]
+    codex_turn: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct CodexTurn<'a> {
+    #[serde(borrow)]
+    session_id: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    thread_id: Option<Cow<'a, str>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -97,6 +117,20 @@ impl<'a> Incoming<'a> {
             "resources/read" => self.params.uri.as_deref(),
             _ => None,
         }
+    }
+
+    /// The session that the call comes from, where the client is a Codex.
+    pub(super) fn codex_session(&self) -> Option<Cow<'a, str>> {
+        let turn: CodexTurn<'a> = serde_json::from_str(self.params.meta.codex_turn?.get()).ok()?;
+        let id = turn.session_id.or(turn.thread_id)?;
+        (!id.is_empty()).then_some(id)
+    }
+
+    /// What the client calls this call, and calls it again when it repeats it.
+    pub(super) fn call_id(&self) -> Option<&'a str> {
+        let meta = &self.params.meta;
+        let id = meta.tool_use_id.or(meta.call_id)?.get();
+        CALL_ID_BYTES.contains(&id.len()).then_some(id)
     }
 
     /// By which the client wants to hear of progress.

@@ -45,10 +45,13 @@ pub const HOLD_MS: u64 = 30 * 60_000;
 /// How often a request that waits tells the client that it is alive.
 const PROGRESS_MS: u64 = 5_000;
 
+/// Codex, as a kind of agent and in the names of seats.
+const CODEX: &str = "codex";
+
 /// The kind of agent that a client of this name is.
 pub fn kind_of(client: &str) -> Option<AgentKind> {
     let kind = match client {
-        "codex-mcp-client" => "codex",
+        "codex-mcp-client" => CODEX,
         "gemini-cli-mcp-client" => "gemini-cli",
         other => other,
     };

@@ -25,6 +25,9 @@ const QUIET_MS: u64 = HOLD_MS;
 const RENEW_MS: u64 = 5 * 60_000;
 /// Agents that are present at once. Beyond it, the one that was silent the longest is gone.
 const PRESENT_MAX: usize = 4_096;
+/// Seats of one token that are present at once, as many as a project takes. Beyond it, another one is served and not
+/// shown as present, so that a client which makes up seats takes nobody's place.
+const PRESENT_OF_TOKEN_MAX: usize = 256;
 /// Frames taken from the driver at once.
 const FRAMES_AT_ONCE_MAX: usize = 64;
 
@@ -74,6 +77,10 @@ impl Presences {
         let open = |it: &Present| !it.heard.is_closed();
         if !present.get(&key).is_some_and(open) {
             present.retain(|_, it| open(it));
+            let of_token = present.keys().filter(|(token, ..)| *token == key.0);
+            if of_token.count() >= PRESENT_OF_TOKEN_MAX {
+                return false;
+            }
             let Some(heard) = self.open(identity, project, kind, now) else {
                 return false;
             };

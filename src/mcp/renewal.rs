@@ -32,7 +32,7 @@ pub(super) async fn renew(caller: &mut dyn Caller) -> Result<(), RpcError> {
     Ok(())
 }
 
-pub(super) async fn renew_lease(
+async fn renew_lease(
     caller: &mut dyn Caller,
     lease: &LeaseView,
     now: JournalTime,

@@ -1,10 +1,24 @@
 //! Which seat a connection asks for: by query or by header, at the upgrade and at every other front.
 
+use sha2::{Digest, Sha256};
+
 use crate::engine::ids::SeatName;
 use crate::protocol::error::{ErrorKind, RpcError};
 
 /// Names the seat, as `?seat=` does.
 pub const SEAT_HEADER: &str = "coord-seat";
+
+/// Enough that two of the seats that a principal may have never get one name by accident.
+const DIGITS: usize = 8;
+
+/// The seat of one session of a CLI: its kind, and digits that follow from what tells the session apart.
+pub fn of_session(cli: &'static str, session: &str) -> SeatName {
+    let digest = Sha256::digest(session.as_bytes());
+    let digits = digest.iter().map(|byte| format!("{byte:02x}"));
+    let digits: String = digits.take(DIGITS / 2).collect();
+    let name = format!("{cli}-{digits}");
+    name.parse().expect("a kind and digits are a seat name")
+}
 
 /// The seat that a connection asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

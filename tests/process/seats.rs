@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use super::cli_work::coord::Cli;
 use crate::support::{Client, Coordinator, http, until};
 
-/// A token of `agent` that allows seats.
-async fn seats_token(coordinator: &Coordinator, agent: &str) -> (String, String) {
+/// A token of `agent` that allows seats: its id and its secret.
+pub(crate) async fn seats_token(coordinator: &Coordinator, agent: &str) -> (String, String) {
     let params = json!({ "agent": agent, "seats": true });
     let mut operator = coordinator.operator().await;
     let made = operator.call("token.create", params).await.unwrap();

@@ -9,10 +9,27 @@ use sha2::{Digest, Sha256};
 use super::worktree::Place;
 use crate::cli::error::CliError;
 use crate::cli::shell::Shell;
+use crate::config::Environment;
 use crate::engine::ids::{NameError, TreeName};
 
 /// Stands for the worktree that the current folder is in.
 const AUTO: &str = "auto";
+
+/// Where Claude Code tells the programs that it starts which folder its session works in.
+const FOLDER_VARIABLE: &str = "CLAUDE_PROJECT_DIR";
+
+/// The worktree that a CLI session works in, as a program that it started sees it. The current folder comes
+/// first: a CLI that another one started inherits the variable, and may work elsewhere.
+pub(in crate::cli) fn tree_of_session(
+    environment: &dyn Environment,
+) -> Result<Option<TreeName>, CliError> {
+    let mut root = Place::here()?.root()?;
+    let folder = environment.variable(FOLDER_VARIABLE).ok().flatten();
+    if let (None, Some(folder)) = (&root, folder) {
+        root = Place::of(Path::new(&folder))?.root()?;
+    }
+    Ok(root.map(|root| of_root(environment, &root)))
+}
 
 /// The name of a tree, or that it is to be found out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,13 +76,16 @@ impl TreeWord {
             let what = "--tree auto: the current folder is in no worktree of git";
             CliError::usage(what, "give the tree a name: --tree NAME")
         })?;
-        let host = shell.environment.hostname().unwrap_or_default();
-        Ok(of_root(&host, &root))
+        Ok(of_root(shell.environment, &root))
     }
 }
 
 /// Host and path: so an agent on another host, or in another worktree, is in another tree.
-fn of_root(host: &str, root: &Path) -> TreeName {
+fn of_root(environment: &dyn Environment, root: &Path) -> TreeName {
+    named(&environment.hostname().unwrap_or_default(), root)
+}
+
+fn named(host: &str, root: &Path) -> TreeName {
     let path = root.to_str().unwrap_or_default();
     let plain = format!("{host}:{path}").parse();
     // A name that is too long, or that cannot be shown, is told by a digest.
@@ -90,7 +110,7 @@ mod tests {
 
     #[test]
     fn a_tree_is_a_host_and_a_path() {
-        let name = |host: &str, path: &str| of_root(host, Path::new(path)).as_str().to_owned();
+        let name = |host: &str, path: &str| named(host, Path::new(path)).as_str().to_owned();
         assert_eq!(name("box", "/w/a"), "box:/w/a");
         let long = "/w".repeat(400);
         let digest = name("box", &long);

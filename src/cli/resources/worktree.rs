@@ -38,7 +38,7 @@ impl Place {
         Self::of(&folder)
     }
 
-    fn of(folder: &Path) -> Result<Self, CliError> {
+    pub(super) fn of(folder: &Path) -> Result<Self, CliError> {
         let root = folder
             .ancestors()
             .find(|it| it.join(".git").symlink_metadata().is_ok());

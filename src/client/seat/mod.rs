@@ -13,15 +13,12 @@
 
 mod processes;
 
-use sha2::{Digest, Sha256};
-
 use crate::config::Environment;
 use crate::engine::ids::SeatName;
+use crate::protocol::seat;
 
 pub use processes::{Process, Processes, SystemProcesses};
 
-/// Enough that two of the seats that a principal may have never get one name by accident.
-const DIGITS: usize = 8;
 /// Ancestors that are looked at: more than any shell, task runner and CLI in one another.
 const ANCESTORS_MAX: usize = 64;
 
@@ -82,12 +79,15 @@ pub fn find(
 ) -> Option<SeatName> {
     let told = |cli: &Traits| {
         let id = environment.variable(cli.session_variable?).ok()??;
-        Some(named(cli, &id))
+        Some(seat::of_session(cli.name, &id))
     };
     match nearest(processes, own) {
-        Some((cli, process)) => {
-            told(cli).or_else(|| Some(named(cli, &format!("{}:{}", process.id, process.started))))
-        }
+        Some((cli, process)) => told(cli).or_else(|| {
+            Some(seat::of_session(
+                cli.name,
+                &format!("{}:{}", process.id, process.started),
+            ))
+        }),
         // Ancestors of a container or a sandbox may be out of sight, variables are not.
         None => CLIS.iter().find_map(told),
     }
@@ -99,15 +99,8 @@ pub fn find(
 /// process must [`find`] it as they do.
 pub fn of_session(kind: CliKind, session_id: &str) -> Option<SeatName> {
     let cli = CLIS.iter().find(|cli| cli.kind == kind)?;
-    cli.session_variable.map(|_| named(cli, session_id))
-}
-
-fn named(cli: &Traits, what: &str) -> SeatName {
-    let digest = Sha256::digest(what.as_bytes());
-    let digits = digest.iter().map(|byte| format!("{byte:02x}"));
-    let digits: String = digits.take(DIGITS / 2).collect();
-    let name = format!("{}-{digits}", cli.name);
-    name.parse().expect("a kind and digits are a seat name")
+    cli.session_variable
+        .map(|_| seat::of_session(cli.name, session_id))
 }
 
 fn nearest(processes: &dyn Processes, own: u32) -> Option<(&'static Traits, Process)> {

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::ToolError;
+use super::bounds::{LIST_CHARS_MAX, fitting};
 use crate::engine::ids::{AgentName, ContextKey, Revision};
 use crate::mcp::caller::Caller;
 use crate::mcp::words;
@@ -78,15 +79,22 @@ async fn list(
         count_max: Some(KEYS_MAX),
     };
     let found: ContextListResult = caller.run(Operation::ContextList, &params).await?;
+    let count = found.entries.len();
     let facts = found.entries.into_iter().map(|entry| Fact {
         key: entry.key,
         revision: entry.revision,
         by: Some(entry.written_by),
         words: None,
     });
+    let facts = fitting(facts, LIST_CHARS_MAX);
+    let last = facts.last().map(|fact| fact.key.clone());
     Ok(Facts {
-        facts: facts.collect(),
-        next_after: found.next_after,
+        next_after: if facts.len() < count {
+            last
+        } else {
+            found.next_after
+        },
+        facts,
     })
 }
 

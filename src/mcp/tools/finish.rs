@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::ToolError;
+use super::bounds::{TEXT_CHARS_MAX, fitting};
 use super::held::fence;
 use super::send::Recipient;
 use crate::engine::ids::{FencingToken, Note, TaskId};
@@ -142,7 +143,10 @@ async fn handed_over(
     };
     let queued: TaskQueuedResult = caller.run(Operation::TaskHandoff, &handoff).await?;
     let warnings = queued.warnings.iter();
-    let warnings: Vec<String> = warnings.map(|stuck| words::line(&stuck.text)).collect();
+    let warnings = fitting(
+        warnings.map(|stuck| words::line(&stuck.text)),
+        TEXT_CHARS_MAX,
+    );
     Ok(match warnings.as_slice() {
         [] => "handed over".to_owned(),
         _ => format!("handed over, but it will not run: {}", warnings.join("; ")),

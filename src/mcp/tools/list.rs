@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::bounds::{LIST_CHARS_MAX, fitting};
 use super::held::{TaskLine, task};
 use super::{ITEMS_MAX, ToolError};
 use crate::engine::ids::TaskId;
@@ -81,9 +82,12 @@ pub(super) async fn list(
     let found: TaskListResult = caller.run(Operation::TaskList, &wanted).await?;
     let server: ServerStatusResult = caller.run(Operation::ServerStatus, &Empty {}).await?;
     let (project, finished) = (server.project, found.finished);
+    let tasks = fitting(found.tasks.iter().map(TaskLine::of), LIST_CHARS_MAX);
+    let is_cut = tasks.len() < found.tasks.len();
+    let last = tasks.last().map(|task| task.task);
     Ok(TaskPage {
-        tasks: found.tasks.iter().map(TaskLine::of).collect(),
-        next_after: found.next_after,
+        tasks,
+        next_after: if is_cut { last } else { found.next_after },
         counts: Some(Counts {
             ready: project.tasks_ready,
             claimed: project.tasks_claimed,

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::ToolError;
+use super::bounds::{LIST_CHARS_MAX, fitting};
 use crate::engine::ids::{AgentName, JournalTime, MessageId};
 use crate::mcp::caller::Caller;
 use crate::mcp::words;
@@ -16,8 +17,6 @@ use crate::protocol::span::Span;
 
 /// Messages in one answer.
 const MESSAGES_MAX: u64 = 10;
-/// Characters of all texts in one answer; a first message is always shown.
-const ALL_CHARS_MAX: usize = 4_000;
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -84,16 +83,8 @@ pub(in crate::mcp) async fn peek(caller: &mut dyn Caller) -> Result<Mail, ToolEr
         ..MessageInboxParams::default()
     };
     let inbox: MessageInboxResult = caller.run(Operation::MessageInbox, &params).await?;
-    let mut messages: Vec<Letter> = Vec::new();
-    let mut chars = 0;
-    for message in &inbox.messages {
-        let letter = Letter::of(message, inbox.now_ms, words::TEXT_CHARS_MAX);
-        chars += letter.words.chars().count();
-        if chars > ALL_CHARS_MAX && !messages.is_empty() {
-            break;
-        }
-        messages.push(letter);
-    }
+    let letter = |message| Letter::of(message, inbox.now_ms, words::TEXT_CHARS_MAX);
+    let messages = fitting(inbox.messages.iter().map(letter), LIST_CHARS_MAX);
     let mut messages = Mail {
         left: inbox.waiting.saturating_sub(messages.len() as u64),
         messages,

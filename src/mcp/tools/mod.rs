@@ -4,6 +4,7 @@
 //! is marked as destructive, because Codex refuses such a tool where nobody can approve it; what a tool
 //! overwrites or ends is the agent's own, or has a revision.
 
+mod bounds;
 mod claim;
 mod context;
 mod error;

@@ -1,35 +1,38 @@
-//! `release`: what was taken in one step is given back in one step.
+//! `release`: gives back by name what `reserve` took.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::reserve::{Thing, own_leases};
-use super::{ITEMS_MAX, ToolError};
+use super::ToolError;
+use super::held::myself;
+use super::reserve::Thing;
+use crate::engine::ids::TreeName;
 use crate::mcp::caller::Caller;
-use crate::protocol::lease::{LeaseReleaseParams, LeaseView};
+use crate::protocol::error::RpcError;
+use crate::protocol::lease::{
+    LeaseListParams, LeaseListResult, LeaseReleaseParams, LeaseReleaseResult,
+};
 use crate::protocol::operations::Operation;
-use crate::protocol::session::Empty;
+use crate::protocol::resource::ResourceParam;
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ReleaseParams {
-    /// As you reserved them.
+    /// As you reserved them; a folder stands for all in it.
     #[serde(default)]
     resources: Vec<Thing>,
     /// Everything that you reserved.
     #[serde(default)]
     all: bool,
+    /// As you reserved them.
+    tree: Option<TreeName>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct GivenBack {
-    released: Vec<String>,
-    /// What you named and did not hold.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    not_held: Vec<String>,
-    /// What stays yours, because it was reserved together with something that you did not name.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    still_held: Vec<String>,
+    /// How many.
+    released: u64,
+    next: &'static str,
 }
 
 pub(super) async fn release(
@@ -40,50 +43,52 @@ pub(super) async fn release(
         let what = "arguments: give either resources or all";
         return Err(ToolError::new(what, ""));
     }
-    let named: Vec<String> = params.resources.iter().map(|it| it.0.to_string()).collect();
-    let own = own_leases(caller).await?.leases;
-    let is_named = |text: &String| params.all || named.contains(text);
-    let mut answer = GivenBack {
-        released: Vec::new(),
-        not_held: Vec::new(),
-        still_held: Vec::new(),
+    let (named, released) = if params.all {
+        (0, everything(caller).await?)
+    } else {
+        let resources: Vec<_> = params.resources.into_iter().map(|it| it.0).collect();
+        let tree = params.tree.or_else(|| caller.tree());
+        let named = resources.len() as u64;
+        (named, give_back(caller, resources, tree).await?)
     };
-    for lease in &own {
-        let texts: Vec<String> = lease.resources.iter().map(ToString::to_string).collect();
-        if texts.iter().all(is_named) {
-            give_back(caller, lease).await?;
-            answer.released.extend(texts);
-        } else if texts.iter().any(is_named) {
-            answer.still_held.extend(texts);
-        }
-    }
-    let held = |text: &&String| answer.released.contains(text) || answer.still_held.contains(text);
-    answer.not_held = named.iter().filter(|text| !held(text)).cloned().collect();
-    for list in [
-        &mut answer.released,
-        &mut answer.not_held,
-        &mut answer.still_held,
-    ] {
-        shorten(list);
-    }
-    Ok(answer)
+    let next = if released < named {
+        "not all of it was yours, or it is part of something wider: status shows what you still hold"
+    } else {
+        "claim_task, or status"
+    };
+    Ok(GivenBack { released, next })
 }
 
-async fn give_back(caller: &mut dyn Caller, lease: &LeaseView) -> Result<(), ToolError> {
+async fn give_back(
+    caller: &mut dyn Caller,
+    resources: Vec<ResourceParam>,
+    tree: Option<TreeName>,
+) -> Result<u64, RpcError> {
     let params = LeaseReleaseParams {
-        lease: Some(lease.lease),
-        fence: Some(lease.fence),
+        resources,
+        tree,
         ..LeaseReleaseParams::default()
     };
-    let Empty {} = caller.run(Operation::LeaseRelease, &params).await?;
-    Ok(())
+    let result: LeaseReleaseResult = caller.run(Operation::LeaseRelease, &params).await?;
+    Ok(result.released.unwrap_or_default())
 }
 
-/// Names the first, counts the rest.
-fn shorten(list: &mut Vec<String>) {
-    let more = list.len().saturating_sub(ITEMS_MAX);
-    if more > 0 {
-        list.truncate(ITEMS_MAX);
-        list.push(format!("and {more} more"));
+/// Lease by lease, because what one lease may hold is also what one request may name. What was acquired with a
+/// fencing token stays: a command in the agent's shell may rely on it.
+async fn everything(caller: &mut dyn Caller) -> Result<u64, RpcError> {
+    let own = LeaseListParams {
+        agent: Some(myself(caller).await?.name),
+        count_max: Some(u64::MAX),
+        ..LeaseListParams::default()
+    };
+    let own: LeaseListResult = caller.run(Operation::LeaseList, &own).await?;
+    let mut released = 0;
+    for lease in own.leases {
+        let texts = lease.resources.iter().map(ToString::to_string);
+        let resources: Vec<ResourceParam> = texts.filter_map(|it| it.parse().ok()).collect();
+        if !resources.is_empty() {
+            released += give_back(caller, resources, lease.tree).await?;
+        }
     }
+    Ok(released)
 }

@@ -5,16 +5,18 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::ToolError;
-use super::held::{myself, until};
-use crate::engine::ids::{JournalTime, Note};
+use super::bounds::{TEXT_CHARS_MAX, fitting};
+use super::held::until;
+use super::{ITEMS_MAX, ToolError};
+use crate::engine::ids::{AgentName, Note, TreeName};
 use crate::mcp::caller::Caller;
-use crate::mcp::renewal;
+use crate::mcp::words;
+use crate::protocol::error::Conflict;
 use crate::protocol::lease::{
-    LeaseAcquireParams, LeaseAcquireResult, LeaseListParams, LeaseListResult, LeaseView, ModeParam,
+    EnsuredLeaseView, EnsuredView, LeaseEnsureParams, LeaseEnsureResult, ModeParam,
 };
 use crate::protocol::operations::Operation;
-use crate::protocol::resource::{ResourceKind, ResourceRequestParam, check_meaning};
+use crate::protocol::resource::{ResourceKind, ResourceParam, check_meaning};
 
 /// Resources in one call.
 const RESOURCES_MAX: usize = 100;
@@ -30,6 +32,8 @@ pub(super) struct ReserveParams {
     /// Let others hold them shared too.
     #[serde(default)]
     shared: bool,
+    /// `HOST:/PATH` of your git worktree: agents in other worktrees are then told, not kept out.
+    tree: Option<TreeName>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -39,12 +43,26 @@ pub(super) struct Reserved {
     /// Yours already.
     kept: Vec<String>,
     held: String,
+    /// Others on the same files in other worktrees.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    also_edited_by: Vec<Elsewhere>,
+    #[serde(skip_serializing_if = "super::status::is_zero")]
+    more_also: u64,
     next: &'static str,
+}
+
+/// What another agent holds in another worktree.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Elsewhere {
+    agent: AgentName,
+    resource: String,
+    /// Its worktree, and what for.
+    words: String,
 }
 
 /// A resource as a model writes it: mostly the path of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Thing(pub(super) ResourceRequestParam);
+pub(super) struct Thing(pub(super) ResourceParam);
 
 impl<'de> Deserialize<'de> for Thing {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -90,84 +108,66 @@ pub(super) async fn reserve(
             "A folder with / at its end covers all in it.",
         ));
     }
-    let mode = if params.shared {
-        ModeParam::Shared
-    } else {
-        ModeParam::Exclusive
+    let ensure = LeaseEnsureParams {
+        resources: params.resources.into_iter().map(|it| it.0).collect(),
+        mode: if params.shared {
+            ModeParam::Shared
+        } else {
+            ModeParam::Exclusive
+        },
+        ttl_ms: caller.hold_ms(),
+        note: params.note,
+        tree: params.tree.or_else(|| caller.tree()),
+        request_id: None,
     };
-    let ensured = ensure(caller, params.resources, mode, params.note).await?;
-    Ok(Reserved {
-        taken: ensured.taken,
-        kept: ensured.kept,
-        held: until(ensured.expires_at, ensured.now),
-        next: "edit, then release",
-    })
+    let ensured: LeaseEnsureResult = caller.run(Operation::LeaseEnsure, &ensure).await?;
+    Ok(Reserved::of(&ensured))
 }
 
-struct Ensured {
-    taken: Vec<String>,
-    kept: Vec<String>,
-    expires_at: Option<JournalTime>,
-    now: JournalTime,
-}
-
-/// Makes sure that the caller holds all of them, or takes none. The operation `lease.ensure` does this in one
-/// step; this is its place.
-async fn ensure(
-    caller: &mut dyn Caller,
-    wanted: Vec<Thing>,
-    mode: ModeParam,
-    note: Option<Note>,
-) -> Result<Ensured, ToolError> {
-    let own = own_leases(caller).await?;
-    let now = own.now_ms;
-    let holds = |lease: &LeaseView, text: &str| {
-        lease.mode == mode && lease.resources.iter().any(|held| held.to_string() == text)
-    };
-    let (mut missing, mut kept, mut leases) = (Vec::new(), Vec::new(), Vec::new());
-    for Thing(resource) in wanted {
-        let text = resource.to_string();
-        match own.leases.iter().find(|lease| holds(lease, &text)) {
-            Some(lease) => {
-                kept.push(text);
-                leases.push(lease);
-            }
-            None => missing.push(resource),
+impl Reserved {
+    fn of(ensured: &LeaseEnsureResult) -> Self {
+        let taken = |lease: &&EnsuredLeaseView| lease.how == EnsuredView::Taken;
+        let leases = ensured.leases.iter();
+        let (taken, kept): (Vec<_>, Vec<_>) = leases.partition(taken);
+        // What a session holds outlasts what has an end.
+        let first_end = ensured.leases.iter().filter_map(|it| it.expires_at_ms);
+        let also = fitting(ensured.elsewhere.iter().map(Elsewhere::of), TEXT_CHARS_MAX);
+        let all = ensured.elsewhere.len() as u64 + ensured.elsewhere_more.unwrap_or_default();
+        Self {
+            taken: names(&taken),
+            kept: names(&kept),
+            held: until(first_end.min(), ensured.now_ms),
+            more_also: all - also.len() as u64,
+            next: if also.is_empty() {
+                "edit, then release"
+            } else {
+                "edit, then release; others change the same files elsewhere, so agree with them before you merge"
+            },
+            also_edited_by: also,
         }
     }
-    let mut expires_at = leases.first().and_then(|lease| lease.expires_at_ms);
-    let mut taken = Vec::new();
-    if !missing.is_empty() {
-        let acquire = LeaseAcquireParams {
-            resources: missing,
-            mode,
-            ttl_ms: caller.hold_ms(),
-            wait_ms: None,
-            note,
-            tree: None,
-            request_id: None,
-        };
-        let granted: LeaseAcquireResult = caller.run(Operation::LeaseAcquire, &acquire).await?;
-        taken = granted.resources.iter().map(ToString::to_string).collect();
-        expires_at = granted.expires_at_ms;
-    }
-    for lease in leases {
-        renewal::renew_lease(caller, lease, now).await?;
-    }
-    Ok(Ensured {
-        taken,
-        kept,
-        expires_at,
-        now,
-    })
 }
 
-/// The leases of the caller.
-pub(super) async fn own_leases(caller: &mut dyn Caller) -> Result<LeaseListResult, ToolError> {
-    let params = LeaseListParams {
-        agent: Some(myself(caller).await?.name),
-        count_max: Some(u64::MAX),
-        ..LeaseListParams::default()
-    };
-    Ok(caller.run(Operation::LeaseList, &params).await?)
+impl Elsewhere {
+    fn of(other: &Conflict) -> Self {
+        let tree = other.tree.iter().map(|tree| tree.as_str());
+        let about: Vec<&str> = tree.chain(other.note.iter().map(Note::as_str)).collect();
+        Self {
+            agent: other.holder.clone(),
+            resource: words::line(&other.held),
+            words: words::line(&about.join(": ")),
+        }
+    }
+}
+
+/// The first of what leases hold, and how many more there are.
+fn names(leases: &[&EnsuredLeaseView]) -> Vec<String> {
+    let resources = leases.iter().flat_map(|lease| &lease.resources);
+    let all: Vec<String> = resources.map(|it| words::line(&it.to_string())).collect();
+    let count = all.len();
+    let mut shown = fitting(all.into_iter().take(ITEMS_MAX), TEXT_CHARS_MAX);
+    if shown.len() < count {
+        shown.push(format!("and {} more", count - shown.len()));
+    }
+    shown
 }

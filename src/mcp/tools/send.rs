@@ -7,6 +7,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::ToolError;
+use super::bounds::{TEXT_CHARS_MAX, fitting};
 use crate::engine::ids::{AgentName, MessageId, Title};
 use crate::mcp::caller::Caller;
 use crate::mcp::words;
@@ -72,6 +73,9 @@ pub(super) struct Sent {
     queued: Vec<AgentName>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     not_delivered: Vec<String>,
+    /// Recipients that are not named here.
+    #[serde(skip_serializing_if = "super::status::is_zero")]
+    more: u64,
 }
 
 pub(super) async fn send(caller: &mut dyn Caller, params: SendParams) -> Result<Sent, ToolError> {
@@ -96,11 +100,17 @@ pub(super) async fn send(caller: &mut dyn Caller, params: SendParams) -> Result<
     };
     let lost =
         |it: &&DeliveryView| matches!(it.delivery, DeliveryState::Unknown | DeliveryState::Full);
+    let live = fitting(of(DeliveryState::Live), TEXT_CHARS_MAX);
+    let queued = fitting(of(DeliveryState::Queued), TEXT_CHARS_MAX);
+    let not_delivered = sent.recipients.iter().filter(lost).map(why);
+    let not_delivered = fitting(not_delivered, TEXT_CHARS_MAX);
+    let named = live.len() + queued.len() + not_delivered.len();
     Ok(Sent {
         message: sent.message,
-        live: of(DeliveryState::Live).collect(),
-        queued: of(DeliveryState::Queued).collect(),
-        not_delivered: sent.recipients.iter().filter(lost).map(why).collect(),
+        live,
+        queued,
+        not_delivered,
+        more: (sent.recipients.len() - named) as u64,
     })
 }
 

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::ToolError;
+use super::bounds::{TEXT_CHARS_MAX, fitting};
 use super::held::{TaskLine, myself, tasks_of, until};
-use super::{ITEMS_MAX, ToolError};
 use crate::engine::ids::{AgentName, FencingToken, JournalTime};
 use crate::mcp::caller::Caller;
 use crate::mcp::words;
@@ -19,9 +20,13 @@ use crate::protocol::operations::Operation;
 use crate::protocol::session::Empty;
 use crate::protocol::task::{StateName, TaskListParams, TaskListResult};
 
-/// Resources named for one agent.
-const RESOURCES_MAX: usize = 5;
-/// Agents named.
+/// Resources of the caller that are named, of those that are held for equally long.
+const OWN_RESOURCES_MAX: usize = 10;
+/// Resources named for another agent.
+const RESOURCES_MAX: usize = 3;
+/// Tasks that the advice names.
+const ADVICE_MAX: usize = 3;
+/// Agents looked at.
 const PEERS_MAX: u64 = 12;
 /// Claimed tasks and leases that are looked at, to tell what others are on.
 const LOOKED_AT_MAX: u64 = 200;
@@ -37,6 +42,8 @@ pub(in crate::mcp) struct Status {
     next: Vec<String>,
     /// Tasks that you hold.
     tasks: Vec<HeldTask>,
+    #[serde(skip_serializing_if = "is_zero")]
+    more_tasks: u64,
     /// What you reserved.
     reserved: Vec<HeldResources>,
     unread_messages: u64,
@@ -100,21 +107,18 @@ pub(in crate::mcp) async fn look(caller: &mut dyn Caller) -> Result<Status, Tool
     let unread_messages = unread(caller).await?;
     let others = peers(caller, &me).await?;
     let shown = others.len() as u64 + u64::from(myself.presence != PresenceView::Gone);
-    let tasks: Vec<HeldTask> = mine
-        .tasks
-        .iter()
-        .map(|task| {
-            let attempt = task.attempt.as_ref();
-            HeldTask {
-                task: TaskLine::of(task),
-                fence: attempt.map(|attempt| attempt.fence),
-                held: until(attempt.and_then(|it| it.expires_at_ms), now),
-            }
-        })
-        .take(ITEMS_MAX)
-        .collect();
+    let held = mine.tasks.iter().map(|task| {
+        let attempt = task.attempt.as_ref();
+        HeldTask {
+            task: TaskLine::of(task),
+            fence: attempt.map(|attempt| attempt.fence),
+            held: until(attempt.and_then(|it| it.expires_at_ms), now),
+        }
+    });
+    let tasks = fitting(held, TEXT_CHARS_MAX);
     Ok(Status {
         next: advice(unread_messages, &tasks, ready_tasks),
+        more_tasks: (mine.tasks.len() - tasks.len()) as u64,
         tasks,
         reserved: reserved(own, now),
         you: me,
@@ -125,23 +129,25 @@ pub(in crate::mcp) async fn look(caller: &mut dyn Caller) -> Result<Status, Tool
     })
 }
 
+/// Most are held for equally long, so they are named together.
 fn reserved(own: LeaseListResult, now: JournalTime) -> Vec<HeldResources> {
-    let own = own.leases.into_iter().take(ITEMS_MAX);
-    own.map(|lease| {
-        let mut resources: Vec<String> = lease.resources.iter().map(ToString::to_string).collect();
-        shorten(&mut resources);
-        HeldResources {
-            resources,
-            held: until(lease.expires_at_ms, now),
-        }
-    })
-    .collect()
+    let mut by_end: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for lease in own.leases {
+        let texts = lease.resources.iter().map(ToString::to_string);
+        let held = until(lease.expires_at_ms, now);
+        by_end.entry(held).or_default().extend(texts);
+    }
+    let all = by_end.into_iter().map(|(held, mut resources)| {
+        shorten(&mut resources, OWN_RESOURCES_MAX);
+        HeldResources { resources, held }
+    });
+    fitting(all, TEXT_CHARS_MAX)
 }
 
 /// Names the first, counts the rest.
-fn shorten(resources: &mut Vec<String>) {
-    let more = resources.len().saturating_sub(RESOURCES_MAX);
-    resources.truncate(RESOURCES_MAX);
+fn shorten(resources: &mut Vec<String>, count_max: usize) {
+    let more = resources.len().saturating_sub(count_max);
+    resources.truncate(count_max);
     for resource in resources.iter_mut() {
         *resource = words::line(resource);
     }
@@ -195,7 +201,7 @@ async fn peers(caller: &mut dyn Caller, me: &AgentName) -> Result<Vec<Peer>, Rpc
     }
     let peers = others.into_iter().map(|agent| {
         let mut reserved = reserved.remove(&agent.name).unwrap_or_default();
-        shorten(&mut reserved);
+        shorten(&mut reserved, RESOURCES_MAX);
         Peer {
             words: busy_with(&agent, &claimed),
             presence: agent.presence,
@@ -203,7 +209,7 @@ async fn peers(caller: &mut dyn Caller, me: &AgentName) -> Result<Vec<Peer>, Rpc
             reserved,
         }
     });
-    Ok(peers.collect())
+    Ok(fitting(peers, TEXT_CHARS_MAX))
 }
 
 fn busy_with(agent: &AgentView, claimed: &TaskListResult) -> String {
@@ -223,7 +229,7 @@ fn advice(unread: u64, tasks: &[HeldTask], ready: u64) -> Vec<String> {
     if unread > 0 {
         next.push(format!("read_messages: {unread} wait"));
     }
-    for held in tasks {
+    for held in tasks.iter().take(ADVICE_MAX) {
         let task = held.task.task;
         next.push(format!(
             "go on with task {task}; finish_task when it is over"

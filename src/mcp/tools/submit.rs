@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::ToolError;
+use super::bounds::{TEXT_CHARS_MAX, fitting};
 use crate::engine::ids::{Capability, IdempotencyKey, TaskId, Title};
 use crate::mcp::caller::Caller;
 use crate::mcp::words;
@@ -66,6 +67,6 @@ pub(super) async fn submit(
     Ok(Submitted {
         task: made.task,
         existing: made.existing,
-        warnings: warnings.collect(),
+        warnings: fitting(warnings, TEXT_CHARS_MAX),
     })
 }

@@ -9,11 +9,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout_at};
 
+use super::ToolError;
+use super::bounds::{LIST_CHARS_MAX, fitting};
 use super::held::{myself, task};
 use super::reserve::Thing;
 use super::status::unread;
-use super::{ITEMS_MAX, ToolError};
-use crate::engine::ids::TaskId;
+use crate::engine::ids::{TaskId, TreeName};
 use crate::mcp::caller::Caller;
 use crate::mcp::words;
 use crate::protocol::agent::AgentView;
@@ -67,6 +68,8 @@ pub(super) struct WaitParams {
     /// Also until these can be reserved.
     #[serde(default)]
     resources: Vec<Thing>,
+    /// As in reserve.
+    tree: Option<TreeName>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -84,7 +87,14 @@ pub(super) async fn wait(caller: &mut dyn Caller, params: WaitParams) -> Result<
     }
     let until = Instant::now() + Duration::from_secs(seconds);
     let me = myself(caller).await?;
-    let wish = Wish::of(&params, me)?;
+    let tree = params.tree.or_else(|| caller.tree());
+    let wish = Wish {
+        me,
+        work: params.work,
+        task: params.task,
+        resources: params.resources.into_iter().map(|it| it.0).collect(),
+        tree,
+    };
     // Followed before the first look, so that nothing falls between both.
     let mut follower = caller.follow(wish.filters()).await?;
     let mut happened = Vec::new();
@@ -103,8 +113,10 @@ pub(super) async fn wait(caller: &mut dyn Caller, params: WaitParams) -> Result<
     } else {
         "status tells all that waits for you"
     };
-    happened.truncate(ITEMS_MAX);
-    Ok(Waited { happened, next })
+    Ok(Waited {
+        happened: fitting(happened, LIST_CHARS_MAX),
+        next,
+    })
 }
 
 /// What is waited for.
@@ -113,22 +125,10 @@ struct Wish {
     work: bool,
     task: Option<TaskId>,
     resources: Vec<ResourceParam>,
+    tree: Option<TreeName>,
 }
 
 impl Wish {
-    fn of(params: &WaitParams, me: AgentView) -> Result<Self, ToolError> {
-        let resources = params.resources.iter();
-        let resources: Result<Vec<ResourceParam>, _> =
-            resources.map(|thing| thing.0.to_string().parse()).collect();
-        let wrong = |error| ToolError::new(format!("arguments.resources: {error}"), "");
-        Ok(Self {
-            me,
-            work: params.work,
-            task: params.task,
-            resources: resources.map_err(wrong)?,
-        })
-    }
-
     fn filters(&self) -> Vec<EventFilter> {
         let kinds = |kinds: &[&str]| EventFilter {
             kinds: kinds.iter().map(|kind| (*kind).to_owned()).collect(),
@@ -199,6 +199,7 @@ impl Wish {
         let params = LeaseCheckParams {
             resources: self.resources.clone(),
             mode: ModeParam::Exclusive,
+            tree: self.tree.clone(),
             ..LeaseCheckParams::default()
         };
         let check: LeaseCheckResult = caller.run(Operation::LeaseCheck, &params).await?;

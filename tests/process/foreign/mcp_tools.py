@@ -96,7 +96,9 @@ async def day(ana, bob):
     assert whole["result_words"] == "it parses", whole
     waited = await call(ana, "wait", seconds=30, task=task)
     assert "is done" in waited["happened"][0], waited
-    assert len((await call(bob, "release", all=True))["released"]) == 2
+    assert (await call(bob, "release", resources=["docs/"]))["released"] == 1
+    assert (await call(bob, "release", all=True))["released"] == 1
+    assert "status" in (await call(bob, "release", resources=["docs/"]))["next"]
     fact = (await call(ana, "context", key="build", value="make test"))["facts"][0]
     read = (await call(bob, "context", key="build"))["facts"][0]
     assert read["words"] == "make test" and read["revision"] == fact["revision"], read

@@ -2,14 +2,20 @@
 //! token or a client that does not read do to a call.
 
 mod bad_input;
+mod day;
 mod endings;
+mod long_lists;
 mod openings;
+mod repeats;
+mod seats;
 mod stdio;
+mod trees;
 
 use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
+use super::seats::seats_token;
 use crate::support::{Coordinator, http};
 
 /// The headers of a client of the era that begins with `initialize`.
@@ -50,16 +56,46 @@ impl Answer {
 }
 
 /// One agent's way to `/mcp`.
+#[derive(Clone)]
 struct Agent {
     port: u16,
     token: String,
+    seat: Option<String>,
+    /// What its client adds to each call.
+    meta: Value,
 }
 
 impl Agent {
     async fn new(coordinator: &Coordinator, name: &str) -> Self {
+        Self::of(coordinator, coordinator.token(name, "agent").await)
+    }
+
+    /// With a token that allows seats, and without one.
+    async fn with_seats(coordinator: &Coordinator, name: &str) -> Self {
+        Self::of(coordinator, seats_token(coordinator, name).await.1)
+    }
+
+    fn of(coordinator: &Coordinator, token: String) -> Self {
         Self {
             port: coordinator.port(),
-            token: coordinator.token(name, "agent").await,
+            token,
+            seat: None,
+            meta: json!({}),
+        }
+    }
+
+    fn at(&self, seat: &str) -> Self {
+        let seat = Some(seat.to_owned());
+        Self {
+            seat,
+            ..self.clone()
+        }
+    }
+
+    fn saying(&self, meta: Value) -> Self {
+        Self {
+            meta,
+            ..self.clone()
         }
     }
 
@@ -76,6 +112,7 @@ impl Agent {
     ) -> Answer {
         let authorization = format!("Bearer {}", self.token);
         let mut all = vec![("Authorization", authorization.as_str())];
+        all.extend(self.seat.iter().map(|seat| ("Coord-Seat", seat.as_str())));
         all.extend(headers);
         request(self.port, method, target, &all, body).await
     }
@@ -87,7 +124,7 @@ impl Agent {
 
     /// Calls a tool; gives the result, whether it refused or not.
     async fn call(&self, tool: &str, arguments: Value) -> Value {
-        let params = json!({"name": tool, "arguments": arguments});
+        let params = json!({"name": tool, "arguments": arguments, "_meta": self.meta});
         let message = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params});
         let answer = self.post(&message).await;
         assert_eq!(answer.status, 200, "{answer:?}");

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::{Agent, request};
-use crate::support::Coordinator;
+use crate::support::{Coordinator, until};
 
 /// Whether all that is expected is there; more may be.
 fn check_part(expected: &Value, found: &Value, at: &str) {
@@ -59,15 +59,15 @@ async fn check(client: &str, kind: &str) {
     }
     // What the client calls itself is what others see.
     let mut operator = coordinator.operator().await;
-    let seen = operator
-        .call("agent.get", serde_json::json!({"agent": "ana"}))
-        .await
-        .unwrap();
-    assert_eq!(
-        (&seen["kind"], &seen["presence"]),
-        (&kind.into(), &"online".into()),
-        "{seen}"
-    );
+    let seen = until("ana to be present", async || {
+        let seen = operator
+            .call("agent.get", serde_json::json!({"agent": "ana"}))
+            .await
+            .unwrap();
+        (seen["presence"] == "online").then_some(seen)
+    })
+    .await;
+    assert_eq!(seen["kind"], kind, "{seen}");
 }
 
 #[tokio::test]

@@ -1,15 +1,17 @@
 //! `coord mcp`: one session for one CLI, over its streams.
 
+use std::path::Path;
 use std::process::Stdio;
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
+use super::seats_token;
 use crate::support::{Coordinator, until, within};
 
 /// A running `coord mcp`.
-struct Server {
+pub(super) struct Server {
     child: Child,
     input: Option<ChildStdin>,
     output: Lines<BufReader<ChildStdout>>,
@@ -18,14 +20,25 @@ struct Server {
 impl Server {
     async fn start(coordinator: &Coordinator, agent: &str) -> Self {
         let token = coordinator.token(agent, "agent").await;
+        Self::start_in(coordinator, &token, Path::new("/"), &[])
+    }
+
+    pub(super) fn start_in(
+        coordinator: &Coordinator,
+        token: &str,
+        folder: &Path,
+        variables: &[(&str, &str)],
+    ) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_coord"))
             .arg("mcp")
+            .current_dir(folder)
             .env_clear()
             .env(
                 "COORD_URL",
                 format!("ws://127.0.0.1:{}/ws", coordinator.port()),
             )
             .env("COORD_TOKEN", token)
+            .envs(variables.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
@@ -59,15 +72,19 @@ impl Server {
         answer
     }
 
-    async fn call(&mut self, tool: &str, arguments: Value) -> Value {
+    pub(super) async fn result(&mut self, tool: &str, arguments: Value) -> Value {
         let params = json!({"name": tool, "arguments": arguments});
         let mut answer = self.ask(1, "tools/call", params).await;
-        let mut result = answer["result"].take();
+        answer["result"].take()
+    }
+
+    pub(super) async fn call(&mut self, tool: &str, arguments: Value) -> Value {
+        let mut result = self.result(tool, arguments).await;
         assert_eq!(result["isError"], false, "{result}");
         result["structuredContent"].take()
     }
 
-    async fn introduce(&mut self) {
+    pub(super) async fn introduce(&mut self) {
         let params = json!({"protocolVersion": "2025-11-25", "capabilities": {},
             "clientInfo": {"name": "claude-code", "version": "2.1.332"}});
         let answer = self.ask(0, "initialize", params).await;
@@ -128,6 +145,43 @@ async fn a_restart_of_the_coordinator_keeps_what_the_session_holds() {
         status["reserved"][0]["resources"][0], "file:src/a.rs",
         "{status}"
     );
+}
+
+#[tokio::test]
+async fn the_seat_is_that_of_the_cli_session_and_outlives_a_restart() {
+    let mut coordinator = Coordinator::start().await;
+    let (_, token) = seats_token(&coordinator, "ana").await;
+    let session = [("CLAUDE_CODE_SESSION_ID", "5f0c")];
+    let here = Path::new("/");
+    let mut claude = Server::start_in(&coordinator, &token, here, &session);
+    claude.introduce().await;
+    let file = json!({"resources": ["src/a.rs"]});
+    claude.call("reserve", file.clone()).await;
+    // After `/clear` shells and hooks have another seat, and this server goes on with its own.
+    let cleared = [("CLAUDE_CODE_SESSION_ID", "c1ea")];
+    let mut later = Server::start_in(&coordinator, &token, here, &cleared);
+    let refusal = later.result("reserve", file.clone()).await;
+    let text = refusal["content"][0]["text"].as_str().unwrap();
+    assert!(text.contains("held by ana/claude-88d12b3b"), "{refusal}");
+    coordinator.kill().await;
+    coordinator.restart().await;
+    let status = claude.call("status", json!({})).await;
+    assert_eq!(
+        (&status["you"], &status["reserved"][0]["resources"][0]),
+        (&json!("ana/claude-88d12b3b"), &json!("file:src/a.rs"))
+    );
+    assert_eq!(
+        claude.call("release", json!({"all": true})).await["released"],
+        1
+    );
+    later.call("reserve", file).await;
+    // A seat that was named comes first, and a token without seats goes on as it was.
+    let named = [session[0], ("COORD_SEAT", "mine")];
+    let mut named = Server::start_in(&coordinator, &token, here, &named);
+    assert_eq!(named.call("status", json!({})).await["you"], "ana/mine");
+    let plain = coordinator.token("bob", "agent").await;
+    let mut bob = Server::start_in(&coordinator, &plain, here, &session);
+    assert_eq!(bob.call("status", json!({})).await["you"], "bob");
 }
 
 #[tokio::test]
