@@ -15,6 +15,7 @@
 //! The protocol is written by hand over `serde_json`; ARCHITECTURE.md says why.
 
 mod caller;
+mod connection;
 mod dispatch;
 mod driver_caller;
 mod era;

@@ -19,8 +19,8 @@ is generated: `coord protocol --mcp` prints it.
   the coordinator loses nothing. What an agent takes is held for 30 minutes after its last call, and any call renews
   it. An agent is present for as long.
 - **stdio**: `coord mcp` is started by the agent's CLI and finds its token as every `coord` command does. Presence, and
-  what the tools take, last as long as the CLI keeps it running. It takes its session up again after a restart of the
-  coordinator.
+  what the tools take, last as long as the CLI keeps it running. It takes its session up again, at the same seat, after
+  a restart of the coordinator.
 
 | CLI | over HTTP | over stdio |
 |---|---|---|
@@ -31,6 +31,38 @@ is generated: `coord protocol --mcp` prints it.
 
 `/mcp?project=NAME` chooses a project, as `/ws` does. `/mcp?tools=all` has one tool for each operation of
 [protocol.md](protocol.md) that the token may call, but for those on a connection, instead of the tools below.
+
+## Seats: the windows of one person
+
+With a token of `coord token create NAME --seats`, each CLI session can be an agent of its own, `NAME/SEAT`. A seat name
+has 1 to 32 lower-case letters, digits and `-_.`. Other tokens stand for one agent, whatever asks.
+
+| CLI | over stdio | over HTTP, without `?seat=NAME` and the header `Coord-Seat: NAME` |
+|---|---|---|
+| Claude Code | its session, as its hooks and shells | `NAME`, one agent for all windows |
+| Codex | its process, as its hooks and shells | each session, by the id that Codex sends with calls |
+| Gemini CLI, opencode | its process, as its hooks and shells | `NAME`, one agent for all windows |
+
+- **Use stdio where hooks or shells of the session run `coord` too.** Over HTTP a Codex session has a mailbox and
+  leases of its own, but its hooks and shells are not told its id: they are another seat, and in each other's way.
+- **`/clear` in Claude Code** gives hooks and shells a new session id, and so a new seat. A running `coord mcp` is not
+  told: it keeps its seat, its mailbox and what its tools reserved. `release` with `all` gives that back; reconnecting
+  the server under `/mcp` takes the new seat.
+- A project knows 256 seats of one token at once. Tools that change something refuse further ones
+  (`seats_per_principal_max`); a seat that is not used is forgotten after an hour.
+
+## Worktrees
+
+Agents in one worktree of git keep each other out of the files that they reserved. Agents in different ones are told of
+each other in `also_edited_by`. `coord mcp` finds the worktree by its current folder, or else by `CLAUDE_PROJECT_DIR`, as
+`coord lease ensure --tree auto` does. Over HTTP the model names it in `tree`. Names are compared as they are, so agents
+in one worktree must write the same one; without a name, what is reserved is kept from all worktrees.
+
+## Calls that are repeated
+
+A client repeats a call when it lost the answer. Over HTTP the call then has one effect and the same answer, if the
+client names it: Claude Code does by `claudecode/toolUseId`, Codex by `callId`. Names below 16 bytes are taken for
+counters, which begin again, and have no effect. Gemini CLI and opencode name no calls; over stdio no answer is lost.
 ";
 
 const REFUSALS: &str = "\
@@ -47,6 +79,8 @@ const REFUSALS: &str = "\
 | no JSON, no UTF-8, no JSON-RPC, a batch | 400, -32700 or -32600 |
 | a protocol version that is not served | 400, -32022; `data.supported` lists those that are |
 | 2026-07-28: headers that do not repeat the body | 400, -32020 |
+| a seat name that is none, or two of them | 400, -32602; `data.path` is `seat` |
+| a seat, with a token that allows none | 403, -32008; `data.path` is `seat` |
 | a method that there is not | -32601; 404 in 2026-07-28 |
 | a tool that there is not | -32602 with the most similar one |
 | wrong arguments, and all that a tool refuses | a result with `isError`: what is wrong, and what to do next |
@@ -55,7 +89,7 @@ const REFUSALS: &str = "\
 `wait` ends within 50 seconds, below the time-outs of the clients. Where the client sent a progress token and takes
 `text/event-stream`, it gets a sign of progress every 5 seconds.
 
-Texts of other agents stand only in fields named `words` or `…_words`. They are cut to a bound, and characters that
+Lists are cut to about 1,400 characters, and the answer says how to get the rest. Texts of other agents stand only in fields named `words` or `…_words`. They are cut to a bound, and characters that
 act or hide are shown by their number. The instructions tell the model what these fields are.
 ";
 

@@ -124,7 +124,7 @@ async fn one(caller: &mut dyn Caller, id: TaskId) -> Result<TaskPage, ToolError>
             details_words: task.payload.as_ref().map(whole),
             result_words: task.result.as_ref().map(whole),
             error_words: task.last_error.as_ref().map(|it| words::line(it.as_str())),
-            why: why.collect(),
+            why: fitting(why, LIST_CHARS_MAX),
         }),
     })
 }

@@ -24,7 +24,7 @@ pub(super) struct ReleaseParams {
     /// Everything that you reserved.
     #[serde(default)]
     all: bool,
-    /// As you reserved them.
+    /// As in reserve.
     tree: Option<TreeName>,
 }
 

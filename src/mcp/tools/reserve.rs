@@ -150,7 +150,7 @@ impl Reserved {
 
 impl Elsewhere {
     fn of(other: &Conflict) -> Self {
-        let tree = other.tree.iter().map(|tree| tree.as_str());
+        let tree = other.tree.iter().map(TreeName::as_str);
         let about: Vec<&str> = tree.chain(other.note.iter().map(Note::as_str)).collect();
         Self {
             agent: other.holder.clone(),
