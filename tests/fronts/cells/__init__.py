@@ -1,0 +1,1 @@
+"""What must hold. Each module here registers its cells."""

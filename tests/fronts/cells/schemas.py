@@ -1,0 +1,29 @@
+"""The schemas of the tools, in the eyes of the strictest listing there is."""
+
+import json
+import os
+
+from cell import cell, check
+
+
+@cell("mcp-inspector lists all tools strictly", clis=None)
+def strict(scene):
+    coordinator = scene.coordinator
+    token = coordinator.token("ana")
+    secret = token.read_text().strip()
+    ways = {
+        "http": [coordinator.mcp_url, "--transport", "http", "--header", f"Authorization: Bearer {secret}"],
+        "all": [f"{coordinator.mcp_url}?tools=all", "--transport", "http", "--header",
+                f"Authorization: Bearer {secret}"],
+        "stdio": [scene.programs / "coord", "mcp", "-e", f"COORD_URL={coordinator.url}", "-e",
+                  f"COORD_TOKEN={secret}"],
+    }
+    for name, target in ways.items():
+        inspector = scene.modules / "@modelcontextprotocol/inspector/clients/launcher/build/index.js"
+        words = [scene.programs / "node", inspector, "--cli", *target, "--method", "tools/list", "--strict"]
+        variables = {"HOME": str(scene.folder), "PATH": f"{scene.programs}:{os.defpath}"}
+        program = scene.program(f"inspector-{name}", words, variables)
+        code = program.wait(120)
+        check(code == 0, f"{name}: it ended with {code}", program.output())
+        tools = json.loads(program.output())["tools"]
+        check(len(tools) >= 12, f"{name}: it lists fewer tools", len(tools))

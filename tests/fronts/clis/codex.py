@@ -1,0 +1,78 @@
+"""Codex CLI."""
+
+from model import Call, Search
+
+from .base import ARCHITECTURE, Cli, Http
+
+TRIPLE = {"x64": "x86_64-unknown-linux-musl", "arm64": "aarch64-unknown-linux-musl"}.get(ARCHITECTURE)
+
+SPACE = "mcp__coord"
+
+MODEL = """\
+model = "gpt-5.5"
+model_provider = "scripted"
+check_for_update_on_startup = false
+
+[model_providers.scripted]
+name = "scripted"
+base_url = "{url}/v1"
+wire_api = "responses"
+env_key = "SCRIPTED_KEY"
+
+[notice.model_migrations]
+"gpt-5.5" = "gpt-5.5"
+
+[projects."{project}"]
+trust_level = "{trust}"
+"""
+
+HTTP = """
+[mcp_servers.coord]
+url = "{url}"
+bearer_token_env_var = "COORD_TOKEN"
+"""
+
+STDIO = """
+[mcp_servers.coord]
+command = "coord"
+args = ["mcp"]
+"""
+
+
+class Codex(Cli):
+    name = "codex"
+
+    def command(self):
+        return [self.modules / f"@openai/codex-linux-{ARCHITECTURE}/vendor/{TRIPLE}/bin/codex"]
+
+    def own_variables(self):
+        return {"SCRIPTED_KEY": "x", "CODEX_HOME": str(self.home / ".codex")}
+
+    def configure(self):
+        trust = "trusted" if self.place.trusted else "untrusted"
+        text = MODEL.format(url=self.place.model_url, project=self.place.project, trust=trust)
+        if self.place.of_project:
+            self.write_in_project(".codex/config.toml", self.server())
+        else:
+            text += self.server()
+        self.write(".codex/config.toml", text)
+
+    def server(self):
+        if isinstance(self.place.server, Http):
+            return HTTP.format(url=self.place.server.url)
+        return STDIO if self.place.server else ""
+
+    def one_shot(self, prompt):
+        return ["exec", "--sandbox", "read-only", "-c", "approval_policy=never", prompt]
+
+    def call(self, tool, **arguments):
+        return Call(tool, arguments, namespace=SPACE)
+
+    def opening(self):
+        """Codex tells the model only the server's instructions until it searches."""
+        return [Search("coord")]
+
+    def offered(self, script):
+        found = [tool for item in script.requests[-1]["input"] for tool in item.get("tools", [])]
+        return {tool["name"]: tool["parameters"] for space in found if space["name"] == SPACE
+                for tool in space["tools"]}
