@@ -35,12 +35,21 @@ def enter_namespaces():
     os.execvp("unshare", [*words, sys.executable, *sys.argv])
 
 
+def has(coord, command):
+    """Whether a build of `coord` has a command."""
+    return subprocess.run([coord, command, "--help"], capture_output=True, check=False).returncode == 0
+
+
 def choose(arguments):
     for module in pkgutil.iter_modules(all_cells.__path__, "cells."):
         importlib.import_module(module.name)
     chosen = [cell for cell in cells if all(word in cell.title for word in arguments.words)]
+    for command in sorted({cell.needs for cell in chosen if cell.needs}):
+        if not has(arguments.coord, command):
+            print(f"no cells about `coord {command}`, which this build does not have")
+            chosen = [cell for cell in chosen if cell.needs != command]
     if not chosen:
-        sys.exit(f"no cell is named by {' '.join(arguments.words)}")
+        sys.exit(f"there is no cell for {' '.join(arguments.words)}")
     return chosen
 
 
@@ -87,12 +96,12 @@ def parse():
 
 def main():
     arguments = parse()
+    if INSIDE not in os.environ:
+        enter_namespaces()
     chosen = choose(arguments)
     if arguments.list:
         print("\n".join(cell.title for cell in chosen))
         return 0
-    if INSIDE not in os.environ:
-        enter_namespaces()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     begun = time.monotonic()

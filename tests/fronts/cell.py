@@ -15,16 +15,18 @@ class Cell:
     name: str
     run: Callable
     cli: str | None
+    # The command of `coord` that it is about, if not every build has it.
+    needs: str | None = None
 
     @property
     def title(self):
         return f"{self.cli or 'all':9} {self.name}"
 
 
-def cell(name, clis=EVERY):
+def cell(name, clis=EVERY, needs=None):
     """Registers a function of a scene once for each CLI; with `clis=None` once, and it names the CLIs itself."""
     def register(run):
-        cells.extend(Cell(name, run, cli) for cli in (clis or (None,)))
+        cells.extend(Cell(name, run, cli, needs) for cli in (clis or (None,)))
         return run
     return register
 

@@ -12,15 +12,14 @@ class Failure(Exception):
     """What a cell found wrong."""
 
 
-def until(what, look, seconds=30):
-    """Waits until `look` returns something true, and returns it."""
+def until(what, look, seen=lambda: None, seconds=30):
+    """Waits until `look` returns something true, and returns it; else fails with what is `seen` instead."""
     end = time.monotonic() + seconds
     while True:
-        seen = look()
-        if seen:
-            return seen
+        if found := look():
+            return found
         if time.monotonic() > end:
-            raise Failure(f"waited {seconds} s in vain for {what}")
+            raise Failure(f"waited {seconds} s in vain for {what}: {seen()}")
         time.sleep(0.01)
 
 

@@ -54,7 +54,7 @@ def own_list(scene):
 def documented(cli):
     """The ways over HTTP and over stdio, in the table of docs/mcp.md."""
     row = re.search(rf"^\| {NAMES[cli]} \|(.+)\|(.+)\|$", PAGE.read_text(), re.M)
-    return [re.search(r"`([^`]+)`", column).group(1) for column in row.groups()]
+    return [re.findall(r"`([^`]+)`", column)[-1] for column in row.groups()]
 
 
 def offers_all(scene, agent):

@@ -32,6 +32,8 @@ class Surroundings:
     secret: str
     # Whether the user trusts the repository, and what it brings along.
     trusted: bool = True
+    # Whether the CLI runs the coordinator's hooks.
+    hooks: bool = False
     # Whether the coordinator's tools are configured by the repository, not by the user.
     of_project: bool = False
 
@@ -74,6 +76,15 @@ class Cli:
     def offered(self, script):
         """The coordinator's tools that the CLI offered to the model, by the name that the model calls."""
         raise NotImplementedError
+
+    def edit(self, file, old, new):
+        """The steps in which the model changes a text in a file of the repository."""
+        raise NotImplementedError
+
+    def hook_command(self, *words):
+        """Ends well without `coord`: to some CLIs, any other end of a hook means no."""
+        program = self.place.programs / "coord"
+        return f"[ -x {program} ] || exit 0; exec {program} hook {' '.join(words or [self.name])}"
 
     def exposed_names(self):
         """The names that the model must be offered."""

@@ -5,6 +5,7 @@ from model import Call
 from .base import ARCHITECTURE, Cli, Http
 
 KEY = "sk-ant-scripted"
+HOOKS = ("SessionStart", "UserPromptSubmit", "PreToolUse", "PostToolUse", "Stop", "SessionEnd")
 
 
 class Claude(Cli):
@@ -22,6 +23,9 @@ class Claude(Cli):
     def configure(self):
         # A session that asks nobody refuses tools of MCP servers that are not allowed by name.
         settings = {"permissions": {"defaultMode": "acceptEdits", "allow": ["mcp__coord"]}}
+        if self.place.hooks:
+            hook = {"type": "command", "command": self.hook_command(), "timeout": 5}
+            settings["hooks"] = {event: [{"hooks": [hook]}] for event in HOOKS}
         project = {"hasTrustDialogAccepted": self.place.trusted, "hasCompletedProjectOnboarding": True}
         state = {
             "hasCompletedOnboarding": True, "theme": "dark", "projects": {str(self.place.project): project},
@@ -47,6 +51,11 @@ class Claude(Cli):
 
     def call(self, tool, **arguments):
         return Call(f"mcp__coord__{tool}", arguments)
+
+    def edit(self, file, old, new):
+        path = str(self.place.project / file)
+        change = {"file_path": path, "old_string": old, "new_string": new}
+        return [Call("Read", {"file_path": path}), Call("Edit", change)]
 
     def opening(self):
         """Claude Code tells the model only the names of MCP tools until it searches for them."""

@@ -1,12 +1,21 @@
 """Codex CLI."""
 
-from model import Call, Search
+from model import Call, Patch, Search
 
 from .base import ARCHITECTURE, Cli, Http
 
 TRIPLE = {"x64": "x86_64-unknown-linux-musl", "arm64": "aarch64-unknown-linux-musl"}.get(ARCHITECTURE)
 
 SPACE = "mcp__coord"
+HOOKS = ("SessionStart", "UserPromptSubmit", "PreToolUse", "PostToolUse", "Stop", "SessionEnd")
+PATCH = """\
+*** Begin Patch
+*** Update File: {file}
+@@
+-{old}
++{new}
+*** End Patch
+"""
 
 MODEL = """\
 model = "gpt-5.5"
@@ -56,6 +65,9 @@ class Codex(Cli):
         else:
             text += self.server()
         self.write(".codex/config.toml", text)
+        if self.place.hooks:
+            hook = {"type": "command", "command": self.hook_command(), "timeout": 5}
+            self.write(".codex/hooks.json", {"hooks": {event: [{"hooks": [hook]}] for event in HOOKS}})
 
     def server(self):
         if isinstance(self.place.server, Http):
@@ -63,10 +75,16 @@ class Codex(Cli):
         return STDIO if self.place.server else ""
 
     def one_shot(self, prompt):
+        if self.place.hooks:
+            # A person would trust the hooks in the terminal.
+            return ["exec", "--dangerously-bypass-hook-trust", "--sandbox", "danger-full-access", prompt]
         return ["exec", "--sandbox", "read-only", "-c", "approval_policy=never", prompt]
 
     def call(self, tool, **arguments):
         return Call(tool, arguments, namespace=SPACE)
+
+    def edit(self, file, old, new):
+        return [Patch("apply_patch", PATCH.format(file=file, old=old, new=new))]
 
     def opening(self):
         """Codex tells the model only the server's instructions until it searches."""

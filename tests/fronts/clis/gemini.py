@@ -4,6 +4,8 @@ from model import Call
 
 from .base import Cli, Http
 
+HOOKS = ("SessionStart", "BeforeAgent", "BeforeTool", "AfterTool", "AfterAgent", "SessionEnd")
+
 
 class Gemini(Cli):
     name = "gemini"
@@ -22,6 +24,9 @@ class Gemini(Cli):
             "security": {"auth": {"selectedType": "gemini-api-key"}, "folderTrust": {"enabled": True}},
             "general": {"enableAutoUpdate": False}, "privacy": {"usageStatisticsEnabled": False},
         }
+        if self.place.hooks:
+            hook = {"type": "command", "name": "coord", "command": self.hook_command(), "timeout": 5000}
+            settings["hooks"] = {event: [{"hooks": [hook]}] for event in HOOKS}
         servers = {"mcpServers": {"coord": self.server()}} if self.place.server else {}
         if self.place.of_project:
             self.write_in_project(".gemini/settings.json", servers)
@@ -44,6 +49,11 @@ class Gemini(Cli):
 
     def call(self, tool, **arguments):
         return Call(f"mcp_coord_{tool}", arguments)
+
+    def edit(self, file, old, new):
+        change = {"file_path": str(self.place.project / file), "instruction": "as asked", "old_string": old,
+                  "new_string": new}
+        return [Call("replace", change)]
 
     def offered(self, script):
         declared = [tool for group in script.requests[-1]["tools"] for tool in group.get("functionDeclarations", [])]

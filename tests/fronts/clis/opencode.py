@@ -1,5 +1,7 @@
 """opencode."""
 
+import subprocess
+
 from model import Call
 
 from .base import ARCHITECTURE, Cli, Http
@@ -25,6 +27,10 @@ class Opencode(Cli):
             "$schema": "https://opencode.ai/config.json", "autoupdate": False, "share": "disabled",
             "model": "scripted/scripted", "small_model": "scripted/scripted", "provider": {"scripted": provider},
         }
+        if self.place.hooks:
+            plugin = subprocess.run([self.place.programs / "coord", "hook", "opencode", "--plugin"], check=True,
+                                    capture_output=True, text=True).stdout
+            self.write(".config/opencode/plugins/coord.js", plugin)
         servers = {"mcp": {"coord": self.server()}} if self.place.server else {}
         if self.place.of_project:
             self.write_in_project("opencode.json", servers)
@@ -46,6 +52,11 @@ class Opencode(Cli):
 
     def call(self, tool, **arguments):
         return Call(f"coord_{tool}", arguments)
+
+    def edit(self, file, old, new):
+        path = str(self.place.project / file)
+        change = {"filePath": path, "oldString": old, "newString": new}
+        return [Call("read", {"filePath": path}), Call("edit", change)]
 
     def offered(self, script):
         declared = [tool["function"] for tool in script.requests[-1]["tools"]]

@@ -1,0 +1,97 @@
+"""Hooks: agents cannot step on each other, and hear from each other while they work."""
+
+from cell import cell, check
+from model import Say
+from processes import until
+
+OLD, NEW = "hello world", "HELLO WORLD"
+
+
+@cell("does not edit a file that another agent holds", needs="hook")
+def denies(scene):
+    hold(scene, "the parser")
+    agent = scene.agent(hooks=True, seats=True)
+    script = scene.model.script(*agent.cli.edit("a.txt", OLD, NEW), Say("done"))
+    agent.run(script)
+    check(text(scene) == OLD, "the file was edited", text(scene))
+    check("bob" in script.results[-1] and "the parser" in script.results[-1], "the model was not told by whom",
+          script.results[-1])
+
+
+@cell("holds the file that it edits until its session ends", needs="hook")
+def extends(scene):
+    agent = scene.agent(hooks=True, seats=True)
+    script = scene.model.script(
+        *agent.cli.edit("a.txt", OLD, NEW),
+        *after(lambda: held_by_seat(scene), agent.cli.edit("a.txt", NEW, "again")),
+        (Say("done"), lambda: held_by_seat(scene)),
+    )
+    agent.run(script)
+    check(text(scene) == "again", "the file was not edited twice", text(scene))
+    until("the session to free its files", lambda: scene.coordinator.leases() == {})
+
+
+@cell("is warned of an agent in another worktree, and edits", needs="hook")
+def warns(scene):
+    hold(scene, "elsewhere", "--tree", "another-tree")
+    agent = scene.agent(hooks=True, seats=True)
+    script = scene.model.script(*agent.cli.edit("a.txt", OLD, NEW), Say("done"))
+    agent.run(script)
+    check(text(scene) == NEW, "the file was not edited", text(scene))
+    check(script.saw("elsewhere"), "the model was not warned", script.results)
+
+
+@cell("edits while the coordinator is away", needs="hook")
+def away(scene):
+    agent = scene.agent(over=None, hooks=True, seats=True)
+    scene.coordinator.stop()
+    script = scene.model.script(*agent.cli.edit("a.txt", OLD, NEW), Say("done"))
+    agent.run(script)
+    check(text(scene) == NEW, "the file was not edited", text(scene))
+
+
+@cell("reads mail between tools", needs="hook")
+def between_tools(scene):
+    agent = scene.agent(hooks=True, seats=True)
+    script = scene.model.script(
+        *after(lambda: send(scene, "look at b.txt", "normal"), agent.cli.edit("a.txt", OLD, NEW)),
+        Say("done"),
+    )
+    agent.run(script)
+    check(script.saw("look at b.txt"), "the model was not shown the mail", script.results)
+
+
+@cell("reads important mail at the end of its turn, and goes on", needs="hook")
+def at_turn_end(scene):
+    agent = scene.agent(hooks=True, seats=True)
+    script = scene.model.script((Say("first"), lambda: send(scene, "do not push", "high")), Say("second"))
+    agent.run(script)
+    check(script.saw("do not push"), "the model was not shown the mail")
+
+
+def hold(scene, note, *flags):
+    token = scene.coordinator.token("bob")
+    scene.coordinator.run("lease", "acquire", "file:a.txt", "--ttl", "10m", "--note", note, *flags, token=token)
+
+
+def send(scene, body, importance):
+    """From bob to the only seat that is there."""
+    seat = next(name for name, agent in scene.coordinator.agents().items()
+                if name.startswith("ana/") and agent["presence"] != "gone")
+    scene.coordinator.call("message.send", token=scene.coordinator.token("bob"), to={"agent": seat}, body=body,
+                           importance=importance)
+
+
+def after(first, steps):
+    """The steps, the first of them after a check."""
+    return [(steps[0], first), *steps[1:]]
+
+
+def held_by_seat(scene):
+    leases = scene.coordinator.leases()
+    check(set(leases) == {"file:a.txt"}, "other files are held", leases)
+    check(leases["file:a.txt"]["agent"].startswith(f"ana/{scene.cli}-"), "another holds it", leases)
+
+
+def text(scene):
+    return (scene.project / "a.txt").read_text().strip()
