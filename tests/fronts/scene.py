@@ -131,6 +131,12 @@ class Session:
         self.program = program
         self.script = script
 
+    def killed(self):
+        """Waits for the end of a session that its script kills."""
+        self.program.wait(self.agent.cli.limit)
+        if self.script.fault:
+            raise self.script.fault
+
     def end(self):
         code = self.program.wait(self.agent.cli.limit)
         if self.script.fault:

@@ -42,7 +42,7 @@ class Cli:
     """One CLI of one agent."""
     name = ""
     # Seconds within which a session with a dozen calls ends on a loaded machine.
-    limit = 180
+    limit = 300
 
     def __init__(self, modules, surroundings):
         self.modules = modules

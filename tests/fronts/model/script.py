@@ -61,7 +61,8 @@ def calls_of(step):
 
 class Script:
     """Steps that are played one after the other. A step may stand in a pair with a function that is called
-    first: the CLI waits meanwhile, so the function may look at the coordinator, or restart it."""
+    first: the CLI waits meanwhile, so the function may look at the coordinator, or restart it. A step that depends on
+    what happened is a function that returns it."""
 
     numbers = itertools.count(1)
 
@@ -95,7 +96,9 @@ class Script:
                 for others in self.on_fault:
                     others()
         self.over = position + 1 == len(self.steps)
-        return Say("a check failed") if self.fault else step
+        if self.fault:
+            return Say("a check failed")
+        return step() if callable(step) else step
 
     def answer(self, index=-1):
         """A result that is JSON. Gemini CLI and Codex put words around it."""
