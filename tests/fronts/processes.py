@@ -1,9 +1,14 @@
 """Processes with a bounded life, ports, and waiting for a state."""
 
+import fcntl
 import os
+import pty
 import signal
 import socket
+import struct
 import subprocess
+import termios
+import threading
 import time
 from pathlib import Path
 
@@ -30,14 +35,18 @@ def free_port():
 
 
 class Program:
-    """A program in a process group of its own; its output goes to a file."""
+    """A program in a process group of its own; its output goes to a file. With `terminal`, it has one."""
 
-    def __init__(self, words, log, variables, folder, stdin=subprocess.DEVNULL):
+    def __init__(self, words, log, variables, folder, terminal=False):
         self.log = Path(log)
+        words = [str(word) for word in words]
+        if terminal:
+            self.process = in_terminal(words, self.log, env=variables, cwd=folder)
+            return
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
-                [str(word) for word in words], env=variables, cwd=folder, stdin=stdin,
-                stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
+                words, env=variables, cwd=folder, stdin=subprocess.DEVNULL, stdout=output,
+                stderr=subprocess.STDOUT, start_new_session=True)
 
     @property
     def pid(self):
@@ -67,6 +76,35 @@ class Program:
         except ProcessLookupError:
             pass
         self.process.wait()
+
+
+# What a terminal is asked: where the cursor is, and what it can do.
+TERMINAL = ((b"\x1b[6n", b"\x1b[1;1R"), (b"\x1b[c", b"\x1b[?62c"), (b"\x1b[?u", b"\x1b[?0u"))
+
+
+def in_terminal(words, log, **options):
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 45, 150, 0, 0))
+    process = subprocess.Popen(words, stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
+                               preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0), **options)
+    os.close(slave)
+    threading.Thread(target=be_terminal, args=(master, log), daemon=True).start()
+    return process
+
+
+def be_terminal(master, log):
+    """Keeps what the program prints, and answers what it asks."""
+    with log.open("ab", buffering=0) as output:
+        while True:
+            try:
+                printed = os.read(master, 65536)
+            except OSError:  # the program has ended
+                os.close(master)
+                return
+            output.write(printed)
+            for question, answer in TERMINAL:
+                if question in printed:
+                    os.write(master, answer)
 
 
 def left_behind():

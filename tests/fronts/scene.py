@@ -58,9 +58,9 @@ class Scene:
                     f'url = "{self.coordinator.url}"\ntoken_file = "{token}"\n')
         return Agent(self, name, found)
 
-    def program(self, name, words, variables):
+    def program(self, name, words, variables, terminal=False):
         log = self.folder / f"{len(self.sessions)}-{name}.log"
-        program = Program(words, log, variables, self.project)
+        program = Program(words, log, variables, self.project, terminal)
         self.sessions.append(program)
         return program
 
@@ -114,14 +114,19 @@ class Agent:
         words = [*self.cli.command(), *self.cli.one_shot(script.prompt), *flags]
         return Session(self, self.scene.program(self.name, words, self.cli.variables()), script)
 
+    def sit_down(self, script):
+        """Starts a session in a terminal, which stays when the script is over."""
+        words = [*self.cli.command(), *self.cli.in_terminal(script.prompt)]
+        return Session(self, self.scene.program(self.name, words, self.cli.variables(), terminal=True), script)
+
     def run(self, script, *flags):
         """Runs a script to its end, which must be a good one."""
         return self.start(script, *flags).end()
 
-    def command(self, *words, limit=60):
+    def command(self, *words):
         """The output of a command of the CLI's own, such as `mcp list`."""
         program = self.scene.program(self.name, [*self.cli.command(), *words], self.cli.variables())
-        program.wait(limit)
+        program.wait(self.cli.limit)
         return program.output()
 
 

@@ -69,6 +69,17 @@ def at_turn_end(scene):
     check(script.saw("do not push"), "the model was not shown the mail")
 
 
+@cell("is woken by mail when it is idle", clis=("claude",), needs="hook")
+def wakes(scene):
+    agent = scene.agent(hooks=True, seats=True, wakes=True)
+    script = scene.model.script(Say("first"), Say("woken"))
+    agent.sit_down(script)
+    until("the first turn", lambda: script.requests, seconds=60)
+    send(scene, "the build is broken", "normal")
+    until("the second turn", lambda: script.over, seconds=60)
+    check(script.saw("the build is broken"), "the model was not shown the mail")
+
+
 def hold(scene, note, *flags):
     token = scene.coordinator.token("bob")
     scene.coordinator.run("lease", "acquire", "file:a.txt", "--ttl", "10m", "--note", note, *flags, token=token)

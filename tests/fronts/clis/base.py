@@ -34,6 +34,8 @@ class Surroundings:
     trusted: bool = True
     # Whether the CLI runs the coordinator's hooks.
     hooks: bool = False
+    # Whether mail wakes an idle session.
+    wakes: bool = False
     # Whether the coordinator's tools are configured by the repository, not by the user.
     of_project: bool = False
 
@@ -59,6 +61,10 @@ class Cli:
 
     def one_shot(self, prompt):
         """The words of a session that runs one prompt, and asks nobody."""
+        raise NotImplementedError
+
+    def in_terminal(self, prompt):
+        """The words of a session in a terminal that begins with a prompt."""
         raise NotImplementedError
 
     def call(self, tool, **arguments):

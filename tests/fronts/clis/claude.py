@@ -26,6 +26,10 @@ class Claude(Cli):
         if self.place.hooks:
             hook = {"type": "command", "command": self.hook_command(), "timeout": 5}
             settings["hooks"] = {event: [{"hooks": [hook]}] for event in HOOKS}
+        if self.place.wakes:
+            waiter = {"type": "command", "command": self.hook_command("wait", "claude"), "asyncRewake": True,
+                      "timeout": 86400}
+            settings["hooks"]["Stop"].append({"hooks": [waiter]})
         project = {"hasTrustDialogAccepted": self.place.trusted, "hasCompletedProjectOnboarding": True}
         state = {
             "hasCompletedOnboarding": True, "theme": "dark", "projects": {str(self.place.project): project},
@@ -48,6 +52,9 @@ class Claude(Cli):
 
     def one_shot(self, prompt):
         return ["-p", prompt]
+
+    def in_terminal(self, prompt):
+        return [prompt]
 
     def call(self, tool, **arguments):
         return Call(f"mcp__coord__{tool}", arguments)
