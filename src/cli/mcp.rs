@@ -12,8 +12,9 @@ use std::time::Duration;
 
 use serde_json::value::RawValue;
 use tokio::io::BufReader;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::client::{Client, ClientError, Notice, Target};
 use super::error::CliError;
@@ -33,6 +34,8 @@ use crate::protocol::session::SessionOpenParams;
 const CALLS_MAX: usize = 64;
 /// The pause between attempts to reach a coordinator while nobody calls.
 const RETRY: Duration = Duration::from_secs(5);
+/// How long it may take to close the session. CLIs kill a server that does not end.
+const CLOSING: Duration = Duration::from_secs(1);
 
 pub(super) async fn run(shell: &Shell<'_>) -> Result<Exit, CliError> {
     let target = shell.target()?;
@@ -51,13 +54,40 @@ pub(super) async fn run(shell: &Shell<'_>) -> Result<Exit, CliError> {
         })
     });
     let input = BufReader::new(tokio::io::stdin());
-    let served = serve(callers, input, tokio::io::stdout()).await;
-    // The last caller is gone, so the session is closed in order.
-    if let Err(error) = keeper.await {
-        tracing::debug!(%error, "the session's task did not end in order");
+    let mut signals = signals().map_err(|source| CliError::Input {
+        what: "catch signals".to_owned(),
+        source: source.into(),
+    })?;
+    let served = tokio::select! {
+        served = serve(callers, input, tokio::io::stdout()) => served,
+        () = any(&mut signals) => Ok(()),
+    };
+    // The last caller is gone, so the session is closed in order. Signals stay caught meanwhile: some CLIs
+    // send a second one at once.
+    match timeout(CLOSING, keeper).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(%error, "the session's task did not end in order"),
+        Err(_) => tracing::debug!("the coordinator does not answer, so the session was not closed"),
     }
     served?;
     Ok(Exit::Ok)
+}
+
+/// How CLIs end the servers that they started. Few of them close the streams first.
+fn signals() -> std::io::Result<[Signal; 3]> {
+    Ok([
+        signal(SignalKind::interrupt())?,
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::hangup())?,
+    ])
+}
+
+async fn any([interrupt, terminate, hangup]: &mut [Signal; 3]) {
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+        _ = hangup.recv() => {}
+    }
 }
 
 /// What the session's task is asked for.

@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::process::Stdio;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
@@ -126,6 +128,36 @@ async fn presence_and_leases_last_as_long_as_the_cli() {
     let mut operator = coordinator.operator().await;
     let leases = operator.call("lease.list", json!({})).await.unwrap();
     assert_eq!(leases["leases"], json!([]));
+}
+
+/// Claude Code sends two signals within 0.1 s, Codex and Gemini CLI one; none closes the streams first.
+#[tokio::test]
+async fn a_signal_ends_the_session_in_order() {
+    let coordinator = Coordinator::start().await;
+    for signals in [
+        &[Signal::SIGINT, Signal::SIGTERM][..],
+        &[Signal::SIGTERM],
+        &[Signal::SIGHUP],
+    ] {
+        let mut server = Server::start(&coordinator, "ana").await;
+        server.introduce().await;
+        presence(&coordinator, "ana", "online").await;
+        server
+            .call("reserve", json!({"resources": ["src/a.rs"]}))
+            .await;
+        let process = Pid::from_raw(server.child.id().unwrap().cast_signed());
+        for signal in signals {
+            kill(process, *signal).unwrap();
+        }
+        let status = within("the end", server.child.wait()).await.unwrap();
+        assert!(status.success(), "{signals:?}: {status}");
+        // Nothing of it waits for the session's grace.
+        let mut operator = coordinator.operator().await;
+        let seen = operator.call("agent.get", json!({"agent": "ana"})).await;
+        assert_eq!(seen.unwrap()["presence"], "gone", "{signals:?}");
+        let leases = operator.call("lease.list", json!({})).await.unwrap();
+        assert_eq!(leases["leases"], json!([]), "{signals:?}");
+    }
 }
 
 #[tokio::test]
