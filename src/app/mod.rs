@@ -31,10 +31,10 @@ use crate::build_info::VERSION;
 use crate::causes;
 use crate::clock::Clock;
 use crate::config::{Config, Environment, MapEnvironment};
-use crate::driver::DriverLimits;
 use crate::driver::core::{Core, CoreConfig, Moment};
 use crate::driver::recover::RecoverError;
 use crate::driver::shell::Driver;
+use crate::driver::{DriverLimits, Identity};
 use crate::edge::ports;
 use crate::edge::systemd::{ActivationError, Inherited, Manager, NotifyError};
 use crate::engine::ids::{NodeId, PortFingerprint};
@@ -46,7 +46,7 @@ use crate::http::tls::TlsError;
 use crate::journal::JournalError;
 use crate::mcp;
 use crate::metrics::Metrics;
-use crate::ws::{self, Admitted, SocketOptions};
+use crate::ws::{self, Admitted, CliSession, SocketOptions};
 use accepted::Accepted;
 use live::{Live, Values};
 use operator::OperatorError;
@@ -264,9 +264,18 @@ fn front_routes(
     let (inspected, asked) = (driver.clone(), live.clone());
     let health = http::health::routes(Arc::new(move || health_of(&inspected, &asked)));
     let guarded = axum::middleware::map_request(hold_place);
-    ws::routes(driver.clone(), Arc::new(admit), options)
+    let presences = mcp::Presences::new(driver.clone());
+    let hooks = presences.clone();
+    let hooked = Arc::new(
+        move |identity: &Identity, project: Option<&str>, session| match session {
+            CliSession::Present(kind) => hooks.hooked(identity, project, kind),
+            CliSession::Ended => hooks.left(identity, project),
+        },
+    );
+    let tools = mcp::routes(driver.clone(), presences, who, message_bytes_max);
+    ws::routes(driver.clone(), Arc::new(admit), options, hooked)
         .layer(guarded)
-        .merge(mcp::routes(driver.clone(), who, message_bytes_max))
+        .merge(tools)
         .merge(health)
 }
 

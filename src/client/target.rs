@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use super::error::ClientError;
 use super::socket::{self, FrameLimits, RequestError, Socket, UpgradeError};
 use crate::config::{ClientConfig, Secret, ServerUrl, Source, Trust, settings};
-use crate::engine::ids::SeatName;
+use crate::engine::ids::{AgentKind, ProjectName, SeatName};
 use crate::link::{self, Io, LinkError, tls};
 use crate::text::one_line;
 
@@ -73,6 +73,29 @@ impl Target {
         let hint = hint.filter(|_| !is_named);
         self.query
             .extend(hint.map(|seat| ("seat_hint", seat.to_string())));
+        self
+    }
+
+    /// Works in this project, whatever was configured.
+    #[must_use]
+    pub fn in_project(mut self, project: &ProjectName) -> Self {
+        self.query.retain(|(name, _)| *name != "project");
+        self.query.push(("project", project.to_string()));
+        self
+    }
+
+    /// Keeps the agent present after the connection closes, until nothing was heard of it for a while.
+    #[must_use]
+    pub fn present_as(mut self, kind: &AgentKind) -> Self {
+        self.query.push(("present", kind.to_string()));
+        self
+    }
+
+    /// Ends the presence that [`Target::present_as`] began.
+    #[must_use]
+    pub fn leaving(mut self) -> Self {
+        self.query.retain(|(name, _)| *name != "present");
+        self.query.push(("leaving", true.to_string()));
         self
     }
 

@@ -54,9 +54,14 @@ struct McpQuery {
 }
 
 /// `/mcp`, and an answer in JSON to clients that look for OAuth.
-pub fn routes(driver: Driver, admit: Admit, message_bytes_max: usize) -> Router {
+pub fn routes(
+    driver: Driver,
+    presences: Presences,
+    admit: Admit,
+    message_bytes_max: usize,
+) -> Router {
     let front = Front {
-        presences: Presences::new(driver.clone()),
+        presences,
         metrics: driver.metrics().tools.clone(),
         driver,
         admit,

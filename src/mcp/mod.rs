@@ -31,13 +31,14 @@ mod schema;
 mod sse;
 mod stdio;
 pub mod tools;
-mod words;
+pub(crate) mod words;
 
 use crate::engine::ids::AgentKind;
 
 pub use caller::{Caller, Follower, Pending};
 pub use dispatch::INSTRUCTIONS;
 pub use http::{Admit, routes};
+pub use presence::Presences;
 pub use stdio::{Callers, serve};
 
 /// How long what an agent took over HTTP is held after its last call.

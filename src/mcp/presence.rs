@@ -1,4 +1,5 @@
-//! Presence of agents whose requests come one by one over HTTP.
+//! Presence of agents whose requests come one by one: over HTTP, or by hooks of a CLI, each of which is a process
+//! and a connection of its own.
 //!
 //! The first request of an agent opens a session in the driver, so that others see it. The session ends when
 //! nothing was heard of the agent for [`QUIET_MS`]. It holds nothing, so nothing is lost with it: after a restart
@@ -36,7 +37,7 @@ type Key = (TokenId, AgentName, Option<String>);
 
 /// The agents that are present.
 #[derive(Clone)]
-pub(super) struct Presences {
+pub struct Presences {
     driver: Driver,
     present: Arc<Mutex<BTreeMap<Key, Present>>>,
 }
@@ -48,8 +49,14 @@ struct Present {
     renewed: Option<Instant>,
 }
 
+impl std::fmt::Debug for Presences {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Presences")
+    }
+}
+
 impl Presences {
-    pub(super) fn new(driver: Driver) -> Self {
+    pub fn new(driver: Driver) -> Self {
         Self {
             driver,
             present: Arc::default(),
@@ -63,41 +70,59 @@ impl Presences {
         project: Option<&str>,
         kind: Option<AgentKind>,
     ) -> bool {
+        let interval = Duration::from_millis(RENEW_MS);
+        let due = self.with(identity, project, kind, |known, now| {
+            let due = known.renewed.is_none_or(|at| now - at >= interval);
+            if due {
+                known.renewed = Some(now);
+            }
+            due
+        });
+        due == Some(true)
+    }
+
+    /// Notes that a hook of an agent's CLI was heard of. What the agent holds is not renewed by that.
+    pub fn hooked(&self, identity: &Identity, project: Option<&str>, kind: AgentKind) {
+        self.with(identity, project, Some(kind), |_, _| ());
+    }
+
+    /// Ends the presence of an agent whose CLI session ends.
+    pub fn left(&self, identity: &Identity, project: Option<&str>) {
+        let key = key(identity, project);
+        let mut present = self.present.lock().unwrap_or_else(PoisonError::into_inner);
+        present.remove(&key);
+    }
+
+    /// Makes the agent present, unless it is, and notes that it was heard of now.
+    fn with<T>(
+        &self,
+        identity: &Identity,
+        project: Option<&str>,
+        kind: Option<AgentKind>,
+        note: impl FnOnce(&mut Present, Instant) -> T,
+    ) -> Option<T> {
         // An observer cannot have a session, and holds nothing.
         if identity.role < Role::Agent {
-            return false;
+            return None;
         }
         let now = Instant::now();
-        let key = (
-            identity.token.clone(),
-            identity.agent.clone(),
-            project.map(str::to_owned),
-        );
+        let key = key(identity, project);
         let mut present = self.present.lock().unwrap_or_else(PoisonError::into_inner);
         let open = |it: &Present| !it.heard.is_closed();
         if !present.get(&key).is_some_and(open) {
             present.retain(|_, it| open(it));
             let of_token = present.keys().filter(|(token, ..)| *token == key.0);
             if of_token.count() >= PRESENT_OF_TOKEN_MAX {
-                return false;
+                return None;
             }
-            let Some(heard) = self.open(identity, project, kind, now) else {
-                return false;
-            };
+            let heard = self.open(identity, project, kind, now)?;
             make_room(&mut present);
             let renewed = None;
             present.insert(key.clone(), Present { heard, renewed });
         }
-        let Some(known) = present.get_mut(&key) else {
-            return false;
-        };
+        let known = present.get_mut(&key)?;
         known.heard.send_replace(now);
-        let interval = Duration::from_millis(RENEW_MS);
-        let due = known.renewed.is_none_or(|at| now - at >= interval);
-        if due {
-            known.renewed = Some(now);
-        }
-        due
+        Some(note(known, now))
     }
 
     fn open(
@@ -122,6 +147,14 @@ impl Presences {
         tokio::spawn(stay(link, listening));
         Some(heard)
     }
+}
+
+fn key(identity: &Identity, project: Option<&str>) -> Key {
+    (
+        identity.token.clone(),
+        identity.agent.clone(),
+        project.map(str::to_owned),
+    )
 }
 
 fn make_room(present: &mut BTreeMap<Key, Present>) {

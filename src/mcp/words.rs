@@ -9,19 +9,19 @@ use crate::engine::payload::Payload;
 use crate::text;
 
 /// A title, a note or a reason.
-pub(super) const LINE_CHARS_MAX: usize = 160;
+pub(crate) const LINE_CHARS_MAX: usize = 160;
 /// A text in a list.
-pub(super) const TEXT_CHARS_MAX: usize = 1_200;
+pub(crate) const TEXT_CHARS_MAX: usize = 1_200;
 /// A text that was asked for by itself.
-pub(super) const WHOLE_CHARS_MAX: usize = 16_000;
+pub(crate) const WHOLE_CHARS_MAX: usize = 16_000;
 
 /// A text on one line.
-pub(super) fn line(words: &str) -> String {
+pub(crate) fn line(words: &str) -> String {
     cut(&text::one_line(words), LINE_CHARS_MAX).0
 }
 
 /// A longer text, and whether something of it is missing.
-pub(super) fn body(payload: &Payload, chars_max: usize) -> (String, bool) {
+pub(crate) fn body(payload: &Payload, chars_max: usize) -> (String, bool) {
     let json = payload.as_json();
     // Most payloads are one text. Others are shown as JSON.
     let words: Option<String> = serde_json::from_str(json).ok();

@@ -19,8 +19,9 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
+use crate::driver::Identity;
 use crate::driver::shell::Driver;
-use crate::engine::ids::NameError;
+use crate::engine::ids::{AgentKind, NameError};
 use crate::protocol::error::{ErrorKind, RpcError};
 use crate::protocol::seat::{SEAT_HEADER, SeatRequest};
 use crate::protocol::session::PeerConfig;
@@ -31,7 +32,7 @@ pub type Admit = Arc<dyn Fn(&HeaderMap) -> Result<Admitted, Box<Response>> + Sen
 /// Who may connect, and the headers of the answer.
 #[derive(Debug)]
 pub struct Admitted {
-    pub identity: crate::driver::Identity,
+    pub identity: Identity,
     pub subprotocol: Option<&'static str>,
 }
 
@@ -45,11 +46,23 @@ pub struct SocketOptions {
 /// Called for each new connection, so that a reload applies from the next one on.
 pub type Bounds = Arc<dyn Fn() -> SocketOptions + Send + Sync>;
 
+/// What a connection that makes only a few calls says about the CLI session that it was made for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CliSession {
+    /// It goes on; the agent is of this kind.
+    Present(AgentKind),
+    Ended,
+}
+
+/// Called for each connection of a hook, so that its agent is present between two of them.
+pub type Hooked = Arc<dyn Fn(&Identity, Option<&str>, CliSession) + Send + Sync>;
+
 #[derive(Clone)]
 struct Front {
     driver: Driver,
     admit: Admit,
     options: Bounds,
+    hooked: Hooked,
 }
 
 #[derive(Debug, Deserialize)]
@@ -59,6 +72,11 @@ struct UpgradeQuery {
     port_fingerprint: Option<String>,
     seat: Option<String>,
     seat_hint: Option<String>,
+    /// The connection is one of a hook: the kind of its agent, which stays present when it closes.
+    present: Option<String>,
+    /// The CLI session of a hook ends, and with it the presence of its agent.
+    #[serde(default)]
+    leaving: bool,
 }
 
 impl UpgradeQuery {
@@ -68,6 +86,14 @@ impl UpgradeQuery {
             environment: parsed("environment", self.environment.as_deref())?,
             port_fingerprint: parsed("port_fingerprint", self.port_fingerprint.as_deref())?,
         })
+    }
+
+    fn cli_session(&self) -> Result<Option<CliSession>, RpcError> {
+        if self.leaving {
+            return Ok(Some(CliSession::Ended));
+        }
+        let kind = parsed("present", self.present.as_deref())?;
+        Ok(kind.map(CliSession::Present))
     }
 
     fn seat(&self, headers: &HeaderMap) -> Result<SeatRequest, RpcError> {
@@ -86,11 +112,12 @@ fn parsed<T: FromStr<Err = NameError>>(
 }
 
 /// `/ws`, and `/` for clients without a path.
-pub fn routes(driver: Driver, admit: Admit, options: Bounds) -> Router {
+pub fn routes(driver: Driver, admit: Admit, options: Bounds, hooked: Hooked) -> Router {
     let front = Front {
         driver,
         admit,
         options,
+        hooked,
     };
     Router::new()
         .route("/ws", get(upgrade))
@@ -115,7 +142,12 @@ async fn upgrade(
     let connected = query.peer().and_then(|peer| {
         let identity = admitted.identity.at_seat(&query.seat(headers)?)?;
         let project = query.project.as_deref();
-        front.driver.connect(identity, project, &peer)
+        let cli_session = query.cli_session()?;
+        let link = front.driver.connect(identity.clone(), project, &peer)?;
+        if let Some(session) = cli_session {
+            (front.hooked)(&identity, project, session);
+        }
+        Ok(link)
     });
     let link = match connected {
         Ok(link) => link,
