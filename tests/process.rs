@@ -19,6 +19,7 @@ mod process {
     mod cli_work;
     mod crash;
     mod foreign_clients;
+    mod hooks;
     mod mcp;
     mod panic_report;
     mod seats;

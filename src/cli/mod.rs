@@ -13,6 +13,7 @@ mod firewall;
 mod flags;
 mod generate;
 mod health;
+mod hook;
 mod input;
 mod install;
 pub mod journal;
@@ -27,6 +28,7 @@ mod project;
 pub mod protocol;
 mod reader;
 pub mod render;
+mod repository;
 mod resources;
 mod self_test;
 pub mod serve;
@@ -182,6 +184,14 @@ enum CliCommand {
     /// the tools take, last as long as the CLI keeps the program running. Over HTTP the coordinator serves the
     /// same tools at /mcp.
     Mcp,
+    /// Answers a hook of an agent's CLI: reads the event on stdin, prints what the CLI should do
+    ///
+    /// For the hooks of Claude Code, Codex, Gemini CLI and opencode. Before an edit it reserves the files, and
+    /// refuses the edit if another agent holds one; it shows mail, and keeps the agent present. Always exits with
+    /// 0 or 1: other codes are decisions to these CLIs. Without a coordinator, edits go on, and the user is told
+    /// once a session.
+    #[command(subcommand)]
+    Hook(hook::HookCommand),
     /// Prints the protocol as an OpenRPC document, or as a Markdown page
     Protocol(protocol::ProtocolArgs),
     /// Prints completions for a shell
@@ -223,11 +233,17 @@ pub fn run(
 ) -> ExitCode {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let json = misuse::wants_json(&arguments);
-    let parsed = definition().try_get_matches_from(arguments);
+    let definition = definition();
+    let is_hook = hook::is_meant(&definition, &arguments);
+    let parsed = definition.try_get_matches_from(arguments);
     let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
+        Err(error) if is_hook => return hook::misused(&error),
         Err(error) => return misuse::report(&error, json).into(),
     };
+    if let CliCommand::Hook(command) = cli.command {
+        return hook::run(command, cli.connection);
+    }
     output::remark_in_json(cli.json);
     if cli.json {
         panics::report_as_json();
@@ -320,6 +336,7 @@ fn call(command: CliCommand, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
             | CliCommand::Protocol(_)
             | CliCommand::Completions { .. }
             | CliCommand::Man(_)
+            | CliCommand::Hook(_)
             | CliCommand::Guard(_) => Ok(Exit::Ok),
         }
     });

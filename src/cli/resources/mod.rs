@@ -17,7 +17,7 @@ use crate::engine::resource::ResourceRequest;
 use crate::protocol::resource::{
     self, ResourceKind, ResourceParam, ResourceRequestParam, ResourceText, ResourceTextError,
 };
-pub(super) use tree::{TreeArgs, tree_of_session};
+pub(super) use tree::{TreeArgs, of_root, tree_of_session};
 use worktree::{Base, Place};
 
 /// A resource as it was written: its kind is known, its folder is not resolved yet.

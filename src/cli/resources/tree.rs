@@ -28,7 +28,8 @@ pub(in crate::cli) fn tree_of_session(
     if let (None, Some(folder)) = (&root, folder) {
         root = Place::of(Path::new(&folder))?.root()?;
     }
-    Ok(root.map(|root| of_root(environment, &root)))
+    let host = environment.hostname().unwrap_or_default();
+    Ok(root.map(|root| of_root(&host, &root)))
 }
 
 /// The name of a tree, or that it is to be found out.
@@ -76,16 +77,13 @@ impl TreeWord {
             let what = "--tree auto: the current folder is in no worktree of git";
             CliError::usage(what, "give the tree a name: --tree NAME")
         })?;
-        Ok(of_root(shell.environment, &root))
+        let host = shell.environment.hostname().unwrap_or_default();
+        Ok(of_root(&host, &root))
     }
 }
 
 /// Host and path: so an agent on another host, or in another worktree, is in another tree.
-fn of_root(environment: &dyn Environment, root: &Path) -> TreeName {
-    named(&environment.hostname().unwrap_or_default(), root)
-}
-
-fn named(host: &str, root: &Path) -> TreeName {
+pub(in crate::cli) fn of_root(host: &str, root: &Path) -> TreeName {
     let path = root.to_str().unwrap_or_default();
     let plain = format!("{host}:{path}").parse();
     // A name that is too long, or that cannot be shown, is told by a digest.
@@ -110,7 +108,7 @@ mod tests {
 
     #[test]
     fn a_tree_is_a_host_and_a_path() {
-        let name = |host: &str, path: &str| named(host, Path::new(path)).as_str().to_owned();
+        let name = |host: &str, path: &str| of_root(host, Path::new(path)).as_str().to_owned();
         assert_eq!(name("box", "/w/a"), "box:/w/a");
         let long = "/w".repeat(400);
         let digest = name("box", &long);

@@ -103,6 +103,28 @@ pub fn of_session(kind: CliKind, session_id: &str) -> Option<SeatName> {
         .map(|_| seat::of_session(cli.name, session_id))
 }
 
+/// The seat of a hook's session. Where its CLI cannot be found among the ancestors, the session id at least
+/// tells two sessions apart.
+pub fn of_hook(
+    kind: CliKind,
+    session_id: &str,
+    environment: &dyn Environment,
+    processes: &dyn Processes,
+    own: u32,
+) -> Option<SeatName> {
+    of_session(kind, session_id)
+        .or_else(|| find(environment, processes, own))
+        .or_else(|| {
+            let cli = CLIS.iter().find(|cli| cli.kind == kind)?;
+            Some(seat::of_session(cli.name, session_id)).filter(|_| !session_id.is_empty())
+        })
+}
+
+/// The CLI that process `own` was started from.
+pub fn cli_process(processes: &dyn Processes, own: u32) -> Option<Process> {
+    nearest(processes, own).map(|(_, process)| process)
+}
+
 fn nearest(processes: &dyn Processes, own: u32) -> Option<(&'static Traits, Process)> {
     let mut id = own;
     for _ in 0..ANCESTORS_MAX {
