@@ -12,6 +12,7 @@ pub mod exit;
 mod firewall;
 mod flags;
 mod generate;
+mod guard;
 mod health;
 mod hook;
 mod input;
@@ -192,6 +193,13 @@ enum CliCommand {
     /// once a session.
     #[command(subcommand)]
     Hook(hook::HookCommand),
+    /// Checks a commit before git makes it: no file of it may be held by another agent
+    ///
+    /// For git's pre-commit hook; `coord guard install` sets it up. Does nothing in a clone whose git configuration
+    /// has no `coord.project`. By the clone's rules (`coord.sameTree`, `coord.otherTree`: deny, warn, off) it refuses
+    /// the commit with 1, or warns. Without a coordinator the commit passes, unless `coord.strict` is true. `git
+    /// commit --no-verify` passes it once.
+    Guard(guard::GuardArgs),
     /// Prints the protocol as an OpenRPC document, or as a Markdown page
     Protocol(protocol::ProtocolArgs),
     /// Prints completions for a shell
@@ -203,7 +211,7 @@ enum CliCommand {
     Man(generate::ManArgs),
     /// Runs a command below itself for a wrapper, and never lets it run without that wrapper
     #[command(hide = true)]
-    Guard(child::guard::GuardArgs),
+    ChildGuard(child::guard::GuardArgs),
 }
 
 impl CliCommand {
@@ -292,7 +300,7 @@ fn dispatch(command: CliCommand, shell: &mut Shell<'_>) -> Result<ExitCode, CliE
             return Ok(journal::run(&command, environment, json, out.sink())?);
         }
         CliCommand::Render(command) => render::run(command, environment, out)?,
-        CliCommand::Guard(args) => return child::guard::run(args).map(ExitCode::from),
+        CliCommand::ChildGuard(args) => return child::guard::run(args).map(ExitCode::from),
         CliCommand::Install(args) => {
             return install::run(&args, environment, out).map(ExitCode::from);
         }
@@ -323,6 +331,7 @@ fn call(command: CliCommand, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
             CliCommand::Message(command) => message::run(command, shell).await,
             CliCommand::Context(command) => context::run(command, shell).await,
             CliCommand::Events(command) => events::run(command, shell).await,
+            CliCommand::Guard(args) => Box::pin(guard::run(args, shell)).await,
             CliCommand::Mcp => Box::pin(mcp::run(shell)).await,
             CliCommand::Backup(args) => server::backup(args, shell).await,
             CliCommand::Call(args) => server::call(args, shell).await,
@@ -337,7 +346,7 @@ fn call(command: CliCommand, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
             | CliCommand::Completions { .. }
             | CliCommand::Man(_)
             | CliCommand::Hook(_)
-            | CliCommand::Guard(_) => Ok(Exit::Ok),
+            | CliCommand::ChildGuard(_) => Ok(Exit::Ok),
         }
     });
     // A read of stdin or a write to a stuck terminal may still be under way on a helper thread.

@@ -1,7 +1,7 @@
 //! The guard: a process between a wrapper and its command.
 //!
 //! ```text
-//!  coord ──starts──► coord guard ──starts──► command ──► …
+//!  coord ──starts──► coord child-guard ──starts──► command ──► …
 //!    │                    │   subreaper: all descendants of the command stay below it
 //!    │ ──permit────────►  │   the command may run until then
 //!    │     (none comes) ► │   STOP to all of it; a permit continues it

@@ -1,7 +1,7 @@
 //! A command that runs while something is held: a task's attempt, leases, ports.
 //!
 //! ```text
-//!  coord (wrapper) ──► coord guard ──► command ──► whatever it starts
+//!  coord (wrapper) ──► coord child-guard ──► command ──► whatever it starts
 //! ```
 //!
 //! - While the wrapper is stopped, everything below the guard is stopped. Before it continues, the wrapper

@@ -166,7 +166,7 @@ fn command(spec: &ChildSpec<'_>, socket: OwnedFd) -> Command {
     let mut command = std::process::Command::new("/proc/self/exe");
     command
         .arg0("coord")
-        .args(["guard", "--kill-after"])
+        .args(["child-guard", "--kill-after"])
         .arg(format!("{}ms", spec.kill_after.as_millis()));
     if spec.streams == Streams::Piped {
         command.arg("--no-terminal");

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod edits;
+mod guard;
 mod payloads;
 mod sessions;
 mod waking;
