@@ -38,6 +38,7 @@ mod shell;
 mod table;
 mod task;
 mod token;
+mod wait;
 mod write_file;
 
 use std::cell::Cell;
@@ -200,6 +201,10 @@ enum CliCommand {
     /// the commit with 1, or warns. Without a coordinator the commit passes, unless `coord.strict` is true. `git
     /// commit --no-verify` passes it once.
     Guard(guard::GuardArgs),
+    /// Waits until a message, a task or a free resource is there
+    ///
+    /// Exits with 0 when something is, with 124 when the time is over.
+    Wait(wait::WaitArgs),
     /// Prints the protocol as an OpenRPC document, or as a Markdown page
     Protocol(protocol::ProtocolArgs),
     /// Prints completions for a shell
@@ -332,6 +337,7 @@ fn call(command: CliCommand, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
             CliCommand::Context(command) => context::run(command, shell).await,
             CliCommand::Events(command) => events::run(command, shell).await,
             CliCommand::Guard(args) => Box::pin(guard::run(args, shell)).await,
+            CliCommand::Wait(args) => Box::pin(wait::run(args, shell)).await,
             CliCommand::Mcp => Box::pin(mcp::run(shell)).await,
             CliCommand::Backup(args) => server::backup(args, shell).await,
             CliCommand::Call(args) => server::call(args, shell).await,

@@ -158,3 +158,51 @@ async fn gemini_cli_cannot_be_woken() {
         .check(0)
         .says("cannot be woken");
 }
+
+#[tokio::test]
+async fn coord_wait_waits_for_what_was_asked() {
+    let scene = Scene::new().await;
+    let mut operator = scene.coordinator.operator().await;
+    let ana = scene.window("claude", "ana", "1").await;
+    let bob = scene.window("codex", "bob", "2").await;
+    bob.edits("a.rs").await;
+    let start = |words: &[&str]| {
+        let command = ana.command(words);
+        tokio::spawn(async move { fed(command, b"").await })
+    };
+    let nothing = start(&["wait", "--for", "message,task", "--timeout", "300ms"]);
+    nothing
+        .await
+        .unwrap()
+        .check(124)
+        .says("nothing of it happened");
+    let lease = start(&[
+        "--json",
+        "wait",
+        "--for",
+        "lease,task",
+        "file:a.rs",
+        "--tree",
+        "auto",
+    ]);
+    present(&scene, "ana/claude-1", 1).await;
+    bob.hook("SessionEnd", json!({})).await.is_silent();
+    let said = lease.await.unwrap();
+    said.check(0).prints("\"what\":\"lease\"");
+    let task = start(&["wait", "--for", "message,task"]);
+    present(&scene, "ana/claude-1", 1).await;
+    operator
+        .call("task.submit", json!({ "title": "work" }))
+        .await
+        .unwrap();
+    task.await
+        .unwrap()
+        .check(0)
+        .prints("task 1 is ready for you");
+    let message = start(&["wait", "--for", "message"]);
+    present(&scene, "ana/claude-1", 1).await;
+    send(&mut operator, "ana/claude-1", "hello", "normal").await;
+    message.await.unwrap().check(0).prints("unread messages: 1");
+    start(&["wait", "--for", "lease"]).await.unwrap().check(2);
+    start(&["wait", "--for", "mail"]).await.unwrap().check(2);
+}
