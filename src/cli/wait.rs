@@ -109,13 +109,11 @@ async fn limited(
     let Some(limit) = limit else {
         return Ok(waiting.await?);
     };
-    match timeout(Duration::from_millis(limit.0), waiting).await {
-        Ok(happened) => Ok(happened?),
-        Err(_) => {
-            let what = format!("waited {limit}: nothing of it happened");
-            Err(CliError::unmet(Exit::TimedOut, what))
-        }
+    if let Ok(happened) = timeout(Duration::from_millis(limit.0), waiting).await {
+        return Ok(happened?);
     }
+    let what = format!("waited {limit}: nothing of it happened");
+    Err(CliError::unmet(Exit::TimedOut, what))
 }
 
 /// What is waited for.

@@ -218,15 +218,12 @@ fn portions(files: Vec<ResourceParam>) -> Vec<Vec<ResourceParam>> {
         let length = file.0.to_string().len();
         let is_full =
             |it: &Vec<ResourceParam>| it.len() >= FILES_AT_ONCE || bytes + length > BYTES_AT_ONCE;
-        match portions.last_mut().filter(|it| !is_full(it)) {
-            Some(portion) => {
-                portion.push(file);
-                bytes += length;
-            }
-            None => {
-                portions.push(vec![file]);
-                bytes = length;
-            }
+        if let Some(portion) = portions.last_mut().filter(|it| !is_full(it)) {
+            portion.push(file);
+            bytes += length;
+        } else {
+            portions.push(vec![file]);
+            bytes = length;
         }
     }
     portions

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::edit::NOTE_BEGINS;
 use crate::client::{Client, ClientError};
-use crate::engine::ids::{AgentName, TreeName};
+use crate::engine::ids::{AgentName, Note, TreeName};
 use crate::engine::resource::Resource;
 use crate::protocol::lease::{
     LeaseListParams, LeaseListResult, LeaseReleaseParams, LeaseReleaseResult,
@@ -20,7 +20,7 @@ use crate::protocol::resource::ResourceParam;
 /// Files that git is asked about; the others stay until their lease lapses.
 const FILES_MAX: usize = 500;
 /// How long git may take.
-const GIT_TIMEOUT: Duration = Duration::from_millis(1_000);
+const GIT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Variables that would point git at another repository.
 const POINTERS: [&str; 6] = [
     "GIT_DIR",
@@ -43,7 +43,7 @@ pub(super) async fn release(
     };
     let listed: LeaseListResult = client.call(Operation::LeaseList, &params).await?.value;
     let of_edits = listed.leases.iter().filter(|lease| {
-        let note = lease.note.as_ref().map(|note| note.as_str());
+        let note = lease.note.as_ref().map(Note::as_str);
         let is_of_edit = note.is_some_and(|note| note.starts_with(NOTE_BEGINS));
         let is_here = lease.tree.as_ref().is_none_or(|its| its == tree);
         lease.agent == *agent && is_of_edit && is_here
