@@ -27,6 +27,8 @@ const LOOKED_AT_MAX: usize = 256;
 pub(super) struct Memory {
     /// The user was told that the coordinator cannot be reached.
     pub(super) told_away: bool,
+    /// The coordinator did not answer, and is left alone until this time since the boot.
+    pub(super) silent_until_ms: u64,
     /// Others are told that the agent waits for a human.
     pub(super) is_waiting: bool,
     /// Leases in other worktrees that the agent knows of.
@@ -63,11 +65,12 @@ impl Place {
         let named = |name| variable(name).map(PathBuf::from).filter(absolute);
         let cache = || named("XDG_CACHE_HOME").or_else(|| Some(named("HOME")?.join(".cache")));
         let digest = Sha256::digest(session_id.as_bytes());
-        let digits: String = digest
+        let halves = digest
             .iter()
             .take(16)
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+            .flat_map(|byte| [byte >> 4, byte & 15]);
+        let digits = halves.filter_map(|half| char::from_digit(half.into(), 16));
+        let digits: String = digits.collect();
         Some(Self {
             folder: named("XDG_RUNTIME_DIR").or_else(cache)?.join("coord/hooks"),
             name: format!("{cli}-{digits}"),

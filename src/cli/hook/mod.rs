@@ -26,6 +26,7 @@ mod opencode;
 mod patch;
 mod quiet;
 mod session;
+mod steps;
 mod wait;
 mod work;
 
@@ -41,7 +42,7 @@ use quiet::Ended;
 use super::shell::ConnectionFlags;
 
 /// Hooks of a CLI.
-#[derive(Debug, clap::Subcommand)]
+#[derive(Debug, Clone, Copy, clap::Subcommand)]
 pub(super) enum HookCommand {
     /// Answers a hook of Claude Code
     Claude,

@@ -36,6 +36,8 @@ use crate::protocol::session::SessionOpenParams;
 
 /// How often a waiter looks whether it is still wanted.
 const LOOK: Duration = Duration::from_secs(1);
+/// How long a waiter waits at most; a CLI that cannot be seen may be gone by then.
+const LIFE_MAX: Duration = Duration::from_hours(24);
 /// The pause before the next attempt to reach a coordinator.
 const RETRY: Duration = Duration::from_secs(15);
 /// How long the agent counts as present when a waiter is killed.
@@ -89,6 +91,7 @@ fn wait(cli: Cli, connection: &ConnectionFlags, payload: &Payload) -> Result<u8,
         let ended = tokio::select! {
             ended = waiter.woken(&mut client, payload.text("/session_id")) => ended,
             () = waiter.replaced() => Ok(0),
+            () = sleep(LIFE_MAX) => Ok(0),
         };
         // Otherwise its session would be seen as one that was lost.
         if let Some(client) = client {

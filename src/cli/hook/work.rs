@@ -1,7 +1,7 @@
 //! The work of one hook: from an event to an answer.
 
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::time::timeout;
@@ -9,22 +9,20 @@ use tokio::time::timeout;
 use super::event::{Answer, Dialect, Event, Payload, Verdict};
 use super::memory::{Memory, Place};
 use super::quiet::say;
-use super::{Cli, clean, edit, mail, session};
+use super::{Cli, mail};
 use crate::causes;
 use crate::cli::repository::{Repository, Settings};
 use crate::cli::shell::ConnectionFlags;
 use crate::client::seat::{self, SystemProcesses};
-use crate::client::{Client, ClientError, Target};
+use crate::client::{ClientError, Target};
+use crate::clock;
 use crate::config::{ClientConfig, Environment};
 use crate::engine::ids::{AgentKind, MessageId};
-use crate::protocol::agent::{AgentUpdateParams, AgentView, StatusParam};
-use crate::protocol::message::ImportanceParam;
-use crate::protocol::operations::Operation;
 
 /// How long the coordinator may take for all that a hook asks; below the deadline of the whole.
 const COORDINATOR_TIMEOUT: Duration = Duration::from_millis(1_500);
-/// What an agent says of itself once it works again.
-const WORKING: &str = "working";
+/// How long it is left alone after that, or each tool would cost as much again.
+const SILENT_MS: u64 = 20_000;
 
 const NO_TOKEN: &str = "no token of an agent is set in COORD_TOKEN_FILE or COORD_TOKEN (`coord token create NAME --seats` \
     makes one), and hooks do not act as the operator";
@@ -32,25 +30,25 @@ const NO_TOKEN: &str = "no token of an agent is set in COORD_TOKEN_FILE or COORD
 /// One hook.
 pub(super) struct Hook<'a> {
     pub(super) dialect: Dialect,
-    payload: &'a Payload,
+    pub(super) payload: &'a Payload,
     pub(super) environment: &'a dyn Environment,
     connection: &'a ConnectionFlags,
     pub(super) folder: PathBuf,
     pub(super) repository: Option<Repository>,
     settings: Result<Settings, String>,
     pub(super) place: Option<Place>,
-    memory: Memory,
+    pub(super) memory: Memory,
 }
 
 /// What is printed, and what is acknowledged once it is.
 #[derive(Debug, Default)]
-struct Done {
-    verdict: Verdict,
-    shown: Vec<MessageId>,
+pub(super) struct Done {
+    pub(super) verdict: Verdict,
+    pub(super) shown: Vec<MessageId>,
 }
 
 /// Why a hook got nothing from the coordinator, as a sentence.
-type Failure = String;
+pub(super) type Failure = String;
 
 /// Answers an event on stdout.
 pub(super) fn answer(
@@ -165,13 +163,19 @@ impl<'a> Hook<'a> {
             event,
             Event::SessionStart | Event::Prompt | Event::BeforeEdit(_) | Event::AfterTool
         );
+        let is_strict = self.settings.as_ref().is_ok_and(|it| it.strict);
         let mut client = None;
-        let done = match timeout(COORDINATOR_TIMEOUT, self.ask(&mut client, event)).await {
-            Ok(done) => done,
-            Err(_) => Err(format!(
-                "the coordinator did not answer within {} ms",
-                COORDINATOR_TIMEOUT.as_millis()
-            )),
+        let is_left_alone = self.is_silent() && !(is_edit && is_strict);
+        let done = if is_left_alone {
+            Err("the coordinator did not answer a moment ago".to_owned())
+        } else if let Ok(done) = timeout(COORDINATOR_TIMEOUT, self.ask(&mut client, event)).await {
+            done
+        } else {
+            // Its close frame would wait too.
+            client = None;
+            self.memory.silent_until_ms = clock::boot_ms() + SILENT_MS;
+            let ms = COORDINATOR_TIMEOUT.as_millis();
+            Err(format!("the coordinator did not answer within {ms} ms"))
         };
         let (done, notice) = match done {
             Ok(done) => (done, None),
@@ -193,6 +197,12 @@ impl<'a> Hook<'a> {
         let acknowledged = mail::acknowledge(&mut client, done.shown).await;
         client.close().await;
         acknowledged.map_err(failure)
+    }
+
+    /// Whether it was silent a moment ago. A reboot makes a remembered time mean nothing.
+    fn is_silent(&self) -> bool {
+        let left = self.memory.silent_until_ms.saturating_sub(clock::boot_ms());
+        (1..=SILENT_MS).contains(&left)
     }
 
     /// What happens without a coordinator: the session goes on, and the user is told once; a strict clone refuses.
@@ -222,190 +232,9 @@ impl<'a> Hook<'a> {
         });
         (Done::default(), notice)
     }
-
-    async fn ask(&mut self, client: &mut Option<Client>, event: Event) -> Result<Done, Failure> {
-        match event {
-            Event::BeforeEdit(paths) => self.before_edit(client, &paths).await,
-            Event::SessionStart => self.start(client).await,
-            Event::Prompt | Event::AfterTool => self.between(client).await,
-            Event::TurnEnd { continued } => self.turn_end(client, continued).await,
-            Event::Waiting(what) => {
-                self.waits(client, &format!("waits for its user: {what}"))
-                    .await
-            }
-            Event::Failed(what) => self.waits(client, what).await,
-            Event::SessionEnd => self.end(client).await,
-            Event::Delivered(shown) => {
-                self.connect(client).await?;
-                Ok(Done {
-                    shown,
-                    ..Done::default()
-                })
-            }
-            Event::Subagent | Event::Unknown => Ok(Done::default()),
-        }
-    }
-
-    async fn connect<'c>(&self, client: &'c mut Option<Client>) -> Result<&'c mut Client, Failure> {
-        let target = self.target()?.present_as(&self.kind());
-        let connected = Client::connect(target).await.map_err(failure)?;
-        Ok(client.insert(connected))
-    }
-
-    async fn before_edit(
-        &mut self,
-        client: &mut Option<Client>,
-        paths: &[PathBuf],
-    ) -> Result<Done, Failure> {
-        let settings = self.settings()?.clone();
-        let Some(repository) = self.repository.as_ref().filter(|_| !settings.is_off()) else {
-            return Ok(Done::default());
-        };
-        let host = self.environment.hostname().unwrap_or_default();
-        let batches = edit::batches(repository, &host, &self.folder, paths);
-        if batches.is_empty() {
-            return Ok(Done::default());
-        }
-        let note = self.note();
-        let client = self.connect(client).await?;
-        let mut warnings = Vec::new();
-        for batch in batches {
-            let mut found = edit::ensure(client, batch, &settings, &note)
-                .await
-                .map_err(failure)?;
-            if found.refused(&settings) {
-                let verdict = Verdict::Deny(found.reason(&settings));
-                return Ok(Done {
-                    verdict,
-                    ..Done::default()
-                });
-            }
-            // A lease that goes on is news once.
-            found.same.retain(|it| self.memory.tells(it.lease));
-            found.other.retain(|it| self.memory.tells(it.lease));
-            warnings.extend(found.warning(&settings));
-        }
-        if !self.dialect.tells_before_edit {
-            self.memory.pending.extend(warnings);
-            return Ok(Done::default());
-        }
-        Ok(told(warnings, Vec::new()))
-    }
-
-    /// Who edits: the CLI, and which subagent of it.
-    fn note(&self) -> String {
-        let begins = edit::NOTE_BEGINS;
-        let title = self.dialect.title;
-        let subagent = ["/agent_type", "/agent_id"].map(|field| self.payload.text(field));
-        let subagent = subagent.into_iter().find(|name| !name.is_empty());
-        match subagent {
-            Some(name) => {
-                let name: String = name.chars().filter(|c| !c.is_control()).take(60).collect();
-                format!("{begins}{title}, subagent {name}")
-            }
-            None => format!("{begins}{title}"),
-        }
-    }
-
-    async fn start(&mut self, client: &mut Option<Client>) -> Result<Done, Failure> {
-        let project = self.settings()?.project.clone();
-        if let Some(project) = &project
-            && let Ok(Some(file)) = self.environment.variable("CLAUDE_ENV_FILE")
-            && let Err(error) = session::export(Path::new(&file), project)
-        {
-            say(&format!(
-                "cannot tell the session's shell its project: {error}"
-            ));
-        }
-        let client = self.connect(client).await?;
-        let greeting = session::greeting(client, project.as_ref())
-            .await
-            .map_err(failure)?;
-        Ok(told(vec![greeting.text], greeting.shown))
-    }
-
-    /// At a prompt, and between two tools.
-    async fn between(&mut self, client: &mut Option<Client>) -> Result<Done, Failure> {
-        let client = self.connect(client).await?;
-        if self.memory.is_waiting {
-            update(client, StatusParam::Busy, WORKING).await?;
-            self.memory.is_waiting = false;
-        }
-        let mut texts = std::mem::take(&mut self.memory.pending);
-        let mail = mail::take(client, mail::CHARS_MAX, None)
-            .await
-            .map_err(failure)?;
-        let mail = mail.unwrap_or_default();
-        texts.extend(Some(mail.text).filter(|text| !text.is_empty()));
-        Ok(told(texts, mail.shown))
-    }
-
-    async fn turn_end(
-        &mut self,
-        client: &mut Option<Client>,
-        continued: bool,
-    ) -> Result<Done, Failure> {
-        let client = self.connect(client).await?;
-        if !continued {
-            let important = Some(ImportanceParam::High);
-            let mail = mail::take(client, mail::CHARS_MAX, important)
-                .await
-                .map_err(failure)?;
-            if let Some(mail) = mail {
-                let verdict = Verdict::GoOn(mail.text);
-                return Ok(Done {
-                    verdict,
-                    shown: mail.shown,
-                });
-            }
-        }
-        if let Some(repository) = &self.repository {
-            let host = self.environment.hostname().unwrap_or_default();
-            let tree = repository.tree(&host);
-            let me = session::myself(client).await.map_err(failure)?.name;
-            let here = (repository.root(), &tree);
-            clean::release(client, &me, here).await.map_err(failure)?;
-        }
-        Ok(Done::default())
-    }
-
-    async fn waits(&mut self, client: &mut Option<Client>, why: &str) -> Result<Done, Failure> {
-        let client = self.connect(client).await?;
-        update(client, StatusParam::Idle, why).await?;
-        self.memory.is_waiting = true;
-        Ok(Done::default())
-    }
-
-    async fn end(&mut self, client: &mut Option<Client>) -> Result<Done, Failure> {
-        let target = self.target()?.leaving();
-        let connected = Client::connect(target).await.map_err(failure)?;
-        let client = client.insert(connected);
-        session::release_all(client).await.map_err(failure)?;
-        Ok(Done::default())
-    }
 }
 
-async fn update(client: &mut Client, status: StatusParam, note: &str) -> Result<(), Failure> {
-    let params = AgentUpdateParams {
-        status: Some(status),
-        note: note.parse().ok(),
-        ..AgentUpdateParams::default()
-    };
-    let updated = client
-        .call::<AgentView>(Operation::AgentUpdate, &params)
-        .await;
-    updated.map(drop).map_err(failure)
-}
-
-fn told(texts: Vec<String>, shown: Vec<MessageId>) -> Done {
-    let verdict = if texts.is_empty() {
-        Verdict::Nothing
-    } else {
-        Verdict::Context(texts.join("\n\n"))
-    };
-    Done { verdict, shown }
-}
-
+#[expect(clippy::needless_pass_by_value, reason = "errors are mapped by it")]
 pub(super) fn failure(error: ClientError) -> Failure {
     causes::one_line(&error)
 }

@@ -159,20 +159,30 @@ async fn a_coordinator_that_does_not_answer_costs_two_seconds() {
     let window = scene.claude("ana", "1").await;
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("ws://{}/ws", silent.local_addr().unwrap());
-    let mut command = window.command(&["hook", "claude"]);
-    command.env("COORD_URL", url);
+    let hook = || {
+        let mut command = window.command(&["hook", "claude"]);
+        command.env("COORD_URL", &url);
+        command
+    };
     let edit = json!({
         "session_id": "1", "hook_event_name": "PreToolUse", "tool_name": "Edit", "cwd": scene.root(),
         "tool_input": { "file_path": "a.rs" },
     });
+    let stdin = edit.to_string();
     let began = tokio::time::Instant::now();
-    let done = fed(command, edit.to_string().as_bytes()).await;
+    let done = fed(hook(), stdin.as_bytes()).await;
     done.check(0).says("did not answer within 1500 ms");
     assert!(
         began.elapsed() < Duration::from_secs(10),
         "{:?}",
         began.elapsed()
     );
+    // Not each tool waits again, except where an edit must not pass.
+    let again = fed(hook(), stdin.as_bytes()).await;
+    again.check(0).says("did not answer a moment ago");
+    git(&scene.root(), &["config", "coord.strict", "true"]);
+    let strict = fed(hook(), stdin.as_bytes()).await;
+    assert!(strict.refusal("claude").contains("within 1500 ms"));
 }
 
 #[tokio::test]
