@@ -18,6 +18,7 @@ mod engine {
     mod graphs;
     mod mailboxes;
     mod ordering;
+    mod projects;
     mod seats;
     mod strategies;
     mod stuck;

@@ -28,7 +28,7 @@ macro_rules! limits {
 
 limits! {
     /// Projects of a deployment.
-    projects_max: 64,
+    projects_max: 256,
     /// Tokens of a deployment.
     tokens_max: 4_096,
     /// Projects that one token may name.

@@ -27,6 +27,10 @@ pub const STUCK_FORMAT: u32 = 3;
 pub const ENSURE_FORMAT: u32 = 4;
 /// The first format in which names of agents may have a seat.
 pub const SEAT_FORMAT: u32 = 4;
+/// The first format in which a deployment may have more projects than [`PROJECTS_MAX_BEFORE`].
+const PROJECTS_FORMAT: u32 = 4;
+/// The `projects_max` of older formats.
+const PROJECTS_MAX_BEFORE: u64 = 64;
 
 /// A coordinator that serves sessions of the project.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,6 +57,16 @@ impl Engine {
     pub fn command_format(&self, own: u32) -> u32 {
         let known = self.state.nodes.values().map(|node| node.command_format);
         known.fold(own, u32::min)
+    }
+
+    /// How many projects there may be. A coordinator of an older format would refuse the record that creates
+    /// one more, and its state would then differ from ours.
+    pub(super) fn projects_max(&self) -> u64 {
+        let max = self.limits.projects_max;
+        if self.command_format(PROJECTS_FORMAT) < PROJECTS_FORMAT {
+            return max.min(PROJECTS_MAX_BEFORE);
+        }
+        max
     }
 
     /// Whether a cursor belongs to this line of the journal: it is not in a lost tail, and not ahead.

@@ -10,7 +10,7 @@ use super::command::{
 };
 use super::event::{Change, ChangeKind, Subject};
 use super::ids::{AgentName, JournalTime, Principal, ProjectName, TokenId};
-use super::limits::check_limit;
+use super::limits::{LimitExceeded, check_limit};
 use super::outcome::Refusal;
 
 /// A token: the identity that a secret gives.
@@ -142,8 +142,12 @@ impl Engine {
                 create.project
             )));
         }
-        let projects = self.state.projects.len() + 1;
-        Ok(check_limit!(self.limits, projects_max, projects)?)
+        let max = self.projects_max();
+        if self.state.projects.len() as u64 >= max {
+            let limit = "projects_max";
+            return Err(LimitExceeded { limit, max }.into());
+        }
+        Ok(())
     }
 
     pub(super) fn project_create(&mut self, create: &ProjectCreate) {
