@@ -6,6 +6,7 @@ mod plan;
 mod prepare;
 mod steps;
 mod system;
+mod user;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -32,6 +33,9 @@ pub(super) struct InstallArgs {
     /// Print what would be done, and change nothing
     #[arg(long)]
     dry_run: bool,
+    /// Install for the user who runs this: below ~/.local, run by systemd's user manager
+    #[arg(long, conflicts_with_all = ["root", "prefix", "firewall"])]
+    user: bool,
     /// Start the service, or restart it if something changed since it started; --uninstall always stops it
     #[arg(long, conflicts_with = "root")]
     now: bool,
@@ -51,11 +55,12 @@ pub(super) fn run(
     environment: &dyn Environment,
     out: &mut Output<'_>,
 ) -> Result<Exit, CliError> {
-    check(args)?;
-    let plan = if args.uninstall {
-        prepare::uninstall(args)?
-    } else {
-        prepare::install(args, environment)?
+    check(args, environment)?;
+    let plan = match (args.user, args.uninstall) {
+        (false, false) => prepare::install(args, environment)?,
+        (false, true) => prepare::uninstall(args)?,
+        (true, false) => user::install(args, environment)?,
+        (true, true) => user::uninstall(environment)?,
     };
     if !args.dry_run {
         steps::carry_out(&plan)?;
@@ -64,8 +69,35 @@ pub(super) fn run(
     Ok(Exit::Ok)
 }
 
+/// Installs and starts a coordinator for the user who runs this.
+pub(super) fn start_for_user(environment: &dyn Environment) -> Result<(), CliError> {
+    user::start(environment)
+}
+
+impl InstallArgs {
+    /// Those of `coord install --user --now`.
+    fn of_user() -> Self {
+        Self {
+            uninstall: false,
+            dry_run: false,
+            user: true,
+            now: true,
+            firewall: false,
+            root: None,
+            prefix: PathBuf::new(),
+        }
+    }
+}
+
 /// Refuses arguments that can never work, before anything is read.
-fn check(args: &InstallArgs) -> Result<(), CliError> {
+fn check(args: &InstallArgs, environment: &dyn Environment) -> Result<(), CliError> {
+    if args.user {
+        return if args.dry_run {
+            Ok(())
+        } else {
+            user::check(environment)
+        };
+    }
     if !args.prefix.is_absolute() {
         let what = format!("--prefix {} is not an absolute path", args.prefix.display());
         return Err(CliError::usage(
@@ -132,6 +164,18 @@ fn next(args: &InstallArgs, plan: &InstallPlan) -> &'static str {
         )
     });
     let changed = changed || (args.now && plan.restarts());
+    if args.user {
+        return match (args.uninstall, changed) {
+            (true, true) => "not removed: the state in ~/.local/state/coord",
+            (true, false) => "it was not installed",
+            (false, false) => "everything was installed already",
+            (false, true) if args.now => {
+                "it runs while you are logged in: `systemctl --user status coord`; `loginctl enable-linger` keeps it \
+                 running afterwards"
+            }
+            (false, true) => "start it with `coord install --user --now`",
+        };
+    }
     match (args.uninstall, changed) {
         (true, true) if args.root.is_none() && Path::new(nft::RUNTIME_DIR).exists() => {
             "not removed: /etc/coord, /etc/credstore, /var/lib/coord, /var/lib/coord-firewall, user coord; the \

@@ -20,8 +20,8 @@ const DEFAULT_CONFIGURATION: &str = "\
 # --confirm 60s` and `coord firewall confirm`: a reboot loads the rules last confirmed.
 profile = \"production\"
 ";
-const MODE_PROGRAM: u32 = 0o755;
-const MODE_FILE: u32 = 0o644;
+pub(super) const MODE_PROGRAM: u32 = 0o755;
+pub(super) const MODE_FILE: u32 = 0o644;
 
 /// What is missing or different.
 pub(super) fn install(
@@ -63,20 +63,7 @@ pub(super) fn install(
 pub(super) fn uninstall(args: &InstallArgs) -> Result<InstallPlan, CliError> {
     let places = units::places().chain(["bin/coord"]);
     let files: Vec<FilePlan> = places
-        .map(|place| {
-            let path = below(args, &args.prefix.join(place));
-            let there = path.symlink_metadata().is_ok();
-            FilePlan {
-                action: if there {
-                    FileAction::Remove
-                } else {
-                    FileAction::Absent
-                },
-                path,
-                content: Vec::new(),
-                mode: 0,
-            }
-        })
+        .map(|place| removal(below(args, &args.prefix.join(place))))
         .collect();
     let there = files.iter().any(|file| file.action == FileAction::Remove);
     let unit = files.iter().any(|file| {
@@ -100,6 +87,21 @@ pub(super) fn uninstall(args: &InstallArgs) -> Result<InstallPlan, CliError> {
     }
     stay_inside(args, &plan)?;
     Ok(plan)
+}
+
+/// A file that must go, if it is there.
+pub(super) fn removal(path: PathBuf) -> FilePlan {
+    let there = path.symlink_metadata().is_ok();
+    FilePlan {
+        action: if there {
+            FileAction::Remove
+        } else {
+            FileAction::Absent
+        },
+        path,
+        content: Vec::new(),
+        mode: 0,
+    }
 }
 
 /// A link in an image is meant for the system that will run from it: followed from here, an absolute one
@@ -127,7 +129,7 @@ fn stay_inside(args: &InstallArgs, plan: &InstallPlan) -> Result<(), CliError> {
     Ok(())
 }
 
-fn file(path: PathBuf, content: Vec<u8>, mode: u32) -> Result<FilePlan, CliError> {
+pub(super) fn file(path: PathBuf, content: Vec<u8>, mode: u32) -> Result<FilePlan, CliError> {
     let action = match fs::read(&path) {
         Ok(found) if found == content => FileAction::Same,
         Ok(_) => FileAction::Replace,
@@ -145,6 +147,6 @@ fn file(path: PathBuf, content: Vec<u8>, mode: u32) -> Result<FilePlan, CliError
 }
 
 /// The program that runs: the file it came from may have been replaced already.
-fn own_program() -> Result<Vec<u8>, CliError> {
+pub(super) fn own_program() -> Result<Vec<u8>, CliError> {
     fs::read("/proc/self/exe").map_err(|error| CliError::input("read this program", error))
 }

@@ -99,6 +99,11 @@ const FILES: [(&str, &str); 12] = [
     ),
 ];
 
+/// The unit for a coordinator of one user.
+pub fn of_user(binary: &str) -> String {
+    include_str!("../../../systemd/coord-user.service").replace(BINARY, binary)
+}
+
 /// The places of all files that any version of systemd gets.
 pub fn places() -> impl Iterator<Item = &'static str> {
     let files = FILES.iter().map(|(place, _)| *place);
