@@ -23,4 +23,5 @@ mod process {
     mod mcp;
     mod panic_report;
     mod seats;
+    mod setup;
 }

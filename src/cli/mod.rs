@@ -34,6 +34,7 @@ mod resources;
 mod self_test;
 pub mod serve;
 mod server;
+mod setup;
 mod shell;
 mod table;
 mod task;
@@ -163,6 +164,12 @@ enum CliCommand {
     /// Inspects or repairs an embedded journal
     #[command(subcommand)]
     Journal(journal::JournalCommand),
+    /// Makes agents' CLIs use the coordinator in this repository, or takes that back
+    ///
+    /// Gives Claude Code, Codex, Gemini CLI and opencode our tools and hooks, and the repository a project of its
+    /// own. Files are edited in place, comments and order stay, and what they were like is kept. A second run
+    /// changes nothing.
+    Setup(setup::SetupArgs),
     /// Installs this program as a systemd service, or uninstalls it
     ///
     /// Copies the program, writes units and a first configuration, creates the user, and enables the service.
@@ -339,6 +346,7 @@ fn call(command: CliCommand, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
             CliCommand::Guard(args) => Box::pin(guard::run(args, shell)).await,
             CliCommand::Wait(args) => Box::pin(wait::run(args, shell)).await,
             CliCommand::Mcp => Box::pin(mcp::run(shell)).await,
+            CliCommand::Setup(args) => Box::pin(setup::run(args, shell)).await,
             CliCommand::Backup(args) => server::backup(args, shell).await,
             CliCommand::Call(args) => server::call(args, shell).await,
             CliCommand::Firewall(command) => Box::pin(firewall::run(command, shell)).await,

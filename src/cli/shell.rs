@@ -12,7 +12,8 @@ use super::client::seat::{self, SystemProcesses};
 use super::client::{Client, Reply, Target};
 use super::error::CliError;
 use super::output::{Output, note};
-use crate::config::{ClientConfig, Environment, Flags, settings};
+use super::repository::Repository;
+use crate::config::{ClientConfig, Environment, Flags, Source, settings};
 use crate::engine::ids::{JournalTime, ProjectName};
 use crate::protocol::operations::Operation;
 use crate::protocol::session::{Empty, PingResult};
@@ -86,10 +87,36 @@ pub(super) struct Shell<'a> {
     pub(super) tells_operator: Cell<bool>,
 }
 
+/// The project that the clone around the current folder names, if any.
+fn project_here() -> Result<Option<ProjectName>, CliError> {
+    let folder = std::env::current_dir().ok();
+    let Some(clone) = folder.and_then(|folder| Repository::around(&folder)) else {
+        return Ok(None);
+    };
+    let settings = clone.settings().map_err(|what| {
+        CliError::usage(
+            what,
+            "look at it with `git config --local --get-regexp ^coord`",
+        )
+    })?;
+    Ok(settings.project)
+}
+
 impl Shell<'_> {
-    /// Where flags, environment and file say that the coordinator is, and at which seat to connect.
+    /// What flags, environment and file say. The clone that the command runs in may name the project, in the
+    /// configuration that nobody can commit; only a flag or a variable has more to say.
+    pub(super) fn config(&self) -> Result<ClientConfig, CliError> {
+        let mut config = ClientConfig::load(&self.connection.flags()?, self.environment)?;
+        let source = config.origins.source(&settings::CLIENT_PROJECT);
+        if !matches!(source, Source::Flag { .. } | Source::Variable { .. }) {
+            config.project = project_here()?.or(config.project);
+        }
+        Ok(config)
+    }
+
+    /// Where the coordinator is, and at which seat to connect.
     pub(super) fn target(&self) -> Result<Target, CliError> {
-        let config = ClientConfig::load(&self.connection.flags()?, self.environment)?;
+        let config = self.config()?;
         for warning in &config.warnings {
             self.out.note(format_args!("warning: {warning}"));
         }

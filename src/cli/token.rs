@@ -206,14 +206,14 @@ impl From<RoleArg> for RoleParam {
 }
 
 /// A new file that only its owner may read; removed again if no secret is written to it.
-struct TokenFile {
+pub(super) struct TokenFile {
     path: PathBuf,
     file: std::fs::File,
     written: bool,
 }
 
 impl TokenFile {
-    fn create(path: &Path) -> Result<Self, CliError> {
+    pub(super) fn create(path: &Path) -> Result<Self, CliError> {
         check_place(path)?;
         let mut options = OpenOptions::new();
         let options = options.write(true).create_new(true).mode(SECRET_FILE_MODE);
@@ -227,7 +227,7 @@ impl TokenFile {
         })
     }
 
-    fn write(mut self, secret: &str) -> Result<(), CliError> {
+    pub(super) fn write(mut self, secret: &str) -> Result<(), CliError> {
         let write = writeln!(self.file, "{secret}").and_then(|()| self.file.sync_all());
         let failed = |error| CliError::input(format!("write {}", self.path.display()), error);
         write.map_err(failed)?;

@@ -1,8 +1,9 @@
 //! The WebSocket: the upgrade, and text frames of bounded size.
 
 use std::io;
+use std::time::SystemTime;
 
-use axum::http::header::AUTHORIZATION;
+use axum::http::header::{AUTHORIZATION, DATE};
 use axum::http::{HeaderValue, Request, Response};
 use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -61,7 +62,11 @@ pub enum Received {
 
 /// An open WebSocket.
 #[derive(Debug)]
-pub struct Socket<S>(WebSocketStream<S>);
+pub struct Socket<S> {
+    stream: WebSocketStream<S>,
+    /// The server's wall clock when it upgraded the connection, if it said so.
+    date: Option<SystemTime>,
+}
 
 /// The URL with a query. The values must not contain characters that need escaping.
 pub fn with_query(url: &ServerUrl, pairs: &[(&str, String)]) -> String {
@@ -99,29 +104,39 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             .max_message_size(Some(limits.message_bytes_max))
             .max_frame_size(Some(limits.message_bytes_max));
         match client_async_with_config(request, stream, Some(config)).await {
-            Ok((socket, _)) => Ok(Self(socket)),
+            Ok((stream, response)) => {
+                let date = response.headers().get(DATE);
+                let date =
+                    date.and_then(|date| httpdate::parse_http_date(date.to_str().ok()?).ok());
+                Ok(Self { stream, date })
+            }
             Err(tungstenite::Error::Http(response)) => Err(UpgradeError::Refused(response)),
             Err(tungstenite::Error::Io(error)) => Err(UpgradeError::Io(error)),
             Err(error) => Err(UpgradeError::Garbled(error.into())),
         }
     }
 
+    /// The server's wall clock when it upgraded the connection, to a second.
+    pub fn date(&self) -> Option<SystemTime> {
+        self.date
+    }
+
     pub async fn send_text(&mut self, text: String) -> Result<(), SocketError> {
-        Ok(self.0.send(Message::text(text)).await?)
+        Ok(self.stream.send(Message::text(text)).await?)
     }
 
     pub async fn ping(&mut self) -> Result<(), SocketError> {
-        Ok(self.0.send(Message::Ping(Vec::new().into())).await?)
+        Ok(self.stream.send(Message::Ping(Vec::new().into())).await?)
     }
 
     /// Sends a close frame; its answer arrives like other frames.
     pub async fn close(&mut self) -> Result<(), SocketError> {
-        Ok(self.0.close(None).await?)
+        Ok(self.stream.close(None).await?)
     }
 
     /// The next frame; `None` at the end. Cancel-safe. Pings are answered with the next read.
     pub async fn receive(&mut self) -> Result<Option<Received>, SocketError> {
-        let Some(message) = self.0.next().await.transpose()? else {
+        let Some(message) = self.stream.next().await.transpose()? else {
             return Ok(None);
         };
         Ok(Some(match message {
@@ -136,7 +151,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
 
     /// The library's socket, to send and receive any frame.
     pub fn into_inner(self) -> WebSocketStream<S> {
-        self.0
+        self.stream
     }
 }
 

@@ -36,6 +36,8 @@ pub struct ClientConfig {
     /// `None`: the one of the CLI session that the command was started from, if any.
     pub seat: Option<SeatName>,
     pub trust: Trust,
+    /// Where the operator's token of a coordinator of this user would be; `None` for one elsewhere.
+    pub operator_token: Option<PathBuf>,
     /// The environment this client is meant for; `None` when nobody chose a profile.
     pub environment: Option<Profile>,
     /// The port configuration this client knows; `None` when nobody chose anything of it.
@@ -67,7 +69,8 @@ impl ClientConfig {
         let chosen = reader.given_by(&settings::PROFILE).is_some();
         let has_url = reader.given_by(&settings::CLIENT_URL).is_some();
         let url = url(&mut reader);
-        let token = token(&mut reader, environment, &url);
+        let operator_token = operator_token_file(&mut reader, environment, &url);
+        let token = token(&mut reader, environment, operator_token.as_deref());
         let project = reader.optional(&settings::CLIENT_PROJECT);
         let seat = reader.optional(&settings::CLIENT_SEAT);
         let trust = trust(&mut reader);
@@ -80,6 +83,7 @@ impl ClientConfig {
             project,
             seat,
             trust,
+            operator_token,
             environment: chosen.then_some(profile),
             port_fingerprint: fingerprint::chosen_here(flags, has_url, environment),
             origins,
@@ -113,8 +117,22 @@ fn url(reader: &mut Reader) -> ServerUrl {
 
 /// The local operator's token is offered to a coordinator on this machine alone: another one would
 /// learn it.
-fn token(reader: &mut Reader, environment: &dyn Environment, url: &ServerUrl) -> Option<Secret> {
+fn operator_token_file(
+    reader: &mut Reader,
+    environment: &dyn Environment,
+    url: &ServerUrl,
+) -> Option<PathBuf> {
     let state_dir = places::state_dir(reader, environment);
+    let is_local = url.endpoint.host.is_loopback();
+    let file = state_dir?.join(OPERATOR_TOKEN_FILE);
+    is_local.then_some(file)
+}
+
+fn token(
+    reader: &mut Reader,
+    environment: &dyn Environment,
+    operator: Option<&Path>,
+) -> Option<Secret> {
     if reader.given_by(&settings::CLIENT_TOKEN).is_some() {
         return reader.optional(&settings::CLIENT_TOKEN);
     }
@@ -122,10 +140,7 @@ fn token(reader: &mut Reader, environment: &dyn Environment, url: &ServerUrl) ->
         reader.problem(&settings::CLIENT_TOKEN, source, misfit);
         return None;
     }
-    if !url.endpoint.host.is_loopback() {
-        return None;
-    }
-    operator_token(reader, &state_dir?.join(OPERATOR_TOKEN_FILE))
+    operator_token(reader, operator?)
 }
 
 fn operator_token(reader: &mut Reader, path: &Path) -> Option<Secret> {

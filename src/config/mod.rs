@@ -67,6 +67,7 @@ pub use names::{MetricsPath, NodeName};
 pub use network::{InterfaceName, Network, OpenPort, Transport};
 pub use origins::Origins;
 pub use parsed::{Config, SessionConfig};
+pub use places::client_file_place;
 pub use problem::{ConfigErrors, Misfit, Problem, Warning};
 pub use redis::{REDIS_ENVIRONMENT_KEY, RedisConfig};
 pub use secret::{MASK, Secret};

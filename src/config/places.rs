@@ -32,6 +32,12 @@ pub(super) fn client_file(flag: Option<&str>, environment: &dyn Environment) -> 
         .or_else(|| first_existing([user_config(environment)], CLIENT_FILE))
 }
 
+/// Where the client's file belongs, whether it is there or not.
+pub fn client_file_place(flag: Option<&str>, environment: &dyn Environment) -> Option<PathBuf> {
+    named(flag, settings::CLIENT_CONFIG_VARIABLE, environment)
+        .or_else(|| Some(user_config(environment)?.join(CLIENT_FILE)))
+}
+
 /// The state directory; `None` when there is no place for it, or the one given is wrong.
 pub(super) fn state_dir(reader: &mut Reader, environment: &dyn Environment) -> Option<PathBuf> {
     let setting = &settings::STATE_DIR;

@@ -38,7 +38,9 @@ fn an_older_coordinator_keeps_its_limit_as_long_as_it_lives() {
         command_format: 3,
         port_fingerprint: None,
     };
-    bench.ask(&node(), Action::NodeAlive(alive)).expect("it lives");
+    bench
+        .ask(&node(), Action::NodeAlive(alive))
+        .expect("it lives");
     assert_eq!(fill(&mut bench), OLDER_MAX);
     // It is dead once nothing was heard of it for its time-to-live.
     for _ in 0..2 {

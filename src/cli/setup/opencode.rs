@@ -1,0 +1,56 @@
+//! opencode: it has no hooks of commands, so a plugin of ours calls `coord hook`.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use super::entries::Entry;
+use super::front::Front;
+use super::program;
+use super::site::Site;
+use super::target::{Content, OWN_FILE, Target};
+use super::text::Dialect;
+use crate::cli::error::CliError;
+
+const FRONT: Front = Front::Opencode;
+const PLUGIN: &str = include_str!("opencode_plugin.js");
+
+pub(super) fn targets(site: &Site) -> Result<Vec<Target>, CliError> {
+    let clone = site.project()?;
+    let folder = match clone {
+        Some(clone) => clone.root.join(".opencode"),
+        None => site.config_home().join("opencode"),
+    };
+    let within = clone.map(|clone| clone.root.clone());
+    let server = json!({ "type": "local", "command": [site.program, "mcp"], "enabled": true });
+    let config = Content::Json {
+        dialect: Dialect::Comments,
+        entries: vec![Entry::server(&["mcp", "coord"], server)],
+    };
+    let target = |path, content| Target {
+        front: Some(FRONT),
+        path,
+        within: within.clone(),
+        content,
+    };
+    let plugin = folder.join("plugins/coord.js");
+    Ok(vec![
+        target(config_file(&folder), config),
+        target(plugin, Content::Whole(plugin_text(&site.program))),
+    ])
+}
+
+/// The file that is there; JSON with comments may have either name.
+fn config_file(folder: &Path) -> PathBuf {
+    let names = ["opencode.jsonc", "opencode.json"].map(|name| folder.join(name));
+    let there = names.iter().find(|file| file.symlink_metadata().is_ok());
+    there.unwrap_or(&names[1]).clone()
+}
+
+fn plugin_text(program: &str) -> String {
+    let command = Value::from(program::hook(program, FRONT.name()));
+    format!(
+        "{OWN_FILE}\n{}",
+        PLUGIN.replace("@HOOK@", &command.to_string())
+    )
+}

@@ -1,0 +1,8 @@
+//! `coord setup` and `coord doctor`, on files as users have them and without the real CLIs.
+
+mod bed;
+mod files;
+mod idle;
+mod reach;
+
+const CLIS: [&str; 4] = ["claude", "codex", "gemini", "opencode"];
