@@ -5,6 +5,7 @@ mod child;
 mod client_error;
 pub mod config;
 mod context;
+mod doctor;
 mod duration;
 mod error;
 mod events;
@@ -170,6 +171,11 @@ enum CliCommand {
     /// own. Files are edited in place, comments and order stay, and what they were like is kept. A second run
     /// changes nothing.
     Setup(setup::SetupArgs),
+    /// Checks that agents' CLIs really reach the coordinator, link by link
+    ///
+    /// Each link is tried: connects with the token, starts `coord mcp` as each CLI would, sends a sample to each
+    /// hook. Exits with 0 when all is well, with 1 when something is not; each failure says what mends it.
+    Doctor(doctor::DoctorArgs),
     /// Installs this program as a systemd service, or uninstalls it
     ///
     /// Copies the program, writes units and a first configuration, creates the user, and enables the service.
@@ -347,6 +353,7 @@ fn call(command: CliCommand, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
             CliCommand::Wait(args) => Box::pin(wait::run(args, shell)).await,
             CliCommand::Mcp => Box::pin(mcp::run(shell)).await,
             CliCommand::Setup(args) => Box::pin(setup::run(args, shell)).await,
+            CliCommand::Doctor(args) => Box::pin(doctor::run(&args, shell)).await,
             CliCommand::Backup(args) => server::backup(args, shell).await,
             CliCommand::Call(args) => server::call(args, shell).await,
             CliCommand::Firewall(command) => Box::pin(firewall::run(command, shell)).await,

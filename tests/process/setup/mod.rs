@@ -1,6 +1,7 @@
 //! `coord setup` and `coord doctor`, on files as users have them and without the real CLIs.
 
 mod bed;
+mod doctor;
 mod files;
 mod idle;
 mod reach;
