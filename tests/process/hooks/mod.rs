@@ -146,10 +146,10 @@ impl Window {
                 json!({ "file_path": path, "old_string": "one" }),
             ),
             "codex" => {
-                let patch = format!(
+                let text = format!(
                     "*** Begin Patch\n*** Update File: {path}\n@@\n-a\n+b\n*** End Patch\n"
                 );
-                ("PreToolUse", "apply_patch", json!({ "command": patch }))
+                ("PreToolUse", "apply_patch", json!({ "command": text }))
             }
             "gemini" => ("BeforeTool", "replace", json!({ "file_path": path })),
             _ => ("PreToolUse", "edit", json!({ "filePath": path })),
