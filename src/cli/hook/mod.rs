@@ -37,6 +37,7 @@ use std::process::ExitCode;
 use crate::config::ProcessEnvironment;
 use crate::text;
 use event::Dialect;
+pub(super) use opencode::plugin as opencode_plugin;
 use quiet::Ended;
 
 use super::shell::ConnectionFlags;

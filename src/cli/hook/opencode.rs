@@ -21,7 +21,7 @@ pub(super) const DIALECT: Dialect = Dialect {
 };
 
 /// The plugin, for this program.
-pub(super) fn plugin(program: &str) -> String {
+pub(in crate::cli) fn plugin(program: &str) -> String {
     PLUGIN.replace("@COORD@", &Value::from(program).to_string())
 }
 

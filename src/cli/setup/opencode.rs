@@ -2,18 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::entries::Entry;
 use super::front::Front;
-use super::program;
 use super::site::Site;
 use super::target::{Content, OWN_FILE, Target};
 use super::text::Dialect;
 use crate::cli::error::CliError;
+use crate::cli::hook;
 
 const FRONT: Front = Front::Opencode;
-const PLUGIN: &str = include_str!("opencode_plugin.js");
 
 pub(super) fn targets(site: &Site) -> Result<Vec<Target>, CliError> {
     let clone = site.project()?;
@@ -48,9 +47,5 @@ fn config_file(folder: &Path) -> PathBuf {
 }
 
 fn plugin_text(program: &str) -> String {
-    let command = Value::from(program::hook(program, FRONT.name()));
-    format!(
-        "{OWN_FILE}\n{}",
-        PLUGIN.replace("@HOOK@", &command.to_string())
-    )
+    format!("{OWN_FILE}\n{}", hook::opencode_plugin(program))
 }

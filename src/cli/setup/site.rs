@@ -6,7 +6,6 @@ use std::process::Command;
 use super::program;
 use crate::cli::error::CliError;
 use crate::config::Environment;
-use crate::engine::ids::ProjectName;
 
 /// The folders and choices of one run.
 pub(in crate::cli) struct Site<'a> {
