@@ -18,6 +18,7 @@ mod host {
     mod firewall;
     mod health;
     mod holders;
+    mod metrics;
     mod render;
     mod self_test;
     mod systemd;

@@ -10,6 +10,7 @@
 mod reference {
     mod golden;
     mod layers;
+    mod metrics;
     mod pages;
     mod tools;
 }

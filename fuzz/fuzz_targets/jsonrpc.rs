@@ -13,7 +13,7 @@ use cli_coordinator::engine::command::{LostReason, ProjectScope, Role, TokenCrea
 use cli_coordinator::engine::limits::Limits;
 use cli_coordinator::journal::memory::MemoryJournal;
 use cli_coordinator::journal::{Journal, JournalStatus};
-use cli_coordinator::metrics::Metrics;
+use cli_coordinator::metrics::{Metrics, MetricsScope};
 use cli_coordinator::protocol::jsonrpc;
 use cli_coordinator::protocol::operations::{OPERATIONS, Request};
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
@@ -157,7 +157,7 @@ impl World {
             [seed; 32]
         }));
         // Made once: its registry takes longer to build than most inputs take to run.
-        static METRICS: LazyLock<Metrics> = LazyLock::new(|| Metrics::new(&[]));
+        static METRICS: LazyLock<Metrics> = LazyLock::new(|| Metrics::new(&[], MetricsScope::default()));
         let metrics = METRICS.clone();
         let mut core = Core::new(
             config,

@@ -10,6 +10,7 @@ mod listen;
 mod live;
 mod manage;
 mod operator;
+mod process;
 mod reload;
 mod restore;
 mod running;
@@ -45,9 +46,10 @@ use crate::http::health::Health;
 use crate::http::tls::TlsError;
 use crate::journal::JournalError;
 use crate::mcp;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, MetricsScope};
 use crate::ws::{self, Admitted, CliSession, SocketOptions};
 use accepted::Accepted;
+use gauges::Gauges;
 use live::{Live, Values};
 use operator::OperatorError;
 use running::RunningCoordinator;
@@ -176,11 +178,16 @@ async fn start(
     out: &mut dyn Write,
 ) -> Result<RunningCoordinator, AppError> {
     let clock = Clock::start();
-    let metrics = Metrics::new(&[
+    let build = [
         ("version", VERSION),
         ("environment", config.profile.name()),
         ("journal", journal::kind(config)),
-    ]);
+    ];
+    let scope = MetricsScope {
+        shared: config.redis.is_some(),
+        detail: config.metrics.detail,
+    };
+    let metrics = Metrics::new(&build, scope);
     let core = core_config(config, Limits::default())?;
     // It contains the generated TLS certificate.
     let disk = open_state_dir(&config.state_dir)?;
@@ -189,14 +196,15 @@ async fn start(
     let accepted = Accepted::new(config, listeners, &live, &metrics, &starting)?;
     let recovering = journal::start(config, core, clock, &metrics, &starting, disk);
     let (driver, operator) = starting.telling(recovering, manager).await?;
-    let gauges = gauges::source(
-        driver.clone(),
-        metrics.clone(),
-        config.firewall.status_file.clone(),
-    );
+    let gauges = Gauges {
+        driver: driver.clone(),
+        metrics: metrics.clone(),
+        live: live.clone(),
+        firewall_file: config.firewall.status_file.clone(),
+    };
     let routes = front_routes(config, &driver, &live, &accepted.refused);
     accepted.front_door.open(routes);
-    let routes = http::metrics::routes(config.metrics.path.as_str(), gauges);
+    let routes = http::metrics::routes(config.metrics.path.as_str(), gauges.source());
     accepted.scrape_door.open(routes);
     let values = live.values();
     let fingerprint = values.tls.as_ref().map(|tls| tls.fingerprint.as_str());

@@ -36,6 +36,8 @@ pub enum TlsConfig {
 pub struct MetricsConfig {
     pub endpoint: Endpoint,
     pub path: MetricsPath,
+    /// Whether outcomes and latencies of each operation are shown.
+    pub detail: bool,
     pub allowed_hosts: Vec<AllowedHost>,
 }
 
@@ -79,6 +81,7 @@ impl MetricsConfig {
                 port: reader.get(&settings::METRICS_PORT),
             },
             path: reader.get(&settings::METRICS_PATH),
+            detail: reader.get(&settings::METRICS_DETAIL),
             allowed_hosts: reader.get(&settings::METRICS_ALLOWED_HOSTS),
         }
     }

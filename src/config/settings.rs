@@ -139,6 +139,9 @@ settings! {
         .variables(&["METRICS_PATH"])
         .flag("--metrics-path", "PATH")
         .doc("The path that Prometheus scrapes.");
+    METRICS_DETAIL: Or<bool> = boolean("metrics.detail")
+        .variables(&["COORD_METRICS_DETAIL"])
+        .doc("Show the outcomes and latencies of each operation, for benchmarks: about 1,500 series more.");
     METRICS_ALLOW_PLAINTEXT: Or<bool> = boolean("metrics.allow_plaintext")
         .variables(&["COORD_METRICS_ALLOW_PLAINTEXT"])
         .flag("--metrics-allow-plaintext", "BOOL")

@@ -233,7 +233,7 @@ mod tests {
     use crate::engine::ids::{JournalTime, Position};
     use crate::engine::limits::Limits;
     use crate::journal::JournalStatus;
-    use crate::metrics::Metrics;
+    use crate::metrics::{Metrics, MetricsScope};
 
     fn name<T: std::str::FromStr>(text: &str) -> T
     where
@@ -299,7 +299,7 @@ mod tests {
             sharing: older.map(|_| Sharing::default()),
         };
         let entropy = Entropy(Box::new(|| [0; 32]));
-        let metrics = Metrics::new(&[]);
+        let metrics = Metrics::new(&[], MetricsScope::default());
         Core::new(
             config,
             entropy,

@@ -3,30 +3,44 @@
 mod firewall;
 mod journal;
 mod maker;
+mod process;
 mod projects;
+mod requests;
 mod shared;
 mod tools;
 
-use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Registry,
-    TextEncoder,
-};
+use std::sync::Arc;
+
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder};
 
 pub use firewall::FirewallMetrics;
 pub use journal::JournalMetrics;
+pub use maker::MetricInfo;
+pub use process::ProcessMetrics;
 pub use projects::ProjectMetrics;
 pub use shared::{DurabilityMetrics, SharedMetrics};
 pub use tools::ToolMetrics;
 
 use crate::protocol::error::ErrorKind;
-use crate::protocol::operations::{OPERATIONS, Operation};
+use crate::protocol::operations::Operation;
 use maker::Maker;
+use requests::RequestMetrics;
+
+/// Which metrics are on the page beside those of every coordinator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct MetricsScope {
+    /// Those of a shared journal.
+    pub shared: bool,
+    /// Each outcome and latency by operation: some 1,500 series more.
+    pub detail: bool,
+}
 
 /// Every metric of the coordinator.
 #[derive(Debug, Clone)]
 pub struct Metrics {
     registry: Registry,
-    requests: Vec<OperationMetrics>,
+    described: Arc<[MetricInfo]>,
+    requests: RequestMetrics,
     pub connections: IntGauge,
     pub connections_total: IntCounter,
     pub connections_refused: IntCounterVec,
@@ -43,6 +57,8 @@ pub struct Metrics {
     pub config_reloads: IntCounterVec,
     pub config_reload_ok: IntGauge,
     pub ready: IntGauge,
+    pub certificate_not_after: IntGaugeVec,
+    pub process: ProcessMetrics,
     pub journal: JournalMetrics,
     pub shared: SharedMetrics,
     pub projects: ProjectMetrics,
@@ -50,30 +66,19 @@ pub struct Metrics {
     pub tools: ToolMetrics,
 }
 
-#[derive(Debug, Clone)]
-struct OperationMetrics {
-    seconds: Histogram,
-    ok: IntCounter,
-    errors: Vec<IntCounter>,
-}
-
 /// Seconds; from a read on a fast box to a sync on a slow card.
-const LATENCY_BUCKETS: &[f64] = &[
-    0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0,
-    5.0,
-];
-const BATCH_BUCKETS: &[f64] = &[
-    1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0,
-];
+const LATENCY_BUCKETS: &[f64] = &[0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.05, 0.25, 1.0];
+const BATCH_BUCKETS: &[f64] = &[1.0, 4.0, 16.0, 64.0, 256.0, 1024.0];
 
 impl Metrics {
     /// `build` are the labels of `coord_build_info`: name and value.
-    pub fn new(build: &[(&str, &str)]) -> Self {
-        let registry = Registry::new();
-        let make = Maker(&registry);
+    pub fn new(build: &[(&str, &str)], scope: MetricsScope) -> Self {
+        // Metrics that are not shown are counted all the same, which is simpler than asking each time.
+        let (registry, hidden) = (Registry::new(), Registry::new());
+        let (make, hide) = (Maker::new(&registry), Maker::new(&hidden));
         make.build_info(build);
-        Self {
-            requests: operation_metrics(&make),
+        let mut metrics = Self {
+            requests: RequestMetrics::new(&make, scope.detail),
             connections: make.gauge("coord_connections", "Open connections to the driver."),
             connections_total: make.counter("coord_connections_total", "Connections accepted."),
             connections_refused: make.counters(
@@ -132,55 +137,36 @@ impl Metrics {
                 "coord_ready",
                 "1 while new work is accepted; otherwise /readyz says what the coordinator waits for.",
             ),
+            certificate_not_after: make.gauges(
+                "coord_certificate_not_after_seconds",
+                "When a served certificate expires, as seconds since 1970, by what it is used for.",
+                &["use"],
+            ),
+            process: ProcessMetrics::new(&make),
             journal: JournalMetrics::new(&make),
-            shared: SharedMetrics::new(&make),
+            shared: SharedMetrics::new(if scope.shared { &make } else { &hide }),
             projects: ProjectMetrics::new(&make),
             firewall: FirewallMetrics::new(&make),
             tools: ToolMetrics::new(&make),
-            registry,
-        }
+            registry: registry.clone(),
+            described: Arc::default(),
+        };
+        metrics.described = make.described().into();
+        metrics
+    }
+
+    /// Every metric that the page can have.
+    pub fn described(&self) -> &[MetricInfo] {
+        &self.described
     }
 
     /// One answered request.
     pub fn request(&self, operation: Operation, error: Option<ErrorKind>, micros: u64) {
-        let Some(metrics) = self.requests.get(operation as usize) else {
-            return;
-        };
-        #[allow(
-            clippy::cast_precision_loss,
-            reason = "latencies are far below 2^52 microseconds"
-        )]
-        metrics.seconds.observe(micros as f64 / 1e6);
-        match error.and_then(|kind| metrics.errors.get(kind as usize)) {
-            Some(counter) => counter.inc(),
-            None => metrics.ok.inc(),
-        }
+        self.requests.answered(operation, error, micros);
     }
 
     /// Everything in the Prometheus text format.
     pub fn render(&self) -> Result<String, prometheus::Error> {
         TextEncoder::new().encode_to_string(&self.registry.gather())
     }
-}
-
-fn operation_metrics(make: &Maker<'_>) -> Vec<OperationMetrics> {
-    let requests = make.counters(
-        "coord_requests_total",
-        "Requests answered, by operation and outcome.",
-        &["operation", "outcome"],
-    );
-    let options = HistogramOpts::new("coord_request_seconds", "Time to answer, waiting included.");
-    let options = options.buckets(LATENCY_BUCKETS.to_vec());
-    let seconds = make.register(HistogramVec::new(options, &["operation"]));
-    OPERATIONS
-        .iter()
-        .map(|info| OperationMetrics {
-            seconds: seconds.with_label_values(&[info.name]),
-            ok: requests.with_label_values(&[info.name, "ok"]),
-            errors: ErrorKind::ALL
-                .iter()
-                .map(|(kind, ..)| requests.with_label_values(&[info.name, kind.as_str()]))
-                .collect(),
-        })
-        .collect()
 }

@@ -9,7 +9,7 @@ use cli_coordinator::engine::command::{LostReason, ProjectScope, Role};
 use cli_coordinator::engine::limits::Limits;
 use cli_coordinator::journal::Journal;
 use cli_coordinator::journal::memory::MemoryJournal;
-use cli_coordinator::metrics::Metrics;
+use cli_coordinator::metrics::{Metrics, MetricsScope};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -122,7 +122,7 @@ proptest! {
         queued in 1..6u64,
         steps in vec(prop_oneof![5 => Just(Step::Write), 3 => (1..4usize).prop_map(Step::Read), 1 => Just(Step::Drop)], 1..80),
     ) {
-        let metrics = Metrics::new(&[]);
+        let metrics = Metrics::new(&[], MetricsScope::default());
         let mut server = Server::new(kept, queued, &metrics);
         let writer = server.connect();
         let mut written: Vec<u64> = Vec::new();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use cli_coordinator::metrics::Metrics;
+use cli_coordinator::metrics::{Metrics, MetricsScope};
 
 use super::violation::{Invariant, Violation};
 use cli_coordinator::planted::{Bug, Planted};
@@ -42,7 +42,7 @@ pub(crate) struct Simulation {
 }
 
 pub(crate) fn metrics() -> Metrics {
-    Metrics::new(&[("version", "0")])
+    Metrics::new(&[("version", "0")], MetricsScope::default())
 }
 
 /// What some of the seeds came to.

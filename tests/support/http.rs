@@ -14,11 +14,8 @@ pub struct Reply {
 
 /// Sends a request as it stands and reads until the peer closes.
 pub async fn exchange(port: u16, request: &str) -> std::io::Result<Reply> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
-    stream.write_all(request.as_bytes()).await?;
-    let mut text = Vec::new();
-    within("an HTTP reply", stream.read_to_end(&mut text)).await?;
-    let text = String::from_utf8_lossy(&text).into_owned();
+    let bytes = exchange_bytes(port, request).await?;
+    let text = String::from_utf8_lossy(&bytes).into_owned();
     let status = text.split(' ').nth(1).and_then(|word| word.parse().ok());
     let status = status.ok_or_else(|| std::io::Error::other(format!("no HTTP reply: {text:?}")))?;
     let rest = text.split_once("\r\n").map_or("", |(_, rest)| rest);
@@ -26,6 +23,15 @@ pub async fn exchange(port: u16, request: &str) -> std::io::Result<Reply> {
         status,
         rest: rest.to_owned(),
     })
+}
+
+/// The same for an answer that is no text.
+pub async fn exchange_bytes(port: u16, request: &str) -> std::io::Result<Vec<u8>> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
+    stream.write_all(request.as_bytes()).await?;
+    let mut bytes = Vec::new();
+    within("an HTTP reply", stream.read_to_end(&mut bytes)).await?;
+    Ok(bytes)
 }
 
 pub async fn get(port: u16, path: &str) -> std::io::Result<Reply> {

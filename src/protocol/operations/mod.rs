@@ -59,6 +59,8 @@ pub struct OperationInfo {
     pub operation: Operation,
     pub name: &'static str,
     pub summary: &'static str,
+    /// Its kind, as in the table above.
+    pub kind: &'static str,
     /// The least role that may call it.
     pub role: Role,
     pub params: fn(&mut SchemaGenerator) -> Schema,
@@ -78,6 +80,7 @@ macro_rules! operations {
             operation: Operation::$variant,
             name: $name,
             summary: concat!($($doc,)*).trim_ascii(),
+            kind: stringify!($kind),
             role: Role::$role,
             params: schema_of::<$params>,
             result: schema_of::<$result>,

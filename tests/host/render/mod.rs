@@ -7,4 +7,4 @@ mod golden;
 mod prometheus;
 mod proxies;
 mod refusals;
-mod tool;
+pub(crate) mod tool;
