@@ -2,6 +2,7 @@
 //! ready.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use tokio::sync::watch;
@@ -13,11 +14,14 @@ use super::supervise::Listener;
 use super::{AppError, Listeners};
 use crate::config::Config;
 use crate::http::access::{self, Access, RefusalObserver};
-use crate::http::{self, Accepting, Door, Handshake, ListenerOptions};
+use crate::http::scrape::{Opening, Security};
+use crate::http::{self, Accepting, Door, Ends, Handshake, HandshakeSource, ListenerOptions};
 use crate::metrics::Metrics;
 
 /// Connections to the metrics port at once: scrapers, not agents.
-const METRICS_CONNECTIONS_MAX: usize = 64;
+const METRICS_CONNECTIONS_MAX: usize = 32;
+/// A scraper that takes longer to shake hands holds a place for nothing, whatever agents may take.
+const METRICS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(super) struct Accepted {
     pub(super) front_door: Door,
@@ -35,6 +39,7 @@ impl Accepted {
         config: &Config,
         listeners: Listeners,
         live: &Live,
+        security: &Arc<Security>,
         metrics: &Metrics,
         starting: &Starting,
     ) -> Result<Self, AppError> {
@@ -45,13 +50,13 @@ impl Accepted {
         let refused = counted(metrics);
         let front = ListenerOptions {
             connections_max: config.websocket.connections_max,
-            handshake: handshake(live, true),
+            handshake: agents_handshake(live),
             accepting: accepting("the agents' listener", &websocket)?,
             refused: Arc::clone(&refused),
         };
         let scrapes = ListenerOptions {
             connections_max: METRICS_CONNECTIONS_MAX,
-            handshake: handshake(live, false),
+            handshake: scrape_handshake(live, security),
             accepting: accepting("the metrics' listener", &metrics_listener)?,
             refused: Arc::clone(&refused),
         };
@@ -94,16 +99,39 @@ fn counted(metrics: &Metrics) -> RefusalObserver {
     Arc::new(move |reason| refused.with_label_values(&[reason]).inc())
 }
 
-/// The handshake of new connections, from the present settings.
-fn handshake(live: &Live, front: bool) -> Arc<dyn Fn() -> Handshake + Send + Sync> {
+/// The handshake of agents, from the present settings.
+fn agents_handshake(live: &Live) -> HandshakeSource {
     let live = live.clone();
-    Arc::new(move || {
+    Arc::new(move |_| {
         let values = live.values();
-        let tls = values.tls.as_ref().filter(|_| front);
-        Handshake {
+        let handshake = Handshake {
             timeout: values.handshake_timeout,
-            tls: tls.map(|tls| tls.acceptor.clone()),
-        }
+            tls: values.tls.as_ref().map(|tls| tls.acceptor.clone()),
+            certificate: None,
+        };
+        Box::pin(std::future::ready(Ok(handshake)))
+    })
+}
+
+/// The handshake of scrapers, from the security that is written down now.
+fn scrape_handshake(live: &Live, security: &Arc<Security>) -> HandshakeSource {
+    let (live, security) = (live.clone(), Arc::clone(security));
+    Arc::new(move |ends: Ends| {
+        let timeout = live.values().handshake_timeout;
+        let security = Arc::clone(&security);
+        Box::pin(async move {
+            let opening = security.open(ends.peer.ip(), ends.own.ip()).await;
+            let (tls, certificate) = match opening {
+                Opening::Plain => (None, None),
+                Opening::Tls(acceptor, check) => (Some(acceptor), Some(check)),
+                Opening::Refused(reason) => return Err(reason),
+            };
+            Ok(Handshake {
+                timeout: timeout.min(METRICS_HANDSHAKE_TIMEOUT),
+                tls,
+                certificate,
+            })
+        })
     })
 }
 

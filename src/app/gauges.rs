@@ -14,6 +14,7 @@ use crate::driver::shell::Driver;
 use crate::engine::Engine;
 use crate::engine::state::Totals;
 use crate::http::metrics::MetricsSource;
+use crate::http::scrape::Security;
 use crate::metrics::Metrics;
 
 const STATES: [&str; 6] = ["blocked", "ready", "claimed", "done", "dead", "cancelled"];
@@ -47,6 +48,7 @@ pub(super) struct Gauges {
     pub(super) driver: Driver,
     pub(super) metrics: Metrics,
     pub(super) live: Live,
+    pub(super) security: Arc<Security>,
     pub(super) firewall_file: PathBuf,
 }
 
@@ -66,6 +68,9 @@ impl Gauges {
         let metrics = &self.metrics;
         firewall::refresh(&self.firewall_file, metrics);
         self.certificates();
+        let checked = &metrics.passwords_checked;
+        checked.reset();
+        checked.inc_by(self.security.passwords_checked());
         let now = self.driver.now();
         self.driver.inspect(|core| {
             refresh(core, shown, metrics);
@@ -80,7 +85,10 @@ impl Gauges {
         let gauges = &self.metrics.certificate_not_after;
         gauges.reset();
         let values = self.live.values();
-        let served = [("agents", values.tls.as_ref().and_then(|tls| tls.validity))];
+        let served = [
+            ("agents", values.tls.as_ref().and_then(|tls| tls.validity)),
+            ("metrics", self.security.validity()),
+        ];
         for (used_for, validity) in served {
             if let Some(validity) = validity {
                 let expires = gauge(validity.not_after_s);

@@ -36,7 +36,8 @@ pub(super) fn greet(
         ),
         format!("agents   {url}"),
         format!(
-            "metrics  http://{}:{}{}",
+            "metrics  {}://{}:{}{}",
+            config.metrics.scheme(),
             scrape.host.in_url(),
             scrape.port,
             config.metrics.path.as_str()

@@ -40,6 +40,7 @@ pub(super) async fn serve(
         surroundings,
         driver: running.driver.clone(),
         live: running.live.clone(),
+        security: Arc::clone(&running.security),
         metrics: running.metrics.clone(),
         remark,
     };

@@ -38,11 +38,13 @@ use crate::driver::shell::Driver;
 use crate::driver::{DriverLimits, Identity};
 use crate::edge::ports;
 use crate::edge::systemd::{ActivationError, Inherited, Manager, NotifyError};
+use crate::engine::command::Role;
 use crate::engine::ids::{NodeId, PortFingerprint};
 use crate::engine::limits::Limits;
 use crate::http;
 use crate::http::access::{self, Denied};
 use crate::http::health::Health;
+use crate::http::scrape::{self, LoadError, Prepared, Security};
 use crate::http::tls::TlsError;
 use crate::journal::JournalError;
 use crate::mcp;
@@ -89,6 +91,8 @@ pub enum AppError {
     },
     #[error(transparent)]
     Tls(#[from] TlsError),
+    #[error("cannot secure the metrics port: {0}")]
+    Scrape(#[from] LoadError),
     #[error(transparent)]
     Operator(#[from] OperatorError),
     #[error("cannot get random bytes from the system: {0}")]
@@ -192,30 +196,52 @@ async fn start(
     // It contains the generated TLS certificate.
     let disk = open_state_dir(&config.state_dir)?;
     let live = Live::new(Values::read(config)?);
+    let security = Arc::new(secure_scrapes(config, &metrics)?);
     let starting = Starting::new(core.clone(), clock, live.clone());
-    let accepted = Accepted::new(config, listeners, &live, &metrics, &starting)?;
+    let accepted = Accepted::new(config, listeners, &live, &security, &metrics, &starting)?;
     let recovering = journal::start(config, core, clock, &metrics, &starting, disk);
     let (driver, operator) = starting.telling(recovering, manager).await?;
     let gauges = Gauges {
         driver: driver.clone(),
         metrics: metrics.clone(),
         live: live.clone(),
+        security: Arc::clone(&security),
         firewall_file: config.firewall.status_file.clone(),
     };
     let routes = front_routes(config, &driver, &live, &accepted.refused);
     accepted.front_door.open(routes);
-    let routes = http::metrics::routes(config.metrics.path.as_str(), gauges.source());
-    accepted.scrape_door.open(routes);
+    let page = http::metrics::routes(config.metrics.path.as_str(), gauges.source());
+    let (secured, refused) = (Arc::clone(&security), Arc::clone(&accepted.refused));
+    let page = scrape::guarded(page, secured, operator_check(&driver), refused);
+    accepted.scrape_door.open(page);
     let values = live.values();
     let fingerprint = values.tls.as_ref().map(|tls| tls.fingerprint.as_str());
     greeting::greet(config, fingerprint, &operator, elsewhere, out);
     Ok(RunningCoordinator {
         driver,
         live,
+        security,
         metrics,
         accepting: accepted.accepting,
         serving: accepted.serving,
         close: accepted.close,
+    })
+}
+
+/// Reads the security of the metrics port for the first time: what is wrong with it stops the start.
+fn secure_scrapes(config: &Config, metrics: &Metrics) -> Result<Security, AppError> {
+    let prepared = Prepared::read(config.metrics.security.clone())?;
+    let gauge = metrics.web_config_ok.clone();
+    let in_use = Box::new(move |in_use| gauge.set(i64::from(in_use)));
+    Ok(Security::new(prepared, operator::random(), in_use))
+}
+
+/// The operator's token opens the metrics too, so that `coord health` can look at a secured port.
+fn operator_check(driver: &Driver) -> scrape::OperatorCheck {
+    let driver = driver.clone();
+    Arc::new(move |token| {
+        let identity = driver.authenticate(token);
+        identity.is_some_and(|identity| identity.role == Role::Operator)
     })
 }
 

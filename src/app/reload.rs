@@ -1,6 +1,8 @@
 //! SIGHUP: configuration, certificates and the operator's token are read anew. Nothing that is open
 //! is dropped. What is wrong changes nothing at all: the old configuration stays as a whole.
 
+use std::sync::Arc;
+
 use tokio::sync::watch;
 
 use super::live::{Live, Values};
@@ -8,6 +10,7 @@ use super::{Surroundings, operator};
 use crate::causes;
 use crate::config::Config;
 use crate::driver::shell::Driver;
+use crate::http::scrape::{Prepared, Security};
 use crate::metrics::Metrics;
 
 pub(super) struct Reloader<'a> {
@@ -16,6 +19,7 @@ pub(super) struct Reloader<'a> {
     pub(super) surroundings: &'a Surroundings<'a>,
     pub(super) driver: Driver,
     pub(super) live: Live,
+    pub(super) security: Arc<Security>,
     pub(super) metrics: Metrics,
     pub(super) remark: watch::Sender<String>,
 }
@@ -60,6 +64,8 @@ impl Reloader<'_> {
             // Whether there is TLS at all is decided at the start.
             values.tls.clone_from(&self.live.values().tls);
         }
+        let security = Prepared::read(config.metrics.security.clone());
+        let security = security.map_err(|error| causes::one_line(&error))?;
         let token = operator::prepare_again(&config, &self.driver);
         let token = token.map_err(|error| causes::one_line(&error))?;
         // From here on nothing can fail.
@@ -70,6 +76,7 @@ impl Reloader<'_> {
             self.driver.replace_token(token);
         }
         self.live.replace(values);
+        self.security.replace(security);
         (self.surroundings.set_log_level)(config.log.level);
         let waiting = self.started.changes(&config).filter(|spec| !spec.reloads);
         Ok(waiting.map(|spec| spec.key).collect())

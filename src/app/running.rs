@@ -1,5 +1,6 @@
 //! A running coordinator, and its orderly stop.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -10,6 +11,7 @@ use super::live::Live;
 use super::supervise::Listener;
 use crate::driver::core::Core;
 use crate::driver::shell::Driver;
+use crate::http::scrape::Security;
 use crate::metrics::Metrics;
 
 /// How long a stop waits for connections without a request yet.
@@ -21,6 +23,8 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) struct RunningCoordinator {
     pub(super) driver: Driver,
     pub(super) live: Live,
+    /// Of the metrics port.
+    pub(super) security: Arc<Security>,
     pub(super) metrics: Metrics,
     /// Checks that each listener accepts.
     pub(super) accepting: Vec<Listener>,

@@ -16,7 +16,8 @@ use super::reader;
 use super::shell::Shell;
 use super::table::{Table, or_nothing};
 use crate::config::{
-    ClientConfig, Config, Flags, Invoker, RedisConfig, RedisTopology, TlsConfig, Trust, settings,
+    ClientConfig, Config, Fingerprint, Flags, Invoker, RedisConfig, RedisTopology, Secret,
+    TlsConfig, Trust, settings,
 };
 use crate::edge::ports::{PortFingerprint, Profile, Service};
 use crate::edge::probe::{
@@ -68,6 +69,8 @@ struct HealthPlan {
     config: Config,
     websocket: ProbeTarget,
     metrics: ProbeTarget,
+    /// Shown where the metrics are not for everybody.
+    metrics_token: Option<Secret>,
     redis: Option<ProbeTarget>,
     credentials: Credentials,
     expected: Expected,
@@ -141,12 +144,18 @@ fn plan(flags: &Flags, timeout_ms: u64, shell: &Shell<'_>) -> Result<HealthPlan,
         }),
         None => None,
     };
+    let metrics_tls = match metrics_fingerprint(&config)? {
+        Some(fingerprint) => with(&Trust::Fingerprint(fingerprint))?,
+        None => None,
+    };
+    let metrics_token = config.metrics.web.token.clone();
     Ok(HealthPlan {
         websocket,
         metrics: ProbeTarget {
             endpoint: config.metrics.endpoint.clone(),
-            tls: None,
+            tls: metrics_tls,
         },
+        metrics_token: metrics_token.or_else(|| client.token.clone()),
         redis,
         credentials: Credentials {
             token: client.token,
@@ -159,6 +168,18 @@ fn plan(flags: &Flags, timeout_ms: u64, shell: &Shell<'_>) -> Result<HealthPlan,
         },
         config,
     })
+}
+
+/// The certificate that the metrics port presents, if it encrypts.
+fn metrics_fingerprint(config: &Config) -> Result<Option<Fingerprint>, CliError> {
+    let Some(tls) = &config.metrics.web.tls else {
+        return Ok(None);
+    };
+    let wrong = |what: String| CliError::input("read the certificate of the metrics port", what);
+    let (text, place) = tls.certificate.text().map_err(|e| wrong(e.to_string()))?;
+    let shown = tls::fingerprint_in(&text);
+    let shown = shown.map_err(|error| wrong(format!("{place}: {error}")))?;
+    Ok(Some(shown))
 }
 
 /// The coordinator presents the configured certificate, which may be self-signed. Explicit flags take
@@ -197,7 +218,12 @@ impl HealthPlan {
         let (redis, websocket, metrics) = tokio::join!(
             redis,
             probe::websocket(&self.websocket, &self.credentials, &self.expected),
-            probe::metrics(&self.metrics, path, &self.expected),
+            probe::metrics(
+                &self.metrics,
+                path,
+                self.metrics_token.as_ref(),
+                &self.expected
+            ),
         );
         let services = vec![redis, websocket, metrics];
         HealthReport {

@@ -11,7 +11,7 @@ use super::output::Output;
 use super::text;
 use super::write_file::replace;
 use crate::config::{Config, Endpoint, Environment, Flags, Invoker};
-use crate::edge::render::{self, ComposeOptions, ProxyOptions};
+use crate::edge::render::{self, ComposeOptions, ProxyOptions, ScrapeOptions};
 
 /// Generates files that must match the ports.
 #[derive(Debug, clap::Subcommand)]
@@ -57,6 +57,10 @@ pub enum RenderCommand {
         /// ones]
         #[arg(long = "target", value_name = "HOST:PORT", value_parser = Endpoint::from_str)]
         targets: Vec<Endpoint>,
+        /// The folder on the machine of Prometheus for what a secured port asks for: ca.pem, client.pem,
+        /// client.key, password, token
+        #[arg(long, value_name = "DIR", default_value = "/etc/prometheus/coord")]
+        secrets: PathBuf,
         #[command(flatten)]
         common: RenderArgs,
     },
@@ -151,7 +155,9 @@ impl RenderCommand {
                 targets,
                 ..
             } => pretty(&render::file_sd(config, &targets)),
-            Self::Prometheus { targets, .. } => render::prometheus(config, &targets),
+            Self::Prometheus {
+                targets, secrets, ..
+            } => render::prometheus(config, &ScrapeOptions { targets, secrets }),
         })
     }
 }

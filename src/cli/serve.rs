@@ -232,7 +232,8 @@ fn exit_of(error: &AppError) -> u8 {
         | AppError::Activation(_)
         | AppError::Notify(_)
         | AppError::StateDir(_)
-        | AppError::Tls(_) => EXIT_CONFIG,
+        | AppError::Tls(_)
+        | AppError::Scrape(_) => EXIT_CONFIG,
         AppError::Journal {
             source: E::Io { source, .. },
             ..

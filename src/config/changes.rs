@@ -24,6 +24,10 @@ impl Config {
             key if key == settings::OPERATOR_TOKEN.key => {
                 Some(config.operator_token.as_ref()?.expose().to_owned())
             }
+            key if key == settings::METRICS_TOKEN.key => {
+                let token = config.metrics.security.token.as_ref()?;
+                Some(token.expose().to_owned())
+            }
             _ => None,
         };
         secret(self) != secret(other)

@@ -45,15 +45,15 @@ pub(super) fn plaintext(reader: &mut Reader, websocket: &WebSocketConfig, metric
              websocket.allow_plaintext = true (COORD_ALLOW_PLAINTEXT=true)",
         );
     }
-    let allowed = reader.get(&settings::METRICS_ALLOW_PLAINTEXT);
     let host = &metrics.endpoint.host;
-    if !allowed && !host.is_loopback() {
+    if metrics.web.tls.is_none() && !metrics.allow_plaintext && !host.is_loopback() {
         refuse_plaintext(
             reader,
             &settings::METRICS_HOST,
             host,
-            "set metrics.allow_plaintext = true (COORD_METRICS_ALLOW_PLAINTEXT=true) if everybody who can reach \
-             the port may read the metrics",
+            "set metrics.tls_certificate_file and metrics.tls_key_file, or metrics.web_config_file; or \
+             metrics.allow_plaintext = true (COORD_METRICS_ALLOW_PLAINTEXT=true) if everybody who can reach the \
+             port may read the metrics",
         );
     }
 }

@@ -30,6 +30,8 @@ pub enum Kind {
     Networks,
     /// Names of network interfaces.
     Interfaces,
+    /// Names in certificates.
+    Names,
     /// Ports and ranges of ports, each of TCP or UDP.
     OpenPorts,
     /// A range of ports.
@@ -182,7 +184,12 @@ impl Kind {
     pub fn is_list(self) -> bool {
         matches!(
             self,
-            Self::Hosts | Self::Origins | Self::Networks | Self::Interfaces | Self::OpenPorts
+            Self::Hosts
+                | Self::Origins
+                | Self::Networks
+                | Self::Interfaces
+                | Self::Names
+                | Self::OpenPorts
         )
     }
 }

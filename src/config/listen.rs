@@ -8,6 +8,8 @@ use super::host::{AllowedHost, Endpoint, WebOrigin};
 use super::names::MetricsPath;
 use super::reader::Reader;
 use super::settings;
+use super::web::{WebConfig, WebSource};
+use super::web_settings;
 
 #[derive(Debug, Clone)]
 pub struct WebSocketConfig {
@@ -39,6 +41,11 @@ pub struct MetricsConfig {
     /// Whether outcomes and latencies of each operation are shown.
     pub detail: bool,
     pub allowed_hosts: Vec<AllowedHost>,
+    pub(super) allow_plaintext: bool,
+    /// Where its security is written down.
+    pub security: WebSource,
+    /// The security as it was when the configuration was read.
+    pub web: WebConfig,
 }
 
 impl WebSocketConfig {
@@ -75,14 +82,28 @@ impl TlsConfig {
 
 impl MetricsConfig {
     pub(super) fn read(reader: &mut Reader) -> Self {
+        let endpoint = Endpoint {
+            host: reader.get(&settings::METRICS_HOST),
+            port: reader.get(&settings::METRICS_PORT),
+        };
+        let allow_plaintext = reader.get(&settings::METRICS_ALLOW_PLAINTEXT);
+        let needs_tls = !allow_plaintext && !endpoint.host.is_loopback();
+        let (security, web) = web_settings::read(reader, needs_tls);
         Self {
-            endpoint: Endpoint {
-                host: reader.get(&settings::METRICS_HOST),
-                port: reader.get(&settings::METRICS_PORT),
-            },
+            endpoint,
             path: reader.get(&settings::METRICS_PATH),
             detail: reader.get(&settings::METRICS_DETAIL),
             allowed_hosts: reader.get(&settings::METRICS_ALLOWED_HOSTS),
+            allow_plaintext,
+            security,
+            web,
+        }
+    }
+
+    pub fn scheme(&self) -> &'static str {
+        match self.web.tls {
+            Some(_) => "https",
+            None => "http",
         }
     }
 }

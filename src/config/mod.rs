@@ -54,6 +54,8 @@ mod token_form;
 mod topology;
 mod value;
 mod variables;
+pub mod web;
+mod web_settings;
 
 pub use client::{ClientConfig, Trust};
 pub use env::{Bound, Environment, Invoker, MapEnvironment, ProcessEnvironment};

@@ -1,4 +1,4 @@
-//! Texts with rules of their own: what a node is called, and the path of the metrics.
+//! Texts with rules of their own: what a node is called, the path of the metrics, who reads them.
 
 use std::fmt;
 use std::str::FromStr;
@@ -21,6 +21,33 @@ pub struct NodeName(String);
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct MetricsPath(String);
+
+/// A name in a client's certificate: a DNS name, an e-mail or IP address, or a URI.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct ClientName(String);
+
+impl FromStr for ClientName {
+    type Err = Misfit;
+
+    /// It is compared as it is written; certificates may have anything in them.
+    fn from_str(text: &str) -> Result<Self, Misfit> {
+        let fits = !text.is_empty() && !text.chars().any(|c| c.is_whitespace() || c.is_control());
+        if fits {
+            return Ok(Self(text.to_owned()));
+        }
+        Err(Misfit::new(
+            format!("{} is not a name in a certificate", quoted(text)),
+            "use a DNS name, an e-mail address, a URI or an IP address, as in prometheus.example",
+        ))
+    }
+}
+
+impl fmt::Display for ClientName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
 
 impl NodeName {
     pub fn as_str(&self) -> &str {

@@ -65,7 +65,12 @@ fn property(spec: &Spec) -> Value {
         }
         Kind::Boolean => json!({ "type": "boolean" }),
         Kind::Port(_) => json!({ "type": "integer", "minimum": 1, "maximum": u16::MAX }),
-        Kind::Hosts | Kind::Origins | Kind::Networks | Kind::Interfaces | Kind::OpenPorts => {
+        Kind::Hosts
+        | Kind::Origins
+        | Kind::Networks
+        | Kind::Interfaces
+        | Kind::Names
+        | Kind::OpenPorts => {
             json!({
                 "type": "array",
                 "items": { "type": "string", "minLength": 1 },

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use super::host::{AllowedHost, Host, WebOrigin};
 pub use super::kinds::{Choice, Count, Kind, Or, Plain, ServicePort, Words};
 use super::log::{LogFormat, LogLevel};
-use super::names::{MetricsPath, NodeName};
+use super::names::{ClientName, MetricsPath, NodeName};
 use super::network::{InterfaceName, Network, OpenPort};
 use super::secret::Secret;
 use super::server_url::{Fingerprint, ServerUrl};
@@ -129,7 +129,7 @@ settings! {
     METRICS_HOST: Or<Host> = host("metrics.host")
         .variables(&["COORD_METRICS_HOST"])
         .flag("--metrics-host", "HOST")
-        .doc("The address that Prometheus scrapes. An address other than loopback needs allow_plaintext.");
+        .doc("The address that Prometheus scrapes. An address other than loopback needs TLS or allow_plaintext.");
     METRICS_PORT: ServicePort = port("metrics.port", Service::Metrics)
         .variables(&["METRICS_PORT"])
         .flag("--metrics-port", "PORT")
@@ -142,10 +142,49 @@ settings! {
     METRICS_DETAIL: Or<bool> = boolean("metrics.detail")
         .variables(&["COORD_METRICS_DETAIL"])
         .doc("Show the outcomes and latencies of each operation, for benchmarks: about 1,500 series more.");
+    METRICS_WEB_CONFIG_FILE: Plain<PathBuf> = path("metrics.web_config_file", "web.yml")
+        .variables(&["COORD_METRICS_WEB_CONFIG_FILE"])
+        .flag("--metrics-web-config-file", "FILE")
+        .reloads()
+        .doc("Secure the metrics by a web-config file of Prometheus' exporters (TLS, client certificates, \
+              passwords). The coordinator reads it again when it changes.");
+    METRICS_TLS_CERTIFICATE_FILE: Plain<PathBuf> =
+        path("metrics.tls_certificate_file", "metrics.pem")
+        .variables(&["COORD_METRICS_TLS_CERTIFICATE_FILE"])
+        .credential("metrics_tls_certificate")
+        .reloads()
+        .doc("Serve the metrics over https: with this certificate chain, as PEM. A changed file is read again.");
+    METRICS_TLS_KEY_FILE: Plain<PathBuf> = path("metrics.tls_key_file", "metrics.key")
+        .variables(&["COORD_METRICS_TLS_KEY_FILE"])
+        .credential("metrics_tls_key")
+        .reloads()
+        .doc("The private key of metrics.tls_certificate_file, as PEM.");
+    METRICS_CLIENT_CA_FILE: Plain<PathBuf> = path("metrics.client_ca_file", "prometheus-ca.pem")
+        .variables(&["COORD_METRICS_CLIENT_CA_FILE"])
+        .reloads()
+        .doc("Let only clients read the metrics whose certificate these authorities signed, as PEM.");
+    METRICS_CLIENT_ALLOWED_NAMES: Or<Vec<ClientName>> =
+        list("metrics.client_allowed_names", Kind::Names, "prometheus.example")
+        .variables(&["COORD_METRICS_CLIENT_ALLOWED_NAMES"])
+        .reloads()
+        .doc("Of those clients, only the ones with one of these names in their certificate (DNS name, e-mail, \
+              URI or IP address).");
+    METRICS_BASIC_AUTH_USERS_FILE: Plain<PathBuf> =
+        path("metrics.basic_auth_users_file", "metrics.htpasswd")
+        .variables(&["COORD_METRICS_BASIC_AUTH_USERS_FILE"])
+        .credential("metrics_basic_auth_users")
+        .reloads()
+        .doc("Ask for a user and password: a file of `htpasswd -B` (bcrypt). A changed file is read again.");
+    METRICS_TOKEN: Plain<Secret> =
+        of("metrics.token", Kind::Secret, value::token, "write-the-output-of-openssl-rand-hex-32")
+        .variables(&["COORD_METRICS_TOKEN"])
+        .credential("metrics_token")
+        .reloads()
+        .doc("Ask for this bearer token. Where passwords are set too, either will do. A changed file is read again.");
     METRICS_ALLOW_PLAINTEXT: Or<bool> = boolean("metrics.allow_plaintext")
         .variables(&["COORD_METRICS_ALLOW_PLAINTEXT"])
         .flag("--metrics-allow-plaintext", "BOOL")
-        .doc("Serve metrics beyond loopback: everybody who can reach the port can read them.");
+        .doc("Serve metrics beyond loopback without TLS: everybody on the way can read them, and passwords too.");
     METRICS_ALLOWED_HOSTS: Or<Vec<AllowedHost>> =
         list("metrics.allowed_hosts", Kind::Hosts, "gateway.example, gateway.example:9093")
         .variables(&["COORD_METRICS_ALLOWED_HOSTS"])

@@ -17,7 +17,7 @@ use crate::edge::ports::{Port, PortError, PortRange, PortRangeError};
 use crate::engine::ids::{NameError, ProjectName, SeatName};
 
 /// A shorter token could be guessed.
-const TOKEN_CHARS_MIN: usize = 32;
+pub(super) const TOKEN_CHARS_MIN: usize = 32;
 
 pub(super) fn text(raw: &RawValue) -> Result<&str, Misfit> {
     match &raw.given {

@@ -8,6 +8,7 @@ pub mod access;
 mod door;
 pub mod health;
 pub mod metrics;
+pub mod scrape;
 pub mod tls;
 mod validity;
 
@@ -17,9 +18,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use futures_util::future::BoxFuture;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use rustls::ServerConnection;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
@@ -42,12 +45,23 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub struct ListenerOptions {
     /// Connections at once, upgraded ones included.
     pub connections_max: usize,
-    /// Asked for each new connection, so that what is read anew holds from the next one on.
-    pub handshake: Arc<dyn Fn() -> Handshake + Send + Sync>,
+    /// Asked for each new connection, so that what is read again holds from the next one on.
+    pub handshake: HandshakeSource,
     /// Through which the listener shows that it accepts.
     pub accepting: Arc<Accepting>,
     /// Told the reason when a connection is refused or fails to shake hands.
     pub refused: Arc<dyn Fn(&'static str) + Send + Sync>,
+}
+
+/// The handshake of a connection, by the addresses of its two ends, or why it is closed at once.
+pub type HandshakeSource =
+    Arc<dyn Fn(Ends) -> BoxFuture<'static, Result<Handshake, &'static str>> + Send + Sync>;
+
+/// The addresses of a connection.
+#[derive(Debug, Clone, Copy)]
+pub struct Ends {
+    pub peer: SocketAddr,
+    pub own: SocketAddr,
 }
 
 /// How a new connection shakes hands.
@@ -56,7 +70,13 @@ pub struct Handshake {
     /// For TLS, for a request's head, and between requests.
     pub timeout: Duration,
     pub tls: Option<TlsAcceptor>,
+    /// Looks at the finished TLS handshake.
+    pub certificate: Option<CertificateCheck>,
 }
+
+/// Whether a client lacks the certificate that it needs; the error is why its connection is closed.
+pub type CertificateCheck =
+    Arc<dyn Fn(&ServerConnection) -> Result<bool, &'static str> + Send + Sync>;
 
 impl std::fmt::Debug for Handshake {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -75,6 +95,8 @@ impl std::fmt::Debug for ListenerOptions {
 #[derive(Debug, Clone)]
 pub struct AdmittedPeer {
     pub address: SocketAddr,
+    /// It came without the client certificate that is needed, and must show something else.
+    pub lacks_certificate: bool,
     _place: Arc<tokio::sync::OwnedSemaphorePermit>,
 }
 
@@ -115,6 +137,7 @@ pub async fn serve(
         };
         let peer = AdmittedPeer {
             address,
+            lacks_certificate: false,
             _place: Arc::new(place),
         };
         // Small frames must not wait for each other.
@@ -123,8 +146,7 @@ pub async fn serve(
             stream,
             peer,
             router.clone(),
-            (options.handshake)(),
-            Arc::clone(&options.refused),
+            options.clone(),
             stop.clone(),
         ));
     }
@@ -135,24 +157,40 @@ pub async fn serve(
 
 async fn shake_hands(
     stream: TcpStream,
-    peer: AdmittedPeer,
+    mut peer: AdmittedPeer,
     router: Router,
-    handshake: Handshake,
-    refused: Arc<dyn Fn(&'static str) + Send + Sync>,
+    options: ListenerOptions,
     stop: watch::Receiver<bool>,
 ) {
-    let Handshake { timeout, tls } = handshake;
-    let Some(acceptor) = tls else {
+    // A connection that is gone already has no address.
+    let Ok(own) = stream.local_addr() else { return };
+    let ends = Ends {
+        peer: peer.address,
+        own,
+    };
+    let handshake = match (options.handshake)(ends).await {
+        Ok(handshake) => handshake,
+        Err(reason) => return (options.refused)(reason),
+    };
+    let timeout = handshake.timeout;
+    let Some(acceptor) = handshake.tls else {
         return serve_connection(stream, peer, router, timeout, stop).await;
     };
-    match tokio::time::timeout(timeout, acceptor.accept(stream)).await {
-        Ok(Ok(stream)) => serve_connection(stream, peer, router, timeout, stop).await,
+    let stream = match tokio::time::timeout(timeout, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
             tracing::debug!(peer = %peer.address, %error, "a TLS handshake failed");
-            refused("tls_handshake");
+            return (options.refused)("tls_handshake");
         }
-        Err(_) => refused("handshake_timeout"),
+        Err(_) => return (options.refused)("handshake_timeout"),
+    };
+    let checked = handshake.certificate.map(|check| check(stream.get_ref().1));
+    match checked {
+        Some(Err(reason)) => return (options.refused)(reason),
+        Some(Ok(lacks_certificate)) => peer.lacks_certificate = lacks_certificate,
+        None => {}
     }
+    serve_connection(stream, peer, router, timeout, stop).await;
 }
 
 /// Boxed, so that the memory of a handshake is not kept by the connection's whole life.

@@ -39,6 +39,11 @@ pub fn fingerprint_of(path: &Path) -> Result<Fingerprint, pem::Error> {
     CertificateDer::from_pem_file(path).map(|certificate| fingerprint(&certificate))
 }
 
+/// The fingerprint of the first certificate in PEM.
+pub fn fingerprint_in(pem: &str) -> Result<Fingerprint, pem::Error> {
+    CertificateDer::from_pem_slice(pem.as_bytes()).map(|certificate| fingerprint(&certificate))
+}
+
 fn fingerprint(certificate: &CertificateDer<'_>) -> Fingerprint {
     Fingerprint(Sha256::digest(certificate).into())
 }

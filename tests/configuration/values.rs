@@ -303,7 +303,7 @@ fn off_loopback_needs_tls_or_a_word() {
     check_refused(
         "COORD_METRICS_HOST",
         "0.0.0.0",
-        "0.0.0.0 is not loopback, and connections would not be encrypted; set metrics.allow_plaintext = true (COORD_METRICS_ALLOW_PLAINTEXT=true) if everybody who can reach the port may read the metrics",
+        "0.0.0.0 is not loopback, and connections would not be encrypted; set metrics.tls_certificate_file and metrics.tls_key_file, or metrics.web_config_file; or metrics.allow_plaintext = true (COORD_METRICS_ALLOW_PLAINTEXT=true) if everybody who can reach the port may read the metrics",
     );
     let off = || Sources::default().variable("WEBSOCKET_HOST", "0.0.0.0");
     assert!(
@@ -795,6 +795,59 @@ fn tls_files_belong_together_and_must_be_readable() {
 }
 
 #[test]
+fn the_metrics_are_secured_by_a_file_or_by_settings() {
+    let beside = |lines: &str| {
+        Sources::default()
+            .beside("c.pem", "c", 0o644)
+            .beside("k.pem", "k", 0o600)
+            .beside(
+                "web.yml",
+                "tls_server_config: {cert_file: c.pem, key_file: k.pem}",
+                0o600,
+            )
+            .file(&format!("[metrics]\n{lines}"))
+    };
+    let own = "tls_certificate_file = \"c.pem\"\ntls_key_file = \"k.pem\"\n";
+    // Beyond loopback, TLS is enough, whichever way it is set up.
+    for lines in [own, "web_config_file = \"web.yml\"\n"] {
+        let config = beside(&format!("host = \"0.0.0.0\"\n{lines}")).config();
+        assert_eq!(config.metrics.scheme(), "https", "{lines}");
+        assert!(config.metrics.security.needs_tls);
+    }
+    check_report(
+        beside(&format!("{own}web_config_file = \"web.yml\"\n")),
+        &[
+            "coord.toml:2 metrics.tls_certificate_file: metrics.web_config_file is set too; write it into that file, or leave the file out",
+            "coord.toml:3 metrics.tls_key_file: metrics.web_config_file is set too; write it into that file, or leave the file out",
+        ],
+    );
+    check_report(
+        beside("tls_key_file = \"k.pem\"\n"),
+        &[
+            "coord.toml:2 metrics.tls_key_file: metrics.tls_certificate_file is missing; set both, or neither",
+        ],
+    );
+    check_report(
+        beside("client_allowed_names = [\"prometheus.example\"]\n"),
+        &[
+            "coord.toml:2 metrics.client_allowed_names: metrics.client_ca_file is missing; set both, or neither",
+        ],
+    );
+    check_report(
+        beside("basic_auth_users_file = \"c.pem\"\n"),
+        &[
+            "coord.toml:2 metrics.basic_auth_users_file: c.pem line 1 is not NAME:HASH; correct it; docs/monitoring.md shows one",
+        ],
+    );
+    check_report(
+        beside("token = \"short\"\n"),
+        &[
+            "coord.toml:2 metrics.token: it is too short to be safe; use at least 32 visible ASCII characters, such as the output of `openssl rand -hex 32`",
+        ],
+    );
+}
+
+#[test]
 fn what_works_but_is_hardly_meant_is_warned_of() {
     check_warnings(
         Sources::default()
@@ -849,11 +902,14 @@ fn samples(spec: &Spec) -> [String; 3] {
         ]),
         (_, Kind::Networks) => of(["10.0.0.0/8", "192.0.2.1", "2001:db8::/64"]),
         (_, Kind::Interfaces) => of(["eth0", "eth1", "eth2"]),
+        (_, Kind::Names) => of(["a.example", "ops@example.org", "192.0.2.1"]),
         (_, Kind::OpenPorts) => of(["443/tcp", "444/tcp", "51820/udp"]),
         (_, Kind::Ports) => of(["20000-20999", "21000-21999", "22000-22999"]),
         (_, Kind::UrlPath) => of(["/a", "/b", "/c"]),
         (_, Kind::Path) => of(["{}/a", "{}/b", "{}/c"]),
-        ("operator_token", _) => ["flag", "variable", "file"].map(|source| source.repeat(8)),
+        ("operator_token" | "metrics.token", _) => {
+            ["flag", "variable", "file"].map(|source| source.repeat(8))
+        }
         (_, Kind::Text | Kind::Url | Kind::Secret) => of(["flag", "variable", "file"]),
     }
 }
@@ -861,7 +917,12 @@ fn samples(spec: &Spec) -> [String; 3] {
 fn toml_literal(spec: &Spec, text: &str) -> String {
     match spec.kind {
         Kind::Count(_) | Kind::Port(_) | Kind::Boolean => text.to_owned(),
-        Kind::Hosts | Kind::Origins | Kind::Networks | Kind::Interfaces | Kind::OpenPorts => {
+        Kind::Hosts
+        | Kind::Origins
+        | Kind::Networks
+        | Kind::Interfaces
+        | Kind::Names
+        | Kind::OpenPorts => {
             format!("[{text:?}]")
         }
         _ => format!("{text:?}"),
@@ -874,7 +935,8 @@ fn check_precedence(spec: &'static Spec) {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let here = folder.path().display().to_string();
     for name in ["a", "b", "c"] {
-        fs::write(folder.path().join(name), name).expect("a temporary file can be written");
+        // It is right as a web-config file and as a list of users too.
+        fs::write(folder.path().join(name), "# nobody\n").expect("a temporary file can be written");
     }
     fs::write(folder.path().join("secret"), &of_flag).expect("a temporary file can be written");
 
@@ -884,8 +946,12 @@ fn check_precedence(spec: &'static Spec) {
         ("redis.password", "\"file\"".to_owned()),
         ("websocket.tls_certificate_file", "\"a\"".to_owned()),
         ("websocket.tls_key_file", "\"a\"".to_owned()),
+        ("metrics.tls_certificate_file", "\"a\"".to_owned()),
+        ("metrics.tls_key_file", "\"a\"".to_owned()),
+        ("metrics.client_ca_file", "\"a\"".to_owned()),
     ]);
     match spec.key {
+        "metrics.web_config_file" => lines.retain(|key, _| !key.starts_with("metrics.")),
         "redis.sentinels" => {
             lines.remove("redis.host");
             lines.insert("redis.sentinel_master", "\"m\"".to_owned());
@@ -1128,7 +1194,9 @@ fn the_example_file_is_current_and_right() {
                     && !setting.contains("_file")
                     && !setting.starts_with("url")
                     // They stand in the place of host and port.
-                    && !setting.starts_with("sentinel") =>
+                    && !setting.starts_with("sentinel")
+                    // It needs a file.
+                    && !setting.starts_with("client_allowed_names") =>
             {
                 setting
             }
@@ -1140,7 +1208,7 @@ fn the_example_file_is_current_and_right() {
     assert_eq!(config.session.grace, Duration::from_secs(30));
     for spec in SERVER {
         let given = config.origins.source(spec).is_given();
-        let skipped = ["_file", "url", "sentinel"];
+        let skipped = ["_file", "url", "sentinel", "client_allowed_names"];
         let skipped = skipped.iter().any(|part| spec.key.contains(part));
         assert_eq!(given, !skipped, "{}", spec.key);
     }

@@ -1,6 +1,6 @@
 //! One HTTP request and its whole answer.
 
-use axum::http::header::{CONNECTION, HOST, SERVER};
+use axum::http::header::{AUTHORIZATION, CONNECTION, HOST, SERVER};
 use axum::http::{Request, StatusCode};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty, Limited};
@@ -8,7 +8,8 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 
 use super::link::{ANSWER_BYTES_MAX, Stream};
-use super::{ProbeFailure, said};
+use super::{ProbeFailure, ServiceState, said};
+use crate::config::Secret;
 
 /// What our own answers begin their `Server` header with.
 const PRODUCT: &str = "coord/";
@@ -59,14 +60,21 @@ pub(super) fn shown(status: StatusCode, server: &str) -> String {
     format!("HTTP {} from {server}", status.as_u16())
 }
 
-/// Asks for a page.
+/// Asks for a page, with a token if there is one.
 pub(super) async fn get(
     stream: Stream,
     authority: &str,
     path: &str,
+    token: Option<&Secret>,
 ) -> Result<HttpAnswer, ProbeFailure> {
-    let stranger =
-        |error: hyper::Error| ProbeFailure::wrong(format!("it does not speak HTTP: {error}"));
+    let stranger = |error: hyper::Error| {
+        if wants_certificate(&error) {
+            let detail = "it asks for a client certificate";
+            return ProbeFailure::new(ServiceState::Unauthorised, detail)
+                .next("run it on the coordinator's own machine");
+        }
+        ProbeFailure::wrong(format!("it does not speak HTTP: {error}"))
+    };
     let mut builder = http1::Builder::new();
     let connected = builder.max_buf_size(HEAD_BYTES_MAX);
     let (mut sender, connection) = connected
@@ -75,9 +83,13 @@ pub(super) async fn get(
         .map_err(stranger)?;
     // Ends by itself when the sender and the answer are dropped, at the latest with the time limit.
     tokio::spawn(connection);
-    let request = Request::get(path)
+    let mut request = Request::get(path)
         .header(HOST, authority)
-        .header(CONNECTION, "close")
+        .header(CONNECTION, "close");
+    if let Some(token) = token {
+        request = request.header(AUTHORIZATION, format!("Bearer {}", token.expose()));
+    }
+    let request = request
         .body(Empty::<Bytes>::new())
         .map_err(|error| ProbeFailure::wrong(error.to_string()))?;
     let response = sender.send_request(request).await.map_err(stranger)?;
@@ -94,4 +106,14 @@ pub(super) async fn get(
         server,
         body: body.to_bytes(),
     })
+}
+
+/// Whether the server refused us for want of a client certificate: in TLS 1.3 that comes as an answer.
+fn wants_certificate(error: &hyper::Error) -> bool {
+    let source = std::error::Error::source(error);
+    let source = source.and_then(|source| source.downcast_ref::<std::io::Error>());
+    let source = source.and_then(std::io::Error::get_ref);
+    let alert = source.and_then(|source| source.downcast_ref::<rustls::Error>());
+    let wanted = rustls::AlertDescription::CertificateRequired;
+    matches!(alert, Some(rustls::Error::AlertReceived(alert)) if *alert == wanted)
 }

@@ -158,12 +158,17 @@ pub async fn coordinator(target: &ProbeTarget, time_ms_max: u64) -> Option<Servi
     answered.ok().flatten()
 }
 
-/// The page that Prometheus scrapes.
-pub async fn metrics(target: &ProbeTarget, path: &str, expected: &Expected) -> ProbeFinding {
+/// The page that Prometheus scrapes. The token is shown only where it is asked for.
+pub async fn metrics(
+    target: &ProbeTarget,
+    path: &str,
+    token: Option<&Secret>,
+    expected: &Expected,
+) -> ProbeFinding {
     let target = reachable(target);
-    let authority = target.endpoint.to_string();
+    let again = &target;
     probe(Service::Metrics, &target, expected, |stream, begun| {
-        metrics::speak(stream, begun, authority, path, expected)
+        metrics::speak(stream, begun, again, (path, token), expected)
     })
     .await
 }

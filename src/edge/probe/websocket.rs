@@ -149,7 +149,7 @@ pub(super) async fn identity(
 }
 
 async fn page(stream: Stream, target: &ProbeTarget) -> Result<HealthPage, ProbeFailure> {
-    let answer = http::get(stream, &target.endpoint.to_string(), HEALTH_PATH).await?;
+    let answer = http::get(stream, &target.endpoint.to_string(), HEALTH_PATH, None).await?;
     let stranger = || {
         let text = format!("{}: not a coordinator's health page", answer.shown());
         ProbeFailure::wrong(text)

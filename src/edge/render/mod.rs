@@ -24,7 +24,7 @@ pub use env::{env, env_json};
 pub use haproxy::haproxy;
 pub use markdown::{markdown, markdown_json};
 pub use nginx::nginx;
-pub use prometheus::{file_sd, prometheus};
+pub use prometheus::{ScrapeOptions, file_sd, prometheus};
 pub use proxy::ProxyOptions;
 
 use std::fmt::{Arguments, Write as _};

@@ -1,8 +1,11 @@
 //! The scrape job for Prometheus, as a whole configuration and as targets for `file_sd_configs`.
 
+use std::path::{Path, PathBuf};
+
 use serde_json::{Value, json};
 
 use super::{heading, push, quote};
+use crate::config::web::{ClientAuth, WebConfig};
 use crate::config::{AllowedHost, Config, Endpoint, Host};
 
 /// The name of the job; dashboards and alerts refer to it.
@@ -10,8 +13,18 @@ const JOB: &str = "coord";
 const SCRAPE_INTERVAL_S: u64 = 15;
 const SCRAPE_TIMEOUT_S: u64 = 10;
 
-/// A configuration that Prometheus starts with as it stands. Without targets: the configured one.
-pub fn prometheus(config: &Config, targets: &[Endpoint]) -> String {
+/// Whom Prometheus scrapes, and what it has to show.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ScrapeOptions {
+    /// Empty: the configured one.
+    pub targets: Vec<Endpoint>,
+    /// The folder of certificates and secrets on the machine of Prometheus.
+    pub secrets: PathBuf,
+}
+
+/// A configuration that Prometheus starts with as it stands.
+pub fn prometheus(config: &Config, options: &ScrapeOptions) -> String {
+    let targets = options.targets.as_slice();
     let mut text = heading("Prometheus' scrape job", "prometheus", config);
     if targets.is_empty() && config.metrics.endpoint.host.is_loopback() {
         text.push_str(
@@ -28,11 +41,13 @@ pub fn prometheus(config: &Config, targets: &[Endpoint]) -> String {
         &mut text,
         format_args!(
             "global:\n  scrape_interval: {SCRAPE_INTERVAL_S}s\n  scrape_timeout: {SCRAPE_TIMEOUT_S}s\n\
-         scrape_configs:\n  - job_name: {JOB}\n    scheme: http\n    metrics_path: {}\n    \
-         static_configs:\n",
+         scrape_configs:\n  - job_name: {JOB}\n    scheme: {}\n    metrics_path: {}\n",
+            config.metrics.scheme(),
             quote::yaml(config.metrics.path.as_str())
         ),
     );
+    credentials(&mut text, &config.metrics.web, &options.secrets);
+    text.push_str("    static_configs:\n");
     for (target, node) in targets_of(config, targets) {
         push(
             &mut text,
@@ -48,19 +63,58 @@ pub fn prometheus(config: &Config, targets: &[Endpoint]) -> String {
     text
 }
 
-/// The targets alone, for a file that Prometheus watches; the path goes with each.
+/// What the metrics port asks for, from files: a scrape configuration is often readable by many.
+fn credentials(text: &mut String, web: &WebConfig, folder: &Path) {
+    let file = |name: &str| quote::yaml(&folder.join(name).to_string_lossy());
+    if let Some(tls) = &web.tls {
+        let authority = file("ca.pem");
+        push(
+            text,
+            format_args!(
+                "    tls_config:\n      # The authority of the coordinators' certificates, or their self-signed one.\n      \
+                 ca_file: {authority}\n"
+            ),
+        );
+        if matches!(tls.client, ClientAuth::Required { .. }) {
+            let (certificate, key) = (file("client.pem"), file("client.key"));
+            push(
+                text,
+                format_args!("      cert_file: {certificate}\n      key_file: {key}\n"),
+            );
+        }
+    }
+    if let Some(user) = web.users.keys().next() {
+        let (user, password) = (quote::yaml(user), file("password"));
+        push(
+            text,
+            format_args!(
+                "    basic_auth:\n      username: {user}\n      password_file: {password}\n"
+            ),
+        );
+    } else if web.token.is_some() {
+        let token = file("token");
+        push(
+            text,
+            format_args!("    authorization:\n      credentials_file: {token}\n"),
+        );
+    }
+}
+
+/// The targets alone, for a file that Prometheus watches; path and scheme go with each. What they ask for is a
+/// matter of the job.
 pub fn file_sd(config: &Config, targets: &[Endpoint]) -> Value {
     let groups = targets_of(config, targets)
         .into_iter()
         .map(|(target, node)| {
-            json!({
-                "targets": [target.to_string()],
-                "labels": {
-                    "__metrics_path__": config.metrics.path.as_str(),
-                    "environment": config.profile.name(),
-                    "node": node,
-                },
-            })
+            let mut labels = json!({
+                "__metrics_path__": config.metrics.path.as_str(),
+                "environment": config.profile.name(),
+                "node": node,
+            });
+            if config.metrics.web.tls.is_some() {
+                labels["__scheme__"] = json!("https");
+            }
+            json!({ "targets": [target.to_string()], "labels": labels })
         });
     Value::Array(groups.collect())
 }

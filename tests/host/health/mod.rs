@@ -1,7 +1,7 @@
 //! Is it running? `coord health`, the health pages and what is compared at connect, with real
 //! processes: coordinators, Redis servers, strangers on the ports, and nobody.
 
-mod command;
+pub(crate) mod command;
 mod coordinator;
 mod peers;
 mod redis;

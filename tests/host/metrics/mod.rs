@@ -1,3 +1,6 @@
-//! The metrics port as a central Prometheus meets it: what is on the page.
+//! The metrics port as a central Prometheus meets it: what is on the page, and who may read it.
 
+mod authority;
+mod files;
 mod page;
+mod secured;

@@ -96,7 +96,9 @@ async fn an_idle_box_has_few_series_and_all_are_in_the_list() {
         let listed: BTreeSet<String> = info.labels.iter().cloned().collect();
         assert_eq!(labels, listed, "{line}");
     }
-    assert!(page.lines().any(|line| line == "coord_ready 1"));
+    for value in ["coord_ready 1", "coord_metrics_web_config_ok 1"] {
+        assert!(page.lines().any(|line| line == value), "{value}");
+    }
     for name in [
         "process_resident_memory_bytes",
         "process_start_time_seconds",

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use cli_coordinator::config::{Config, Flags, Invoker, MapEnvironment};
 use cli_coordinator::edge::ports::Profile;
-use cli_coordinator::edge::render::{self, ComposeOptions, ProxyOptions};
+use cli_coordinator::edge::render::{self, ComposeOptions, ProxyOptions, ScrapeOptions};
 
 use super::tool;
 
@@ -60,7 +60,10 @@ fn check_all(name: &str, variables: &[(&str, &str)], proxy: &ProxyOptions) {
             render::haproxy(&config, folder, proxy).unwrap(),
         ),
         ("nginx.conf", render::nginx(&config, folder, proxy).unwrap()),
-        ("prometheus.yml", render::prometheus(&config, &[])),
+        (
+            "prometheus.yml",
+            render::prometheus(&config, &ScrapeOptions::default()),
+        ),
         (
             "file_sd.json",
             format!("{:#}\n", render::file_sd(&config, &[])),
@@ -130,7 +133,10 @@ fn a_configuration_of_ones_own() {
             "nginx.conf",
             render::nginx(&config, folder, &proxy).unwrap(),
         ),
-        ("prometheus.yml", render::prometheus(&config, &[])),
+        (
+            "prometheus.yml",
+            render::prometheus(&config, &ScrapeOptions::default()),
+        ),
         ("ports.md", render::markdown(&config, folder)),
     ];
     let forms = forms.map(|(form, text)| {

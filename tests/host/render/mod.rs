@@ -4,7 +4,7 @@ mod compose;
 mod containerfile;
 mod env;
 mod golden;
-mod prometheus;
+pub(crate) mod prometheus;
 mod proxies;
 mod refusals;
 pub(crate) mod tool;

@@ -82,7 +82,7 @@ async fn a_prometheus_scrapes_with_it() {
     }
 }
 
-async fn check_scrape(file: &Path) {
+pub(crate) async fn check_scrape(file: &Path) {
     let port = HeldPort::take();
     let mut command = tool::program("prometheus");
     let _server = Running::start(
