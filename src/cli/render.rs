@@ -64,6 +64,10 @@ pub enum RenderCommand {
         #[command(flatten)]
         common: RenderArgs,
     },
+    /// Prints recording rules for Prometheus, about coordinators that it scrapes with the job above
+    Rules(RenderArgs),
+    /// Prints alerts for Prometheus; they need the recording rules
+    Alerts(RenderArgs),
     /// Prints the ports of this deployment as Markdown; --json prints them as data
     Markdown(RenderArgs),
 }
@@ -124,6 +128,8 @@ impl RenderCommand {
     fn common(&mut self) -> (&Option<PathBuf>, &mut Flags) {
         let (Self::Env(common)
         | Self::Markdown(common)
+        | Self::Rules(common)
+        | Self::Alerts(common)
         | Self::Compose { common, .. }
         | Self::Haproxy { common, .. }
         | Self::Nginx { common, .. }
@@ -137,6 +143,8 @@ impl RenderCommand {
             Self::Env(_) => render::env(config, folder),
             Self::Markdown(_) if json => pretty(&render::markdown_json(config)),
             Self::Markdown(_) => render::markdown(config, folder),
+            Self::Rules(_) => render::rules(),
+            Self::Alerts(_) => render::alerts(),
             Self::Compose { image, .. } => {
                 render::compose(config, folder, &ComposeOptions { image })?
             }

@@ -2,7 +2,7 @@
 //! balancers, Prometheus' scrape job, the port documentation.
 //!
 //! ```text
-//! Config ──► env │ compose │ haproxy │ nginx │ prometheus │ markdown ──► text
+//! Config ──► env │ compose │ haproxy │ nginx │ prometheus │ rules │ alerts │ markdown ──► text
 //! ```
 //!
 //! Every rendering is a pure function: the same configuration gives the same bytes. None contains a secret;
@@ -18,6 +18,7 @@ mod prometheus;
 mod proxy;
 mod quote;
 mod redis;
+mod rules;
 
 pub use compose::{COMPOSE_UID, ComposeOptions, compose};
 pub use env::{env, env_json};
@@ -26,6 +27,7 @@ pub use markdown::{markdown, markdown_json};
 pub use nginx::nginx;
 pub use prometheus::{ScrapeOptions, file_sd, prometheus};
 pub use proxy::ProxyOptions;
+pub use rules::{alerts, rules};
 
 use std::fmt::{Arguments, Write as _};
 

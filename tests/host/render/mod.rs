@@ -7,4 +7,5 @@ mod golden;
 pub(crate) mod prometheus;
 mod proxies;
 mod refusals;
+mod rules;
 pub(crate) mod tool;
