@@ -352,7 +352,7 @@ fn call(command: CliCommand, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
             CliCommand::Guard(args) => Box::pin(guard::run(args, shell)).await,
             CliCommand::Wait(args) => Box::pin(wait::run(args, shell)).await,
             CliCommand::Mcp => Box::pin(mcp::run(shell)).await,
-            CliCommand::Setup(args) => Box::pin(setup::run(args, shell)).await,
+            CliCommand::Setup(args) => Box::pin(setup::run(&args, shell)).await,
             CliCommand::Doctor(args) => Box::pin(doctor::run(&args, shell)).await,
             CliCommand::Backup(args) => server::backup(args, shell).await,
             CliCommand::Call(args) => server::call(args, shell).await,

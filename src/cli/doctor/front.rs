@@ -25,42 +25,9 @@ pub(super) async fn checks(front: Front, site: &Site<'_>, is_named: bool) -> Vec
             strict: false,
             program: site.program.clone(),
         };
-        let targets = match front.targets(&scope) {
-            Ok(targets) => targets,
-            Err(error) => {
-                checks.push(faulty(front, causes::one_line(&error)));
-                continue;
-            }
-        };
-        let looks: Vec<Look> = targets.iter().map(look).collect();
-        let has_any = looks
-            .iter()
-            .any(|look| matches!(look, Look::Whole | Look::Part));
-        is_set_up |= has_any;
-        for (target, look) in targets.iter().zip(&looks) {
-            let path = target.path.display().to_string();
-            let again = again(front, of_user);
-            match look {
-                Look::Whole => checks.push(Check::good(of, "file", path)),
-                Look::Faulty(why) => checks.push(faulty(front, format!("{path}: {why}"))),
-                Look::Part => {
-                    let detail = format!("{path} has ours, but not as this program would write it");
-                    checks.push(Check::bad(of, "file", detail, again));
-                }
-                Look::Nothing if has_any => {
-                    checks.push(Check::bad(
-                        of,
-                        "file",
-                        format!("{path} has nothing of ours"),
-                        again,
-                    ));
-                }
-                Look::Nothing => {}
-            }
-        }
-        if has_any {
-            checks.push(mcp::check(front, &scope, &targets).await);
-            checks.extend(hooks::checks(front, &scope, &targets).await);
+        match front.targets(&scope) {
+            Ok(targets) => is_set_up |= scope_checks(front, &scope, &targets, &mut checks).await,
+            Err(error) => checks.push(faulty(front, causes::one_line(&error))),
         }
     }
     match &program {
@@ -73,9 +40,46 @@ pub(super) async fn checks(front: Front, site: &Site<'_>, is_named: bool) -> Vec
             checks.push(Check::bad(of, "file", detail, again(front, false)));
         }
         Some(codex) if front == Front::Codex => checks.push(trust(codex, site).await),
+        Some(_) if front == Front::Claude => checks.extend(asked(site)),
         _ => {}
     }
     checks
+}
+
+/// Files, server and hooks of a repository or of the user. Whether there is anything of ours.
+async fn scope_checks(
+    front: Front,
+    scope: &Site<'_>,
+    targets: &[Target],
+    checks: &mut Vec<Check>,
+) -> bool {
+    let of = front.name();
+    let looks: Vec<Look> = targets.iter().map(look).collect();
+    let has_any = looks
+        .iter()
+        .any(|look| matches!(look, Look::Whole | Look::Part));
+    for (target, look) in targets.iter().zip(&looks) {
+        let path = target.path.display().to_string();
+        let again = again(front, scope.of_user);
+        match look {
+            Look::Whole => checks.push(Check::good(of, "file", path)),
+            Look::Faulty(why) => checks.push(faulty(front, format!("{path}: {why}"))),
+            Look::Part => {
+                let detail = format!("{path} has ours, but not as this program would write it");
+                checks.push(Check::bad(of, "file", detail, again));
+            }
+            Look::Nothing if has_any => {
+                let detail = format!("{path} has nothing of ours");
+                checks.push(Check::bad(of, "file", detail, again));
+            }
+            Look::Nothing => {}
+        }
+    }
+    if has_any {
+        checks.push(mcp::check(front, scope, targets).await);
+        checks.extend(hooks::checks(front, scope, targets).await);
+    }
+    has_any
 }
 
 fn faulty(front: Front, detail: String) -> Check {
@@ -128,6 +132,34 @@ fn lenient(target: &Target) -> Target {
         }
     }
     target
+}
+
+/// Claude Code ignores permissions of a repository until its user said that the folder can be trusted. It keeps
+/// the answer in the file that has the server too, for the folder or one above.
+fn asked(site: &Site<'_>) -> Option<Check> {
+    let of = Front::Claude.name();
+    let clone = site.clone.as_ref()?;
+    let targets = Front::Claude.targets(site).ok()?;
+    let file = targets
+        .iter()
+        .find(|target| target.path.ends_with(".claude.json"))?;
+    let bytes = find_file(file).ok()?.bytes?;
+    let value: Value = serde_json::from_slice(&bytes).ok()?;
+    let main = clone.main_root().ok()?;
+    let mut folders = Path::new(&main).ancestors().filter_map(Path::to_str);
+    let is_trusted = folders.any(|it| value["projects"][it]["hasTrustDialogAccepted"] == true);
+    Some(if is_trusted {
+        Check::good(of, "trust", "Claude Code trusts this folder")
+    } else {
+        let detail =
+            "Claude Code was not told yet to trust this folder, and ignores its permissions";
+        Check::bad(
+            of,
+            "trust",
+            detail,
+            "start `claude` here once, and answer that you trust the folder",
+        )
+    })
 }
 
 /// Codex skips hooks that its user did not trust, without a word.

@@ -43,13 +43,11 @@ pub(super) async fn checks(front: Front, site: &Site<'_>, targets: &[Target]) ->
         commands.insert(hook(&site.program, front.name()));
     }
     let own = hook(&site.program, front.name());
-    match commands.contains(&own) {
-        true => checks.push(fire(front, site, &own).await),
-        false if commands.is_empty() => {}
-        false => {
-            let detail = "the hooks call another program than this one; it is not run";
-            checks.push(Check::unknown(of, "hooks", detail));
-        }
+    if commands.contains(&own) {
+        checks.push(fire(front, site, &own).await);
+    } else if !commands.is_empty() {
+        let detail = "the hooks call another program than this one; it is not run";
+        checks.push(Check::unknown(of, "hooks", detail));
     }
     checks
 }

@@ -264,11 +264,7 @@ impl Access {
     /// has another token, which is not overwritten.
     pub(in crate::cli) fn keep_token(&self, site: &Site<'_>) -> Result<bool, CliError> {
         let path = Self::token_file(site);
-        let token = self
-            .config
-            .token
-            .as_ref()
-            .map_or("", |token| token.expose());
+        let token = self.config.token.as_ref().map_or("", Secret::expose);
         if let Ok(there) = std::fs::read_to_string(&path) {
             return Ok(there.trim() == token);
         }

@@ -33,7 +33,7 @@ impl Change {
     /// Puts everything of a target into its file.
     pub(in crate::cli) fn putting(target: &Target, store: &Store) -> Result<Self, CliError> {
         let FilePlace { real, bytes } = place::find(target)?;
-        let faulty = |fault| faulty(&target.path, fault);
+        let faulty = |fault: Fault| faulty(&target.path, &fault);
         let record = store.load(&real);
         let after = target.put_in(bytes.as_deref()).map_err(faulty)?;
         let original = match &record {
@@ -54,7 +54,7 @@ impl Change {
     /// Takes everything of a target out of its file: byte for byte what it was if nobody changed it since.
     pub(in crate::cli) fn removing(target: &Target, store: &Store) -> Result<Self, CliError> {
         let FilePlace { real, bytes } = place::find(target)?;
-        let faulty = |fault| faulty(&target.path, fault);
+        let faulty = |fault: Fault| faulty(&target.path, &fault);
         let record = store.load(&real);
         let existed = record.as_ref().is_none_or(|record| record.existed);
         let untouched = record
@@ -172,7 +172,7 @@ fn without(target: &Target, bytes: Option<&[u8]>, existed: bool) -> Result<Optio
     Ok((!ours_alone).then_some(rest))
 }
 
-fn faulty(path: &Path, fault: Fault) -> CliError {
+fn faulty(path: &Path, fault: &Fault) -> CliError {
     let what = format!("cannot change {}: {fault}", path.display());
     CliError::usage(what, "mend the file first; nothing was written")
 }

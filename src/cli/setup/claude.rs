@@ -35,18 +35,19 @@ const EVENTS: [(&str, Option<&str>); 9] = [
 pub(super) fn targets(site: &Site) -> Result<Vec<Target>, CliError> {
     let server = json!({ "type": "stdio", "command": site.program, "args": ["mcp"], "env": {} });
     let of_user = site.variable("CLAUDE_CONFIG_DIR");
-    let (settings, within, path) = match site.project()? {
-        Some(clone) => {
-            let settings = clone.root.join(".claude/settings.local.json");
-            let main = clone.main_root()?;
-            let path = vec!["projects".to_owned(), main, "mcpServers".to_owned()];
-            (settings, Some(clone.root.clone()), path)
-        }
-        None => {
-            let folder = of_user.clone().unwrap_or_else(|| site.home.join(".claude"));
-            let path = vec!["mcpServers".to_owned()];
-            (folder.join("settings.json"), None, path)
-        }
+    let (settings, within, path) = if let Some(clone) = site.project()? {
+        let settings = clone.root.join(".claude/settings.local.json");
+        let main = clone.main_root()?;
+        let path = vec!["projects".to_owned(), main, "mcpServers".to_owned()];
+        (settings, Some(clone.root.clone()), path)
+    } else {
+        let folder = of_user.clone();
+        let folder = folder.unwrap_or_else(|| site.home.join(".claude"));
+        (
+            folder.join("settings.json"),
+            None,
+            vec!["mcpServers".to_owned()],
+        )
     };
     let mut path: Vec<&str> = path.iter().map(String::as_str).collect();
     path.push("coord");

@@ -8,7 +8,7 @@ use super::front::Front;
 use super::program;
 use super::site::Site;
 use super::target::{Content, Target};
-use super::text::{Dialect, Fault, Place, toml_fault};
+use super::text::{Dialect, Place, toml_fault};
 use crate::cli::error::CliError;
 
 const FRONT: Front = Front::Codex;
@@ -50,7 +50,7 @@ pub(super) fn targets(site: &Site) -> Result<Vec<Target>, CliError> {
     let server = Content::Block {
         lines: server(&site.program),
         place: Place::End,
-        check,
+        check: toml_fault,
     };
     let hooks = Content::Json {
         dialect: Dialect::Strict,
@@ -82,8 +82,4 @@ fn server(program: &str) -> Vec<String> {
         "args = [\"mcp\"]".to_owned(),
         format!("env_vars = [{variables}]"),
     ]
-}
-
-fn check(text: &str) -> Result<(), Fault> {
-    toml_fault(text)
 }

@@ -42,18 +42,15 @@ pub(super) async fn after_setup(
                 setup codex --trust-hooks`";
     if !args.trust_hooks {
         report.note(hint);
-    } else {
-        match trust(site, store).await {
-            Ok(0) => report.note("Codex trusts our hooks already"),
-            Ok(count) => report.did("made Codex trust", format!("{count} hooks of ours")),
-            Err(why) => report.left(
-                Exit::Failed,
-                format!("cannot make Codex trust our hooks: {why}; {hint}"),
-            ),
-        }
+        return;
     }
-    if !site.of_user {
-        report.note("Codex reads the files of a repository only if it trusts that repository");
+    match trust(site, store).await {
+        Ok(0) => report.note("Codex trusts our hooks already"),
+        Ok(count) => report.did("made Codex trust", format!("{count} hooks of ours")),
+        Err(why) => {
+            let what = format!("cannot make Codex trust our hooks: {why}; {hint}");
+            report.left(Exit::Failed, what);
+        }
     }
 }
 

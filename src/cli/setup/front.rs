@@ -47,6 +47,23 @@ impl Front {
         program::on_path(self.name(), environment)
     }
 
+    /// What it wants of its user before it uses files of a repository.
+    pub(super) fn trusts(self) -> Option<&'static str> {
+        match self {
+            Self::Claude => Some(
+                "Claude Code ignores permissions of a repository until its user trusts the folder: start `claude` here \
+                 once",
+            ),
+            Self::Codex => {
+                Some("Codex reads the files of a repository only if it trusts that repository")
+            }
+            Self::Gemini => {
+                Some("Gemini CLI uses hooks and servers only in folders that its user trusts")
+            }
+            Self::Opencode | Self::Git => None,
+        }
+    }
+
     /// The files of it that get something of ours.
     pub(in crate::cli) fn targets(self, site: &Site) -> Result<Vec<Target>, CliError> {
         match self {

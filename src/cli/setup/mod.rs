@@ -75,13 +75,13 @@ pub(super) struct SetupArgs {
     trust_hooks: bool,
 }
 
-pub(super) async fn run(args: SetupArgs, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
+pub(super) async fn run(args: &SetupArgs, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
     let mut site = Site::find(shell.environment, args.user, args.strict)?;
     let store = Store::new(site.backups());
     if args.remove {
-        return removal::run(&args, &site, &store, shell).await;
+        return removal::run(args, &site, &store, shell);
     }
-    let fronts = question::fronts(&args, &site, &shell.out)?;
+    let fronts = question::fronts(args, &site, &shell.out)?;
     if let Some(clone) = &site.clone {
         // Strictness is a policy of the repository; another run without the flag does not end it.
         site.strict |= clone_files::is_strict(clone);
@@ -94,7 +94,7 @@ pub(super) async fn run(args: SetupArgs, shell: &mut Shell<'_>) -> Result<Exit, 
         )?),
         None => None,
     };
-    let mut report = Report::new(&args, &store);
+    let mut report = Report::new(args, &store);
     for target in targets(&site, &fronts, project.as_ref())? {
         report.changes.push(Change::putting(&target, &store)?);
     }
@@ -116,10 +116,12 @@ pub(super) async fn run(args: SetupArgs, shell: &mut Shell<'_>) -> Result<Exit, 
         guard::install(&site, &mut report)?;
     }
     if fronts.contains(&Front::Codex) {
-        codex_trust::after_setup(&args, &site, &store, &mut report).await;
+        codex_trust::after_setup(args, &site, &store, &mut report).await;
     }
-    if fronts.contains(&Front::Gemini) && !site.of_user {
-        report.note("Gemini CLI uses hooks and servers only in folders that its user trusts");
+    if !site.of_user {
+        for front in &fronts {
+            report.note_all(front.trusts());
+        }
     }
     report.show(&mut shell.out)?;
     Ok(report.exit())

@@ -15,7 +15,7 @@ use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::shell::Shell;
 
-pub(super) async fn run(
+pub(super) fn run(
     args: &SetupArgs,
     site: &Site<'_>,
     store: &Store,

@@ -57,6 +57,10 @@ impl Report {
         self.notes.push(text.into());
     }
 
+    pub(super) fn note_all(&mut self, texts: impl IntoIterator<Item = &'static str>) {
+        self.notes.extend(texts.into_iter().map(str::to_owned));
+    }
+
     /// Something that setup could not do; the first one decides how it ends.
     pub(super) fn left(&mut self, exit: Exit, what: impl Into<String>) {
         if self.exit == Exit::Ok {
@@ -159,7 +163,7 @@ impl Report {
             ))?;
         }
         for change in self.changes.iter().filter(|change| change.changes()) {
-            if let Some(remark) = remark(change) {
+            if let Some(remark) = remark(change).filter(|_| !self.is_removal) {
                 out.note(format_args!("{}: {remark}", change.target.path.display()));
             }
             let backup = self.store.backup(&change.real);
@@ -201,12 +205,11 @@ fn is_tracked(change: &Change) -> Option<bool> {
 }
 
 fn remark(change: &Change) -> Option<&'static str> {
-    match is_tracked(change)? {
-        true => Some(
-            "git tracks it, so the change would be committed; --user writes to the user's own file",
-        ),
-        false => Some("git does not commit it"),
-    }
+    Some(if is_tracked(change)? {
+        "git tracks it, so the change would be committed; --user writes to the user's own file"
+    } else {
+        "git does not commit it"
+    })
 }
 
 /// As `diff -u` would show it.

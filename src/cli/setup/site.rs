@@ -100,19 +100,14 @@ impl Checkout {
         ];
         let said = run_git(folder, &words)?;
         let mut lines = said.lines().map(|line| Path::new(line).canonicalize());
-        match (lines.next(), lines.next(), lines.next()) {
-            (Some(Ok(root)), Some(Ok(git)), None) => Ok(Some(Self { root, git })),
-            _ => {
-                let what = format!(
-                    "git does not say where the repository around {} is",
-                    folder.display()
-                );
-                Err(CliError::usage(
-                    what,
-                    "run it in a worktree whose path has no line break",
-                ))
-            }
+        if let (Some(Ok(root)), Some(Ok(git)), None) = (lines.next(), lines.next(), lines.next()) {
+            return Ok(Some(Self { root, git }));
         }
+        let shown = folder.display();
+        Err(CliError::usage(
+            format!("git does not say where the repository around {shown} is"),
+            "run it in a worktree whose path has no line break",
+        ))
     }
 
     /// The root of the main worktree, by which Claude Code knows all worktrees of the clone.

@@ -7,7 +7,7 @@ pub(super) fn slug(text: &str) -> String {
     let mut slug = String::new();
     for c in text.chars().flat_map(char::to_lowercase) {
         let is_kept = c.is_ascii_alphanumeric() || matches!(c, '.' | '_');
-        if is_kept && !(slug.is_empty() && !c.is_ascii_alphanumeric()) {
+        if is_kept && (!slug.is_empty() || c.is_ascii_alphanumeric()) {
             slug.push(c);
         } else if !slug.is_empty() && !slug.ends_with('-') {
             slug.push('-');

@@ -135,7 +135,8 @@ fn read_record(folder: &Path) -> Option<Record> {
 
 pub(in crate::cli) fn digest(bytes: &[u8]) -> String {
     let digest = Sha256::digest(bytes);
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    let digits = digest.iter().map(|byte| format!("{byte:02x}"));
+    digits.collect()
 }
 
 /// Beside it, then renamed: a record is whole or not there.

@@ -32,6 +32,12 @@ async fn each_link_is_tried_and_a_failure_says_what_mends_it() {
     assert_eq!(link(&found, "coord", "token").0, "bad");
 
     bed.coord(&["setup", "claude", "codex"]).check(0);
+    assert_eq!(link(&checks(&bed, 1), "claude", "trust").0, "bad");
+    let file = "home/.claude.json";
+    let mut state = bed.json(file);
+    let root = bed.path("repo").to_str().unwrap().to_owned();
+    state["projects"][root]["hasTrustDialogAccepted"] = true.into();
+    bed.write(file, state.to_string());
     // Without the real Codex nothing tells which hooks it trusts.
     let found = checks(&bed, 0);
     for name in ["coordinator", "token", "project", "clock", "seat"] {

@@ -67,7 +67,7 @@ fn removal_leaves_every_file_as_it_was_byte_for_byte() {
     for existing in EXISTING {
         for (scope, flags) in [("repo", &[][..]), ("home", &["--user"][..])] {
             let bed = Bed::alone();
-            if existing[0] != "" || scope == "repo" {
+            if !existing[0].is_empty() || scope == "repo" {
                 give(&bed, existing, scope);
             }
             let before = bed.everything();

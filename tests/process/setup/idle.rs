@@ -22,7 +22,7 @@ fn resident_bytes(coordinator: &Coordinator) -> u64 {
     kib * 1024
 }
 
-async fn counted(coordinator: &Coordinator, name: &str) -> f64 {
+async fn counted(coordinator: &Coordinator, name: &str) -> u64 {
     let page = http::get(coordinator.metrics_port(), "/metrics")
         .await
         .unwrap();
@@ -45,7 +45,6 @@ async fn an_idle_project_costs_little_memory_and_no_writes() {
         let params = json!({ "project": format!("p{number}") });
         operator.call("project.create", params).await.unwrap();
     }
-    // One use of each: what was set up stays.
     let after = resident_bytes(&coordinator);
     let each = after.saturating_sub(before) / PROJECTS;
     println!("{each} bytes of memory for an idle project");
