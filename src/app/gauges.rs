@@ -68,7 +68,7 @@ impl Gauges {
         let metrics = &self.metrics;
         firewall::refresh(&self.firewall_file, metrics);
         self.certificates();
-        let checked = &metrics.passwords_checked;
+        let checked = &metrics.config.passwords_checked;
         checked.reset();
         checked.inc_by(self.security.passwords_checked());
         let now = self.driver.now();

@@ -231,7 +231,7 @@ async fn start(
 /// Reads the security of the metrics port for the first time: what is wrong with it stops the start.
 fn secure_scrapes(config: &Config, metrics: &Metrics) -> Result<Security, AppError> {
     let prepared = Prepared::read(config.metrics.security.clone())?;
-    let gauge = metrics.web_config_ok.clone();
+    let gauge = metrics.config.web_config_ok.clone();
     let in_use = Box::new(move |in_use| gauge.set(i64::from(in_use)));
     Ok(Security::new(prepared, operator::random(), in_use))
 }

@@ -29,7 +29,7 @@ impl Reloader<'_> {
     pub(super) fn reload(&self) -> String {
         let outcome = self.apply();
         let applied = outcome.is_ok();
-        self.metrics.config_reload_ok.set(i64::from(applied));
+        self.metrics.config.reload_ok.set(i64::from(applied));
         let (label, text) = match outcome {
             Ok(waiting) if waiting.is_empty() => {
                 tracing::info!("the configuration was reloaded");
@@ -49,7 +49,8 @@ impl Reloader<'_> {
             }
         };
         self.metrics
-            .config_reloads
+            .config
+            .reloads
             .with_label_values(&[label])
             .inc();
         self.remark.send_replace(text.clone());

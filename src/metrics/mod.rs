@@ -1,5 +1,6 @@
 //! What a central Prometheus reads: counters and histograms, resolved once, cheap to touch.
 
+mod config;
 mod firewall;
 mod journal;
 mod maker;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder};
 
+pub use config::ConfigMetrics;
 pub use firewall::FirewallMetrics;
 pub use journal::JournalMetrics;
 pub use maker::MetricInfo;
@@ -54,12 +56,9 @@ pub struct Metrics {
     pub limits_hit: IntCounterVec,
     pub self_checks_failed: IntCounterVec,
     pub clock_wrong: IntGauge,
-    pub config_reloads: IntCounterVec,
-    pub config_reload_ok: IntGauge,
+    pub config: ConfigMetrics,
     pub ready: IntGauge,
     pub certificate_not_after: IntGaugeVec,
-    pub web_config_ok: IntGauge,
-    pub passwords_checked: IntCounter,
     pub process: ProcessMetrics,
     pub journal: JournalMetrics,
     pub shared: SharedMetrics,
@@ -124,17 +123,7 @@ impl Metrics {
                 "coord_wall_clock_wrong",
                 "1 while the wall clock is wrong, or the certificate is not valid according to it.",
             ),
-            config_reloads: make.counters(
-                "coord_config_reloads_total",
-                "Reloads of the configuration, by result.",
-                &["outcome"],
-            ),
-            config_reload_ok: make.gauge_of(
-                "coord_config_last_reload_successful",
-                "0 when the last reload was refused and the earlier configuration is still used.",
-                // The one that it started with holds.
-                1,
-            ),
+            config: ConfigMetrics::new(&make),
             ready: make.gauge(
                 "coord_ready",
                 "1 while new work is accepted; otherwise /readyz says what the coordinator waits for.",
@@ -143,15 +132,6 @@ impl Metrics {
                 "coord_certificate_not_after_seconds",
                 "When a served certificate expires, as seconds since 1970, by what it is used for.",
                 &["use"],
-            ),
-            web_config_ok: make.gauge_of(
-                "coord_metrics_web_config_ok",
-                "0 while the security of the metrics port is the last good one because the present one is wrong.",
-                1,
-            ),
-            passwords_checked: make.counter(
-                "coord_metrics_passwords_checked_total",
-                "Passwords for the metrics port that took a computation of bcrypt.",
             ),
             process: ProcessMetrics::new(&make),
             journal: JournalMetrics::new(&make),

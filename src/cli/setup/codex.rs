@@ -13,6 +13,8 @@ use crate::cli::error::CliError;
 
 const FRONT: Front = Front::Codex;
 const HOOK_S_MAX: u64 = 5;
+/// A waiter lives as long as its session.
+const WAIT_S_MAX: u64 = 86_400;
 /// Every hook that it has for what we do. Its edits are one tool, `apply_patch`.
 const EVENTS: [(&str, Option<&str>); 7] = [
     ("SessionStart", None),
@@ -45,8 +47,15 @@ pub(super) fn targets(site: &Site) -> Result<Vec<Target>, CliError> {
     let within = clone.map(|clone| clone.root.clone());
     let command = program::hook(&site.program, FRONT.name());
     let handler = json!({ "type": "command", "command": command, "timeout": HOOK_S_MAX });
+    let waiter = json!({
+        "type": "command",
+        "command": program::hook(&site.program, "wait codex"),
+        "async": true,
+        "timeout": WAIT_S_MAX,
+    });
     let hooks = EVENTS.iter();
     let hooks = hooks.map(|(event, matcher)| Entry::hook(event, *matcher, handler.clone()));
+    let hooks = hooks.chain([Entry::hook("Stop", None, waiter)]);
     let server = Content::Block {
         lines: server(&site.program),
         place: Place::End,

@@ -126,12 +126,12 @@ impl ClientAuth {
     ) -> Result<Self, WebError> {
         let wrong = |what: String| WebError::value("client_auth_type", what);
         let word = word.filter(|word| !word.is_empty());
-        let names_need = |auth: Self| match &allowed_names {
-            None => Ok(auth),
-            Some(_) => {
-                let what = "it needs client_auth_type: RequireAndVerifyClientCert";
-                Err(WebError::value("client_allowed_sans", what))
+        let names_need = |auth: Self| {
+            if allowed_names.is_none() {
+                return Ok(auth);
             }
+            let what = "it needs client_auth_type: RequireAndVerifyClientCert";
+            Err(WebError::value("client_allowed_sans", what))
         };
         let needs_ca = |ca: Option<Pem>, word: &str| {
             ca.ok_or_else(|| wrong(format!("{word} needs client_ca_file")))

@@ -12,7 +12,7 @@ use axum::response::Response;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::{Attempt, Busy, Loaded, Security, lock};
+use super::{Attempt, Loaded, Security, lock};
 use crate::http::AdmittedPeer;
 use crate::http::access::{RefusalObserver, refusal};
 
@@ -141,15 +141,13 @@ impl Security {
         if !lock(&self.failures).attempt(peer) {
             return Err(Refusal::Source);
         }
-        let right = match known {
-            Some(right) => right,
-            None => match self.passwords.check(&attempt).await {
-                Ok(right) => right,
-                Err(Busy) => {
-                    lock(&self.failures).forgive(peer);
-                    return Err(Refusal::Busy);
-                }
-            },
+        let checked = match known {
+            Some(right) => Ok(right),
+            None => self.passwords.check(&attempt).await,
+        };
+        let Ok(right) = checked else {
+            lock(&self.failures).forgive(peer);
+            return Err(Refusal::Busy);
         };
         if right && exists {
             lock(&self.failures).forgive(peer);

@@ -24,7 +24,7 @@ use super::{CertificateCheck, Validity};
 use crate::config::web::{PasswordHash, RateLimit, WebConfig, WebSource};
 use bucket::Bucket;
 use failures::Failures;
-use passwords::{Attempt, Busy, Passwords};
+use passwords::{Attempt, Passwords};
 use tls::LoadedTls;
 use watched::Watched;
 

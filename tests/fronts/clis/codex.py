@@ -67,7 +67,10 @@ class Codex(Cli):
         self.write(".codex/config.toml", text)
         if self.place.hooks:
             hook = {"type": "command", "command": self.hook_command(), "timeout": 5}
-            self.write(".codex/hooks.json", {"hooks": {event: [{"hooks": [hook]}] for event in HOOKS}})
+            waiter = {"type": "command", "command": self.hook_command("wait", "codex"), "async": True, "timeout": 86400}
+            hooks = {event: [{"hooks": [hook]}] for event in HOOKS}
+            hooks["Stop"].append({"hooks": [waiter]})
+            self.write(".codex/hooks.json", {"hooks": hooks})
 
     def server(self):
         if isinstance(self.place.server, Http):

@@ -76,7 +76,6 @@ async fn an_idle_box_has_few_series_and_all_are_in_the_list() {
     let coordinator = start_box(false).await;
     let page = page(coordinator.metrics_port()).await;
     let series = series(&page);
-    println!("{} series, {} bytes", series.len(), page.len());
     assert!(series.len() <= SERIES_MAX, "{} series", series.len());
     assert!(page.contains("coord_firewall_packets_total{counter=\"redis_refused\"} 7"));
     let projects = series
@@ -159,7 +158,6 @@ async fn the_page_is_packed_for_those_who_take_it() {
     GzDecoder::new(&bytes[end + 4..])
         .read_to_string(&mut unpacked)
         .unwrap();
-    println!("{} bytes packed", bytes.len() - end - 4);
     assert!(unpacked.contains("coord_build_info"), "{unpacked}");
     assert!(bytes.len() * 3 < unpacked.len());
 }

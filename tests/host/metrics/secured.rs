@@ -53,7 +53,7 @@ fn path(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-fn gauge(page: &str, name: &str) -> f64 {
+fn gauge(page: &str, name: &str) -> u64 {
     let line = page.lines().find_map(|line| line.strip_prefix(name));
     line.unwrap_or_else(|| panic!("{name} is not in {page}"))
         .trim()
@@ -148,8 +148,8 @@ async fn files_are_read_again_without_a_signal_and_a_bad_one_changes_nothing() {
         write(bad);
         let (status, page) = ask("new", &authority.file);
         assert_eq!(status, 200, "{bad}");
-        assert_eq!(gauge(&page, "coord_metrics_web_config_ok"), 0.0, "{bad}");
-        assert_eq!(gauge(&page, "coord_ready"), 1.0, "{bad}");
+        assert_eq!(gauge(&page, "coord_metrics_web_config_ok"), 0, "{bad}");
+        assert_eq!(gauge(&page, "coord_ready"), 1, "{bad}");
     }
     assert!(coordinator.said().contains("the last good one stays"));
     // A certificate of another authority; it takes two steps, and in between the pair does not fit.
@@ -161,7 +161,7 @@ async fn files_are_read_again_without_a_signal_and_a_bad_one_changes_nothing() {
     fs::rename(&pair.key, folder.join("server.key")).unwrap();
     let (status, page) = ask("new", &other.file);
     assert_eq!(status, 200);
-    assert_eq!(gauge(&page, "coord_metrics_web_config_ok"), 1.0);
+    assert_eq!(gauge(&page, "coord_metrics_web_config_ok"), 1);
     assert_eq!(ask("new", &authority.file).0, 0);
 }
 
@@ -256,7 +256,7 @@ async fn guessing_and_slow_handshakes_leave_the_agents_alone() {
         (status == 200).then_some(page)
     });
     let page = page.await;
-    assert_eq!(gauge(&page, "coord_metrics_passwords_checked_total"), 6.0);
+    assert_eq!(gauge(&page, "coord_metrics_passwords_checked_total"), 6);
     // Handshakes that never end: they have places of their own, and what is beyond is closed at once.
     let mut idle = Vec::new();
     for _ in 0..40 {
