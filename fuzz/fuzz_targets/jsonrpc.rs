@@ -157,7 +157,8 @@ impl World {
             [seed; 32]
         }));
         // Made once: its registry takes longer to build than most inputs take to run.
-        static METRICS: LazyLock<Metrics> = LazyLock::new(|| Metrics::new(&[], MetricsScope::default()));
+        static METRICS: LazyLock<Metrics> =
+            LazyLock::new(|| Metrics::new(&[], MetricsScope::default()));
         let metrics = METRICS.clone();
         let mut core = Core::new(
             config,

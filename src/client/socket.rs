@@ -1,7 +1,7 @@
 //! The WebSocket: the upgrade, and text frames of bounded size.
 
 use std::io;
-use std::time::SystemTime;
+use std::time::{Duration, UNIX_EPOCH};
 
 use axum::http::header::{AUTHORIZATION, DATE};
 use axum::http::{HeaderValue, Request, Response};
@@ -64,8 +64,8 @@ pub enum Received {
 #[derive(Debug)]
 pub struct Socket<S> {
     stream: WebSocketStream<S>,
-    /// The server's wall clock when it upgraded the connection, if it said so.
-    date: Option<SystemTime>,
+    /// The server's wall clock when it upgraded the connection, since 1970, if it said so.
+    date: Option<Duration>,
 }
 
 /// The URL with a query. The values must not contain characters that need escaping.
@@ -92,6 +92,11 @@ pub fn request(url: &str, token: Option<&str>) -> Result<Request<()>, RequestErr
     Ok(request)
 }
 
+fn since_1970(date: &HeaderValue) -> Option<Duration> {
+    let date = httpdate::parse_http_date(date.to_str().ok()?).ok()?;
+    date.duration_since(UNIX_EPOCH).ok()
+}
+
 impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     /// Upgrades a connection.
     pub async fn upgrade(
@@ -105,9 +110,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             .max_frame_size(Some(limits.message_bytes_max));
         match client_async_with_config(request, stream, Some(config)).await {
             Ok((stream, response)) => {
-                let date = response.headers().get(DATE);
-                let date =
-                    date.and_then(|date| httpdate::parse_http_date(date.to_str().ok()?).ok());
+                let date = response.headers().get(DATE).and_then(since_1970);
                 Ok(Self { stream, date })
             }
             Err(tungstenite::Error::Http(response)) => Err(UpgradeError::Refused(response)),
@@ -116,8 +119,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         }
     }
 
-    /// The server's wall clock when it upgraded the connection, to a second.
-    pub fn date(&self) -> Option<SystemTime> {
+    /// The server's wall clock when it upgraded the connection: since 1970, to a second.
+    pub fn date(&self) -> Option<Duration> {
         self.date
     }
 

@@ -1,7 +1,5 @@
 //! From this user to the coordinator: reachable, token, project, seat, clock.
 
-use std::time::UNIX_EPOCH;
-
 use super::Check;
 use crate::causes;
 use crate::cli::setup::{Access, Site};
@@ -53,9 +51,7 @@ pub(super) async fn checks(shell: &Shell<'_>, site: &Site<'_>) -> Vec<Check> {
 /// Opens a connection; the coordinator's wall clock in milliseconds.
 async fn connect(config: ClientConfig) -> Result<Option<u64>, ClientError> {
     let mut socket = Target::new(config)?.connect().await?;
-    let since = socket
-        .date()
-        .and_then(|date| date.duration_since(UNIX_EPOCH).ok());
+    let since = socket.date();
     // The coordinator ends the connection all the same once it is dropped.
     let _ = socket.close().await;
     Ok(since.and_then(|since| u64::try_from(since.as_millis()).ok()))
