@@ -7,6 +7,7 @@ pub mod cli;
 pub mod client;
 pub mod clock;
 pub mod config;
+pub mod difference;
 pub mod driver;
 pub mod edge;
 pub mod engine;

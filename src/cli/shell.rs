@@ -7,9 +7,10 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 
 use super::client::seat::{self, SystemProcesses};
-use super::client::{Client, Reply, Target};
+use super::client::{Client, Reply, Target, encode};
 use super::error::CliError;
 use super::output::{Output, note};
 use super::repository::Repository;
@@ -157,10 +158,33 @@ impl Shell<'_> {
         operation: Operation,
         params: &impl Serialize,
     ) -> Result<Reply<R>, CliError> {
+        let raw = self.ask(operation, encode(params), 0).await?;
+        Ok(Reply::read(operation, raw)?)
+    }
+
+    /// The same for texts: the types of parameters and answer would make a copy of it for each operation.
+    async fn ask(
+        &self,
+        operation: Operation,
+        params: String,
+        wait_ms: u64,
+    ) -> Result<Box<RawValue>, CliError> {
         let mut client = self.client().await?;
-        let reply = client.call(operation, params).await?;
+        let raw = client.call_text(operation, params, wait_ms).await?;
         client.close().await;
-        Ok(reply)
+        Ok(raw)
+    }
+
+    async fn ask_at(
+        &self,
+        operation: Operation,
+        params: String,
+    ) -> Result<(Box<RawValue>, JournalTime), CliError> {
+        let mut client = self.client().await?;
+        let raw = client.call_text(operation, params, 0).await?;
+        let ping: Reply<PingResult> = client.call(Operation::Ping, &Empty {}).await?;
+        client.close().await;
+        Ok((raw, ping.value.now_ms))
     }
 
     /// Calls one operation and prints its answer: as it came with `--json`, else as `show` says. Gives the
@@ -182,9 +206,8 @@ impl Shell<'_> {
         wait_ms: u64,
         show: impl FnOnce(&mut Output<'_>, &R) -> io::Result<()>,
     ) -> Result<R, CliError> {
-        let mut client = self.client().await?;
-        let reply = client.call_waiting(operation, params, wait_ms).await?;
-        client.close().await;
+        let raw = self.ask(operation, encode(params), wait_ms).await?;
+        let reply = Reply::read(operation, raw)?;
         self.out.reply(&reply, show)?;
         Ok(reply.value)
     }
@@ -196,11 +219,8 @@ impl Shell<'_> {
         params: &impl Serialize,
         show: impl FnOnce(&mut Output<'_>, &R, JournalTime) -> io::Result<()>,
     ) -> Result<R, CliError> {
-        let mut client = self.client().await?;
-        let reply = client.call(operation, params).await?;
-        let ping: Reply<PingResult> = client.call(Operation::Ping, &Empty {}).await?;
-        client.close().await;
-        let now = ping.value.now_ms;
+        let (raw, now) = self.ask_at(operation, encode(params)).await?;
+        let reply = Reply::read(operation, raw)?;
         self.out.reply(&reply, |out, value| show(out, value, now))?;
         Ok(reply.value)
     }

@@ -60,6 +60,21 @@ pub struct Reply<R> {
     pub raw: Box<RawValue>,
 }
 
+impl<R: DeserializeOwned> Reply<R> {
+    pub(crate) fn read(operation: Operation, raw: Box<RawValue>) -> Result<Self, ClientError> {
+        let value = serde_json::from_str(raw.get()).map_err(|source| ClientError::BadReply {
+            operation: operation.name().to_owned(),
+            source,
+        })?;
+        Ok(Self { value, raw })
+    }
+}
+
+/// Parameters as a request carries them.
+pub(crate) fn encode(params: &impl Serialize) -> String {
+    serde_json::to_string(params).expect("wire types always encode as JSON")
+}
+
 /// A callback that gets an age in milliseconds.
 type OnStale = Box<dyn FnOnce(u64) + Send>;
 
@@ -137,14 +152,20 @@ impl Client {
         params: &impl Serialize,
         wait_ms: u64,
     ) -> Result<Reply<R>, ClientError> {
-        let params = serde_json::to_string(params).expect("wire types always encode as JSON");
+        let raw = self.call_text(operation, encode(params), wait_ms).await?;
+        Reply::read(operation, raw)
+    }
+
+    /// The same for parameters that are encoded already, whatever the type of the reply.
+    pub(crate) async fn call_text(
+        &mut self,
+        operation: Operation,
+        params: String,
+        wait_ms: u64,
+    ) -> Result<Box<RawValue>, ClientError> {
         let raw = self.call_raw(operation, params, wait_ms).await?;
         self.tell_stale(&raw);
-        let value = serde_json::from_str(raw.get()).map_err(|source| ClientError::BadReply {
-            operation: operation.name().to_owned(),
-            source,
-        })?;
-        Ok(Reply { value, raw })
+        Ok(raw)
     }
 
     /// The raw reply itself says that it may be out of date.
@@ -253,8 +274,7 @@ impl Client {
             return;
         };
         if self.session.is_some() {
-            let params = serde_json::to_string(&SessionCloseParams::default())
-                .expect("wire types always encode as JSON");
+            let params = encode(&SessionCloseParams::default());
             let method = Operation::SessionClose.name();
             let _ = link.call(method, &params, limit, &mut self.notices).await;
         }

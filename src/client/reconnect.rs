@@ -11,7 +11,7 @@ use super::notice::Notice;
 use super::rpc::RpcConnection;
 use super::subscription::closed;
 use super::target::CONNECT_MS_MAX;
-use super::{Client, ClientError};
+use super::{Client, ClientError, encode};
 use crate::protocol::error::ErrorKind;
 use crate::protocol::operations::Operation;
 use crate::protocol::session::{Resume, SessionOpenParams};
@@ -130,7 +130,7 @@ impl Client {
             resume: Some(resume),
             ..SessionOpenParams::default()
         };
-        let params = serde_json::to_string(&params).expect("wire types always encode as JSON");
+        let params = encode(&params);
         match self
             .early(link, Operation::SessionOpen, &params, notices)
             .await

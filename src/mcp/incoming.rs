@@ -146,7 +146,8 @@ fn read_params(raw: &RawValue) -> Result<Params<'_>, Fault> {
             "params: they are given by name, as an object",
         ));
     }
-    let params: Params<'_> = serde_json::from_str(raw.get()).map_err(|_| explain(raw))?;
+    let mut reader = serde_json::Deserializer::from_str(raw.get());
+    let params: Params<'_> = serde_path_to_error::deserialize(&mut reader).map_err(wrong)?;
     let token = params.meta.progress_token.map_or("0", RawValue::get);
     if token.len() > TOKEN_BYTES_MAX || token.starts_with(['{', '[', 't', 'f', 'n']) {
         let what = "params._meta.progressToken: it must be a short string or a number";
@@ -155,19 +156,10 @@ fn read_params(raw: &RawValue) -> Result<Params<'_>, Fault> {
     Ok(params)
 }
 
-/// Reads again, to find out where it is wrong.
-fn explain(raw: &RawValue) -> Fault {
-    let mut reader = serde_json::Deserializer::from_str(raw.get());
-    match serde_path_to_error::deserialize::<_, Params<'_>>(&mut reader) {
-        Ok(_) => Fault::invalid_params("params: more than one value"),
-        Err(error) => {
-            let path = error.path().to_string();
-            let path = if path == "." {
-                String::new()
-            } else {
-                format!(".{path}")
-            };
-            Fault::invalid_params(format!("params{path}: {}", error.inner()))
-        }
-    }
+fn wrong(error: serde_path_to_error::Error<serde_json::Error>) -> Fault {
+    let path = match error.path().to_string() {
+        path if path == "." => String::new(),
+        path => format!(".{path}"),
+    };
+    Fault::invalid_params(format!("params{path}: {}", error.into_inner()))
 }

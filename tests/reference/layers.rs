@@ -28,6 +28,7 @@ const ROOMS: &[Room] = &[
     room("engine", 0, &["planted"]),
     room("edge/ports", 1, &[]),
     room("text", 0, &[]),
+    room("difference", 0, &[]),
     room("config", 2, &["engine", "edge/ports"]),
     room("protocol", 1, &["engine"]),
     // Only names its parts.
@@ -57,7 +58,11 @@ const ROOMS: &[Room] = &[
     // Rules from the configuration, without looking at the box.
     room("edge/firewall", 2, &["config", "edge/ports"]),
     room("http", 3, &["config"]),
-    room("edge/nft", 3, &["config", "edge/firewall", "edge/ports"]),
+    room(
+        "edge/nft",
+        3,
+        &["config", "difference", "edge/firewall", "edge/ports"],
+    ),
     room("edge/holders", 3, &[]),
     room("edge/systemd", 3, &["config"]),
     room(
@@ -124,6 +129,7 @@ const ROOMS: &[Room] = &[
             "client",
             "clock",
             "config",
+            "difference",
             "driver",
             "engine",
             "edge/firewall",

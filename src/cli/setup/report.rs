@@ -5,7 +5,6 @@ use std::io;
 use std::path::Path;
 
 use serde_json::json;
-use similar::TextDiff;
 
 use super::SetupArgs;
 use super::access::{Access, TokenSource};
@@ -18,6 +17,7 @@ use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::output::Output;
 use crate::client::ClientError;
+use crate::difference;
 use crate::engine::ids::ProjectName;
 
 /// Lines around a change.
@@ -226,11 +226,6 @@ fn diff(change: &Change) -> String {
             "/dev/null".to_owned()
         }
     };
-    let header = (name(change.before.is_some()), name(change.after.is_some()));
-    let diff = TextDiff::from_lines(&before, &after);
-    let mut unified = diff.unified_diff();
-    let unified = unified
-        .context_radius(CONTEXT_LINES)
-        .header(&header.0, &header.1);
-    unified.to_string()
+    let (from, to) = (name(change.before.is_some()), name(change.after.is_some()));
+    difference::unified(&before, &after, (&from, &to), CONTEXT_LINES)
 }

@@ -1,12 +1,7 @@
 //! Reads nft's listing of the loaded table: the part that the rules decide, and the counters.
 
 use serde::{Deserialize, Serialize};
-use similar::algorithms::{Capture, Replace, myers};
-use similar::udiff::UnifiedHunkHeader;
-use similar::{ChangeTag, group_diff_ops};
 
-/// Lines around a difference that are shown with it.
-const CONTEXT_LINES: usize = 2;
 /// More counters than any policy makes.
 const COUNTERS_MAX: usize = 64;
 
@@ -34,32 +29,6 @@ pub fn normal(listing: &str) -> String {
         let body: Vec<&str> = lines.by_ref().take_while(|line| *line != "\t}").collect();
         push_set(&mut text, &body);
         push(&mut text, "\t}");
-    }
-    text
-}
-
-/// A line diff of two texts; empty if they are equal. It names its algorithm, because the library's default
-/// would link all algorithms, half a megabyte.
-pub fn difference(from: &str, to: &str, names: (&str, &str)) -> String {
-    let old: Vec<&str> = from.lines().collect();
-    let new: Vec<&str> = to.lines().collect();
-    let mut found = Replace::new(Capture::new());
-    let (all_old, all_new) = (0..old.len(), 0..new.len());
-    let Ok(()) = myers::diff_deadline_raw(&mut found, &old, all_old, &new, all_new, None);
-    let mut text = String::new();
-    for hunk in group_diff_ops(found.into_inner().into_ops(), CONTEXT_LINES) {
-        if text.is_empty() {
-            push(&mut text, &format!("--- {}\n+++ {}", names.0, names.1));
-        }
-        push(&mut text, &UnifiedHunkHeader::new(&hunk).to_string());
-        for change in hunk.iter().flat_map(|part| part.iter_changes(&old, &new)) {
-            let sign = match change.tag() {
-                ChangeTag::Equal => ' ',
-                ChangeTag::Delete => '-',
-                ChangeTag::Insert => '+',
-            };
-            push(&mut text, &format!("{sign}{}", change.value()));
-        }
     }
     text
 }
@@ -143,23 +112,4 @@ fn ordered(line: &str) -> String {
 fn push(text: &mut String, line: &str) {
     text.push_str(line);
     text.push('\n');
-}
-
-#[cfg(test)]
-mod tests {
-    use super::difference;
-
-    #[test]
-    fn a_difference_is_shown_with_its_surroundings_and_nothing_else() {
-        let was = "a\nb\nc\nd\ne\nf\ng\nh\ni\nj\n";
-        let is = "a\nb\nc\nD\ne\nf\ng\nh\ni\nj\nk\n";
-        let shown = "--- applied\n+++ loaded\n\
-            @@ -2,5 +2,5 @@\n b\n c\n-d\n+D\n e\n f\n\
-            @@ -9,2 +9,3 @@\n i\n j\n+k\n";
-        assert_eq!(difference(was, is, ("applied", "loaded")), shown);
-        assert_eq!(difference(was, was, ("applied", "loaded")), "");
-        assert_eq!(difference("", "", ("applied", "loaded")), "");
-        let all = "--- a\n+++ b\n@@ -0,0 +1 @@\n+x\n";
-        assert_eq!(difference("", "x\n", ("a", "b")), all);
-    }
 }

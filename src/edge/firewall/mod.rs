@@ -21,7 +21,7 @@ mod service;
 mod statement;
 mod transaction;
 
-pub use listing::{Counter, counters, difference, normal};
+pub use listing::{Counter, counters, normal};
 pub use policy::{Closed, Contradiction, Policy, PolicyErrors, ServicePolicy};
 pub use ruleset::{Outline, Ruleset};
 pub use transaction::{Loaded, lease_ports, load, removal, restoration};

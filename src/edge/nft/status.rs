@@ -15,12 +15,15 @@ use super::folder::{self, Folder, MODE_OTHERS_WRITE};
 use super::kept::{Keep, KeptRules, Rules};
 use super::revert;
 use super::run::Nft;
+use crate::difference;
 use crate::edge::firewall::{self, Counter};
 
 /// The version of the board's form.
 const BOARD_FORMAT: u32 = 1;
 /// Far more than all counters take.
 const BOARD_BYTES_MAX: u64 = 64 * 1024;
+/// Lines that are shown around a difference of the rules.
+const CONTEXT_LINES: usize = 2;
 const COUNTERS_MAX: usize = 64;
 const COUNTER_NAME_BYTES_MAX: usize = 64;
 const BOARD_MODE: u32 = 0o644;
@@ -177,11 +180,12 @@ impl FirewallReport {
             configuration_wrong: wanted.is_none(),
             reboot: Reboot::of(keep, wanted),
             counters,
-            changed: firewall::difference(was, loaded, ("applied", "loaded")),
-            to_apply: firewall::difference(
+            changed: difference::unified(was, loaded, ("applied", "loaded"), CONTEXT_LINES),
+            to_apply: difference::unified(
                 source,
                 text.unwrap_or(source),
                 ("applied", "configured"),
+                CONTEXT_LINES,
             ),
         })
     }

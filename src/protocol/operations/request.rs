@@ -144,22 +144,19 @@ impl Request {
     }
 }
 
-/// Parses fast; only a failed text is parsed again, to find the path of the error.
+/// Parses, and notes the path on the way: to parse again for the path of an error would take a second copy of the
+/// code for every type.
 pub(super) fn read<T: DeserializeOwned>(params: &RawValue) -> Result<T, RpcError> {
-    serde_json::from_str(params.get()).map_err(|_| explain::<T>(params))
+    let mut reader = serde_json::Deserializer::from_str(params.get());
+    serde_path_to_error::deserialize(&mut reader).map_err(refused)
 }
 
-fn explain<T: DeserializeOwned>(params: &RawValue) -> RpcError {
-    let mut reader = serde_json::Deserializer::from_str(params.get());
-    let (path, problem) = match serde_path_to_error::deserialize::<_, T>(&mut reader) {
-        Ok(_) => (".".to_owned(), "more than one value".to_owned()),
-        Err(error) => (error.path().to_string(), error.inner().to_string()),
+fn refused(error: serde_path_to_error::Error<serde_json::Error>) -> RpcError {
+    let path = match error.path().to_string() {
+        path if path == "." => "params".to_owned(),
+        path => path,
     };
-    let path = if path == "." {
-        "params".to_owned()
-    } else {
-        path
-    };
+    let problem = error.into_inner();
     RpcError::new(ErrorKind::InvalidParams, format!("{path}: {problem}"))
         .with(|detail| detail.path = Some(path))
 }
