@@ -1,6 +1,6 @@
 """Compares what was measured with image/budgets.toml, and prints both.
 
-    python3 image/lib/check_budgets.py BINARY FIGURES
+    python3 image/lib/check_budgets.py FOLDER FIGURES ARCH...
 """
 
 import json
@@ -15,6 +15,8 @@ except ImportError:  # Python 3.10 and older; pip has its own.
 BUDGETS = pathlib.Path(__file__).resolve().parents[1] / "budgets.toml"
 # What a promise, or growth, may be missed by.
 TOLERANCE = 1.05
+# Budgets of binaries, by their folder.
+SIZES = {"aarch64": "binary_bytes", "x86_64": "x86_64_bytes"}
 # Budgets by what the benchmark calls the figure.
 FIGURES = {
     "RSS without sessions": "rss_mib",
@@ -36,9 +38,12 @@ def problem(budget, value):
     return None
 
 
-def main(binary, figures):
+def main(folder, figures, *built):
     budgets = tomllib.loads(BUDGETS.read_text())
-    measured = {"binary_bytes": pathlib.Path(binary).stat().st_size}
+    measured = {}
+    for arch, name in SIZES.items():
+        binary = pathlib.Path(folder, arch, "coord")
+        measured[name] = binary.stat().st_size if arch in built else None
     for figure in json.loads(pathlib.Path(figures).read_text())["figures"]:
         if figure["what"] in FIGURES:
             measured[FIGURES[figure["what"]]] = figure["value"]
@@ -48,6 +53,9 @@ def main(binary, figures):
     bad = []
     for name, budget in budgets.items():
         value = measured[name]
+        if value is None:
+            print(f"{budget['what']}: not built, at most {budget['at_most']:,} (last {budget['last']:,})")
+            continue
         why = problem(budget, value)
         shown = f"{value:,}" if isinstance(value, int) else f"{value:.1f}"
         print(f"{budget['what']}: {shown} {budget['unit']}, at most {budget['at_most']:,}"

@@ -184,6 +184,7 @@ const PURE: &[&str] = &[
     "edge/ports/",
     "edge/render/",
     "edge/firewall/",
+    "difference.rs",
 ];
 const IMPURE_WORDS: &[&str] = &[
     "tokio",
