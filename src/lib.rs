@@ -18,5 +18,6 @@ pub mod mcp;
 pub mod metrics;
 pub mod planted;
 pub mod protocol;
+pub mod push;
 pub mod text;
 pub mod ws;

@@ -82,6 +82,12 @@ pub enum Bug {
     SkipRenameSync,
     /// A trim does not write the floor first.
     SkipFloor,
+    /// With a record that was sent, those after it are taken for sent.
+    AckPassesUnsent,
+    /// Records that go to disk together are written with the newest one first.
+    NewestSpooledFirst,
+    /// After a restart the tickets begin with 1 again.
+    TicketsBeginAgain,
 }
 
 #[cfg(not(feature = "test-doubles"))]

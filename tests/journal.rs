@@ -13,4 +13,6 @@ mod journal {
     mod contract;
     mod faults;
     mod inspect;
+    mod spool;
+    mod spool_contract;
 }

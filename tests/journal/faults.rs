@@ -233,7 +233,7 @@ impl Run {
 }
 
 /// Names the run when it fails, so that it can be replayed.
-fn named(what: &str, run: impl FnOnce() + std::panic::UnwindSafe) {
+pub(super) fn named(what: &str, run: impl FnOnce() + std::panic::UnwindSafe) {
     if let Err(panic) = std::panic::catch_unwind(run) {
         eprintln!("failing run: {what}");
         std::panic::resume_unwind(panic);
@@ -480,7 +480,7 @@ thread_local! {
 }
 
 /// Other tests of this process may fail meanwhile, and tell why.
-fn silence_panics_of_this_thread() {
+pub(super) fn silence_panics_of_this_thread() {
     let tell = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         if !IS_SILENT.get() {
@@ -488,6 +488,10 @@ fn silence_panics_of_this_thread() {
         }
     }));
     IS_SILENT.set(true);
+}
+
+pub(super) fn speak_again() {
+    IS_SILENT.set(false);
 }
 
 /// The tests above must notice each rule that is broken on purpose.
@@ -510,6 +514,6 @@ fn planted_bugs_are_caught() {
         .is_ok()
     };
     let missed: Vec<Bug> = all.into_iter().filter(is_missed).collect();
-    IS_SILENT.set(false);
+    speak_again();
     assert!(missed.is_empty(), "not caught: {missed:?}");
 }

@@ -58,6 +58,7 @@ const ROOMS: &[Room] = &[
     // Rules from the configuration, without looking at the box.
     room("edge/firewall", 2, &["config", "edge/ports"]),
     room("http", 3, &["config"]),
+    room("push", 3, &["causes", "engine", "journal", "planted"]),
     room(
         "edge/nft",
         3,

@@ -326,6 +326,12 @@ impl SegmentJournal {
         Ok(())
     }
 
+    /// Where the second segment begins: a trim can let go of all before it. `None` while there is only one.
+    pub(crate) fn second_segment(&self) -> Option<Position> {
+        let second = self.segments.get(1)?;
+        Some(Position(second.first))
+    }
+
     /// The position of the next record.
     pub(crate) fn next(&self) -> u64 {
         self.segments.last().map_or(1, |segment| segment.next)
