@@ -20,6 +20,8 @@ use crate::metrics::Metrics;
 
 /// Connections to the metrics port at once: scrapers, not agents.
 const METRICS_CONNECTIONS_MAX: usize = 32;
+/// Of one source, so that four must work together to keep another scraper out.
+const METRICS_CONNECTIONS_PER_SOURCE_MAX: usize = 8;
 /// A scraper that takes longer to shake hands holds a place for nothing, whatever agents may take.
 const METRICS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -50,12 +52,14 @@ impl Accepted {
         let refused = counted(metrics);
         let front = ListenerOptions {
             connections_max: config.websocket.connections_max,
+            per_source_max: config.websocket.connections_max,
             handshake: agents_handshake(live),
             accepting: accepting("the agents' listener", &websocket)?,
             refused: Arc::clone(&refused),
         };
         let scrapes = ListenerOptions {
             connections_max: METRICS_CONNECTIONS_MAX,
+            per_source_max: METRICS_CONNECTIONS_PER_SOURCE_MAX,
             handshake: scrape_handshake(live, security),
             accepting: accepting("the metrics' listener", &metrics_listener)?,
             refused: Arc::clone(&refused),

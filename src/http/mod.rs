@@ -8,6 +8,7 @@ pub mod access;
 mod door;
 pub mod health;
 pub mod metrics;
+mod places;
 pub mod scrape;
 pub mod tls;
 mod validity;
@@ -25,9 +26,11 @@ use hyper_util::service::TowerToHyperService;
 use rustls::ServerConnection;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
+
+use places::{Place, Places};
 
 pub use accepting::Accepting;
 pub use door::{Door, WaitingRoom};
@@ -45,6 +48,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub struct ListenerOptions {
     /// Connections at once, upgraded ones included.
     pub connections_max: usize,
+    /// Of these, so many may be of one source, so that others get in too.
+    pub per_source_max: usize,
     /// Asked for each new connection, so that what is read again holds from the next one on.
     pub handshake: HandshakeSource,
     /// Through which the listener shows that it accepts.
@@ -97,7 +102,7 @@ pub struct AdmittedPeer {
     pub address: SocketAddr,
     /// It came without the client certificate that is needed, and must show something else.
     pub lacks_certificate: bool,
-    _place: Arc<tokio::sync::OwnedSemaphorePermit>,
+    _place: Arc<Place>,
 }
 
 /// How long a connection that was taken before the word to stop may take to ask for something: who
@@ -111,7 +116,7 @@ pub async fn serve(
     options: ListenerOptions,
     mut stop: watch::Receiver<bool>,
 ) {
-    let places = Arc::new(Semaphore::new(options.connections_max));
+    let places = Places::new(options.connections_max, options.per_source_max);
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -130,10 +135,13 @@ pub async fn serve(
         if options.accepting.takes(address) {
             continue;
         }
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-            // Closing at once is the only answer that costs an attacker as much as us.
-            (options.refused)("connections_max");
-            continue;
+        let place = match places.take(address.ip()) {
+            Ok(place) => place,
+            Err(reason) => {
+                // Closing at once is the only answer that costs an attacker as much as us.
+                (options.refused)(reason);
+                continue;
+            }
         };
         let peer = AdmittedPeer {
             address,

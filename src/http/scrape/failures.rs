@@ -1,10 +1,12 @@
 //! How often each source was wrong: who guesses is stopped before a guess costs anything.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use tokio::time::Instant;
+
+use crate::http::places::source;
 
 /// Attempts of one source within [`WINDOW`] that may be wrong.
 const FAILURES_MAX: u32 = 5;
@@ -48,14 +50,6 @@ impl Failures {
         if let Some(window) = self.0.get_mut(&source(peer)) {
             window.count = window.count.saturating_sub(1);
         }
-    }
-}
-
-/// One IPv4 address, or an IPv6 network of 64 bits, as the firewall counts.
-fn source(peer: IpAddr) -> IpAddr {
-    match peer.to_canonical() {
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into(),
-        address @ IpAddr::V4(_) => address,
     }
 }
 

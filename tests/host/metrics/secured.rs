@@ -275,6 +275,16 @@ async fn guessing_and_slow_handshakes_leave_the_agents_alone() {
         .call("ping", json!({}))
         .await
         .unwrap();
+    // They keep none of another source out.
+    let other = [
+        "--cacert",
+        path(&authority.file),
+        "-u",
+        "ana:secret",
+        "--interface",
+        "127.0.0.2",
+    ];
+    assert_eq!(ask(&coordinator, "https", &other).0, 200);
     drop(idle);
     until("a scrape", async || (scrape().0 == 200).then_some(())).await;
 }
