@@ -11,7 +11,7 @@ use super::output::Output;
 use super::text;
 use super::write_file::replace;
 use crate::config::{Config, Endpoint, Environment, Flags, Invoker};
-use crate::edge::render::{self, ComposeOptions, ProxyOptions, ScrapeOptions};
+use crate::edge::render::{self, ComposeOptions, ProxyOptions, ScrapeOptions, Target};
 
 /// Generates files that must match the ports.
 #[derive(Debug, clap::Subcommand)]
@@ -57,6 +57,10 @@ pub enum RenderCommand {
         /// ones]
         #[arg(long = "target", value_name = "HOST:PORT", value_parser = Endpoint::from_str)]
         targets: Vec<Endpoint>,
+        /// A file of more coordinators, one a line: HOST:PORT and, after a space, the name of the node if it is not
+        /// the host; - for stdin
+        #[arg(long, value_name = "FILE")]
+        targets_file: Option<PathBuf>,
         /// The folder on the machine of Prometheus for what a secured port asks for: ca.pem, client.pem,
         /// client.key, password, token
         #[arg(long, value_name = "DIR", default_value = "/etc/prometheus/coord")]
@@ -68,6 +72,14 @@ pub enum RenderCommand {
     Rules(RenderArgs),
     /// Prints alerts for Prometheus; they need the recording rules
     Alerts(RenderArgs),
+    /// Prints a dashboard for Grafana 9 or later, as JSON; it needs the recording rules
+    Dashboard {
+        /// fleet: all boxes; box: one of them
+        #[arg(value_parser = ["fleet", "box"])]
+        name: String,
+        #[command(flatten)]
+        common: RenderArgs,
+    },
     /// Prints the ports of this deployment as Markdown; --json prints them as data
     Markdown(RenderArgs),
 }
@@ -104,10 +116,12 @@ pub(super) fn run(
     let has_json = match &command {
         RenderCommand::Env(_) | RenderCommand::Markdown(_) => true,
         RenderCommand::Prometheus { file_sd, .. } => *file_sd,
+        RenderCommand::Dashboard { .. } => true,
         _ => false,
     };
     if json && !has_json {
-        let next = "leave out --json; only env, markdown and prometheus --file-sd accept it";
+        let next =
+            "leave out --json; only env, markdown, dashboard and prometheus --file-sd accept it";
         return Err(CliError::usage("this file cannot be JSON", next));
     }
     let (output, flags) = command.common();
@@ -131,6 +145,7 @@ impl RenderCommand {
         | Self::Rules(common)
         | Self::Alerts(common)
         | Self::Compose { common, .. }
+        | Self::Dashboard { common, .. }
         | Self::Haproxy { common, .. }
         | Self::Nginx { common, .. }
         | Self::Prometheus { common, .. }) = self;
@@ -145,6 +160,10 @@ impl RenderCommand {
             Self::Markdown(_) => render::markdown(config, folder),
             Self::Rules(_) => render::rules(),
             Self::Alerts(_) => render::alerts(),
+            Self::Dashboard { name, .. } => {
+                let dashboard = render::Dashboard::named(&name);
+                pretty(&dashboard.map_or(Value::Null, render::Dashboard::json))
+            }
             Self::Compose { image, .. } => {
                 render::compose(config, folder, &ComposeOptions { image })?
             }
@@ -159,13 +178,22 @@ impl RenderCommand {
             }
             Self::Nginx { proxy, .. } => render::nginx(config, folder, &proxy.into())?,
             Self::Prometheus {
-                file_sd: true,
+                file_sd,
                 targets,
+                targets_file,
+                secrets,
                 ..
-            } => pretty(&render::file_sd(config, &targets)),
-            Self::Prometheus {
-                targets, secrets, ..
-            } => render::prometheus(config, &ScrapeOptions { targets, secrets }),
+            } => {
+                let mut targets: Vec<Target> = targets.into_iter().map(Target::from).collect();
+                if let Some(file) = targets_file {
+                    targets.extend(listed(&file)?);
+                }
+                if file_sd {
+                    pretty(&render::file_sd(config, &targets))
+                } else {
+                    render::prometheus(config, &ScrapeOptions { targets, secrets })
+                }
+            }
         })
     }
 }
@@ -179,6 +207,36 @@ impl From<Proxy> for ProxyOptions {
             certificate: None,
         }
     }
+}
+
+/// The coordinators of a file.
+fn listed(file: &Path) -> Result<Vec<Target>, CliError> {
+    let text = super::input::file(file)?;
+    let mut targets = Vec::new();
+    for (line, number) in text.lines().zip(1..) {
+        let line = line.split('#').next().unwrap_or_default();
+        let mut words = line.split_whitespace();
+        let Some(endpoint) = words.next() else {
+            continue;
+        };
+        let place = || format!("{} line {number}", file.display());
+        let node = words.next().map(str::to_owned);
+        if words.next().is_some() {
+            let next = "write HOST:PORT and, after a space, the name of the node";
+            return Err(CliError::usage(
+                format!("{} has too many words", place()),
+                next,
+            ));
+        }
+        let endpoint = Endpoint::from_str(endpoint)
+            .map_err(|error| CliError::input(format!("use {}", place()), error))?;
+        targets.push(Target { endpoint, node });
+    }
+    if targets.is_empty() {
+        let what = format!("{} names no coordinator", file.display());
+        return Err(CliError::usage(what, "write one a line, as HOST:PORT"));
+    }
+    Ok(targets)
 }
 
 fn pretty(value: &Value) -> String {

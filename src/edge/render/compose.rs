@@ -23,6 +23,7 @@ const SECRETS: &str = "/run/secrets";
 /// A stop lets what is under way end, which takes up to 10 s.
 const STOP_GRACE_S: u64 = 20;
 const SERVICE: &str = "cli-coordinator";
+const METRICS_TOKEN: &str = "metrics_token";
 
 /// What a compose file can be asked for.
 #[derive(Debug, Clone, Default)]
@@ -131,6 +132,15 @@ fn mounted(config: &Config, folder: &Path, redis: Option<&RedisService>) -> Vec<
     if let Some(file) = redis::password_file(config, folder, redis.is_some()) {
         mounted.push(Mounted {
             name: redis::SECRET,
+            file,
+        });
+    }
+    if let Some(token) = &config.metrics.web.token {
+        let file = token.file().map(|file| folder.join(file));
+        // Relative to the compose file, as paths in it are.
+        let file = file.unwrap_or_else(|| Path::new("./secrets").join(METRICS_TOKEN));
+        mounted.push(Mounted {
+            name: METRICS_TOKEN,
             file,
         });
     }
@@ -258,6 +268,7 @@ fn own(config: &Config, mounted: &[Mounted], has_redis: bool) -> Vec<(&'static s
     own.extend(mounted.iter().map(|it| {
         let variable = match it.name {
             redis::SECRET => "REDIS_PASSWORD_FILE",
+            METRICS_TOKEN => "COORD_METRICS_TOKEN_FILE",
             "tls_certificate" => env::name(&settings::TLS_CERTIFICATE_FILE),
             _ => env::name(&settings::TLS_KEY_FILE),
         };

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::{heading, quote};
-use crate::config::Config;
 use crate::config::settings::{self, Kind, Spec};
+use crate::config::{Config, Secret};
 use crate::edge::ports::{Port, Profile, Service};
 
 /// How wide the exports are before their remarks, as in the document that they come from.
@@ -23,6 +23,8 @@ pub(super) struct Variable {
 
 /// A secret that is not written, and where it comes from.
 pub(super) struct KeptSecret {
+    /// What it is, for people.
+    what: &'static str,
     /// The variable that names a file with it.
     pub(super) variable: String,
     /// The file it was read from, if it was.
@@ -96,20 +98,24 @@ pub(super) fn chosen(config: &Config, folder: &Path) -> Vec<Variable> {
         .collect()
 }
 
-/// The password of Redis: a URL's other parts are variables of their own.
+/// The password of Redis (a URL's other parts are variables of their own) and the token of the metrics.
 pub(super) fn secrets(config: &Config, folder: &Path) -> Vec<KeptSecret> {
-    let password = config
-        .redis
-        .as_ref()
-        .and_then(|redis| redis.password.as_ref());
-    password
-        .map(|secret| KeptSecret {
-            variable: format!("{}_FILE", name(&settings::REDIS_PASSWORD)),
-            file: secret.file().map(|file| folder.join(file)),
-            source: config.origins.source(&settings::REDIS_PASSWORD).to_string(),
+    let redis = config.redis.as_ref();
+    let password = redis.and_then(|redis| redis.password.as_ref());
+    let kept = |what, spec: &Spec, secret: Option<&Secret>| {
+        Some(KeptSecret {
+            what,
+            variable: format!("{}_FILE", name(spec)),
+            file: secret?.file().map(|file| folder.join(file)),
+            source: config.origins.source(spec).to_string(),
         })
-        .into_iter()
-        .collect()
+    };
+    let token = config.metrics.web.token.as_ref();
+    let all = [
+        kept("password of Redis", &settings::REDIS_PASSWORD, password),
+        kept("token of the metrics", &settings::METRICS_TOKEN, token),
+    ];
+    all.into_iter().flatten().collect()
 }
 
 /// The variable of a setting.
@@ -144,8 +150,9 @@ fn kept_line(kept: &KeptSecret) -> String {
             format!("{export}\n")
         }
         None => format!(
-            "# The password of Redis is not written here; it came from {}.\n\
+            "# The {} is not written here; it came from {}.\n\
              # Put it into a file of mode 600 and set {variable} to its path.\n",
+            kept.what,
             quote::comment(&kept.source)
         ),
     }

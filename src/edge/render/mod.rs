@@ -1,8 +1,8 @@
 //! Generates files that must match the ports, from the configuration: the environment, the compose file, load
-//! balancers, Prometheus' scrape job, the port documentation.
+//! balancers, Prometheus' scrape job, Grafana's dashboards, the port documentation.
 //!
 //! ```text
-//! Config ──► env │ compose │ haproxy │ nginx │ prometheus │ rules │ alerts │ markdown ──► text
+//! Config ──► env │ compose │ haproxy │ nginx │ prometheus │ rules │ alerts │ dashboard │ markdown ──► text
 //! ```
 //!
 //! Every rendering is a pure function: the same configuration gives the same bytes. None contains a secret;
@@ -10,6 +10,7 @@
 //! because a path or a user name may contain any character.
 
 mod compose;
+mod dashboard;
 mod env;
 mod haproxy;
 mod markdown;
@@ -21,11 +22,12 @@ mod redis;
 mod rules;
 
 pub use compose::{COMPOSE_UID, ComposeOptions, compose};
+pub use dashboard::Dashboard;
 pub use env::{env, env_json};
 pub use haproxy::haproxy;
 pub use markdown::{markdown, markdown_json};
 pub use nginx::nginx;
-pub use prometheus::{ScrapeOptions, file_sd, prometheus};
+pub use prometheus::{ScrapeOptions, Target, file_sd, prometheus};
 pub use proxy::ProxyOptions;
 pub use rules::{alerts, rules};
 

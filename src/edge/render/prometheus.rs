@@ -13,11 +13,19 @@ const JOB: &str = "coord";
 const SCRAPE_INTERVAL_S: u64 = 15;
 const SCRAPE_TIMEOUT_S: u64 = 10;
 
+/// A coordinator that Prometheus scrapes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    pub endpoint: Endpoint,
+    /// The name of its node, where it is known. Otherwise the host stands for it.
+    pub node: Option<String>,
+}
+
 /// Whom Prometheus scrapes, and what it has to show.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ScrapeOptions {
     /// Empty: the configured one.
-    pub targets: Vec<Endpoint>,
+    pub targets: Vec<Target>,
     /// The folder of certificates and secrets on the machine of Prometheus.
     pub secrets: PathBuf,
 }
@@ -31,7 +39,10 @@ pub fn prometheus(config: &Config, options: &ScrapeOptions) -> String {
             "# The metrics are on loopback, so only a Prometheus of this machine reaches them.\n",
         );
     }
-    if targets.iter().any(|target| !is_served(config, target)) {
+    if targets
+        .iter()
+        .any(|target| !is_served(config, &target.endpoint))
+    {
         text.push_str(
             "# Each coordinator must know the names it is scraped by: set metrics.allowed_hosts\n\
              # (COORD_METRICS_ALLOWED_HOSTS) there, or scrape it by its address.\n",
@@ -101,21 +112,22 @@ fn credentials(text: &mut String, web: &WebConfig, folder: &Path) {
 }
 
 /// The targets alone, for a file that Prometheus watches; path and scheme go with each. What they ask for is a
-/// matter of the job.
-pub fn file_sd(config: &Config, targets: &[Endpoint]) -> Value {
-    let groups = targets_of(config, targets)
-        .into_iter()
-        .map(|(target, node)| {
-            let mut labels = json!({
-                "__metrics_path__": config.metrics.path.as_str(),
-                "environment": config.profile.name(),
-                "node": node,
-            });
-            if config.metrics.web.tls.is_some() {
-                labels["__scheme__"] = json!("https");
-            }
-            json!({ "targets": [target.to_string()], "labels": labels })
+/// matter of the job. They are sorted, so that the same boxes give the same file.
+pub fn file_sd(config: &Config, targets: &[Target]) -> Value {
+    let mut targets = targets_of(config, targets);
+    targets.sort_by_cached_key(|(target, node)| (node.clone(), target.to_string()));
+    targets.dedup();
+    let groups = targets.into_iter().map(|(target, node)| {
+        let mut labels = json!({
+            "__metrics_path__": config.metrics.path.as_str(),
+            "environment": config.profile.name(),
+            "node": node,
         });
+        if config.metrics.web.tls.is_some() {
+            labels["__scheme__"] = json!("https");
+        }
+        json!({ "targets": [target.to_string()], "labels": labels })
+    });
     Value::Array(groups.collect())
 }
 
@@ -134,12 +146,25 @@ fn is_served(config: &Config, target: &Endpoint) -> bool {
     target.host.is_loopback() || target.host == metrics.endpoint.host || allowed.any(named)
 }
 
-/// Each target and its node's name. Of a target that was named only its host is known.
-fn targets_of(config: &Config, targets: &[Endpoint]) -> Vec<(Endpoint, String)> {
+/// Each target and its node's name.
+fn targets_of(config: &Config, targets: &[Target]) -> Vec<(Endpoint, String)> {
     if targets.is_empty() {
         let endpoint = config.metrics.endpoint.from_here();
         return vec![(endpoint, config.node.to_string())];
     }
-    let named = |target: &Endpoint| (target.from_here(), target.host.to_string());
+    let named = |target: &Target| {
+        let host = || target.endpoint.host.to_string();
+        let node = target.node.clone().unwrap_or_else(host);
+        (target.endpoint.from_here(), node)
+    };
     targets.iter().map(named).collect()
+}
+
+impl From<Endpoint> for Target {
+    fn from(endpoint: Endpoint) -> Self {
+        Self {
+            endpoint,
+            node: None,
+        }
+    }
 }

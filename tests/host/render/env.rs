@@ -146,3 +146,41 @@ fn a_file_is_written_whole_and_stdout_has_a_name() {
         tool::said(&output)
     );
 }
+
+#[test]
+fn the_token_of_the_metrics_comes_back_by_its_file_only() {
+    let secrets = tempfile::tempdir().unwrap();
+    let file = secrets.path().join("token");
+    fs::write(&file, "t".repeat(40)).unwrap();
+    let file = file.to_str().unwrap();
+    let text = check_both(&[("COORD_METRICS_TOKEN_FILE", file)]);
+    assert!(
+        text.contains(&format!("export COORD_METRICS_TOKEN_FILE=\"{file}\"")),
+        "{text}"
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let token = "u".repeat(40);
+    let given = tool::render(
+        folder.path(),
+        "env",
+        &["env"],
+        &[("COORD_METRICS_TOKEN", &token)],
+    );
+    let text = fs::read_to_string(given).unwrap();
+    assert!(
+        text.contains("set COORD_METRICS_TOKEN_FILE") && !text.contains(&token),
+        "{text}"
+    );
+    let compose = tool::render(
+        folder.path(),
+        "compose.yaml",
+        &["compose"],
+        &[("COORD_METRICS_TOKEN_FILE", file)],
+    );
+    let text = fs::read_to_string(compose).unwrap();
+    let parts = [
+        "COORD_METRICS_TOKEN_FILE: \"/run/secrets/metrics_token\"",
+        file,
+    ];
+    assert!(parts.iter().all(|part| text.contains(part)), "{text}");
+}

@@ -2,6 +2,7 @@
 
 mod compose;
 mod containerfile;
+mod dashboards;
 mod env;
 mod golden;
 pub(crate) mod prometheus;

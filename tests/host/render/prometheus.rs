@@ -51,6 +51,45 @@ fn promtool_accepts_it() {
     );
 }
 
+#[test]
+fn a_list_of_boxes_is_sorted_and_names_each_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let boxes = "# The boxes of the plant.\nb.example:9091\n\n10.0.0.7:9091 press-7 # new\nb.example:9091\n";
+    fs::write(folder.path().join("boxes"), boxes).unwrap();
+    let line = [
+        "prometheus",
+        "--file-sd",
+        "--targets-file=boxes",
+        "--target=a.example:9091",
+    ];
+    let file = tool::render(folder.path(), "coord.json", &line, &[]);
+    let list: Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
+    let list = list.as_array().unwrap().iter();
+    let list = list.map(|group| format!("{} {}", group["targets"][0], group["labels"]["node"]));
+    let expected = [
+        r#""a.example:9091" "a.example""#,
+        r#""b.example:9091" "b.example""#,
+        r#""10.0.0.7:9091" "press-7""#,
+    ];
+    assert_eq!(list.collect::<Vec<_>>(), expected);
+    let wrong = [
+        ("", "names no coordinator"),
+        ("a.example:9091 a b", "boxes line 1 has too many words"),
+        ("x:1\na.example", "cannot use boxes line 2"),
+    ];
+    for (text, what) in wrong {
+        fs::write(folder.path().join("boxes"), text).unwrap();
+        let line = [&["render"], &line[..3]].concat();
+        let output = tool::coord(folder.path(), &line, &[]).output().unwrap();
+        assert!(!output.status.success());
+        assert!(
+            tool::said(&output).contains(what),
+            "{}",
+            tool::said(&output)
+        );
+    }
+}
+
 /// Both forms, each with a Prometheus of its own: the coordinator is up, under its labels.
 #[tokio::test]
 async fn a_prometheus_scrapes_with_it() {
