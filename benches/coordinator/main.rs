@@ -22,6 +22,7 @@
 mod cpu;
 mod cycles;
 mod echo;
+mod flood;
 mod idle;
 mod lone;
 mod start;
@@ -40,6 +41,7 @@ const PARTS: &[Part] = &[
     ("lone", lone::measure),
     ("cpu", cpu::measure),
     ("tools", tools::measure),
+    ("flood", flood::measure),
     ("idle", idle::measure),
     ("start", start::start),
     ("recovery", start::recovery),

@@ -18,7 +18,7 @@ const START_TIMEOUT: Duration = Duration::from_mins(1);
 pub struct Server {
     pub process: Process,
     pub address: SocketAddr,
-    metrics: SocketAddr,
+    pub metrics: SocketAddr,
     state_dir: PathBuf,
     started: Instant,
 }
@@ -30,7 +30,7 @@ impl Server {
     }
 
     /// The same, with more of its environment.
-    fn spawn_with(options: &Options, state_dir: &Path, variables: &[(&str, String)]) -> Self {
+    pub fn spawn_with(options: &Options, state_dir: &Path, variables: &[(&str, String)]) -> Self {
         let (address, metrics) = (free_address(), free_address());
         let started = Instant::now();
         let mut command = Command::new(&options.server);
