@@ -114,9 +114,10 @@ pub(super) fn run(
 ) -> Result<(), CliError> {
     let json = out.style().json;
     let has_json = match &command {
-        RenderCommand::Env(_) | RenderCommand::Markdown(_) => true,
+        RenderCommand::Env(_) | RenderCommand::Markdown(_) | RenderCommand::Dashboard { .. } => {
+            true
+        }
         RenderCommand::Prometheus { file_sd, .. } => *file_sd,
-        RenderCommand::Dashboard { .. } => true,
         _ => false,
     };
     if json && !has_json {

@@ -253,10 +253,10 @@ impl Run {
     /// Looks into what a power cut left, and goes on with it.
     fn crash(&mut self) {
         let disk = self.shelf.disk.crash();
-        let (mut copy, shelf) = open(&disk.crash(), &self.options);
+        let (mut copy, aside) = open(&disk.crash(), &self.options);
         let found = drain(&mut copy);
         assert_eq!(
-            shelf.set_aside.load(Ordering::Relaxed),
+            aside.set_aside.load(Ordering::Relaxed),
             0,
             "a crash is no damage"
         );

@@ -1,7 +1,7 @@
 //! Dashboards for Grafana 9 and later, about coordinators that are scraped or that push.
 //!
 //! A dashboard is a table of panels. In an expression, `@` stands for the selectors that the variables at the top
-//! choose. Ranges are fixed, so that every expression is PromQL as it stands.
+//! choose. Ranges are fixed, so that every expression is `PromQL` as it stands.
 
 use serde_json::{Value, json};
 

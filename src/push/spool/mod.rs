@@ -141,7 +141,8 @@ impl Spool {
     }
 
     /// While the disk is too full for the main journal, nothing is kept there: the folder is deleted, and the newest
-    /// records stay in memory. The app says when that begins and ends.
+    /// records stay in memory. The app says when that begins and ends; it knows from `Core::storage_full`. Calling it
+    /// again with the same answer costs nothing.
     pub fn give_way(&mut self, storage_full: bool) {
         if storage_full && !self.gives_way {
             self.clear(true);

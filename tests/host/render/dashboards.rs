@@ -102,12 +102,10 @@ fn they_have_the_form_that_grafana_reads() {
         let all = ["datasource", "environment", "node"];
         assert_eq!(names, all[..if name == "box" { 3 } else { 2 }]);
         for query in queries(&dashboard) {
-            let used = query.split('$').skip(1);
-            let used = used.map(|rest| rest.split(|c: char| !c.is_alphabetic()).next().unwrap());
-            assert!(
-                used.into_iter().all(|used| names.contains(&used)),
-                "{query}"
-            );
+            for rest in query.split('$').skip(1) {
+                let used = rest.split(|c: char| !c.is_alphabetic()).next().unwrap();
+                assert!(names.contains(&used), "{query}");
+            }
         }
     }
 }
