@@ -55,16 +55,18 @@ async fn scope_checks(
 ) -> bool {
     let of = front.name();
     let looks: Vec<Look> = targets.iter().map(look).collect();
-    let has_any = looks
-        .iter()
-        .any(|look| matches!(look, Look::Whole | Look::Part));
+    // Shared lines may be of another scope.
+    let has_any = targets.iter().zip(&looks).any(|(target, look)| {
+        let is_shared = matches!(target.content, Content::Shared(_));
+        !is_shared && matches!(look, Look::Whole | Look::Part)
+    });
     for (target, look) in targets.iter().zip(&looks) {
         let path = target.path.display().to_string();
         let again = again(front, scope.of_user);
         match look {
-            Look::Whole => checks.push(Check::good(of, "file", path)),
+            Look::Whole if has_any => checks.push(Check::good(of, "file", path)),
             Look::Faulty(why) => checks.push(faulty(front, format!("{path}: {why}"))),
-            Look::Part => {
+            Look::Part if has_any => {
                 let detail = format!("{path} has ours, but not as this program would write it");
                 checks.push(Check::bad(of, "file", detail, again));
             }
@@ -72,7 +74,7 @@ async fn scope_checks(
                 let detail = format!("{path} has nothing of ours");
                 checks.push(Check::bad(of, "file", detail, again));
             }
-            Look::Nothing => {}
+            Look::Nothing | Look::Whole | Look::Part => {}
         }
     }
     if has_any {
@@ -171,7 +173,7 @@ async fn trust(codex: &Path, site: &Site<'_>) -> Check {
         .map_or(&*site.home, |clone| &*clone.root);
     let mend = "start `codex` here and choose to trust the hooks, or run `coord setup codex --trust-hooks`";
     match hooks_of(codex, folder).await {
-        Err(why) => Check::unknown(of, "trust", format!("codex app-server does not say: {why}")),
+        Err(why) => Check::unknown(of, "trust", format!("Codex does not say: {why}")),
         Ok(hooks) if hooks.is_empty() => {
             let detail = "Codex lists no hook of ours in this folder; it reads a repository's only if it trusts the \
                           repository";

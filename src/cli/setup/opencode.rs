@@ -13,12 +13,16 @@ use crate::cli::error::CliError;
 use crate::cli::hook;
 
 const FRONT: Front = Front::Opencode;
+/// With any plugin, opencode waits at its start until npm has fetched a package into each of its folders. Without
+/// network npm would pause for 70 seconds between its attempts; the plugin needs nothing of the package.
+const NPM_PAUSES: [&str; 2] = ["fetch-retry-mintimeout=500", "fetch-retry-maxtimeout=2000"];
 
 pub(super) fn targets(site: &Site) -> Result<Vec<Target>, CliError> {
     let clone = site.project()?;
+    let of_user = site.config_home().join("opencode");
     let folder = match clone {
         Some(clone) => clone.root.join(".opencode"),
-        None => site.config_home().join("opencode"),
+        None => of_user.clone(),
     };
     let within = clone.map(|clone| clone.root.clone());
     let server = json!({ "type": "local", "command": [site.program, "mcp"], "enabled": true });
@@ -33,10 +37,20 @@ pub(super) fn targets(site: &Site) -> Result<Vec<Target>, CliError> {
         content,
     };
     let plugin = folder.join("plugins/coord.js");
-    Ok(vec![
+    let npm = || Content::Shared(NPM_PAUSES.map(str::to_owned).into());
+    let mut targets = vec![
         target(config_file(&folder), config),
         target(plugin, Content::Whole(plugin_text(&site.program))),
-    ])
+        target(folder.join(".npmrc"), npm()),
+    ];
+    if clone.is_some() {
+        // opencode waits for the user's folder too.
+        targets.push(Target {
+            within: None,
+            ..target(of_user.join(".npmrc"), npm())
+        });
+    }
+    Ok(targets)
 }
 
 /// The file that is there; JSON with comments may have either name.

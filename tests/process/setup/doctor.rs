@@ -99,6 +99,19 @@ async fn each_link_is_tried_and_a_failure_says_what_mends_it() {
     );
 }
 
+/// Lines that all scopes share are no setup of the user's own files.
+#[tokio::test]
+async fn a_repository_that_is_set_up_asks_for_nothing_of_the_user() {
+    let coordinator = Coordinator::start().await;
+    let bed = Bed::of(&coordinator);
+    bed.coord(&["setup", "opencode"]).check(0);
+    let said = bed.coord(&["doctor", "opencode"]);
+    said.check(0);
+    assert!(!said.stdout.contains("--user"), "{said:#?}");
+    bed.coord(&["setup", "opencode", "--user"]).check(0);
+    bed.coord(&["doctor", "opencode"]).check(0);
+}
+
 #[test]
 fn without_anything_it_says_so_and_panics_at_nothing() {
     let bed = Bed::alone();
