@@ -60,6 +60,25 @@ pub enum Trust {
 impl ClientConfig {
     /// Asks flags, environment and file, in that order.
     pub fn load(flags: &Flags, environment: &dyn Environment) -> Result<Self, ConfigErrors> {
+        Self::loaded(flags, environment, |_| {})
+    }
+
+    /// The same where the file of the token may be gone: then it is as if nobody had named it.
+    pub fn load_without_token_file(
+        flags: &Flags,
+        environment: &dyn Environment,
+    ) -> Result<Self, ConfigErrors> {
+        let of_token = |key: &str| key == settings::CLIENT_TOKEN.key;
+        Self::loaded(flags, environment, |reader| {
+            reader.forget_problems(of_token)
+        })
+    }
+
+    fn loaded(
+        flags: &Flags,
+        environment: &dyn Environment,
+        forget: impl FnOnce(&mut Reader),
+    ) -> Result<Self, ConfigErrors> {
         let file = places::client_file(flags.config.as_deref(), environment);
         let mut gathered = raw::gather(settings::CLIENT, flags, environment, file.as_deref());
         gathered.warnings.extend(variables::unknown(environment));
@@ -75,6 +94,7 @@ impl ClientConfig {
         let seat = reader.optional(&settings::CLIENT_SEAT);
         let trust = trust(&mut reader);
         check_plaintext(&mut reader, &url);
+        forget(&mut reader);
 
         let (origins, warnings) = reader.finish()?;
         Ok(Self {

@@ -35,11 +35,13 @@ impl Change {
         let FilePlace { real, bytes } = place::find(target)?;
         let faulty = |fault: Fault| faulty(&target.path, &fault);
         let record = store.load(&real);
-        let after = target.put_in(bytes.as_deref()).map_err(faulty)?;
+        let ours = ours(target, bytes.as_deref(), record.as_ref(), store).map_err(faulty)?;
+        let missing = target.sparing(bytes.as_deref()).map_err(faulty)?;
+        let after = missing.put_in(bytes.as_deref()).map_err(faulty)?;
         let original = match &record {
             Some(record) if record.is_untouched(bytes.as_deref()) => store.original(record)?,
-            Some(record) => without(target, bytes.as_deref(), record.existed).map_err(faulty)?,
-            None => without(target, bytes.as_deref(), bytes.is_some()).map_err(faulty)?,
+            Some(record) => without(&ours, bytes.as_deref(), record.existed).map_err(faulty)?,
+            None => without(&ours, bytes.as_deref(), bytes.is_some()).map_err(faulty)?,
         };
         Ok(Self {
             target: target.clone(),
@@ -64,14 +66,15 @@ impl Change {
             Some(record) => Some(store.original(record)?),
             None => None,
         };
-        let stripped = bytes.as_deref().map(|bytes| target.take_out(bytes));
+        let ours = ours(target, bytes.as_deref(), record.as_ref(), store).map_err(faulty)?;
+        let stripped = bytes.as_deref().map(|bytes| ours.take_out(bytes));
         let stripped = stripped.transpose().map_err(faulty)?;
         let is_free = stripped
             .as_deref()
             .is_none_or(|bytes| target.is_free(bytes));
         let after = match (&original, is_free) {
             (Some(original), true) => original.clone(),
-            (_, true) => without(target, bytes.as_deref(), existed).map_err(faulty)?,
+            (_, true) => without(&ours, bytes.as_deref(), existed).map_err(faulty)?,
             (_, false) => stripped,
         };
         let keep = (!is_free).then(|| Kept {
@@ -160,6 +163,20 @@ pub(in crate::cli) fn wrote_for_us(
         folders: known.map(|record| record.folders).unwrap_or_default(),
     };
     store.save(&record, original.as_deref())
+}
+
+/// What of a target is ours to take out. A permission has no mark of ours, so it stays where the file had it before
+/// setup; without a record, or without its backup, where the file has it now.
+fn ours(
+    target: &Target,
+    bytes: Option<&[u8]>,
+    record: Option<&Record>,
+    store: &Store,
+) -> Result<Target, Fault> {
+    match record.map(|record| store.original(record)) {
+        Some(Ok(original)) => target.sparing(original.as_deref()),
+        Some(Err(_)) | None => target.sparing(bytes),
+    }
 }
 
 /// The file without ours; one that we made and that says nothing else is none.

@@ -54,6 +54,18 @@ impl Target {
         }
     }
 
+    /// The same without the words that a file has already: it is not setup that put them there.
+    pub(in crate::cli) fn sparing(&self, bytes: Option<&[u8]>) -> Result<Self, Fault> {
+        let mut spared = self.clone();
+        if let (Content::Json { dialect, entries }, Some(bytes)) = (&mut spared.content, bytes) {
+            let is_word = |entry: &Entry| matches!(entry, Entry::Word { .. });
+            let words: Vec<Entry> = entries.iter().filter(|it| is_word(it)).cloned().collect();
+            let there = entries::found(&JsonText::read(bytes, *dialect)?, &words, None)?;
+            entries.retain(|entry| !there.contains(entry));
+        }
+        Ok(spared)
+    }
+
     /// Whether the file has everything as it should be.
     pub(in crate::cli) fn is_in(&self, bytes: &[u8]) -> Result<bool, Fault> {
         Ok(match &self.content {

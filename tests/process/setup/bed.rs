@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -38,9 +39,7 @@ impl Bed {
             fs::create_dir(bed.path(name)).unwrap();
         }
         for name in ["claude", "codex", "gemini", "opencode"] {
-            let file = bed.path("bin").join(name);
-            fs::write(&file, "#!/bin/sh\nexit 1\n").unwrap();
-            fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+            bed.install(name, "#!/bin/sh\nexit 1\n");
         }
         bed.git(&["init", "-q", "-b", "main"]);
         bed
@@ -58,6 +57,18 @@ impl Bed {
     /// The same user with the coordinator of another one.
     pub(super) fn at(mut self, other: &Self) -> Self {
         self.url.clone_from(&other.url);
+        self
+    }
+
+    /// The same user, who cannot read the state of the coordinator any more.
+    pub(super) fn without_state(mut self) -> Self {
+        self.state_dir = self.path("no-state");
+        self
+    }
+
+    /// The same user with no coordinator at this port yet.
+    pub(super) fn on_port(mut self, port: u16) -> Self {
+        self.url = format!("ws://127.0.0.1:{port}/ws");
         self
     }
 
@@ -109,12 +120,31 @@ impl Bed {
 
     pub(super) fn coord_in(&self, folder: &str, words: &[&str]) -> Said {
         let mut command = self.command(env!("CARGO_BIN_EXE_coord"), folder);
-        let output = command.args(words).output().unwrap();
-        Said {
-            code: output.status.code(),
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
-        }
+        said(command.args(words).output().unwrap())
+    }
+
+    /// `coord` at a terminal, with what the user types there.
+    pub(super) fn coord_at_terminal(&self, words: &str, typed: &str) -> Said {
+        let line = format!("{} {words}", env!("CARGO_BIN_EXE_coord"));
+        let mut command = self.command("script", "repo");
+        command
+            .args(["-qec", &line, "/dev/null"])
+            .env("XDG_RUNTIME_DIR", self.path("runtime"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut keys = child.stdin.take().unwrap();
+        keys.write_all(typed.as_bytes()).unwrap();
+        drop(keys);
+        said(child.wait_with_output().unwrap())
+    }
+
+    /// Puts a program on the path of the user.
+    pub(super) fn install(&self, name: &str, script: &str) {
+        let file = self.path("bin").join(name);
+        fs::write(&file, script).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
     }
 
     /// Every file and link of the user, with what is in it.
@@ -124,6 +154,14 @@ impl Bed {
             walk(&self.path(name), &mut found);
         }
         found
+    }
+}
+
+fn said(output: Output) -> Said {
+    Said {
+        code: output.status.code(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
     }
 }
 

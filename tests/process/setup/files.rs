@@ -146,6 +146,60 @@ fn what_users_changed_meanwhile_stays() {
     assert!(!bed.path("repo/.gemini").exists());
 }
 
+/// A permission has no mark that it is ours.
+#[test]
+fn a_permission_that_the_user_gave_stays() {
+    let theirs = json!({ "permissions": { "allow": ["mcp__coord", "Bash"] } });
+    for changes in [false, true] {
+        let bed = Bed::alone();
+        bed.write(CLAUDE, theirs.to_string());
+        bed.coord(&["setup", "claude"]).check(UNREACHABLE);
+        let mut expected = theirs.clone();
+        if changes {
+            let mut changed = bed.json(CLAUDE);
+            changed["model"] = json!("x");
+            expected["model"] = json!("x");
+            bed.write(CLAUDE, changed.to_string());
+            bed.coord(&["setup", "claude"]).check(UNREACHABLE);
+        }
+        assert_eq!(
+            bed.json(CLAUDE)["permissions"],
+            theirs["permissions"],
+            "it is there once"
+        );
+        bed.coord(&["setup", "--remove"]).check(0);
+        assert_eq!(bed.json(CLAUDE), expected);
+    }
+    // One that setup gave goes, whatever else was changed.
+    let bed = Bed::alone();
+    bed.write(CLAUDE, "{}");
+    bed.coord(&["setup", "claude"]).check(UNREACHABLE);
+    let mut changed = bed.json(CLAUDE);
+    changed["model"] = json!("x");
+    bed.write(CLAUDE, changed.to_string());
+    bed.coord(&["setup", "--remove"]).check(0);
+    assert_eq!(bed.json(CLAUDE), json!({ "model": "x" }));
+}
+
+#[test]
+fn opencode_starts_soon_without_network() {
+    let bed = Bed::alone();
+    bed.write(
+        "home/.config/opencode/.npmrc",
+        "registry=https://npm.example\n",
+    );
+    bed.coord(&["setup", "opencode"]).check(UNREACHABLE);
+    let pauses = "fetch-retry-mintimeout=500\nfetch-retry-maxtimeout=2000\n";
+    let of_user = bed.read("home/.config/opencode/.npmrc");
+    assert!(
+        of_user.starts_with("registry=https://npm.example\n") && of_user.contains(pauses),
+        "{of_user}"
+    );
+    assert!(bed.read("repo/.opencode/.npmrc").contains(pauses));
+    let exclude = bed.read("repo/.git/info/exclude");
+    assert!(exclude.contains("\n/.opencode/.npmrc\n"), "{exclude}");
+}
+
 #[test]
 fn a_broken_file_stops_everything_with_its_place() {
     for (name, text, place) in [

@@ -4,6 +4,7 @@ mod bed;
 mod doctor;
 mod files;
 mod idle;
+mod questions;
 mod reach;
 
 const CLIS: [&str; 4] = ["claude", "codex", "gemini", "opencode"];

@@ -42,6 +42,34 @@ async fn the_user_gets_a_token_with_seats_and_the_repository_a_project() {
 }
 
 #[tokio::test]
+async fn a_token_that_is_gone_is_made_again() {
+    let coordinator = Coordinator::start().await;
+    let bed = Bed::of(&coordinator);
+    bed.coord(&["setup", "claude"]).check(0);
+    let first = bed.read(TOKEN);
+    std::fs::remove_file(bed.path(TOKEN)).unwrap();
+    bed.coord(&["agent", "list"]).check(2).says("agent.token");
+    bed.coord(&["setup", "claude", "--dry-run"])
+        .check(0)
+        .says("would create a token with seats for ana");
+    assert!(!bed.path(TOKEN).exists());
+    bed.coord(&["setup", "claude"])
+        .check(0)
+        .says("created a token with seats for ana");
+    assert_ne!(bed.read(TOKEN), first);
+    bed.coord(&["--json", "context", "put", "k", "\"v\""])
+        .check(0);
+    // Who cannot read the operator's token is told what the operator runs, and no file names a token that is not there.
+    std::fs::remove_file(bed.path(TOKEN)).unwrap();
+    let bed = bed.without_state();
+    bed.coord(&["setup", "claude"])
+        .check(4)
+        .says("the operator runs `coord token create ana --seats --out");
+    let client = bed.read("home/.config/coord/client.toml");
+    assert!(!client.contains("token_file"), "{client}");
+}
+
+#[tokio::test]
 async fn what_only_an_operator_can_do_is_left_to_one() {
     let coordinator = Coordinator::start().await;
     let own = Bed::of(&coordinator);
