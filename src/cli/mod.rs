@@ -20,6 +20,7 @@ mod input;
 mod install;
 pub mod journal;
 mod lease;
+mod line_rpc;
 mod mcp;
 mod message;
 mod misuse;

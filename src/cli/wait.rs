@@ -15,6 +15,7 @@ use super::reader;
 use super::resources::{self, FileListArgs, ResourceWord, TreeArgs};
 use super::shell::Shell;
 use crate::engine::ids::TreeName;
+use crate::mcp::waiting::{self, FREED, WORK};
 use crate::protocol::agent::{AgentGetParams, AgentView};
 use crate::protocol::error::ErrorKind;
 use crate::protocol::events::{EventFilter, EventsSubscribeParams};
@@ -23,29 +24,10 @@ use crate::protocol::message::{MessageInboxParams, MessageInboxResult};
 use crate::protocol::operations::Operation;
 use crate::protocol::resource::ResourceParam;
 use crate::protocol::session::SessionOpenParams;
-use crate::protocol::task::{StateName, TaskListParams, TaskListResult, TaskView};
+use crate::protocol::task::{TaskListResult, TaskView};
 
-/// Ready tasks that are looked at.
-const READY_MAX: u64 = 100;
 /// Changes after which a message may be there.
 const MAIL: [&str; 1] = ["message.sent"];
-/// Changes after which there may be a task to claim.
-const WORK: [&str; 6] = [
-    "task.ready",
-    "task.submitted",
-    "task.released",
-    "task.handed_off",
-    "task.lost",
-    "task.retried",
-];
-/// Changes after which a resource may be free.
-const FREED: [&str; 5] = [
-    "lease.released",
-    "lease.reduced",
-    "lease.lapsed",
-    "lease.revoked",
-    "lease.opened",
-];
 
 #[derive(Debug, clap::Args)]
 pub(super) struct WaitArgs {
@@ -252,15 +234,9 @@ async fn unread(client: &mut Client) -> Result<u64, ClientError> {
 
 /// A task that the agent may claim.
 async fn ready(client: &mut Client, me: &AgentView) -> Result<Option<TaskView>, ClientError> {
-    let params = TaskListParams {
-        states: [StateName::Ready].into(),
-        count_max: Some(READY_MAX),
-        ..TaskListParams::default()
-    };
-    let ready: TaskListResult = client.call(Operation::TaskList, &params).await?.value;
-    let mut ready = ready.tasks.into_iter();
-    Ok(ready.find(|task| {
-        let kept = task.offered_to.as_ref();
-        task.requires.is_subset(&me.capabilities) && kept.is_none_or(|agent| *agent == me.name)
-    }))
+    let ready: TaskListResult = client
+        .call(Operation::TaskList, &waiting::ready())
+        .await?
+        .value;
+    Ok(waiting::claimable(ready, me))
 }

@@ -31,6 +31,7 @@ mod schema;
 mod sse;
 mod stdio;
 pub mod tools;
+pub(crate) mod waiting;
 pub(crate) mod words;
 
 use crate::engine::ids::AgentKind;

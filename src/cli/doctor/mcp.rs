@@ -1,14 +1,13 @@
 //! Whether the server of tools answers when it is started as a CLI would start it.
 
-use std::process::Stdio;
 use std::time::Duration;
 
-use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
-use tokio::process::{ChildStdin, ChildStdout, Command};
+use serde_json::json;
+use tokio::process::Command;
 use tokio::time::timeout;
 
 use super::Check;
+use crate::cli::line_rpc::LineRpc;
 use crate::cli::setup::{CODEX_VARIABLES, Content, Entry, Front, Site, Target, find_file};
 
 const PROTOCOL: &str = "2025-06-18";
@@ -80,11 +79,7 @@ async fn tools(front: Front, site: &Site<'_>) -> Result<usize, String> {
         .as_ref()
         .map_or(&*site.home, |clone| &*clone.root);
     let mut command = Command::new(&site.program);
-    command.arg("mcp").current_dir(folder).kill_on_drop(true);
-    command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null());
+    command.arg("mcp").current_dir(folder);
     let is_kept = |name: &str| match front {
         Front::Codex => CODEX_INHERITS.contains(&name) || CODEX_VARIABLES.contains(&name),
         Front::Gemini => !GEMINI_SECRETS
@@ -100,87 +95,30 @@ async fn tools(front: Front, site: &Site<'_>) -> Result<usize, String> {
     {
         command.env_remove(name);
     }
-    let mut child = command
-        .spawn()
-        .map_err(|error| format!("cannot be run: {error}"))?;
-    let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
-        return Err("has no streams".to_owned());
-    };
-    let mut server = Server {
-        input,
-        output: BufReader::new(output).lines(),
-        calls: 0,
-    };
-    let found = timeout(ANSWER_MAX, server.try_out()).await;
+    let mut server = LineRpc::start(&mut command)?;
+    let found = timeout(ANSWER_MAX, try_out(&mut server)).await;
     found.unwrap_or_else(|_| Err(format!("does not answer within {} s", ANSWER_MAX.as_secs())))
 }
 
-struct Server {
-    input: ChildStdin,
-    output: Lines<BufReader<ChildStdout>>,
-    calls: u64,
-}
-
-impl Server {
-    async fn try_out(&mut self) -> Result<usize, String> {
-        let client = json!({ "name": "coord-doctor", "version": env!("CARGO_PKG_VERSION") });
-        let hello =
-            json!({ "protocolVersion": PROTOCOL, "capabilities": {}, "clientInfo": client });
-        self.call("initialize", hello).await?;
-        self.send(&json!({ "jsonrpc": "2.0", "method": "notifications/initialized" }))
-            .await?;
-        let list = self.call("tools/list", json!({})).await?;
-        let tools = list["tools"].as_array().map_or(&[][..], Vec::as_slice);
-        let harmless = tools.iter().find(|tool| {
-            let needs = tool["inputSchema"]["required"].as_array();
-            tool["annotations"]["readOnlyHint"] == true && needs.is_none_or(Vec::is_empty)
-        });
-        if let Some(tool) = harmless {
-            let said = self
-                .call(
-                    "tools/call",
-                    json!({ "name": tool["name"], "arguments": {} }),
-                )
-                .await?;
-            if said["isError"] == true {
-                let why = said["content"][0]["text"]
-                    .as_str()
-                    .unwrap_or("it does not say why");
-                return Err(format!("answers, but its tools do not work: {why}"));
-            }
-        }
-        Ok(tools.len())
-    }
-
-    async fn call(&mut self, method: &str, params: Value) -> Result<Value, String> {
-        self.calls += 1;
-        let id = self.calls;
-        let call = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params });
-        self.send(&call).await?;
-        loop {
-            let line = self
-                .output
-                .next_line()
-                .await
-                .map_err(|error| error.to_string())?;
-            let line = line.ok_or("ended without an answer")?;
-            let mut answer: Value = serde_json::from_str(&line).unwrap_or_default();
-            if answer["id"] != id {
-                continue;
-            }
-            return match answer.get("error") {
-                Some(error) => Err(format!(
-                    "answers {method} with an error: {}",
-                    error["message"]
-                )),
-                None => Ok(answer["result"].take()),
-            };
+async fn try_out(server: &mut LineRpc) -> Result<usize, String> {
+    let client = json!({ "name": "coord-doctor", "version": env!("CARGO_PKG_VERSION") });
+    let hello = json!({ "protocolVersion": PROTOCOL, "capabilities": {}, "clientInfo": client });
+    server.call("initialize", hello).await?;
+    server.notify("notifications/initialized").await?;
+    let list = server.call("tools/list", json!({})).await?;
+    let tools = list["tools"].as_array().map_or(&[][..], Vec::as_slice);
+    let harmless = tools.iter().find(|tool| {
+        let needs = tool["inputSchema"]["required"].as_array();
+        tool["annotations"]["readOnlyHint"] == true && needs.is_none_or(Vec::is_empty)
+    });
+    if let Some(tool) = harmless {
+        let params = json!({ "name": tool["name"], "arguments": {} });
+        let said = server.call("tools/call", params).await?;
+        if said["isError"] == true {
+            let why = said["content"][0]["text"].as_str();
+            let why = why.unwrap_or("it does not say why");
+            return Err(format!("answers, but its tools do not work: {why}"));
         }
     }
-
-    async fn send(&mut self, message: &Value) -> Result<(), String> {
-        let line = format!("{message}\n");
-        let sent = self.input.write_all(line.as_bytes()).await;
-        sent.map_err(|error| format!("cannot be asked: {error}"))
-    }
+    Ok(tools.len())
 }

@@ -1,8 +1,9 @@
 //! Claude Code. Its answers never allow or ask: that would skip, or replace, the user's own permissions.
 
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
-use super::event::{Answer, Dialect, Event, Payload, Verdict};
+use super::answer::{context, permission_deny, rendered};
+use super::event::{Answer, Dialect, Event, Payload};
 use crate::client::seat::CliKind;
 
 pub(super) const DIALECT: Dialect = Dialect {
@@ -41,34 +42,7 @@ fn event(payload: &Payload) -> Event {
     }
 }
 
+/// At the end of a turn, context makes the agent go on, and is not shown as an error.
 fn render(name: &str, answer: &Answer) -> Value {
-    let mut said = Map::new();
-    match &answer.verdict {
-        Verdict::Nothing => {}
-        // At the end of a turn, context makes the agent go on, and is not shown as an error.
-        Verdict::Context(text) | Verdict::GoOn(text) => context(&mut said, name, text),
-        Verdict::Deny(reason) => deny(&mut said, name, reason),
-    }
-    notice(&mut said, answer);
-    Value::Object(said)
-}
-
-pub(super) fn context(said: &mut Map<String, Value>, name: &str, text: &str) {
-    let output = json!({ "hookEventName": name, "additionalContext": text });
-    said.insert("hookSpecificOutput".to_owned(), output);
-}
-
-pub(super) fn deny(said: &mut Map<String, Value>, name: &str, reason: &str) {
-    let output = json!({
-        "hookEventName": name,
-        "permissionDecision": "deny",
-        "permissionDecisionReason": reason,
-    });
-    said.insert("hookSpecificOutput".to_owned(), output);
-}
-
-pub(super) fn notice(said: &mut Map<String, Value>, answer: &Answer) {
-    if let Some(text) = &answer.notice {
-        said.insert("systemMessage".to_owned(), json!(text));
-    }
+    rendered(name, answer, permission_deny, context)
 }

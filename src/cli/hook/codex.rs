@@ -1,9 +1,10 @@
 //! Codex CLI: the JSON of Claude Code, edits as patches of several files.
 
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
-use super::event::{Answer, Dialect, Event, Payload, Verdict};
-use super::{claude, patch};
+use super::answer::{decision, permission_deny, rendered};
+use super::event::{Answer, Dialect, Event, Payload};
+use super::patch;
 use crate::client::seat::CliKind;
 
 pub(super) const DIALECT: Dialect = Dialect {
@@ -44,16 +45,7 @@ fn before_tool(payload: &Payload) -> Event {
 
 /// Context with a decision would be lost, and `allow` is refused: there is only one or the other.
 fn render(name: &str, answer: &Answer) -> Value {
-    let mut said = Map::new();
-    match &answer.verdict {
-        Verdict::Nothing => {}
-        Verdict::Context(text) => claude::context(&mut said, name, text),
-        Verdict::Deny(reason) => claude::deny(&mut said, name, reason),
-        Verdict::GoOn(text) => {
-            said.insert("decision".to_owned(), json!("block"));
-            said.insert("reason".to_owned(), json!(text));
-        }
-    }
-    claude::notice(&mut said, answer);
-    Value::Object(said)
+    rendered(name, answer, permission_deny, |said, _, text| {
+        decision(said, "block", text);
+    })
 }

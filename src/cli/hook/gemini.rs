@@ -1,9 +1,9 @@
 //! Gemini CLI. It takes every exit code but 0 and 1 for a denial, and plain text for a message to the user.
 
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
-use super::claude;
-use super::event::{Answer, Dialect, Event, Payload, Verdict};
+use super::answer::{Say, decision, rendered};
+use super::event::{Answer, Dialect, Event, Payload};
 use crate::client::seat::CliKind;
 
 pub(super) const DIALECT: Dialect = Dialect {
@@ -35,17 +35,8 @@ fn event(payload: &Payload) -> Event {
     }
 }
 
+/// To deny the end of a turn is to let it go on.
 fn render(name: &str, answer: &Answer) -> Value {
-    let mut said = Map::new();
-    match &answer.verdict {
-        Verdict::Nothing => {}
-        Verdict::Context(text) => claude::context(&mut said, name, text),
-        // To deny the end of a turn is to let it go on.
-        Verdict::Deny(text) | Verdict::GoOn(text) => {
-            said.insert("decision".to_owned(), json!("deny"));
-            said.insert("reason".to_owned(), json!(text));
-        }
-    }
-    claude::notice(&mut said, answer);
-    Value::Object(said)
+    let deny: Say = |said, _, text| decision(said, "deny", text);
+    rendered(name, answer, deny, deny)
 }

@@ -13,6 +13,7 @@
 //! A hook's connection opens no session: that would be two records for each edit. It says `present` when it
 //! connects, and the coordinator keeps a session for the agent, which ends by itself.
 
+mod answer;
 mod claude;
 mod clean;
 mod codex;

@@ -2,12 +2,10 @@
 //! trusted, and can be told.
 
 use std::path::Path;
-use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::process::Command;
 use tokio::time::timeout;
 
 use super::SetupArgs;
@@ -17,9 +15,9 @@ use super::report::Report;
 use super::site::Site;
 use super::store::Store;
 use crate::cli::exit::Exit;
+use crate::cli::line_rpc::LineRpc;
 
 const ANSWER_MAX: Duration = Duration::from_secs(10);
-const LINE_BYTES_MAX: usize = 1024 * 1024;
 
 /// A hook of ours, as Codex sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,39 +107,17 @@ pub(in crate::cli) async fn trust_ours(codex: &Path, folder: &Path) -> Result<us
     Ok(hooks.len())
 }
 
-/// `codex app-server`, which ends with this.
-struct AppServer {
-    _child: Child,
-    input: ChildStdin,
-    output: Lines<BufReader<ChildStdout>>,
-    calls: u64,
-}
+/// `codex app-server`.
+struct AppServer(LineRpc);
 
 impl AppServer {
     async fn start(codex: &Path) -> Result<Self, String> {
-        let mut command = Command::new(codex);
-        let command = command.arg("app-server").kill_on_drop(true);
-        let command = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null());
-        let mut child = command.spawn().map_err(|error| error.to_string())?;
-        let (input, output) = (child.stdin.take(), child.stdout.take());
-        let (Some(input), Some(output)) = (input, output) else {
-            return Err("it has no streams".to_owned());
-        };
-        let mut server = Self {
-            _child: child,
-            input,
-            output: BufReader::new(output).lines(),
-            calls: 0,
-        };
+        let rpc = LineRpc::start(Command::new(codex).arg("app-server"));
+        let mut server = Self(of_codex(rpc)?);
         let client = json!({ "name": "coord", "version": env!("CARGO_PKG_VERSION") });
         let params = json!({ "clientInfo": client, "capabilities": { "experimentalApi": true } });
         server.call("initialize", params).await?;
-        server
-            .send(&json!({ "jsonrpc": "2.0", "method": "initialized" }))
-            .await?;
+        of_codex(server.0.notify("initialized").await)?;
         Ok(server)
     }
 
@@ -166,43 +142,11 @@ impl AppServer {
     }
 
     async fn call(&mut self, method: &str, params: Value) -> Result<Value, String> {
-        self.calls += 1;
-        let id = self.calls;
-        let call = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params });
-        let answered = async {
-            self.send(&call).await?;
-            loop {
-                let line = self
-                    .output
-                    .next_line()
-                    .await
-                    .map_err(|error| error.to_string())?;
-                let line = line.ok_or("it ended")?;
-                if line.len() > LINE_BYTES_MAX {
-                    return Err("its answer is too long".to_owned());
-                }
-                let Ok(message) = serde_json::from_str::<Value>(&line) else {
-                    continue;
-                };
-                if message["id"] == id {
-                    return Ok(message);
-                }
-            }
-        };
-        let answer = timeout(ANSWER_MAX, answered).await;
-        let mut answer = answer.map_err(|_| format!("{method} is not answered"))??;
-        match answer.get("error") {
-            Some(error) => Err(format!(
-                "{method}: {}",
-                error["message"].as_str().unwrap_or("it failed")
-            )),
-            None => Ok(answer["result"].take()),
-        }
+        let answer = timeout(ANSWER_MAX, self.0.call(method, params)).await;
+        of_codex(answer.unwrap_or_else(|_| Err(format!("does not answer {method}"))))
     }
+}
 
-    async fn send(&mut self, message: &Value) -> Result<(), String> {
-        let line = format!("{message}\n");
-        let sent = self.input.write_all(line.as_bytes()).await;
-        sent.map_err(|error| error.to_string())
-    }
+fn of_codex<T>(said: Result<T, String>) -> Result<T, String> {
+    said.map_err(|what| format!("codex app-server {what}"))
 }

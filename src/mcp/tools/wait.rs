@@ -16,6 +16,7 @@ use super::reserve::Thing;
 use super::status::unread;
 use crate::engine::ids::{TaskId, TreeName};
 use crate::mcp::caller::Caller;
+use crate::mcp::waiting::{self, FREED, WORK};
 use crate::mcp::words;
 use crate::protocol::agent::AgentView;
 use crate::protocol::error::RpcError;
@@ -23,13 +24,10 @@ use crate::protocol::events::{ChangeView, EventFilter};
 use crate::protocol::lease::{LeaseCheckParams, LeaseCheckResult, ModeParam};
 use crate::protocol::operations::Operation;
 use crate::protocol::resource::ResourceParam;
-use crate::protocol::task::{StateName, TaskListParams, TaskListResult, TaskView};
+use crate::protocol::task::{StateName, TaskListResult};
 
 const SECONDS_DEFAULT: u64 = 45;
 const SECONDS_MAX: u64 = 50;
-/// Ready tasks that are looked at.
-const READY_MAX: u64 = 100;
-
 /// Changes after which an agent looks at its mailbox and at what it holds.
 const OWN: [&str; 5] = [
     "message.sent",
@@ -37,22 +35,6 @@ const OWN: [&str; 5] = [
     "task.lost",
     "lease.lapsed",
     "lease.revoked",
-];
-/// Changes after which there may be a task to claim.
-const WORK: [&str; 6] = [
-    "task.ready",
-    "task.submitted",
-    "task.released",
-    "task.handed_off",
-    "task.lost",
-    "task.retried",
-];
-/// Changes after which a resource may be free.
-const FREED: [&str; 4] = [
-    "lease.released",
-    "lease.lapsed",
-    "lease.revoked",
-    "lease.opened",
 ];
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -181,18 +163,8 @@ impl Wish {
     }
 
     async fn is_work_ready(&self, caller: &mut dyn Caller) -> Result<bool, RpcError> {
-        let params = TaskListParams {
-            states: [StateName::Ready].into(),
-            count_max: Some(READY_MAX),
-            ..TaskListParams::default()
-        };
-        let ready: TaskListResult = caller.run(Operation::TaskList, &params).await?;
-        let may_claim = |task: &TaskView| {
-            let kept = task.offered_to.as_ref();
-            task.requires.is_subset(&self.me.capabilities)
-                && kept.is_none_or(|agent| *agent == self.me.name)
-        };
-        Ok(ready.tasks.iter().any(may_claim))
+        let ready: TaskListResult = caller.run(Operation::TaskList, &waiting::ready()).await?;
+        Ok(waiting::claimable(ready, &self.me).is_some())
     }
 
     async fn is_free(&self, caller: &mut dyn Caller) -> Result<bool, RpcError> {
