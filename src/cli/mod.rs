@@ -259,6 +259,9 @@ pub fn run(
     environment: &dyn Environment,
 ) -> ExitCode {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
+    if let Some(command) = hook::plain(&arguments) {
+        return hook::run(command, ConnectionFlags::default());
+    }
     let json = misuse::wants_json(&arguments);
     let definition = definition();
     let is_hook = hook::is_meant(&definition, &arguments);

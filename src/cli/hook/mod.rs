@@ -99,6 +99,19 @@ impl Cli {
     }
 }
 
+/// The hook of a command line without flags, as `coord setup` writes them. A CLI runs one at each tool, and half of its
+/// processor time would go into the definition of all commands.
+pub(super) fn plain(arguments: &[OsString]) -> Option<HookCommand> {
+    let words: Option<Vec<&str>> = arguments.iter().skip(1).map(|word| word.to_str()).collect();
+    Some(match words?[..] {
+        ["hook", "claude"] => HookCommand::Claude,
+        ["hook", "codex"] => HookCommand::Codex,
+        ["hook", "gemini"] => HookCommand::Gemini,
+        ["hook", "opencode"] => HookCommand::Opencode { plugin: false },
+        _ => return None,
+    })
+}
+
 /// Whether a command line is one of a hook, even if it is wrong: the first word that is no flag says so.
 pub(super) fn is_meant(definition: &clap::Command, arguments: &[OsString]) -> bool {
     let mut words = arguments.iter().skip(1).filter_map(|word| word.to_str());

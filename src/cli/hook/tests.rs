@@ -39,6 +39,28 @@ fn a_line_of_a_hook_is_recognised_even_if_it_is_wrong() {
 }
 
 #[test]
+fn hooks_without_flags_are_the_same_for_both_readers() {
+    use clap::FromArgMatches;
+    for name in ["claude", "codex", "gemini", "opencode"] {
+        let words = ["coord", "hook", name].map(OsString::from);
+        let plain = plain(&words).expect("it is one");
+        let matches = crate::cli::definition().get_matches_from(&words);
+        let matches = matches.subcommand_matches("hook").expect("it is one");
+        let parsed = HookCommand::from_arg_matches(matches).expect("it is one");
+        assert_eq!(format!("{plain:?}"), format!("{parsed:?}"));
+    }
+    for words in [
+        &["coord", "hook"][..],
+        &["coord", "hook", "clade"],
+        &["coord", "hook", "claude", "--url"],
+        &["coord", "task", "hook"],
+    ] {
+        let words: Vec<OsString> = words.iter().map(OsString::from).collect();
+        assert!(plain(&words).is_none(), "{words:?}");
+    }
+}
+
+#[test]
 fn odd_payloads_are_events_that_nobody_knows() {
     for payload in [
         json!(null),
