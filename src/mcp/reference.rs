@@ -90,7 +90,8 @@ const REFUSALS: &str = "\
 `text/event-stream`, it gets a sign of progress every 5 seconds.
 
 Lists are cut to about 1,400 characters, and the answer says how to get the rest. Texts of other agents stand only in fields named `words` or `…_words`. They are cut to a bound, and characters that
-act or hide are shown by their number. The instructions tell the model what these fields are.
+act or hide are shown by their number. The instructions tell the model what these fields are. A refusal that names leases of
+others has their notes in a second text, as JSON: `in_the_way`, a list of `agent`, `resource` and `note_words`.
 ";
 
 /// The page.

@@ -112,7 +112,7 @@ pub(super) const SERVER_INFO: ServerInfo = ServerInfo {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct CallResult {
-    content: [Text; 1],
+    content: Vec<Text>,
     /// Absent where the tool refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     structured_content: Option<Arc<RawValue>>,
@@ -147,15 +147,21 @@ impl CallResult {
     /// The answer as data, and the same as text for clients that show only that.
     pub(super) fn answer(json: Box<RawValue>) -> Self {
         Self {
-            content: [Text::new(json.get().to_owned())],
+            content: vec![Text::new(json.get().to_owned())],
             structured_content: Some(json.into()),
             is_error: false,
         }
     }
 
-    pub(super) fn refusal(text: String) -> Self {
+    /// Why a tool refused, and in a text of its own what other agents wrote about it, as JSON. It is no structured
+    /// content, because clients would hold that against the schema of the tool's answer.
+    pub(super) fn refusal(text: String, words: Option<String>) -> Self {
         Self {
-            content: [Text::new(text)],
+            content: [Some(text), words]
+                .into_iter()
+                .flatten()
+                .map(Text::new)
+                .collect(),
             structured_content: None,
             is_error: true,
         }

@@ -233,9 +233,9 @@ pub(in crate::cli) fn line(conflict: &Conflict, now: JournalTime) -> String {
         text.push_str(&words::line(tree.as_str()));
     }
     if let Some(note) = &conflict.note {
-        // The quotes are escaped in it, so that it cannot pretend to be ours.
-        let note = words::line(note.as_str());
-        write!(text, "; its note: {note:?}").expect("a string takes all that is written to it");
+        // On a line of its own and marked as mail is, so that it cannot pretend to be ours.
+        text.push_str("; its note, in the words of that agent:\n  > ");
+        text.push_str(&words::line(note.as_str()));
     }
     text
 }

@@ -93,12 +93,13 @@ async fn others(client: &mut Client, me: &AgentName) -> Result<String, ClientErr
     let others: Vec<AgentView> = list
         .agents
         .into_iter()
-        .filter(|it| it.name != *me)
+        // Mail and leases of the principal are those of its seats too.
+        .filter(|it| it.name != *me && it.name != me.without_seat())
         .collect();
     if others.is_empty() {
         return Ok("No other agent is here now.".to_owned());
     }
-    let mut text = format!("{} other agents are here:", others.len());
+    let mut text = format!("Other agents who are here: {}", others.len());
     for (index, agent) in others.iter().enumerate() {
         let line = peer(agent, held.get(&agent.name).map_or(&[], Vec::as_slice));
         let is_full = text.chars().count() + line.chars().count() > PEERS_CHARS_MAX;
@@ -133,8 +134,8 @@ fn peer(agent: &AgentView, held: &[String]) -> String {
         }
     }
     if let Some(note) = &agent.note {
-        let note = words::line(note.as_str());
-        write!(text, "; it says: {note:?}").expect("a string takes all that is written to it");
+        text.push_str("; it says:\n  > ");
+        text.push_str(&words::line(note.as_str()));
     }
     text
 }

@@ -2,7 +2,12 @@
 
 use std::fmt;
 
-use crate::protocol::error::{ErrorKind, RpcError};
+use serde::Serialize;
+
+use crate::engine::ids::AgentName;
+use crate::mcp::results::CallResult;
+use crate::mcp::words;
+use crate::protocol::error::{Conflict, ErrorKind, RpcError};
 use crate::text;
 
 /// How much of an error a model is shown.
@@ -16,6 +21,15 @@ pub struct ToolError {
     what: String,
     next: String,
     kind: ErrorKind,
+    in_the_way: Vec<HolderNote>,
+}
+
+/// What the holder of a lease in the way says of it.
+#[derive(Debug, Clone, Serialize)]
+struct HolderNote {
+    agent: AgentName,
+    resource: String,
+    note_words: String,
 }
 
 impl ToolError {
@@ -25,7 +39,22 @@ impl ToolError {
             what: what.into(),
             next: next.into(),
             kind: ErrorKind::InvalidParams,
+            in_the_way: Vec::new(),
         }
+    }
+
+    pub(super) fn into_result(self) -> CallResult {
+        #[derive(Serialize)]
+        struct Words<'a> {
+            in_the_way: &'a [HolderNote],
+        }
+        let words = (!self.in_the_way.is_empty()).then(|| {
+            let words = Words {
+                in_the_way: &self.in_the_way,
+            };
+            serde_json::to_string(&words).expect("texts always encode as JSON")
+        });
+        CallResult::refusal(self.to_string(), words)
     }
 
     /// The same for a request that is not a call of a tool.
@@ -79,8 +108,22 @@ impl From<RpcError> for ToolError {
             what: told(&error),
             next: next.to_owned(),
             kind: error.kind,
+            in_the_way: notes(&error.detail.conflicts),
         }
     }
+}
+
+/// The notes of the leases that are named. They are words of agents, so they stand in fields that say so.
+fn notes(conflicts: &[Conflict]) -> Vec<HolderNote> {
+    let named = conflicts.iter().take(CONFLICTS_MAX);
+    let noted = named.filter_map(|it| {
+        Some(HolderNote {
+            agent: it.holder.clone(),
+            resource: words::line(&it.held),
+            note_words: words::line(it.note.as_ref()?.as_str()),
+        })
+    });
+    noted.collect()
 }
 
 /// The message, or who is in the way of what, a sentence each.
@@ -90,7 +133,11 @@ fn told(error: &RpcError) -> String {
         return error.message.clone();
     };
     let conflicts = detail.conflicts.iter().take(CONFLICTS_MAX);
-    let mut sentences: Vec<String> = conflicts.map(|it| it.sentence(now)).collect();
+    let without_note = |it: &Conflict| Conflict {
+        note: None,
+        ..it.clone()
+    };
+    let mut sentences: Vec<String> = conflicts.map(|it| without_note(it).sentence(now)).collect();
     let named = detail.conflicts.len().min(CONFLICTS_MAX) as u64;
     let all = detail.conflicts.len() as u64 + detail.conflicts_more.unwrap_or_default();
     if all > named {

@@ -122,7 +122,7 @@ impl ToolSet {
         };
         Ok(match (row.run)(caller, arguments).await {
             Ok(answer) => CallResult::answer(answer),
-            Err(error) => CallResult::refusal(error.to_string()),
+            Err(error) => error.into_result(),
         })
     }
 }

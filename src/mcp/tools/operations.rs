@@ -66,9 +66,9 @@ pub(super) async fn call(
             let bytes = answer.get().len();
             let what =
                 format!("the answer has {bytes} bytes, and {ANSWER_BYTES_MAX} are shown at most");
-            CallResult::refusal(ToolError::new(what, "Ask for less, with count_max.").to_string())
+            ToolError::new(what, "Ask for less, with count_max.").into_result()
         }
         Ok(answer) => CallResult::answer(answer),
-        Err(error) => CallResult::refusal(ToolError::from(error).to_string()),
+        Err(error) => ToolError::from(error).into_result(),
     })
 }

@@ -24,7 +24,7 @@ async fn two_sessions_in_one_worktree_never_edit_one_file() {
         for part in [
             "a.rs is held by ana/claude-88d12b3b since ",
             "m unless renewed",
-            "its note: \"edited by Claude Code\"",
+            "; its note, in the words of that agent:\n  > edited by Claude Code\nNext: ",
             "coord message send --to ana/claude-88d12b3b",
             "Next: ",
             "wait --for lease --tree auto file::/a.rs",

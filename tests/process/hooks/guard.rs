@@ -207,6 +207,58 @@ async fn an_existing_hook_runs_first_and_comes_back() {
     assert!(!hook.exists() && !hook.with_file_name("pre-commit.before-coord").exists());
 }
 
+/// A git of 2.54 is not to be had where the tests run. This one says that it is, and what it would run is run by hand.
+#[tokio::test]
+async fn a_git_with_hooks_in_its_configuration_gets_it_there() {
+    let scene = Scene::new().await;
+    let root = scene.root();
+    git(&root, &["config", "coord.project", "default"]);
+    let folder = root.with_file_name("newer");
+    let program = folder.join("git");
+    write(
+        &program,
+        "#!/bin/sh\n[ \"$3\" = version ] && exec echo git version 2.54.1\nexec /usr/bin/git \"$@\"\n",
+    );
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let own = root.join(".git/hooks/pre-commit");
+    write(&own, "#!/bin/sh\nexit 0\n");
+    let before = git(&root, &["config", "--local", "--list"]);
+    let ana = scene.claude("ana", "1").await;
+    let guard = async |words: &[&str]| {
+        let mut command = ana.command(&[&["guard"], words].concat());
+        command.env("PATH", format!("{}:/usr/bin:/bin", folder.display()));
+        fed(command, b"").await
+    };
+    guard(&["install", "--dry-run"])
+        .await
+        .check(0)
+        .prints("would set hook.coord");
+    guard(&["install"])
+        .await
+        .check(0)
+        .prints("hook.coord in the clone's configuration");
+    guard(&["install"]).await.check(0).prints("already");
+    assert_eq!(fs::read_to_string(&own).unwrap(), "#!/bin/sh\nexit 0\n");
+    let event = git(&root, &["config", "--local", "hook.coord.event"]);
+    assert_eq!(event.trim(), "pre-commit");
+    let line = git(&root, &["config", "--local", "hook.coord.command"]);
+    ana.edits("a.rs").await;
+    write(&root.join("a.rs"), "two\n");
+    git(&root, &["add", "a.rs"]);
+    let bob = scene.claude("bob", "2").await;
+    let mut command = bob.cli.program("sh", &root);
+    command
+        .args(["-c", line.trim()])
+        .env("CLAUDE_CODE_SESSION_ID", "2");
+    fed(command, b"")
+        .await
+        .check(1)
+        .says("a.rs is held by ana/claude-")
+        .says("\n  > edited by Claude Code");
+    guard(&["remove"]).await.check(0);
+    assert_eq!(git(&root, &["config", "--local", "--list"]), before);
+}
+
 #[tokio::test]
 async fn hooks_of_others_are_never_written() {
     let scene = Scene::new().await;

@@ -148,7 +148,7 @@ async fn the_beginning_tells_who_is_here_within_a_thousand_tokens() {
     assert!(said.chars().count() <= 4_100, "{}", said.chars().count());
     for part in [
         "You are ana/claude-",
-        "20 other agents are here:",
+        "Other agents who are here: 20",
         "agent-with-a-long-name-0/claude-",
         "holds file:src/module-0/",
         " more",
