@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use tokio::io::BufReader;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::client::{Client, ClientError, Notice, Target};
 use super::error::CliError;
@@ -34,6 +34,8 @@ use crate::protocol::session::SessionOpenParams;
 const CALLS_MAX: usize = 64;
 /// The pause between attempts to reach a coordinator while nobody calls.
 const RETRY: Duration = Duration::from_secs(5);
+/// How long a call waits for a coordinator that is away; a model does not wait for longer than five seconds.
+const AWAY: Duration = Duration::from_secs(4);
 /// How long it may take to close the session. CLIs kill a server that does not end.
 const CLOSING: Duration = Duration::from_secs(1);
 
@@ -95,6 +97,8 @@ enum Asked {
     Call {
         operation: Operation,
         params: String,
+        /// When the caller gets an error instead.
+        until: Instant,
         answer: oneshot::Sender<Result<Box<RawValue>, RpcError>>,
     },
     Introduce(Option<AgentKind>),
@@ -118,6 +122,7 @@ impl Caller for SessionCaller {
             let asked = Asked::Call {
                 operation,
                 params,
+                until: Instant::now() + AWAY,
                 answer,
             };
             // Both fail only while the program ends.
@@ -236,10 +241,14 @@ impl Keeper {
             Asked::Call {
                 operation,
                 params,
+                until,
                 answer,
             } => {
+                // The client stays as it is when it is given up, and goes on connecting between calls.
+                let called = timeout_at(until, self.call(operation, params)).await;
+                let answered = called.unwrap_or_else(|_| Err(self.away()));
                 // Nobody reads the answer to a request that was cancelled.
-                let _ = answer.send(self.call(operation, params).await);
+                let _ = answer.send(answered);
             }
         }
     }
@@ -261,6 +270,15 @@ impl Keeper {
             }
             told(error)
         })
+    }
+
+    fn away(&self) -> RpcError {
+        unavailable(format!(
+            "the coordinator at {} does not answer, and is tried again in the background. What was asked for may still have \
+             been done. Until it answers nothing is reserved: go on with what nobody else touches, and if it stays away \
+             tell your user to run `coord doctor`",
+            self.target.url
+        ))
     }
 
     /// The client, with a session.

@@ -2,12 +2,14 @@
 
 use std::path::Path;
 use std::process::Stdio;
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::time::timeout;
 
 use super::seats_token;
 use crate::support::{Coordinator, until, within};
@@ -260,6 +262,45 @@ async fn bad_lines_get_an_answer_and_the_server_goes_on() {
         assert_eq!(answer["error"]["code"], code, "{answer}");
     }
     assert_eq!(server.call("status", json!({})).await["you"], "ana");
+}
+
+/// A model does not wait for half a minute for each of its calls.
+#[tokio::test]
+async fn calls_while_the_coordinator_is_away_are_answered_soon() {
+    let mut coordinator = Coordinator::start().await;
+    let mut server = Server::start(&coordinator, "ana").await;
+    server.introduce().await;
+    let reserve = json!({"resources": ["a.rs"]});
+    server.call("reserve", reserve).await;
+    coordinator.kill().await;
+    let params = json!({"name": "status", "arguments": {}});
+    let call = |id: u64| {
+        json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params}).to_string()
+    };
+    let answers = async {
+        // Those that come at the same time do not wait for each other.
+        for id in 1..=3 {
+            server.say(&call(id)).await;
+        }
+        for _ in 1..=3 {
+            let answer = server.hear().await;
+            let text = answer["result"]["content"][0]["text"].as_str().unwrap();
+            assert!(
+                text.contains("does not answer") && text.contains("coord doctor"),
+                "{text}"
+            );
+        }
+    };
+    timeout(Duration::from_secs(5), answers)
+        .await
+        .expect("they are answered within 5 s");
+    coordinator.restart().await;
+    presence(&coordinator, "ana", "online").await;
+    let status = server.call("status", json!({})).await;
+    assert_eq!(
+        status["reserved"][0]["resources"][0], "file:a.rs",
+        "{status}"
+    );
 }
 
 #[tokio::test]
