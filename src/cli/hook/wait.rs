@@ -29,7 +29,7 @@ use crate::cli::shell::ConnectionFlags;
 use crate::client::seat::{self, Process, Processes, SystemProcesses};
 use crate::client::{Client, Notice};
 use crate::clock;
-use crate::config::ProcessEnvironment;
+use crate::config::{Environment, ProcessEnvironment};
 use crate::protocol::events::{EventFilter, EventsSubscribeParams};
 use crate::protocol::message::ImportanceParam;
 use crate::protocol::session::SessionOpenParams;
@@ -64,6 +64,9 @@ pub(super) fn run(cli: Cli, connection: &ConnectionFlags) -> u8 {
 }
 
 fn wait(cli: Cli, connection: &ConnectionFlags, payload: &Payload) -> Result<u8, String> {
+    if cli == Cli::Claude && is_one_shot(&ProcessEnvironment) {
+        return Ok(0);
+    }
     let hook = Hook::new(cli, connection, payload, &ProcessEnvironment);
     let Some(place) = &hook.place else {
         return Err(
@@ -101,6 +104,13 @@ fn wait(cli: Cli, connection: &ConnectionFlags, payload: &Payload) -> Result<u8,
     });
     runtime.shutdown_background();
     ended
+}
+
+/// Whether Claude Code runs one prompt and ends (`claude -p`). It ends only after its hooks, so a waiter would keep it
+/// alive, and nobody is there to be woken for.
+fn is_one_shot(environment: &dyn Environment) -> bool {
+    let entry = environment.variable("CLAUDE_CODE_ENTRYPOINT");
+    entry.is_ok_and(|name| name.is_some_and(|name| name.starts_with("sdk")))
 }
 
 struct Waiter<'a> {

@@ -63,6 +63,22 @@ async fn claude_code_is_woken_by_exit_code_2() {
     ana.waiter(None).await.unwrap().check(2).says("> again");
 }
 
+/// `claude -p` ends only after its hooks: a waiter would keep it alive for a day.
+#[tokio::test]
+async fn a_session_that_runs_one_prompt_is_not_waited_for() {
+    let scene = Scene::new().await;
+    let mut operator = scene.coordinator.operator().await;
+    let ana = scene.window("claude", "ana", "1").await;
+    send(&mut operator, "ana", "wake up", "normal").await;
+    for (entry, code) in [("sdk-cli", 0), ("cli", 2)] {
+        let mut command = ana.command(&["hook", "wait", "claude"]);
+        command.env("CLAUDE_CODE_ENTRYPOINT", entry);
+        let payload = json!({ "session_id": "1", "cwd": ana.folder, "hook_event_name": "Stop" });
+        let ended = fed(command, payload.to_string().as_bytes()).await;
+        ended.check(code);
+    }
+}
+
 #[tokio::test]
 async fn the_newest_waiter_is_the_only_one() {
     let scene = Scene::new().await;
