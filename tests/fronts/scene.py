@@ -36,12 +36,27 @@ class Scene:
         node = next(self.modules.glob("node-linux-*/bin/node"))
         (self.programs / "node").symlink_to(node)
 
+    def install(self, cli):
+        """Puts a CLI on the path, where `coord setup` and `coord doctor` look for it."""
+        program = self.programs / cli.name
+        program.write_text(f'#!/bin/sh\nexec {" ".join(map(str, cli.command()))} "$@"\n')
+        program.chmod(0o755)
+
     def make_project(self):
         self.project.mkdir()
         (self.project / "a.txt").write_text("hello world\n")
-        git = ["git", "-c", "user.name=a", "-c", "user.email=a@localhost"]
-        for words in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "first"]):
-            subprocess.run([*git, *words], cwd=self.project, check=True, env={"PATH": os.environ["PATH"]})
+        self.git("init", "-q")
+        self.git("config", "user.name", "a")
+        self.git("config", "user.email", "a@localhost")
+        self.git("add", "-A")
+        self.git("commit", "-qm", "first")
+
+    def git(self, *words):
+        """What git says, as the user outside of any CLI."""
+        variables = {"PATH": os.environ["PATH"], "HOME": str(self.folder)}
+        done = subprocess.run(["git", *words], cwd=self.project, check=True, env=variables, capture_output=True,
+                              text=True)
+        return done.stdout.strip()
 
     def agent(self, name="ana", cli=None, over="http", seats=False, **place):
         """An agent with a home folder of its own, and with the coordinator's tools over HTTP, over stdio, or
@@ -57,6 +72,17 @@ class Scene:
         found.write(".config/coord/client.toml",
                     f'url = "{self.coordinator.url}"\ntoken_file = "{token}"\n')
         return Agent(self, name, found)
+
+    def newcomer(self, **place):
+        """Somebody who has a CLI, and nothing of the coordinator's yet."""
+        home = self.folder / "home-newcomer"
+        home.mkdir()
+        place = Surroundings(home=home, project=self.project, programs=self.programs, model_url=self.model.url,
+                             server=None, secret="", set_up=True, **place)
+        found = CLIS[self.cli](self.modules, place)
+        found.configure()
+        self.install(found)
+        return Agent(self, "newcomer", found)
 
     def program(self, name, words, variables, terminal=False):
         log = self.folder / f"{len(self.sessions)}-{name}.log"
@@ -122,6 +148,13 @@ class Agent:
     def run(self, script, *flags):
         """Runs a script to its end, which must be a good one."""
         return self.start(script, *flags).end()
+
+    def coord(self, *words, **variables):
+        """What `coord` prints to this agent in the repository, and how it ends."""
+        program = self.scene.program(self.name, [self.cli.place.programs / "coord", *words],
+                                     self.cli.variables() | variables)
+        code = program.wait(60)
+        return code, program.output()
 
     def command(self, *words):
         """The output of a command of the CLI's own, such as `mcp list`."""

@@ -57,9 +57,10 @@ impl Front {
             Self::Codex => {
                 Some("Codex reads the files of a repository only if it trusts that repository")
             }
-            Self::Gemini => {
-                Some("Gemini CLI uses hooks and servers only in folders that its user trusts")
-            }
+            Self::Gemini => Some(
+                "Gemini CLI uses hooks and servers only in folders that its user trusts; its shell switches hooks of git off, so \
+                coord guard does not see what it commits",
+            ),
             Self::Opencode | Self::Git => None,
         }
     }

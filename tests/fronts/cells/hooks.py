@@ -69,7 +69,18 @@ def at_turn_end(scene):
     check(script.saw("do not push"), "the model was not shown the mail")
 
 
-@cell("is woken by mail when it is idle", clis=("claude",), needs="hook")
+@cell("is refused edits while the coordinator is away, where the repository is strict", needs="hook")
+def strict(scene):
+    agent = scene.agent(over=None, hooks=True, seats=True)
+    scene.git("config", "coord.strict", "true")
+    scene.coordinator.stop()
+    script = scene.model.script(*agent.cli.edit("a.txt", OLD, NEW), Say("done"))
+    agent.run(script)
+    check(text(scene) == OLD, "the file was edited", text(scene))
+    check("this clone is strict" in script.results[-1], "the model was not told why", script.results[-1])
+
+
+@cell("is woken by mail when it is idle", clis=("claude", "codex", "opencode"), needs="hook")
 def wakes(scene):
     agent = scene.agent(hooks=True, seats=True, wakes=True)
     script = scene.model.script(Say("first"), Say("woken"))
@@ -78,6 +89,7 @@ def wakes(scene):
     send(scene, "the build is broken", "normal")
     until("the second turn", lambda: script.over, seconds=60)
     check(script.saw("the build is broken"), "the model was not shown the mail")
+    until("the mail to be acknowledged", lambda: mailboxes(scene) == 0, lambda: mailboxes(scene))
 
 
 def hold(scene, note, *flags):
@@ -91,6 +103,10 @@ def send(scene, body, importance):
                 if name.startswith("ana/") and agent["presence"] != "gone")
     scene.coordinator.call("message.send", token=scene.coordinator.token("bob"), to={"agent": seat}, body=body,
                            importance=importance)
+
+
+def mailboxes(scene):
+    return sum(agent["mailbox"] for name, agent in scene.coordinator.agents().items() if name.startswith("ana"))
 
 
 def after(first, steps):

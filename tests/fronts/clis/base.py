@@ -38,6 +38,8 @@ class Surroundings:
     wakes: bool = False
     # Whether the coordinator's tools are configured by the repository, not by the user.
     of_project: bool = False
+    # Whether `coord setup` is to configure hooks and tools, so that nothing here does.
+    set_up: bool = False
 
 
 class Cli:
@@ -67,6 +69,10 @@ class Cli:
         """The words of a session in a terminal that begins with a prompt."""
         raise NotImplementedError
 
+    def setup_words(self):
+        """What `coord setup` is told besides the name of the CLI."""
+        return []
+
     def call(self, tool, **arguments):
         """The step in which the model calls a tool of the coordinator."""
         raise NotImplementedError
@@ -85,6 +91,10 @@ class Cli:
 
     def edit(self, file, old, new):
         """The steps in which the model changes a text in a file of the repository."""
+        raise NotImplementedError
+
+    def shell(self, command):
+        """The step in which the model runs a command in its shell."""
         raise NotImplementedError
 
     def hook_command(self, *words):
@@ -106,8 +116,8 @@ class Cli:
             "HOME": str(home), "PATH": f"{self.place.programs}:/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8",
             "TERM": "xterm-256color", "XDG_CONFIG_HOME": str(home / ".config"),
             "XDG_DATA_HOME": str(home / ".local/share"), "XDG_CACHE_HOME": str(home / ".cache"),
-            "XDG_STATE_HOME": str(home / ".local/state"), "COORD_TOKEN": self.place.secret,
-            **self.own_variables(),
+            "XDG_STATE_HOME": str(home / ".local/state"), "USER": "ana",
+            **({"COORD_TOKEN": self.place.secret} if self.place.secret else {}), **self.own_variables(),
         }
 
     def write(self, path, content):

@@ -21,8 +21,9 @@ class Claude(Cli):
         }
 
     def configure(self):
-        # A session that asks nobody refuses tools of MCP servers that are not allowed by name.
-        settings = {"permissions": {"defaultMode": "acceptEdits", "allow": ["mcp__coord"]}}
+        # A session that asks nobody refuses tools that are not allowed by name.
+        allowed = ["Bash"] if self.place.set_up else ["Bash", "mcp__coord"]
+        settings = {"permissions": {"defaultMode": "acceptEdits", "allow": allowed}}
         if self.place.hooks:
             hook = {"type": "command", "command": self.hook_command(), "timeout": 5}
             settings["hooks"] = {event: [{"hooks": [hook]}] for event in HOOKS}
@@ -63,6 +64,9 @@ class Claude(Cli):
         path = str(self.place.project / file)
         change = {"file_path": path, "old_string": old, "new_string": new}
         return [Call("Read", {"file_path": path}), Call("Edit", change)]
+
+    def shell(self, command):
+        return Call("Bash", {"command": command, "description": "as asked"})
 
     def opening(self):
         """Claude Code tells the model only the names of MCP tools until it searches for them."""

@@ -29,7 +29,7 @@ wire_api = "responses"
 env_key = "SCRIPTED_KEY"
 
 [notice.model_migrations]
-"gpt-5.5" = "gpt-5.5"
+"gpt-5.5" = "gpt-6-sol"
 
 [projects."{project}"]
 trust_level = "{trust}"
@@ -78,10 +78,21 @@ class Codex(Cli):
         return STDIO if self.place.server else ""
 
     def one_shot(self, prompt):
+        if self.place.set_up:
+            return ["exec", "--sandbox", "danger-full-access", prompt]
         if self.place.hooks:
             # A person would trust the hooks in the terminal.
             return ["exec", "--dangerously-bypass-hook-trust", "--sandbox", "danger-full-access", prompt]
         return ["exec", "--sandbox", "read-only", "-c", "approval_policy=never", prompt]
+
+    def in_terminal(self, prompt):
+        return ["--dangerously-bypass-hook-trust", "--sandbox", "danger-full-access", prompt]
+
+    def setup_words(self):
+        return ["--trust-hooks"]
+
+    def shell(self, command):
+        return Call("exec_command", {"cmd": command})
 
     def call(self, tool, **arguments):
         return Call(tool, arguments, namespace=SPACE)

@@ -50,6 +50,9 @@ class Gemini(Cli):
     def call(self, tool, **arguments):
         return Call(f"mcp_coord_{tool}", arguments)
 
+    def shell(self, command):
+        return Call("run_shell_command", {"command": command, "description": "as asked"})
+
     def edit(self, file, old, new):
         change = {"file_path": str(self.place.project / file), "instruction": "as asked", "old_string": old,
                   "new_string": new}

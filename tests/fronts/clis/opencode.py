@@ -27,6 +27,9 @@ class Opencode(Cli):
             "$schema": "https://opencode.ai/config.json", "autoupdate": False, "share": "disabled",
             "model": "scripted/scripted", "small_model": "scripted/scripted", "provider": {"scripted": provider},
         }
+        if not self.place.set_up:
+            # Otherwise opencode tries for 70 seconds to fetch a package without network. `coord setup` writes it too.
+            self.write(".config/opencode/.npmrc", "fetch-retry-mintimeout=500\nfetch-retry-maxtimeout=2000\n")
         if self.place.hooks:
             plugin = subprocess.run([self.place.programs / "coord", "hook", "opencode", "--plugin"], check=True,
                                     capture_output=True, text=True).stdout
@@ -49,6 +52,12 @@ class Opencode(Cli):
 
     def one_shot(self, prompt):
         return ["run", "--auto", prompt]
+
+    def in_terminal(self, prompt):
+        return ["--auto", "--prompt", prompt]
+
+    def shell(self, command):
+        return Call("bash", {"command": command, "description": "as asked"})
 
     def call(self, tool, **arguments):
         return Call(f"coord_{tool}", arguments)
