@@ -70,7 +70,7 @@ impl ClientConfig {
     ) -> Result<Self, ConfigErrors> {
         let of_token = |key: &str| key == settings::CLIENT_TOKEN.key;
         Self::loaded(flags, environment, |reader| {
-            reader.forget_problems(of_token)
+            reader.forget_problems(of_token);
         })
     }
 
