@@ -23,6 +23,7 @@ mod cpu;
 mod cycles;
 mod echo;
 mod flood;
+mod hooks;
 mod idle;
 mod lone;
 mod start;
@@ -42,6 +43,7 @@ const PARTS: &[Part] = &[
     ("cpu", cpu::measure),
     ("tools", tools::measure),
     ("flood", flood::measure),
+    ("hooks", hooks::measure),
     ("idle", idle::measure),
     ("start", start::start),
     ("recovery", start::recovery),

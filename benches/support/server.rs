@@ -69,6 +69,27 @@ impl Server {
         server
     }
 
+    /// Starts it with a certificate of its own, and waits until its port is open.
+    pub fn with_tls(options: &Options, state_dir: &Path) -> Self {
+        let variables = [("WEBSOCKET_SSL_ENABLED", "true".to_owned())];
+        let mut server = Self::spawn_with(options, state_dir, &variables);
+        server.first_connection();
+        server
+    }
+
+    /// The SHA-256 of its certificate, by which clients know it.
+    pub fn fingerprint(&self) -> String {
+        let file = self.state_dir.join("tls/certificate.pem");
+        let done = Command::new("openssl")
+            .args(["x509", "-noout", "-fingerprint", "-sha256", "-in"])
+            .arg(file)
+            .output();
+        let text = String::from_utf8(done.expect("openssl is needed").stdout);
+        let text = text.expect("it is text");
+        let (_, digits) = text.split_once('=').expect("it is a fingerprint");
+        digits.trim().replace(':', "").to_lowercase()
+    }
+
     /// Starts it and waits until it takes connections.
     pub fn start(options: &Options, state_dir: &Path) -> Self {
         let mut server = Self::spawn(options, state_dir);
@@ -104,8 +125,12 @@ impl Server {
         self.started.elapsed().as_secs_f64()
     }
 
+    pub fn operator_token_file(&self) -> PathBuf {
+        self.state_dir.join("operator.token")
+    }
+
     fn read_token(&self) -> Option<String> {
-        let text = fs::read_to_string(self.state_dir.join("operator.token"));
+        let text = fs::read_to_string(self.operator_token_file());
         Some(text.ok()?.trim().to_owned())
     }
 
