@@ -1,4 +1,4 @@
-//! Push: what a box tells a central Prometheus that cannot reach it.
+//! Writes the metrics to a receiver of Prometheus' remote write, for a box that nobody can scrape.
 
 pub mod backlog;
 pub mod spool;

@@ -71,6 +71,11 @@ const ROOMS: &[Room] = &[
         3,
         &["client", "config", "link", "edge/ports", "protocol"],
     ),
+    room(
+        "push",
+        3,
+        &["causes", "config", "link", "metrics", "planted", "protocol"],
+    ),
     room("ws", 3, &["driver", "engine", "protocol"]),
     room(
         "mcp",
@@ -96,6 +101,7 @@ const ROOMS: &[Room] = &[
             "edge/ports",
             "edge/probe",
             "protocol",
+            "push",
             "edge/systemd",
             "ws",
         ],
@@ -142,6 +148,7 @@ const ROOMS: &[Room] = &[
             "edge/ports",
             "edge/probe",
             "protocol",
+            "push",
             "edge/render",
             "edge/self_test",
             "edge/systemd",
