@@ -88,6 +88,18 @@ pub enum Bug {
     NewestSpooledFirst,
     /// After a restart the tickets begin with 1 again.
     TicketsBeginAgain,
+    /// Samples are sent although the receiver's clock differs by hours.
+    PushWrongClock,
+    /// A record that the receiver could not take now is given up.
+    PushDropsOn503,
+    /// A record that the receiver will never take is sent again for ever.
+    PushPoisonForever,
+    /// One request has samples of two times.
+    PushMixesTimes,
+    /// The receiver's wish to be left alone for a while is not heard.
+    PushRetryAfterForgotten,
+    /// After an outage the newest record is sent first.
+    PushNewestFirst,
 }
 
 #[cfg(not(feature = "test-doubles"))]

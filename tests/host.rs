@@ -12,6 +12,7 @@
     reason = "nothing outside uses a test, and it fails by panicking"
 )]
 
+mod remote_write;
 mod support;
 
 mod host {
@@ -19,6 +20,7 @@ mod host {
     mod health;
     mod holders;
     mod metrics;
+    mod push;
     mod render;
     mod self_test;
     mod systemd;

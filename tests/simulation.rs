@@ -18,12 +18,14 @@
 mod naive_ensure;
 mod naive_paths;
 mod naive_stuck;
+mod remote_write;
 mod store_contract;
 
 mod simulation {
     mod alone;
     mod chance;
     mod ensuring;
+    mod pushing;
     mod rules;
     mod seats;
     mod seeds;

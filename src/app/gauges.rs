@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use prometheus::proto::MetricFamily;
 use prometheus::{IntCounterVec, IntGaugeVec};
 
 use super::live::Live;
@@ -15,7 +16,7 @@ use crate::engine::Engine;
 use crate::engine::state::Totals;
 use crate::http::metrics::MetricsSource;
 use crate::http::scrape::Security;
-use crate::metrics::Metrics;
+use crate::metrics::{self, Metrics};
 
 const STATES: [&str; 6] = ["blocked", "ready", "claimed", "done", "dead", "cancelled"];
 const PRESENCES: [&str; 5] = ["online", "idle", "busy", "away", "gone"];
@@ -28,7 +29,7 @@ const OTHERS: &str = "(others)";
 /// The projects with series of their own: the first ones of this run, for a project that moved to or from the
 /// others would make their counters jump.
 #[derive(Debug, Default)]
-struct Shown(BTreeSet<String>);
+pub(super) struct Shown(BTreeSet<String>);
 
 /// What one project holds, or several together.
 #[derive(Debug, Default)]
@@ -50,18 +51,23 @@ pub(super) struct Gauges {
     pub(super) live: Live,
     pub(super) security: Arc<Security>,
     pub(super) firewall_file: PathBuf,
+    pub(super) shown: Mutex<Shown>,
 }
 
 impl Gauges {
-    pub(super) fn source(self) -> MetricsSource {
-        let shown = Mutex::new(Shown::default());
+    pub(super) fn source(self: Arc<Self>) -> MetricsSource {
         Arc::new(move || {
-            // Two scrapes at once would count what both of them set.
-            let mut shown = shown.lock().unwrap_or_else(PoisonError::into_inner);
-            self.refresh(&mut shown);
-            let page = self.metrics.render();
+            let page = metrics::text(&self.gather());
             page.map_err(|error| error.to_string())
         })
+    }
+
+    /// All metrics, brought up to date.
+    pub(super) fn gather(&self) -> Vec<MetricFamily> {
+        // Two at once would count what both of them set.
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        self.refresh(&mut shown);
+        self.metrics.gather()
     }
 
     fn refresh(&self, shown: &mut Shown) {

@@ -42,6 +42,7 @@ pub(super) async fn serve(
         live: running.live.clone(),
         security: Arc::clone(&running.security),
         metrics: running.metrics.clone(),
+        push: running.push.as_ref().map(|push| push.orders.clone()),
         remark,
     };
     while running.until(signals.next(surroundings.hangup)).await? == Wish::Reload {

@@ -11,6 +11,7 @@ mod live;
 mod manage;
 mod operator;
 mod process;
+mod push;
 mod reload;
 mod restore;
 mod running;
@@ -54,11 +55,13 @@ use accepted::Accepted;
 use gauges::Gauges;
 use live::{Live, Values};
 use operator::OperatorError;
+use push::Pushing;
 use running::RunningCoordinator;
 use starting::Starting;
 
 pub use journal::segment_options;
 pub use listen::ListenError;
+pub use push::user_agent;
 pub use restore::{RestoreError, restore_into_redis};
 pub use state_dir::{StateDirError, open_state_dir};
 pub use surroundings::{Hangup, Surroundings};
@@ -190,6 +193,7 @@ async fn start(
     let scope = MetricsScope {
         shared: config.redis.is_some(),
         detail: config.metrics.detail,
+        push: config.push.is_some(),
     };
     let metrics = Metrics::new(&build, scope);
     let core = core_config(config, Limits::default())?;
@@ -201,15 +205,18 @@ async fn start(
     let accepted = Accepted::new(config, listeners, &live, &security, &metrics, &starting)?;
     let recovering = journal::start(config, core, clock, &metrics, &starting, disk);
     let (driver, operator) = starting.telling(recovering, manager).await?;
-    let gauges = Gauges {
+    let gauges = Arc::new(Gauges {
         driver: driver.clone(),
         metrics: metrics.clone(),
         live: live.clone(),
         security: Arc::clone(&security),
         firewall_file: config.firewall.status_file.clone(),
-    };
+        shown: std::sync::Mutex::default(),
+    });
     let routes = front_routes(config, &driver, &live, &accepted.refused);
     accepted.front_door.open(routes);
+    let gathered = Arc::clone(&gauges);
+    let push = Pushing::start(config, &metrics.push, Arc::new(move || gathered.gather()))?;
     let page = http::metrics::routes(config.metrics.path.as_str(), gauges.source());
     let (secured, refused) = (Arc::clone(&security), Arc::clone(&accepted.refused));
     let page = scrape::guarded(page, secured, operator_check(&driver), refused);
@@ -222,6 +229,7 @@ async fn start(
         live,
         security,
         metrics,
+        push,
         accepting: accepted.accepting,
         serving: accepted.serving,
         close: accepted.close,

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::live::{Live, Values};
+use super::push::{self, Order};
 use super::{Surroundings, operator};
 use crate::causes;
-use crate::config::Config;
+use crate::config::{Config, PushConfig};
 use crate::driver::shell::Driver;
 use crate::http::scrape::{Prepared, Security};
 use crate::metrics::Metrics;
@@ -21,6 +22,7 @@ pub(super) struct Reloader<'a> {
     pub(super) live: Live,
     pub(super) security: Arc<Security>,
     pub(super) metrics: Metrics,
+    pub(super) push: Option<watch::Sender<Order>>,
     pub(super) remark: watch::Sender<String>,
 }
 
@@ -78,8 +80,23 @@ impl Reloader<'_> {
         }
         self.live.replace(values);
         self.security.replace(security);
+        self.push(&config);
         (self.surroundings.set_log_level)(config.log.level);
         let waiting = self.started.changes(&config).filter(|spec| !spec.reloads);
         Ok(waiting.map(|spec| spec.key).collect())
+    }
+
+    /// Credentials, further headers and labels hold at once, for the receiver of the start.
+    fn push(&self, config: &Config) {
+        let receivers = (&self.push, &self.started.push, &config.push);
+        let (Some(orders), Some(started), Some(push)) = receivers else {
+            return;
+        };
+        let labels = push::labels(config, push);
+        let push = PushConfig {
+            url: started.url.clone(),
+            ..push.clone()
+        };
+        orders.send_replace(Order::Push(Arc::new(push), labels));
     }
 }

@@ -8,6 +8,7 @@ use tokio::task::JoinSet;
 
 use super::AppError;
 use super::live::Live;
+use super::push::Pushing;
 use super::supervise::Listener;
 use crate::driver::core::Core;
 use crate::driver::shell::Driver;
@@ -26,6 +27,8 @@ pub(super) struct RunningCoordinator {
     /// Of the metrics port.
     pub(super) security: Arc<Security>,
     pub(super) metrics: Metrics,
+    /// `None`: metrics are only scraped.
+    pub(super) push: Option<Pushing>,
     /// Checks that each listener accepts.
     pub(super) accepting: Vec<Listener>,
     /// The listeners and their connections.
@@ -70,6 +73,9 @@ impl RunningCoordinator {
                 connections = left,
                 "stopped while some connections had not closed in time"
             );
+        }
+        if let Some(push) = self.push {
+            push.stop().await;
         }
         Ok(())
     }

@@ -62,6 +62,18 @@ fn show_status(out: &mut Output<'_>, status: &ServerStatusResult) -> io::Result<
     }
     out.field("journal", &status.journal)?;
     out.field("connections", status.connections)?;
+    if let Some(push) = &status.push {
+        let (state, lag, waiting) = (
+            push.state.replace('_', " "),
+            Millis(push.lag_ms),
+            push.backlog_records,
+        );
+        let push = format_args!("{}, {lag} behind, {waiting} waiting", one_line(&state));
+        out.field("push", push)?;
+    }
+    if let Some(remark) = status.push.as_ref().and_then(|push| push.remark.as_ref()) {
+        out.field("receiver", one_line(remark))?;
+    }
     let project = &status.project;
     out.field("project", &project.project)?;
     out.field("cursor", project.cursor)?;

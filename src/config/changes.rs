@@ -24,6 +24,14 @@ impl Config {
             key if key == settings::OPERATOR_TOKEN.key => {
                 Some(config.operator_token.as_ref()?.expose().to_owned())
             }
+            key if key == settings::PUSH_PASSWORD.key => {
+                let push = config.push.as_ref()?;
+                Some(push.password.as_ref()?.expose().to_owned())
+            }
+            key if key == settings::PUSH_TOKEN.key => {
+                let push = config.push.as_ref()?;
+                Some(push.token.as_ref()?.expose().to_owned())
+            }
             key if key == settings::METRICS_TOKEN.key => {
                 let token = config.metrics.security.token.as_ref()?;
                 Some(token.expose().to_owned())

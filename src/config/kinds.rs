@@ -32,6 +32,8 @@ pub enum Kind {
     Interfaces,
     /// Names in certificates.
     Names,
+    /// Names with a value each.
+    Pairs,
     /// Ports and ranges of ports, each of TCP or UDP.
     OpenPorts,
     /// A range of ports.
@@ -189,6 +191,7 @@ impl Kind {
                 | Self::Networks
                 | Self::Interfaces
                 | Self::Names
+                | Self::Pairs
                 | Self::OpenPorts
         )
     }

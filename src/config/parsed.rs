@@ -14,6 +14,7 @@ use super::names::NodeName;
 use super::origins::Origins;
 use super::places;
 use super::problem::{ConfigErrors, Warning};
+use super::push::{self, PushConfig};
 use super::raw;
 use super::reader::Reader;
 use super::redis::{self, RedisConfig};
@@ -39,6 +40,8 @@ pub struct Config {
     pub journal: JournalConfig,
     pub session: SessionConfig,
     pub firewall: FirewallConfig,
+    /// `None`: metrics are only scraped.
+    pub push: Option<PushConfig>,
     pub log: LogConfig,
     /// The file that was read, if any.
     pub file: Option<PathBuf>,
@@ -78,6 +81,7 @@ impl Config {
             grace: reader.milliseconds(&settings::SESSION_GRACE_MS),
         };
         let firewall = FirewallConfig::read(&mut reader, &websocket, &metrics, redis.as_ref());
+        let push = push::read(&mut reader);
         let log = LogConfig {
             level: reader.get(&settings::LOG_LEVEL),
             format: reader.get(&settings::LOG_FORMAT),
@@ -101,6 +105,7 @@ impl Config {
             journal,
             session,
             firewall,
+            push,
             log,
             file,
             origins,

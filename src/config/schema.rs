@@ -70,6 +70,7 @@ fn property(spec: &Spec) -> Value {
         | Kind::Networks
         | Kind::Interfaces
         | Kind::Names
+        | Kind::Pairs
         | Kind::OpenPorts => {
             json!({
                 "type": "array",

@@ -51,6 +51,14 @@ impl Secret {
         }
     }
 
+    /// The secret as its file has it now; the same if it is from no file.
+    pub fn read_again(&self) -> io::Result<Self> {
+        match &self.file {
+            Some(file) => read(file).map(|read| read.secret),
+            None => Ok(self.clone()),
+        }
+    }
+
     /// The file that held it alone, if it was read from one. That is no secret.
     pub fn file(&self) -> Option<&Path> {
         self.file.as_deref()

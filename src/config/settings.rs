@@ -10,6 +10,8 @@ pub use super::kinds::{Choice, Count, Kind, Or, Plain, ServicePort, Words};
 use super::log::{LogFormat, LogLevel};
 use super::names::{ClientName, MetricsPath, NodeName};
 use super::network::{InterfaceName, Network, OpenPort};
+use super::push::PushProtocol;
+use super::push_values::{PushHeader, PushLabel, PushUrl};
 use super::secret::Secret;
 use super::server_url::{Fingerprint, ServerUrl};
 pub use super::setting::{Setting, Spec};
@@ -333,6 +335,71 @@ settings! {
         .variables(&["COORD_FIREWALL_STATUS_FILE"])
         .doc("The file in which `coord firewall status --write` leaves the firewall's status for the \
               coordinator's metrics.");
+
+    PUSH_URL: Plain<PushUrl> =
+        of("push.url", Kind::Url, value::parsed, "https://prometheus.example/api/v1/write")
+        .variables(&["COORD_PUSH_URL"])
+        .flag("--push-url", "URL")
+        .doc("Write the metrics to this receiver of Prometheus' remote write, for a machine that nobody can \
+              scrape. `coord health push` tries it.");
+    PUSH_PROTOCOL: Choice<PushProtocol> =
+        choice("push.protocol", &PushProtocol::WORDS, &PushProtocol::ALL, 0)
+        .variables(&["COORD_PUSH_PROTOCOL"])
+        .doc("The version of remote write. 2.0 is smaller, and falls back to 1.0 if the receiver does not know it.");
+    PUSH_INTERVAL_MS: Count = count("push.interval_ms", "ms", 1_000, 120_000, 60_000)
+        .variables(&["COORD_PUSH_INTERVAL_MS"])
+        .doc("How often the metrics are gathered and written.");
+    PUSH_USER: Plain<String> = of("push.user", Kind::Text, value::string, "gateway-1")
+        .variables(&["COORD_PUSH_USER"])
+        .reloads()
+        .doc("The user of the receiver (basic authentication).");
+    PUSH_PASSWORD: Plain<Secret> = of("push.password", Kind::Secret, value::secret, "a long one")
+        .variables(&["COORD_PUSH_PASSWORD"])
+        .credential("push_password")
+        .reloads()
+        .doc("The password of push.user. A file is read again at each connect.");
+    PUSH_TOKEN: Plain<Secret> = of("push.token", Kind::Secret, value::secret, "a long one")
+        .variables(&["COORD_PUSH_TOKEN"])
+        .credential("push_token")
+        .reloads()
+        .doc("The bearer token for the receiver, instead of user and password. A file is read again at each \
+              connect.");
+    PUSH_CA_FILE: Plain<PathBuf> = path("push.ca_file", "push-ca.pem")
+        .variables(&["COORD_PUSH_CA_FILE"])
+        .reloads()
+        .doc("The PEM file of the authorities to trust for the receiver, instead of the machine's.");
+    PUSH_CERTIFICATE_FILE: Plain<PathBuf> = path("push.certificate_file", "push.pem")
+        .variables(&["COORD_PUSH_CERTIFICATE_FILE"])
+        .credential("push_certificate")
+        .reloads()
+        .doc("The client certificate chain that the receiver asks for, as PEM. Read again at each connect.");
+    PUSH_KEY_FILE: Plain<PathBuf> = path("push.key_file", "push.key")
+        .variables(&["COORD_PUSH_KEY_FILE"])
+        .credential("push_key")
+        .reloads()
+        .doc("The private key of push.certificate_file, as PEM.");
+    PUSH_HEADERS: Or<Vec<PushHeader>> = list("push.headers", Kind::Pairs, "X-Scope-OrgID: fleet")
+        .variables(&["COORD_PUSH_HEADERS"])
+        .reloads()
+        .doc("More headers of each request. They are no secrets: `coord config show` shows them.");
+    PUSH_LABELS: Or<Vec<PushLabel>> = list("push.labels", Kind::Pairs, "site=north")
+        .variables(&["COORD_PUSH_LABELS"])
+        .reloads()
+        .doc("More labels of each series, beside job, instance, environment and node.");
+    PUSH_MAX_AGE_MS: Count =
+        count("push.max_age_ms", "ms", 60_000, 2_592_000_000, 86_400_000)
+        .variables(&["COORD_PUSH_MAX_AGE_MS"])
+        .doc("How old metrics may become while the receiver cannot be reached; older ones are dropped. The \
+              receiver must take samples of that age (out_of_order_time_window).");
+    PUSH_MAX_BYTES: Count = count("push.max_bytes", "bytes", MIB, GIB, 16 * MIB)
+        .variables(&["COORD_PUSH_MAX_BYTES"])
+        .doc("How much waits for the receiver at most; the oldest metrics make room.");
+    PUSH_CATCH_UP_PER_SECOND: Count = count("push.catch_up_per_second", "requests", 1, 1_000, 10)
+        .variables(&["COORD_PUSH_CATCH_UP_PER_SECOND"])
+        .doc("How many requests a second catch up after the receiver was away.");
+    PUSH_ALLOW_PLAINTEXT: Or<bool> = boolean("push.allow_plaintext")
+        .variables(&["COORD_PUSH_ALLOW_PLAINTEXT"])
+        .doc("Write beyond loopback over http: everybody on the way can read metrics and credentials.");
 
     LOG_LEVEL: Choice<LogLevel> = choice("log.level", &LogLevel::WORDS, &LogLevel::ALL, 0)
         .variables(&["COORD_LOG"])

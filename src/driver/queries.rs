@@ -133,6 +133,7 @@ impl Core {
             uptime_ms: now.since_us(self.started) / 1_000,
             connections: self.connections.len() as u64,
             project: status,
+            push: self.metrics.push.status(),
             state_hash: hash.then(|| state_hash(&project.engine)),
         }
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use sha2::{Digest, Sha256};
 
@@ -15,6 +15,11 @@ use crate::config::{Fingerprint, Trust};
 
 /// What a TLS connection is made with.
 pub fn config(trust: &Trust) -> io::Result<ClientConfig> {
+    config_with(trust, None)
+}
+
+/// The same for a server that asks for a certificate: the files of certificate and key.
+pub fn config_with(trust: &Trust, client: Option<(&Path, &Path)>) -> io::Result<ClientConfig> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
@@ -31,7 +36,15 @@ pub fn config(trust: &Trust) -> io::Result<ClientConfig> {
         Trust::Authorities(path) => builder.with_root_certificates(authorities(path)?),
         Trust::Machine => builder.with_root_certificates(of_machine()?),
     };
-    Ok(config.with_no_client_auth())
+    let Some((certificate, key)) = client else {
+        return Ok(config.with_no_client_auth());
+    };
+    let chain = certificates(certificate)?;
+    let of_key = |error: String| io::Error::other(format!("{}: {error}", key.display()));
+    let key = PrivateKeyDer::from_pem_file(key).map_err(|error| of_key(error.to_string()))?;
+    config
+        .with_client_auth_cert(chain, key)
+        .map_err(|error| of_key(error.to_string()))
 }
 
 /// The fingerprint of the first certificate in a PEM file.
@@ -49,17 +62,23 @@ fn fingerprint(certificate: &CertificateDer<'_>) -> Fingerprint {
 }
 
 fn authorities(path: &Path) -> io::Result<RootCertStore> {
-    let in_file = |error: String| io::Error::other(format!("{}: {error}", path.display()));
-    let certificates = CertificateDer::pem_file_iter(path).map_err(|e| in_file(e.to_string()))?;
     let mut store = RootCertStore::empty();
-    for certificate in certificates {
-        let certificate = certificate.map_err(|e| in_file(e.to_string()))?;
-        store.add(certificate).map_err(|e| in_file(e.to_string()))?;
-    }
-    if store.is_empty() {
-        return Err(in_file("it contains no certificate".to_owned()));
+    for certificate in certificates(path)? {
+        let added = store.add(certificate);
+        added.map_err(|error| io::Error::other(format!("{}: {error}", path.display())))?;
     }
     Ok(store)
+}
+
+fn certificates(path: &Path) -> io::Result<Vec<CertificateDer<'static>>> {
+    let in_file = |error: String| io::Error::other(format!("{}: {error}", path.display()));
+    let found = CertificateDer::pem_file_iter(path).map_err(|e| in_file(e.to_string()))?;
+    let found = found.collect::<Result<Vec<_>, _>>();
+    let found = found.map_err(|e| in_file(e.to_string()))?;
+    if found.is_empty() {
+        return Err(in_file("it contains no certificate".to_owned()));
+    }
+    Ok(found)
 }
 
 /// Some of a machine's certificates are often unreadable or odd; only none at all is a problem.

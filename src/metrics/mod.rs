@@ -6,12 +6,14 @@ mod journal;
 mod maker;
 mod process;
 mod projects;
+mod push;
 mod requests;
 mod shared;
 mod tools;
 
 use std::sync::Arc;
 
+use prometheus::proto::MetricFamily;
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder};
 
 pub use config::ConfigMetrics;
@@ -20,6 +22,7 @@ pub use journal::JournalMetrics;
 pub use maker::MetricInfo;
 pub use process::ProcessMetrics;
 pub use projects::ProjectMetrics;
+pub use push::PushMetrics;
 pub use shared::{DurabilityMetrics, SharedMetrics};
 pub use tools::ToolMetrics;
 
@@ -35,6 +38,8 @@ pub struct MetricsScope {
     pub shared: bool,
     /// Each outcome and latency by operation: some 1,500 series more.
     pub detail: bool,
+    /// Those of writing them to a receiver.
+    pub push: bool,
 }
 
 /// Every metric of the coordinator.
@@ -63,6 +68,7 @@ pub struct Metrics {
     pub journal: JournalMetrics,
     pub shared: SharedMetrics,
     pub projects: ProjectMetrics,
+    pub push: PushMetrics,
     pub firewall: FirewallMetrics,
     pub tools: ToolMetrics,
 }
@@ -137,6 +143,7 @@ impl Metrics {
             journal: JournalMetrics::new(&make),
             shared: SharedMetrics::new(if scope.shared { &make } else { &hide }),
             projects: ProjectMetrics::new(&make),
+            push: PushMetrics::new(if scope.push { &make } else { &hide }),
             firewall: FirewallMetrics::new(&make),
             tools: ToolMetrics::new(&make),
             registry: registry.clone(),
@@ -156,8 +163,13 @@ impl Metrics {
         self.requests.answered(operation, error, micros);
     }
 
-    /// Everything in the Prometheus text format.
-    pub fn render(&self) -> Result<String, prometheus::Error> {
-        TextEncoder::new().encode_to_string(&self.registry.gather())
+    /// Everything, as it is now.
+    pub fn gather(&self) -> Vec<MetricFamily> {
+        self.registry.gather()
     }
+}
+
+/// In the Prometheus text format.
+pub fn text(families: &[MetricFamily]) -> Result<String, prometheus::Error> {
+    TextEncoder::new().encode_to_string(families)
 }

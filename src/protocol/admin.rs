@@ -128,10 +128,26 @@ pub struct ServerStatusResult {
     pub connections: u64,
     /// The connection's project.
     pub project: ProjectStatus,
+    /// How writing the metrics to a receiver goes, if that is configured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub push: Option<PushStatus>,
     /// SHA-256 of the project's state: equal on every node that applied the same records.
     /// For operators only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state_hash: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PushStatus {
+    /// `starting`, `sending`, `retrying`, `suspended` or `clock_wrong`.
+    pub state: String,
+    /// The age of the newest metrics that the receiver has; at first, how long the coordinator runs.
+    pub lag_ms: u64,
+    pub backlog_records: u64,
+    pub backlog_bytes: u64,
+    /// What the receiver said last, or why it could not be reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remark: Option<String>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]

@@ -903,10 +903,13 @@ fn samples(spec: &Spec) -> [String; 3] {
         (_, Kind::Networks) => of(["10.0.0.0/8", "192.0.2.1", "2001:db8::/64"]),
         (_, Kind::Interfaces) => of(["eth0", "eth1", "eth2"]),
         (_, Kind::Names) => of(["a.example", "ops@example.org", "192.0.2.1"]),
+        ("push.headers", _) => of(["a: 1", "b: 2", "c: 3"]),
+        (_, Kind::Pairs) => of(["a=1", "b=2", "c=3"]),
         (_, Kind::OpenPorts) => of(["443/tcp", "444/tcp", "51820/udp"]),
         (_, Kind::Ports) => of(["20000-20999", "21000-21999", "22000-22999"]),
         (_, Kind::UrlPath) => of(["/a", "/b", "/c"]),
         (_, Kind::Path) => of(["{}/a", "{}/b", "{}/c"]),
+        ("push.url", _) => of(["https://a:1/w", "https://b:2/w", "https://c:3/w"]),
         ("operator_token" | "metrics.token", _) => {
             ["flag", "variable", "file"].map(|source| source.repeat(8))
         }
@@ -922,6 +925,7 @@ fn toml_literal(spec: &Spec, text: &str) -> String {
         | Kind::Networks
         | Kind::Interfaces
         | Kind::Names
+        | Kind::Pairs
         | Kind::OpenPorts => {
             format!("[{text:?}]")
         }
@@ -949,6 +953,8 @@ fn check_precedence(spec: &'static Spec) {
         ("metrics.tls_certificate_file", "\"a\"".to_owned()),
         ("metrics.tls_key_file", "\"a\"".to_owned()),
         ("metrics.client_ca_file", "\"a\"".to_owned()),
+        ("push.certificate_file", "\"a\"".to_owned()),
+        ("push.key_file", "\"a\"".to_owned()),
     ]);
     match spec.key {
         "metrics.web_config_file" => lines.retain(|key, _| !key.starts_with("metrics.")),

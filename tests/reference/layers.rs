@@ -71,11 +71,7 @@ const ROOMS: &[Room] = &[
         3,
         &["client", "config", "link", "edge/ports", "protocol"],
     ),
-    room(
-        "push",
-        3,
-        &["causes", "config", "link", "metrics", "planted", "protocol"],
-    ),
+    room("push", 3, &["config", "link", "planted"]),
     room("ws", 3, &["driver", "engine", "protocol"]),
     room(
         "mcp",

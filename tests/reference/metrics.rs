@@ -34,6 +34,7 @@ fn all() -> Vec<MetricInfo> {
     let scope = MetricsScope {
         shared: true,
         detail: true,
+        push: true,
     };
     let mut described = Metrics::new(&BUILD, scope).described().to_vec();
     described.sort_unstable();

@@ -79,4 +79,16 @@ pub(crate) enum Invariant {
     Live,
     /// Recovery succeeds after any crash.
     Recovers,
+    /// Metrics: each record is stored or counted as dropped, for a reason that there was.
+    Delivered,
+    /// Metrics: no record is stored twice.
+    PushedOnce,
+    /// Metrics: nothing goes out with a wrong time.
+    RightTime,
+    /// Metrics: the times of a series grow.
+    Ascending,
+    /// Metrics: a request has samples of one time.
+    OneTime,
+    /// Metrics: one request at a time, not faster than agreed, not before Retry-After is over.
+    Patient,
 }

@@ -1,6 +1,6 @@
 //! The metrics port as a central Prometheus meets it: what is on the page, and who may read it.
 
-mod authority;
+pub(crate) mod authority;
 mod files;
 mod page;
 mod secured;

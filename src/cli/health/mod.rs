@@ -7,14 +7,16 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::client::ClientError;
-use super::duration::Millis;
-use super::error::CliError;
-use super::exit::Exit;
-use super::output::{Output, Paint};
-use super::reader;
-use super::shell::Shell;
-use super::table::{Table, or_nothing};
+mod push;
+
+use crate::cli::client::ClientError;
+use crate::cli::duration::Millis;
+use crate::cli::error::CliError;
+use crate::cli::exit::Exit;
+use crate::cli::output::{Output, Paint};
+use crate::cli::reader;
+use crate::cli::shell::Shell;
+use crate::cli::table::{Table, or_nothing};
 use crate::config::{
     ClientConfig, Config, Fingerprint, Flags, Invoker, RedisConfig, RedisTopology, Secret,
     TlsConfig, Trust, settings,
@@ -35,7 +37,10 @@ const TIMEOUT_MS_MAX: u64 = 60_000;
 const CLEAR: &str = "\u{1b}[2J\u{1b}[H";
 
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(super) struct HealthArgs {
+    #[command(subcommand)]
+    part: Option<HealthPart>,
     /// Repeat until interrupted: redraw a table on a terminal; elsewhere print a line for each service that
     /// changed
     #[arg(long)]
@@ -53,6 +58,16 @@ pub(super) struct HealthArgs {
     timeout: Option<Millis>,
     #[command(flatten)]
     flags: Flags,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum HealthPart {
+    /// Tries the receiver that the metrics are written to
+    ///
+    /// Connects as the coordinator would, with the same name, TLS and credentials, sends a request without samples,
+    /// and compares the clocks. Says what is wrong and what to do. Exits with 0 when the receiver would take
+    /// metrics, with 1 when not, with 2 when the configuration is wrong or names no receiver.
+    Push(push::PushArgs),
 }
 
 /// One round, as it is printed with `--json`.
@@ -77,6 +92,9 @@ struct HealthPlan {
 }
 
 pub(super) async fn run(args: HealthArgs, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
+    if let Some(HealthPart::Push(args)) = args.part {
+        return push::run(&args, shell).await;
+    }
     let timeout_ms = args.timeout.map_or(PROBE_MS_MAX, |timeout| timeout.0);
     if !(1..=TIMEOUT_MS_MAX).contains(&timeout_ms) {
         let next = "give --timeout between 1ms and 60s";
