@@ -117,7 +117,8 @@ export const Coord = async ({ client, directory }) => {
       const said = await run("Stop", id, { stop_hook_active: continued.has(id) })
       if (said.additionalContext) {
         continued.add(id)
-        await prompt(id, said.additionalContext)
+        const sent = await prompt(id, said.additionalContext)
+        if (!sent?.error) await run("Delivered", id, { messages: said.messages })
         return
       }
       continued.delete(id)

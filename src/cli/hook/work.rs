@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde_json::json;
 use tokio::time::timeout;
 
 use super::event::{Answer, Dialect, Event, Payload, Verdict};
@@ -13,7 +14,7 @@ use super::{Cli, mail};
 use crate::causes;
 use crate::cli::repository::{Repository, Settings};
 use crate::cli::shell::ConnectionFlags;
-use crate::client::seat::{self, SystemProcesses};
+use crate::client::seat::{self, CliKind, SystemProcesses};
 use crate::client::{ClientError, Target};
 use crate::clock;
 use crate::config::{ClientConfig, Environment};
@@ -181,12 +182,14 @@ impl<'a> Hook<'a> {
             Ok(done) => (done, None),
             Err(failure) => self.without(&failure, is_edit, may_tell),
         };
-        let answer = Answer {
-            verdict: done.verdict,
-            notice,
-        };
+        let Done { verdict, mut shown } = done;
+        let answer = Answer { verdict, notice };
         if answer != Answer::default() {
-            let said = (self.dialect.render)(self.payload.name(), &answer);
+            let mut said = (self.dialect.render)(self.payload.name(), &answer);
+            if self.dialect.cli == CliKind::Opencode && matches!(answer.verdict, Verdict::GoOn(_)) {
+                // opencode may end before the plugin's prompt, so the plugin says what it delivered.
+                said["hookSpecificOutput"]["messages"] = json!(std::mem::take(&mut shown));
+            }
             let printed = writeln!(io::stdout(), "{said}").and_then(|()| io::stdout().flush());
             // What nobody read is not acknowledged.
             printed.map_err(|error| format!("cannot print the answer: {error}"))?;
@@ -194,7 +197,7 @@ impl<'a> Hook<'a> {
         let Some(mut client) = client else {
             return Ok(());
         };
-        let acknowledged = mail::acknowledge(&mut client, done.shown).await;
+        let acknowledged = mail::acknowledge(&mut client, shown).await;
         client.close().await;
         acknowledged.map_err(failure)
     }

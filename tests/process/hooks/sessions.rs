@@ -309,6 +309,21 @@ async fn important_mail_makes_a_turn_go_on_once() {
             .hook(end, json!({ "stop_hook_active": false }))
             .await
             .is_silent();
+        let waiting = async || {
+            let mut operator = scene.coordinator.operator().await;
+            let found = operator.call("agent.get", json!({ "agent": name })).await;
+            found.unwrap()["mailbox"].clone()
+        };
+        if cli == "opencode" {
+            // It may have ended by then: its plugin says whether the mail was delivered.
+            assert_eq!(waiting().await, 2);
+            let messages = &answer["hookSpecificOutput"]["messages"];
+            window
+                .hook("Delivered", json!({ "messages": messages }))
+                .await
+                .is_silent();
+        }
+        assert_eq!(waiting().await, 1, "{cli}");
     }
 }
 
