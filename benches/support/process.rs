@@ -77,7 +77,7 @@ pub fn own_cpu_seconds() -> f64 {
 pub fn children_cpu_seconds() -> f64 {
     let text = fs::read_to_string("/proc/self/stat").expect("this process runs");
     let (_, fields) = text.rsplit_once(") ").expect("the name stands in brackets");
-    let mut fields = fields.split(' ').skip(13).map(|ticks| ticks.parse::<f64>());
+    let mut fields = fields.split(' ').skip(13).map(str::parse::<f64>);
     let [user, system] = [fields.next(), fields.next()].map(|it| it.and_then(Result::ok));
     user.zip(system)
         .map_or(0.0, |(user, system)| (user + system) / 100.0)

@@ -61,18 +61,14 @@ def between_tools(scene):
     check(script.saw("look at b.txt"), "the model was not shown the mail", script.results)
 
 
-@cell("reads important mail at the end of its turn, and goes on", needs="hook")
+# `opencode run` may end with its turn before the prompt of a plugin is taken up.
+@cell("reads important mail at the end of its turn, and goes on", clis=("claude", "codex", "gemini"), needs="hook")
 def at_turn_end(scene):
     agent = scene.agent(hooks=True, seats=True)
     script = scene.model.script((Say("first"), lambda: send(scene, "do not push", "high")), Say("second"))
-    if scene.cli == "opencode":
-        # `opencode run` ends with its turn, whatever a plugin wants.
-        agent.sit_down(script)
-        until("the second turn", lambda: script.over, seconds=120)
-    else:
-        agent.run(script)
+    agent.run(script)
     check(script.saw("do not push"), "the model was not shown the mail")
-    until("the mail to be acknowledged", lambda: mailboxes(scene) == 0, lambda: mailboxes(scene))
+    check(mailboxes(scene) == 0, "the mail was not acknowledged", mailboxes(scene))
 
 
 @cell("is refused edits while the coordinator is away, where the repository is strict", needs="hook")
