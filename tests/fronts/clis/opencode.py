@@ -54,7 +54,7 @@ class Opencode(Cli):
         return ["run", "--auto", prompt]
 
     def in_terminal(self, prompt):
-        return ["--auto", "--prompt", prompt]
+        return ["--mini", "--auto", "--prompt", prompt]
 
     def shell(self, command):
         return Call("bash", {"command": command, "description": "as asked"})
