@@ -18,7 +18,8 @@ pub fn unified(from: &str, to: &str, names: (&str, &str), context_lines: usize) 
         if text.is_empty() {
             text = format!("--- {}\n+++ {}\n", names.0, names.1);
         }
-        text += &format!("{}\n", UnifiedHunkHeader::new(&hunk));
+        text += &UnifiedHunkHeader::new(&hunk).to_string();
+        text.push('\n');
         for change in hunk.iter().flat_map(|part| part.iter_changes(&old, &new)) {
             text.push(match change.tag() {
                 ChangeTag::Equal => ' ',

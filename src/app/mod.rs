@@ -215,8 +215,7 @@ async fn start(
     });
     let routes = front_routes(config, &driver, &live, &accepted.refused);
     accepted.front_door.open(routes);
-    let gathered = Arc::clone(&gauges);
-    let push = Pushing::start(config, &metrics.push, Arc::new(move || gathered.gather()))?;
+    let push = Pushing::start(config, &metrics.push, push_source(&gauges))?;
     let page = http::metrics::routes(config.metrics.path.as_str(), gauges.source());
     let (secured, refused) = (Arc::clone(&security), Arc::clone(&accepted.refused));
     let page = scrape::guarded(page, secured, operator_check(&driver), refused);
@@ -242,6 +241,14 @@ fn secure_scrapes(config: &Config, metrics: &Metrics) -> Result<Security, AppErr
     let gauge = metrics.config.web_config_ok.clone();
     let in_use = Box::new(move |in_use| gauge.set(i64::from(in_use)));
     Ok(Security::new(prepared, operator::random(), in_use))
+}
+
+fn push_source(gauges: &Arc<Gauges>) -> push::Source {
+    let (gathered, driver) = (Arc::clone(gauges), gauges.driver.clone());
+    push::Source {
+        gather: Arc::new(move || gathered.gather()),
+        storage_full: Arc::new(move || driver.inspect(Core::storage_full)),
+    }
 }
 
 /// The operator's token opens the metrics too, so that `coord health` can look at a secured port.

@@ -1,6 +1,4 @@
-//! Where records wait: on disk, or in memory where there is no disk for them.
-
-use std::collections::VecDeque;
+//! What the sender needs of the place where records wait: see [`super::spool`].
 
 /// Monotonic milliseconds of this run.
 pub type Moment = u64;
@@ -29,65 +27,5 @@ pub trait Backlog {
 
     fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-}
-
-/// A backlog without a disk: what it has ends with the process.
-#[derive(Debug)]
-pub struct MemoryBacklog {
-    records: VecDeque<Vec<u8>>,
-    bytes: u64,
-    bytes_max: u64,
-    /// The ticket of the oldest record.
-    first: u64,
-}
-
-impl MemoryBacklog {
-    pub fn new(bytes_max: u64) -> Self {
-        Self {
-            records: VecDeque::new(),
-            bytes: 0,
-            bytes_max,
-            first: 0,
-        }
-    }
-
-    fn drop_oldest(&mut self) {
-        if let Some(record) = self.records.pop_front() {
-            self.bytes -= record.len() as u64;
-            self.first += 1;
-        }
-    }
-}
-
-impl Backlog for MemoryBacklog {
-    fn push(&mut self, record: &[u8], _: Moment) -> Kept {
-        self.bytes += record.len() as u64;
-        self.records.push_back(record.to_vec());
-        let mut dropped = 0;
-        while self.bytes > self.bytes_max {
-            self.drop_oldest();
-            dropped += 1;
-        }
-        Kept { dropped }
-    }
-
-    fn oldest(&mut self) -> Option<(Ticket, Vec<u8>)> {
-        let record = self.records.front()?;
-        Some((Ticket(self.first), record.clone()))
-    }
-
-    fn done(&mut self, ticket: Ticket) {
-        while self.first <= ticket.0 && !self.records.is_empty() {
-            self.drop_oldest();
-        }
-    }
-
-    fn len(&self) -> u64 {
-        self.records.len() as u64
-    }
-
-    fn bytes(&self) -> u64 {
-        self.bytes
     }
 }

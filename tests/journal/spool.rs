@@ -29,6 +29,8 @@ fn options(bytes_max: u64) -> SpoolOptions {
     SpoolOptions {
         bytes_max,
         memory_bytes_max: 6000,
+        memory_records_max: 2,
+        patience_ms: 10_000,
         segments: SegmentOptions {
             segment_bytes: 8 << 10,
             spare_segments_max: 1,

@@ -107,26 +107,45 @@ fn the_oldest_make_room_and_are_counted() {
     });
 }
 
-#[tokio::test]
-async fn a_task_uses_a_spool_and_the_next_process_finds_what_was_not_sent() {
+#[test]
+fn two_handles_are_one_spool_and_the_next_process_finds_what_was_not_sent() {
     let folder = tempfile::tempdir().unwrap();
     let spool = SharedSpool::new(on_disk(folder.path()));
+    let mut senders = spool.clone();
     for n in 0..5_u8 {
-        let now = u64::from(n) * 60_000;
-        let kept = spool.with(move |spool| spool.push(&[n; 100], now)).await;
+        let kept = senders.push(&[n; 100], u64::from(n) * 60_000);
         assert_eq!(kept.dropped, 0);
     }
-    let (ticket, _) = spool.with(Spool::oldest).await.unwrap();
-    spool.with(move |spool| spool.done(ticket)).await;
-    let status = spool.with(|spool| spool.status()).await;
+    let (ticket, _) = senders.oldest().unwrap();
+    senders.done(ticket);
+    let status = spool.status();
     assert_eq!(
         (status.state, status.records, status.disk_records),
         (SpoolState::Disk, 4, 3)
     );
-    spool.with(Spool::close).await;
+    spool.close();
+    drop((spool, senders));
     let mut next = on_disk(folder.path());
     assert_eq!(next.len(), 4);
     assert_eq!(drain(&mut next), [[1; 100], [2; 100], [3; 100], [4; 100]]);
+}
+
+/// The sender keeps the newest records in memory itself, so what it hands over is safe from then on.
+#[test]
+fn at_once_is_on_disk_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = || {
+        let shelf = Box::new(StateShelf::new(folder.path()));
+        Spool::open(shelf, SpoolOptions::new(BYTES_MAX).at_once())
+    };
+    let mut spool = open();
+    assert!(!folder.path().join("push").exists());
+    spool.push(b"one", 0);
+    spool.push(b"two", 0);
+    assert_eq!(spool.status().disk_records, 2);
+    // Nothing is closed in order when the process is killed.
+    drop(spool);
+    assert_eq!(drain(&mut open()), [b"one", b"two"]);
 }
 
 /// A folder that cannot be read is kept for people, and the one before it is not.

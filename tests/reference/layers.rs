@@ -58,7 +58,6 @@ const ROOMS: &[Room] = &[
     // Rules from the configuration, without looking at the box.
     room("edge/firewall", 2, &["config", "edge/ports"]),
     room("http", 3, &["config"]),
-    room("push", 3, &["causes", "engine", "journal", "planted"]),
     room(
         "edge/nft",
         3,
@@ -71,7 +70,11 @@ const ROOMS: &[Room] = &[
         3,
         &["client", "config", "link", "edge/ports", "protocol"],
     ),
-    room("push", 3, &["config", "link", "planted"]),
+    room(
+        "push",
+        3,
+        &["causes", "config", "engine", "journal", "link", "planted"],
+    ),
     room("ws", 3, &["driver", "engine", "protocol"]),
     room(
         "mcp",

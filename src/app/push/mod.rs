@@ -13,16 +13,22 @@ use super::AppError;
 use crate::build_info::VERSION;
 use crate::config::{Config, PushConfig};
 use crate::metrics::PushMetrics;
-use crate::push::backlog::{Backlog, MemoryBacklog};
 use crate::push::encode::ExternalLabels;
+use crate::push::spool::{SharedSpool, Spool, SpoolOptions, StateShelf};
 use crate::push::transport::Transport;
 use pusher::Pusher;
 
 /// How long a stop waits for the thread.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// All metrics as they are now.
-pub(super) type Gather = Arc<dyn Fn() -> Vec<MetricFamily> + Send + Sync>;
+/// What the thread asks the coordinator.
+#[derive(Clone)]
+pub(super) struct Source {
+    /// All metrics as they are now.
+    pub(super) gather: Arc<dyn Fn() -> Vec<MetricFamily> + Send + Sync>,
+    /// Whether the journal has no space left: then the backlog gives its own back.
+    pub(super) storage_full: Arc<dyn Fn() -> bool + Send + Sync>,
+}
 
 /// What the thread is told.
 #[derive(Debug, Clone)]
@@ -43,7 +49,7 @@ impl Pushing {
     pub(super) fn start(
         config: &Config,
         metrics: &PushMetrics,
-        gather: Gather,
+        source: Source,
     ) -> Result<Option<Self>, AppError> {
         let Some(push) = &config.push else {
             return Ok(None);
@@ -59,10 +65,13 @@ impl Pushing {
             .build();
         let runtime = runtime.map_err(started)?;
         let metrics = metrics.clone();
-        let backlog = backlog(config, &push);
+        let shelf = Box::new(StateShelf::new(&config.state_dir));
         let run = move || {
             let transport = Transport::new(Arc::clone(&push), &user_agent());
-            let pusher = Pusher::new(&push, labels, backlog, metrics, gather);
+            // What the sender hands over it has kept in memory for long enough.
+            let options = SpoolOptions::new(push.max_bytes).at_once();
+            let spool = SharedSpool::new(Spool::open(shelf, options));
+            let pusher = Pusher::new(&push, labels, spool, metrics, source);
             runtime.block_on(pusher.run(transport, told));
         };
         let thread = std::thread::Builder::new()
@@ -86,11 +95,6 @@ impl Pushing {
 /// What the receiver sees of us.
 pub fn user_agent() -> String {
     format!("coord/{VERSION}")
-}
-
-/// Where records wait that the receiver cannot take now.
-fn backlog(_: &Config, push: &PushConfig) -> Box<dyn Backlog + Send> {
-    Box::new(MemoryBacklog::new(push.max_bytes))
 }
 
 /// The labels that a scrape with the job of `coord render prometheus` gives, and those of the configuration.

@@ -7,16 +7,16 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::super::operator;
-use super::{Gather, Order, user_agent};
+use super::{Order, Source, user_agent};
 use crate::causes;
 use crate::clock;
 use crate::config::{PushConfig, PushProtocol};
 use crate::metrics::PushMetrics;
 use crate::protocol::admin::PushStatus;
-use crate::push::backlog::Backlog;
 use crate::push::encode::ExternalLabels;
 use crate::push::sender::{self, Effect, Event, Fate, Now, Rules, Sender, State, Trouble};
 use crate::push::series::Gathering;
+use crate::push::spool::{SharedSpool, SpoolState};
 use crate::push::transport::{Said, Transport, TransportError};
 
 /// How often the log tells of records that the receiver rejects.
@@ -27,8 +27,10 @@ const LOOK_MS: u64 = 10_000;
 /// Everything on the thread but the connection.
 pub(super) struct Pusher {
     sender: Sender,
+    /// Where the sender's records go that wait for long.
+    spool: SharedSpool,
     gathering: Gathering,
-    gather: Gather,
+    source: Source,
     metrics: PushMetrics,
     config: Arc<PushConfig>,
     interval_ms: u64,
@@ -43,9 +45,9 @@ impl Pusher {
     pub(super) fn new(
         push: &Arc<PushConfig>,
         labels: ExternalLabels,
-        backlog: Box<dyn Backlog + Send>,
+        spool: SharedSpool,
         metrics: PushMetrics,
-        gather: Gather,
+        source: Source,
     ) -> Self {
         for fate in Fate::ALL {
             metrics
@@ -72,11 +74,12 @@ impl Pusher {
                 .take(8)
                 .fold(0, |all, byte| all << 8 | u64::from(*byte))
         };
-        let now = now(false);
+        let (now, backlog) = (now(false), Box::new(spool.clone()));
         Self {
             sender: Sender::new(rules, labels, backlog, (number(0), number(8)), now),
+            spool,
             gathering: Gathering::default(),
-            gather,
+            source,
             metrics,
             config: Arc::clone(push),
             interval_ms: push.interval_ms,
@@ -113,6 +116,7 @@ impl Pusher {
             }
         }
         self.sender.handle(Event::Stop, now(false));
+        self.spool.close();
         self.show();
     }
 
@@ -164,6 +168,7 @@ impl Pusher {
     /// Gathers if it is time. Says how long to wait, at most until `until`.
     fn gather_if_due(&mut self, until: u64) -> u64 {
         let now = now(false);
+        self.spool.settle(now.mono_ms, (self.source.storage_full)());
         if now.mono_ms >= self.due {
             let late_ms = (now.mono_ms - self.due) % self.interval_ms;
             self.due = now.mono_ms + self.interval_ms - late_ms;
@@ -181,7 +186,7 @@ impl Pusher {
                 "the clock went back: no metrics until it passes the last ones"
             );
         };
-        let record = self.gathering.record(head, &(self.gather)());
+        let record = self.gathering.record(head, &(self.source.gather)());
         match record.encode() {
             Ok(record) => self.sender.handle(Event::Made(record), now),
             Err(error) => tracing::error!(%error, "cannot keep the metrics for the receiver"),
@@ -271,12 +276,18 @@ impl Pusher {
             PushProtocol::V2 => 2,
         };
         self.metrics.protocol.set(protocol);
+        let remark = || match self.spool.status().state {
+            SpoolState::Failed { reason } => {
+                Some(format!("the backlog is in memory only: {reason}"))
+            }
+            SpoolState::Memory | SpoolState::Disk => None,
+        };
         self.metrics.show(PushStatus {
             state: status.state.as_str().to_owned(),
             lag_ms: status.lag_ms,
             backlog_records: status.records,
             backlog_bytes: status.bytes,
-            remark: self.remark.clone(),
+            remark: self.remark.clone().or_else(remark),
         });
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! # When something is written
 //!
-//! A record stays in memory. It goes to disk when it is 10 s old and not sent, when more than two wait, and at
+//! A record stays in memory: in that of the sender, or in that of the spool where nobody else keeps it
+//! ([`SpoolOptions::at_once`]). It goes to disk when it is 10 s old and not sent, when more than two wait, and at
 //! the end of the process. So a box with a good link writes nothing to flash. On disk, the records are in a
 //! journal of their own (`state_dir/push`), with one write and one sync for each move to it. Up to which record all
 //! were sent is written at most every 10 s, and at the end. So after a crash the records of up to 10 s come twice;
@@ -22,8 +23,8 @@
 //!
 //! # Threads
 //!
-//! A spool reads and writes files, so no thread that serves agents may open or call it. [`SharedSpool`] runs what the
-//! sender wants on a thread for blocking work, one call at a time.
+//! A spool reads and writes files, so no thread that serves agents may open or call it. `app/push` has a thread of its
+//! own: the sender has one handle of a [`SharedSpool`], and the loop around it another, for what is due by time.
 
 use crate::journal::JournalError;
 use crate::journal::segments::medium::is_full;
@@ -44,14 +45,10 @@ pub use shared::SharedSpool;
 pub use shelf::{Shelf, StateShelf};
 pub use status::{SpoolOptions, SpoolState, SpoolStatus};
 
-/// A record that is not sent by then goes to disk.
-const PATIENCE_MS: u64 = 10_000;
 /// The pause between two notes of how far the records were sent.
 const ACKED_EVERY_MS: u64 = 10_000;
 /// The pause after the disk had no space.
 const FULL_PAUSE_MS: u64 = 60_000;
-/// With more records in memory the oldest go to disk.
-const MEMORY_RECORDS_MAX: usize = 2;
 
 /// A backlog in memory and on disk.
 #[derive(Debug)]
@@ -104,9 +101,12 @@ impl Spool {
     /// [`Spool::wake_at`].
     pub fn settle(&mut self, now: Moment) {
         let waiting = &self.memory.waiting;
-        let surplus = waiting.len().saturating_sub(MEMORY_RECORDS_MAX);
+        let surplus = waiting
+            .len()
+            .saturating_sub(self.options.memory_records_max);
+        let patience_ms = self.options.patience_ms;
         let is_due =
-            |(at, w): &(usize, &memory::Waiting)| *at < surplus || w.since + PATIENCE_MS <= now;
+            |(at, w): &(usize, &memory::Waiting)| *at < surplus || w.since + patience_ms <= now;
         let due = waiting.iter().enumerate().take_while(is_due).last();
         if let Some(ticket) = due.map(|(_, waiting)| waiting.ticket) {
             self.move_to_disk(ticket, now);
@@ -123,7 +123,10 @@ impl Spool {
     /// When [`Spool::settle`] has something to do, if nothing else happens before.
     pub fn wake_at(&self) -> Option<Moment> {
         let oldest = self.memory.waiting.front().filter(|_| self.may_write());
-        let oldest = oldest.map(|waiting| self.full_until.max(waiting.since + PATIENCE_MS));
+        let oldest = oldest.map(|waiting| {
+            self.full_until
+                .max(waiting.since + self.options.patience_ms)
+        });
         let acked = self.stored.as_ref().filter(|stored| stored.acked_is_old());
         let acked = acked.map(|_| self.acked_at + ACKED_EVERY_MS);
         [oldest, acked].into_iter().flatten().min()

@@ -1,10 +1,11 @@
-//! A spool for tasks: its calls run where blocking harms nobody.
+//! One spool with two handles: the sender takes records from it, the loop around the sender does what is due.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::Spool;
+use super::{Spool, SpoolStatus};
+use crate::push::backlog::{Backlog, Kept, Moment, Ticket};
 
-/// A spool that a task may use. Clones are the same spool.
+/// A handle of a spool. Clones are the same spool; a call waits until another is done.
 #[derive(Debug, Clone)]
 pub struct SharedSpool(Arc<Mutex<Spool>>);
 
@@ -13,17 +14,45 @@ impl SharedSpool {
         Self(Arc::new(Mutex::new(spool)))
     }
 
-    /// Runs this with the spool, on a thread for blocking work. One call runs at a time; others wait on threads of
-    /// their own, so few tasks should use a spool. A call that is not awaited to its end runs to it all the same.
-    pub async fn with<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&mut Spool) -> T + Send + 'static,
-    ) -> T {
-        let spool = Arc::clone(&self.0);
-        let run = move || work(&mut spool.lock().unwrap_or_else(PoisonError::into_inner));
-        match tokio::task::spawn_blocking(run).await {
-            Ok(answer) => answer,
-            Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
-        }
+    /// Does what is due: see [`Spool::settle`] and [`Spool::give_way`].
+    pub fn settle(&self, now: Moment, storage_full: bool) {
+        let mut spool = self.lock();
+        spool.give_way(storage_full);
+        spool.settle(now);
+    }
+
+    /// Makes everything durable.
+    pub fn close(&self) {
+        self.lock().close();
+    }
+
+    pub fn status(&self) -> SpoolStatus {
+        self.lock().status()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Spool> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Backlog for SharedSpool {
+    fn push(&mut self, record: &[u8], now: Moment) -> Kept {
+        self.lock().push(record, now)
+    }
+
+    fn oldest(&mut self) -> Option<(Ticket, Vec<u8>)> {
+        self.lock().oldest()
+    }
+
+    fn done(&mut self, ticket: Ticket) {
+        self.lock().done(ticket);
+    }
+
+    fn len(&self) -> u64 {
+        self.lock().len()
+    }
+
+    fn bytes(&self) -> u64 {
+        self.lock().bytes()
     }
 }

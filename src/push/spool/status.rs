@@ -9,6 +9,10 @@ pub struct SpoolOptions {
     pub bytes_max: u64,
     /// Bytes of records in memory while the disk cannot be used.
     pub memory_bytes_max: u64,
+    /// With more records in memory the oldest go to disk.
+    pub memory_records_max: usize,
+    /// A record that is not sent by then goes to disk.
+    pub patience_ms: u64,
     pub segments: SegmentOptions,
 }
 
@@ -24,8 +28,17 @@ impl SpoolOptions {
         Self {
             bytes_max: bytes_max.max(4 * segments.segment_bytes),
             memory_bytes_max: 512 << 10,
+            memory_records_max: 2,
+            patience_ms: 10_000,
             segments,
         }
+    }
+
+    /// For a sender that keeps the newest records in its own memory: what it hands over goes to disk at once.
+    #[must_use]
+    pub fn at_once(mut self) -> Self {
+        (self.memory_records_max, self.patience_ms) = (0, 0);
+        self
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Output;
+use std::time::UNIX_EPOCH;
 
 use serde_json::Value;
 
@@ -180,6 +181,45 @@ async fn an_outage_leaves_no_hole() {
     drop(operator);
     prometheus.start();
     check_whole(&coordinator, &prometheus).await;
+    assert!(coordinator.stop().await.success());
+}
+
+/// A good link costs no flash. Without one, what left memory is there after kill -9, once.
+#[tokio::test]
+async fn a_killed_coordinator_sends_what_it_had_kept() {
+    let start = Start::new();
+    let mut prometheus = Prometheus::new(start.folder(), false);
+    prometheus.start();
+    let mut coordinator = pushing(start, &prometheus).run().await;
+    reaches(&coordinator, SENT, |sent| sent >= 3.0).await;
+    let spool = coordinator.state_dir().join("push");
+    assert!(!spool.exists(), "written although all was sent");
+    prometheus.stop();
+    reaches(&coordinator, WAITING, |waiting| waiting >= 6.0).await;
+    assert!(spool.exists());
+    let (waiting, sent) = (
+        page(&coordinator, WAITING).await,
+        page(&coordinator, SENT).await,
+    );
+    coordinator.kill().await;
+    let killed = UNIX_EPOCH.elapsed().unwrap().as_millis();
+    coordinator.restart().await;
+    // The two newest were in memory.
+    reaches(&coordinator, WAITING, |found| found >= waiting - 2.0).await;
+    let found = page(&coordinator, WAITING).await;
+    prometheus.start();
+    reaches(&coordinator, SENT, |sent| sent >= found + 2.0).await;
+    let times = prometheus.times().await;
+    let kept = times.iter().filter(|at| u128::from(**at) <= killed);
+    #[allow(clippy::cast_precision_loss, reason = "some dozens")]
+    let kept = kept.count() as f64;
+    assert!(kept >= sent + waiting - 2.0, "{kept} {sent} {waiting}");
+    let closest = times.windows(2).map(|pair| pair[1] - pair[0]).min();
+    assert!(closest > Some(400), "one is there twice: {times:?}");
+    for outcome in ["rejected", "expired", "clock", "poison", "overflow"] {
+        let name = format!("coord_push_records_total{{outcome=\"{outcome}\"}}");
+        assert!(page(&coordinator, &name).await < 1.0, "{outcome}");
+    }
     assert!(coordinator.stop().await.success());
 }
 
