@@ -55,7 +55,7 @@ async def refused(client, name, words, **arguments):
     assert result.is_error, (name, arguments, text)
     for word in words:
         assert word in text, f"{word!r} is not in {text!r}"
-    return text
+    return [json.loads(further.text) for further in result.content[1:]]
 
 
 async def day(ana, bob):
@@ -75,7 +75,9 @@ async def day(ana, bob):
     assert reserved["taken"] == ["file:src/parser.rs", "file:docs/"], reserved
     again = await call(bob, "reserve", resources=["src/parser.rs"])
     assert again["kept"] == ["file:src/parser.rs"] and again["taken"] == [], again
-    await refused(ana, "reserve", ["bob", "the parser", "send_message"], resources=["src/parser.rs"])
+    [notes] = await refused(ana, "reserve", ["bob", "send_message"], resources=["src/parser.rs"])
+    [holder] = notes["in_the_way"]
+    assert holder["resource"] == "file:src/parser.rs" and holder["note_words"] == "the parser", notes
     page = await call(ana, "list_tasks")
     assert page["tasks"][0]["progress"] == "50 %: half of it" and page["counts"]["claimed"] == 1, page
     others = (await call(ana, "status"))["others"]

@@ -1,6 +1,7 @@
 //! The sender of metrics, with a receiver, a clock and a disk that fail.
 
 mod disk;
+mod fleet;
 mod receiver;
 mod world;
 

@@ -395,7 +395,7 @@ fn skew(receiver: &Receiver, chance: &mut Chance) -> i64 {
     }
 }
 
-fn labels() -> ExternalLabels {
+pub(super) fn labels() -> ExternalLabels {
     [("job".to_owned(), "coord".to_owned())].into()
 }
 
