@@ -6,7 +6,7 @@ use super::answer::Answer;
 
 #[derive(Debug)]
 pub enum Event {
-    /// A record that begins with what [`Sender::head`] gave.
+    /// A record that begins with what [`super::Sender::head`] gave.
     Made(Vec<u8>),
     Answered(Answer),
     /// No connection, or no answer in time.
