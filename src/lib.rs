@@ -16,6 +16,7 @@ pub mod journal;
 pub mod link;
 pub mod mcp;
 pub mod metrics;
+pub mod mqtt;
 pub mod planted;
 pub mod protocol;
 pub mod push;

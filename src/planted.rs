@@ -100,6 +100,18 @@ pub enum Bug {
     PushRetryAfterForgotten,
     /// After an outage the newest record is sent first.
     PushNewestFirst,
+    /// The cursor of a project moves when an event is sent, not when the broker acknowledged it.
+    MqttCursorEarly,
+    /// Events that are no longer kept are passed over without a word.
+    MqttGapSilent,
+    /// The status is published at the first connect only, and an old will is not corrected.
+    MqttStatusOnce,
+    /// Topics are subscribed to at the first connect only.
+    MqttNoResubscribe,
+    /// More publishes are in flight than the broker allows.
+    MqttWindowIgnored,
+    /// Whoever is taken over connects again as fast as after any failure.
+    MqttTakeoverHasty,
 }
 
 #[cfg(not(feature = "test-doubles"))]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
+use super::fleet::Fleet;
 use super::greeting::url;
 use super::reload::Reloader;
 use super::running::RunningCoordinator;
@@ -43,6 +44,7 @@ pub(super) async fn serve(
         security: Arc::clone(&running.security),
         metrics: running.metrics.clone(),
         push: running.push.as_ref().map(|push| push.orders.clone()),
+        mqtt: running.fleet.as_ref().map(Fleet::reloads),
         remark,
     };
     while running.until(signals.next(surroundings.hangup)).await? == Wish::Reload {

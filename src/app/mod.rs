@@ -3,6 +3,7 @@
 mod accepted;
 mod durability;
 mod firewall;
+mod fleet;
 mod gauges;
 mod greeting;
 mod journal;
@@ -52,6 +53,7 @@ use crate::mcp;
 use crate::metrics::{Metrics, MetricsScope};
 use crate::ws::{self, Admitted, CliSession, SocketOptions};
 use accepted::Accepted;
+use fleet::Fleet;
 use gauges::Gauges;
 use live::{Live, Values};
 use operator::OperatorError;
@@ -194,6 +196,7 @@ async fn start(
         shared: config.redis.is_some(),
         detail: config.metrics.detail,
         push: config.push.is_some(),
+        mqtt: config.mqtt.is_some(),
     };
     let metrics = Metrics::new(&build, scope);
     let core = core_config(config, Limits::default())?;
@@ -220,6 +223,7 @@ async fn start(
     let (secured, refused) = (Arc::clone(&security), Arc::clone(&accepted.refused));
     let page = scrape::guarded(page, secured, operator_check(&driver), refused);
     accepted.scrape_door.open(page);
+    let fleet = Fleet::start(config, &driver, &live, clock, &metrics)?;
     let values = live.values();
     let fingerprint = values.tls.as_ref().map(|tls| tls.fingerprint.as_str());
     greeting::greet(config, fingerprint, &operator, elsewhere, out);
@@ -229,6 +233,7 @@ async fn start(
         security,
         metrics,
         push,
+        fleet,
         accepting: accepted.accepting,
         serving: accepted.serving,
         close: accepted.close,

@@ -9,7 +9,7 @@ use super::live::{Live, Values};
 use super::push::{self, Order};
 use super::{Surroundings, operator};
 use crate::causes;
-use crate::config::{Config, PushConfig};
+use crate::config::{Config, MqttConfig, PushConfig};
 use crate::driver::shell::Driver;
 use crate::http::scrape::{Prepared, Security};
 use crate::metrics::Metrics;
@@ -23,6 +23,8 @@ pub(super) struct Reloader<'a> {
     pub(super) security: Arc<Security>,
     pub(super) metrics: Metrics,
     pub(super) push: Option<watch::Sender<Order>>,
+    /// Set if a broker was configured at the start.
+    pub(super) mqtt: Option<watch::Sender<Arc<MqttConfig>>>,
     pub(super) remark: watch::Sender<String>,
 }
 
@@ -59,6 +61,21 @@ impl Reloader<'_> {
         text
     }
 
+    /// The login of the broker. What else changed needs a restart, so that the running configuration has to stay.
+    fn reload_mqtt(&self, config: &Config) {
+        let (Some(sender), Some(new)) = (&self.mqtt, &config.mqtt) else {
+            return;
+        };
+        let present = sender.borrow().clone();
+        sender.send_replace(Arc::new(MqttConfig {
+            user: new.user.clone(),
+            password: new.password.clone(),
+            ca_file: new.ca_file.clone(),
+            certificate: new.certificate.clone(),
+            ..(*present).clone()
+        }));
+    }
+
     /// The keys of the settings that need a restart to hold, or why nothing was changed.
     fn apply(&self) -> Result<Vec<&'static str>, String> {
         let config = (self.surroundings.configuration)().map_err(|errors| errors.to_string())?;
@@ -78,6 +95,7 @@ impl Reloader<'_> {
         if let Some(token) = token {
             self.driver.replace_token(token);
         }
+        self.reload_mqtt(&config);
         self.live.replace(values);
         self.security.replace(security);
         self.push(&config);

@@ -7,6 +7,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::AppError;
+use super::fleet::Fleet;
 use super::live::Live;
 use super::push::Pushing;
 use super::supervise::Listener;
@@ -29,6 +30,8 @@ pub(super) struct RunningCoordinator {
     pub(super) metrics: Metrics,
     /// `None`: metrics are only scraped.
     pub(super) push: Option<Pushing>,
+    /// `None`: no broker is configured.
+    pub(super) fleet: Option<Fleet>,
     /// Checks that each listener accepts.
     pub(super) accepting: Vec<Listener>,
     /// The listeners and their connections.
@@ -76,6 +79,10 @@ impl RunningCoordinator {
         }
         if let Some(push) = self.push {
             push.stop().await;
+        }
+        // Last, so that the broker got the events of the drain, or its cursors stand before them.
+        if let Some(fleet) = self.fleet.take() {
+            fleet.stop().await;
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ use super::output::Output;
 use crate::config::settings::{self, Count, Setting};
 use crate::driver::limits::DriverLimits;
 use crate::mcp;
+use crate::mqtt;
 use crate::protocol::{openrpc, reference};
 
 #[derive(Debug, clap::Args)]
@@ -15,6 +16,9 @@ pub(super) struct ProtocolArgs {
     /// Print the Markdown page of the tools for models (MCP)
     #[arg(long, conflicts_with = "markdown")]
     mcp: bool,
+    /// Print the topics and payloads of MQTT as an AsyncAPI document
+    #[arg(long, conflicts_with_all = ["markdown", "mcp"])]
+    mqtt: bool,
 }
 
 pub(super) fn run(args: &ProtocolArgs, out: &mut Output<'_>) -> Result<(), CliError> {
@@ -26,7 +30,10 @@ pub(super) fn run(args: &ProtocolArgs, out: &mut Output<'_>) -> Result<(), CliEr
         write!(out.sink(), "{}", mcp::reference::markdown())?;
         return Ok(());
     }
-    let document = document();
+    let document = match args.mqtt {
+        true => mqtt::reference::document(env!("CARGO_PKG_VERSION")),
+        false => document(),
+    };
     match args.markdown {
         true => write!(out.sink(), "{}", reference::markdown(&document))?,
         false if out.style().json => out.json(&document)?,

@@ -74,6 +74,20 @@ fn show_status(out: &mut Output<'_>, status: &ServerStatusResult) -> io::Result<
     if let Some(remark) = status.push.as_ref().and_then(|push| push.remark.as_ref()) {
         out.field("receiver", one_line(remark))?;
     }
+    if let Some(mqtt) = &status.mqtt {
+        let state = match mqtt.connected {
+            true => format!("connected to {}, events: {}", mqtt.broker, mqtt.events),
+            false => format!("not connected to {}", mqtt.broker),
+        };
+        out.field("mqtt", one_line(&state))?;
+        if let Some(problem) = &mqtt.problem {
+            out.field("mqtt problem", one_line(problem))?;
+        }
+        if mqtt.takeovers > 0 {
+            let text = "times that another client with the same client id took the connection over";
+            out.field("takeovers", format_args!("{} {text}", mqtt.takeovers))?;
+        }
+    }
     let project = &status.project;
     out.field("project", &project.project)?;
     out.field("cursor", project.cursor)?;

@@ -21,6 +21,10 @@ impl Config {
                 let redis = config.redis.as_ref()?;
                 Some(redis.password.as_ref()?.expose().to_owned())
             }
+            key if key == settings::MQTT_PASSWORD.key => {
+                let mqtt = config.mqtt.as_ref()?;
+                Some(mqtt.password.as_ref()?.expose().to_owned())
+            }
             key if key == settings::OPERATOR_TOKEN.key => {
                 Some(config.operator_token.as_ref()?.expose().to_owned())
             }

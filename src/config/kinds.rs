@@ -40,7 +40,7 @@ pub enum Kind {
     Ports,
     /// The path of a URL.
     UrlPath,
-    /// A `ws:` or `wss:` URL, without a secret in it.
+    /// A URL without a secret in it.
     Url,
     /// Text with rules of its own.
     Text,

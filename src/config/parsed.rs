@@ -10,6 +10,7 @@ use super::flags::Flags;
 use super::journal::JournalConfig;
 use super::listen::{MetricsConfig, WebSocketConfig};
 use super::log::LogConfig;
+use super::mqtt::{self, MqttConfig};
 use super::names::NodeName;
 use super::origins::Origins;
 use super::places;
@@ -42,6 +43,8 @@ pub struct Config {
     pub firewall: FirewallConfig,
     /// `None`: metrics are only scraped.
     pub push: Option<PushConfig>,
+    /// `None`: no broker.
+    pub mqtt: Option<MqttConfig>,
     pub log: LogConfig,
     /// The file that was read, if any.
     pub file: Option<PathBuf>,
@@ -82,6 +85,7 @@ impl Config {
         };
         let firewall = FirewallConfig::read(&mut reader, &websocket, &metrics, redis.as_ref());
         let push = push::read(&mut reader);
+        let mqtt = mqtt::read(&mut reader, &node);
         let log = LogConfig {
             level: reader.get(&settings::LOG_LEVEL),
             format: reader.get(&settings::LOG_FORMAT),
@@ -106,6 +110,7 @@ impl Config {
             session,
             firewall,
             push,
+            mqtt,
             log,
             file,
             origins,

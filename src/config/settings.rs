@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use super::host::{AllowedHost, Host, WebOrigin};
 pub use super::kinds::{Choice, Count, Kind, Or, Plain, ServicePort, Words};
 use super::log::{LogFormat, LogLevel};
+use super::mqtt::{MqttEvents, MqttUrl, MqttVersion, TopicPath};
 use super::names::{ClientName, MetricsPath, NodeName};
 use super::network::{InterfaceName, Network, OpenPort};
 use super::push::PushProtocol;
@@ -400,6 +401,72 @@ settings! {
     PUSH_ALLOW_PLAINTEXT: Or<bool> = boolean("push.allow_plaintext")
         .variables(&["COORD_PUSH_ALLOW_PLAINTEXT"])
         .doc("Write beyond loopback over http: everybody on the way can read metrics and credentials.");
+    MQTT_URL: Plain<MqttUrl> = of("mqtt.url", Kind::Url, value::parsed, "mqtts://broker.example:8883")
+        .variables(&["COORD_MQTT_URL"])
+        .flag("--mqtt-url", "URL")
+        .doc("The MQTT broker that this coordinator shows itself at. Default: none.");
+    MQTT_VERSION: Choice<MqttVersion> =
+        choice("mqtt.version", &MqttVersion::WORDS, &MqttVersion::ALL, 0)
+        .variables(&["COORD_MQTT_VERSION"])
+        .doc("The version of MQTT.");
+    MQTT_CLIENT_ID: Plain<String> =
+        of("mqtt.client_id", Kind::Text, value::string, "coord-gateway-1")
+        .variables(&["COORD_MQTT_CLIENT_ID"])
+        .doc("The client id. Each box needs one of its own. Default: coord- and node.name.");
+    MQTT_USER: Plain<String> = of("mqtt.user", Kind::Text, value::string, "gateway-1")
+        .variables(&["COORD_MQTT_USER"])
+        .reloads()
+        .doc("The user at the broker.");
+    MQTT_PASSWORD: Plain<Secret> =
+        of("mqtt.password", Kind::Secret, value::secret, "a long one")
+        .variables(&["COORD_MQTT_PASSWORD"])
+        .credential("mqtt_password")
+        .reloads()
+        .doc("The password at the broker.");
+    MQTT_CA_FILE: Plain<PathBuf> = path("mqtt.ca_file", "broker-ca.pem")
+        .variables(&["COORD_MQTT_CA_FILE"])
+        .reloads()
+        .doc("The PEM file of the authorities to trust for the broker, instead of the machine's.");
+    MQTT_CERTIFICATE_FILE: Plain<PathBuf> = path("mqtt.certificate_file", "mqtt.pem")
+        .variables(&["COORD_MQTT_CERTIFICATE_FILE"])
+        .credential("mqtt_certificate")
+        .reloads()
+        .doc("The certificate chain to show to the broker, as PEM. It is read again at each connect.");
+    MQTT_KEY_FILE: Plain<PathBuf> = path("mqtt.key_file", "mqtt.key")
+        .variables(&["COORD_MQTT_KEY_FILE"])
+        .credential("mqtt_key")
+        .reloads()
+        .doc("The private key of mqtt.certificate_file, as PEM.");
+    MQTT_ALLOW_PLAINTEXT: Or<bool> = boolean("mqtt.allow_plaintext")
+        .variables(&["COORD_MQTT_ALLOW_PLAINTEXT"])
+        .doc("Use mqtt: beyond loopback. The password and all events then cross the network unencrypted.");
+    MQTT_PREFIX: Or<TopicPath> =
+        of("mqtt.prefix", Kind::Text, value::parsed, "coord/v1").or(TopicPath::prefix)
+        .variables(&["COORD_MQTT_PREFIX"])
+        .doc("What all topics begin with. Topics are PREFIX/FLEET/NODE/….");
+    MQTT_FLEET: Or<TopicPath> =
+        of("mqtt.fleet", Kind::Text, value::parsed, "default").or(TopicPath::fleet)
+        .variables(&["COORD_MQTT_FLEET"])
+        .doc("The fleet that this box belongs to.");
+    MQTT_KEEP_ALIVE_MS: Count = count("mqtt.keep_alive_ms", "ms", 1_000, 1_000_000, 30_000)
+        .variables(&["COORD_MQTT_KEEP_ALIVE_MS"])
+        .doc("The interval of pings, in whole seconds. The broker says that the box is lost after one and a half of \
+              them without any, and one more with MQTT 5.");
+    MQTT_HEALTH_INTERVAL_MS: Count =
+        count("mqtt.health_interval_ms", "ms", 1_000, 3_600_000, 60_000)
+        .variables(&["COORD_MQTT_HEALTH_INTERVAL_MS"])
+        .doc("How often the health is published when it does not change.");
+    MQTT_EVENTS: Choice<MqttEvents> =
+        choice("mqtt.events", &MqttEvents::WORDS, &MqttEvents::ALL, 0)
+        .variables(&["COORD_MQTT_EVENTS"])
+        .doc("Which events are published: those of all projects, or none.");
+    MQTT_THIN_EDGE: Or<bool> = boolean("mqtt.thin_edge")
+        .variables(&["COORD_MQTT_THIN_EDGE"])
+        .doc("Register at thin-edge.io as a service with its health. The broker is then the local one of thin-edge.io.");
+    MQTT_HOME_ASSISTANT_PREFIX: Plain<TopicPath> =
+        of("mqtt.home_assistant_prefix", Kind::Text, value::parsed, "homeassistant")
+        .variables(&["COORD_MQTT_HOME_ASSISTANT_PREFIX"])
+        .doc("Announce this box to Home Assistant below this discovery prefix. Default: it is not announced.");
 
     LOG_LEVEL: Choice<LogLevel> = choice("log.level", &LogLevel::WORDS, &LogLevel::ALL, 0)
         .variables(&["COORD_LOG"])

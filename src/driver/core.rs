@@ -21,6 +21,7 @@ use crate::engine::limits::Limits;
 use crate::journal::shared::{Batch, StreamSnapshot};
 use crate::journal::{Entry, JournalStatus, Snapshot, Space};
 use crate::metrics::Metrics;
+use crate::protocol::admin::MqttStatus;
 use crate::protocol::error::{ErrorKind, RpcError};
 
 /// The project that holds tokens and the list of projects. No connection is in it.
@@ -126,6 +127,11 @@ pub struct Core {
     pub(super) status: JournalStatus,
     pub(super) snapshotting: bool,
     pub(super) draining: bool,
+    /// A reader inside the coordinator is woken at each event.
+    pub(super) read: bool,
+    /// This coordinator can publish events for all that share its journal.
+    pub(super) publishes: bool,
+    pub(super) mqtt: Option<MqttStatus>,
     /// The coordinator has been ready once.
     pub(super) serving: bool,
     pub(super) started: Moment,
@@ -194,6 +200,9 @@ impl Core {
             status,
             snapshotting: false,
             draining: false,
+            read: false,
+            publishes: false,
+            mqtt: None,
             serving: false,
             started: now,
             waiting: 0,

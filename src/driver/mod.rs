@@ -11,6 +11,7 @@ mod commit;
 mod connection;
 pub mod core;
 mod explain;
+pub mod history;
 mod known;
 pub mod limits;
 pub mod line;

@@ -134,6 +134,7 @@ impl Core {
             connections: self.connections.len() as u64,
             project: status,
             push: self.metrics.push.status(),
+            mqtt: self.mqtt.clone(),
             state_hash: hash.then(|| state_hash(&project.engine)),
         }
     }

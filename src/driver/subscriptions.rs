@@ -223,6 +223,7 @@ impl Core {
 
     /// Sends an event to its subscribers, and notices to holders that lost something.
     pub(super) fn publish(&mut self, name: &ProjectName, event: &Arc<Event>) {
+        self.wake_reader();
         let room = self.config.driver.events_queued_max;
         let Some(project) = self.projects.get(name) else {
             return;

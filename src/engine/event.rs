@@ -262,6 +262,12 @@ impl History {
         Some(self.events.range(start..))
     }
 
+    /// How many events there are after `position`.
+    pub fn count_after(&self, position: Position) -> u64 {
+        let before = self.events.partition_point(|e| e.position <= position);
+        (self.events.len() - before) as u64
+    }
+
     /// The oldest position from which a subscriber can resume.
     pub fn oldest(&self) -> Position {
         self.forgotten

@@ -4,6 +4,7 @@ mod config;
 mod firewall;
 mod journal;
 mod maker;
+mod mqtt;
 mod process;
 mod projects;
 mod push;
@@ -20,6 +21,7 @@ pub use config::ConfigMetrics;
 pub use firewall::FirewallMetrics;
 pub use journal::JournalMetrics;
 pub use maker::MetricInfo;
+pub use mqtt::MqttMetrics;
 pub use process::ProcessMetrics;
 pub use projects::ProjectMetrics;
 pub use push::PushMetrics;
@@ -40,6 +42,8 @@ pub struct MetricsScope {
     pub detail: bool,
     /// Those of writing them to a receiver.
     pub push: bool,
+    /// Those of an MQTT broker.
+    pub mqtt: bool,
 }
 
 /// Every metric of the coordinator.
@@ -70,6 +74,7 @@ pub struct Metrics {
     pub projects: ProjectMetrics,
     pub push: PushMetrics,
     pub firewall: FirewallMetrics,
+    pub mqtt: MqttMetrics,
     pub tools: ToolMetrics,
 }
 
@@ -145,6 +150,7 @@ impl Metrics {
             projects: ProjectMetrics::new(&make),
             push: PushMetrics::new(if scope.push { &make } else { &hide }),
             firewall: FirewallMetrics::new(&make),
+            mqtt: MqttMetrics::new(if scope.mqtt { &make } else { &hide }),
             tools: ToolMetrics::new(&make),
             registry: registry.clone(),
             described: Arc::default(),

@@ -126,6 +126,9 @@ pub struct ServerStatusResult {
     pub waiting_for: Option<String>,
     pub uptime_ms: u64,
     pub connections: u64,
+    /// The connection to the fleet's MQTT broker, if one is configured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mqtt: Option<MqttStatus>,
     /// The connection's project.
     pub project: ProjectStatus,
     /// How writing the metrics to a receiver goes, if that is configured.
@@ -148,6 +151,21 @@ pub struct PushStatus {
     /// What the receiver said last, or why it could not be reached.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remark: Option<String>,
+}
+
+/// The connection to an MQTT broker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct MqttStatus {
+    pub broker: String,
+    /// The broker accepted the connection, and the status says `online`.
+    pub connected: bool,
+    /// Why it is not connected, or what the broker refused last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+    /// Who publishes events: `publisher`, `standby` (another coordinator of the same journal does) or `off`.
+    pub events: String,
+    /// How often another client with the same client id took the connection over.
+    pub takeovers: u64,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]

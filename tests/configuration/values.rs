@@ -885,6 +885,7 @@ fn samples(spec: &Spec) -> [String; 3] {
         ("redis.url", _) => {
             of(["flag", "variable", "file"]).map(|name| format!("redis://:{name}@127.0.0.1"))
         }
+        ("mqtt.url", _) => ["1", "2", "3"].map(|n| format!("mqtt://127.0.0.1:188{n}")),
         ("journal.segment_bytes", _) => of(["4194304", "4194305", "4194306"]),
         ("journal.live_bytes_max", _) => of(["16777216", "16777217", "16777218"]),
         (_, Kind::Choice(choice)) => {

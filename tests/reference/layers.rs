@@ -77,6 +77,13 @@ const ROOMS: &[Room] = &[
     ),
     room("ws", 3, &["driver", "engine", "protocol"]),
     room(
+        "mqtt",
+        3,
+        &[
+            "clock", "config", "driver", "engine", "link", "metrics", "planted", "protocol",
+        ],
+    ),
+    room(
         "mcp",
         3,
         &["driver", "engine", "metrics", "protocol", "text"],
@@ -96,6 +103,7 @@ const ROOMS: &[Room] = &[
             "journal",
             "mcp",
             "metrics",
+            "mqtt",
             "edge/nft",
             "edge/ports",
             "edge/probe",
@@ -143,6 +151,7 @@ const ROOMS: &[Room] = &[
             "journal",
             "link",
             "mcp",
+            "mqtt",
             "edge/nft",
             "edge/ports",
             "edge/probe",

@@ -35,6 +35,7 @@ fn all() -> Vec<MetricInfo> {
         shared: true,
         detail: true,
         push: true,
+        mqtt: true,
     };
     let mut described = Metrics::new(&BUILD, scope).described().to_vec();
     described.sort_unstable();
@@ -45,8 +46,9 @@ fn page(metrics: &[MetricInfo]) -> String {
     let mut page = String::from(
         "# Metrics\n\n\
          Every metric of the page that Prometheus scrapes. [monitoring.md](monitoring.md) says how to scrape it.\n\n\
-         `coord_shared_…` exist only with a shared journal, `coord_operation_…` only with `metrics.detail`, \
-         `coord_firewall_…`\nonly where the firewall's status file is. Ratios and rates are left to PromQL.\n\n\
+         `coord_shared_…` exist only with a shared journal, `coord_mqtt_…` only with an MQTT broker, `coord_operation_…` \
+         only with\n`metrics.detail`, `coord_firewall_…` only where the firewall's status file is. Ratios and rates are left \
+         to PromQL.\n\n\
          | metric | type | labels | meaning |\n|---|---|---|---|\n",
     );
     for metric in metrics {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::time::{MissedTickBehavior, interval};
 
+mod mqtt;
 mod push;
 
 use crate::cli::client::ClientError;
@@ -62,6 +63,12 @@ pub(super) struct HealthArgs {
 
 #[derive(Debug, clap::Subcommand)]
 enum HealthPart {
+    /// Tries the MQTT broker that this coordinator shows itself at
+    ///
+    /// Connects as the coordinator would, with the same name, TLS, credentials and rights, but with a client id of its
+    /// own, and says what is wrong and what to do. Exits with 0 when the broker would take it, with 1 when not, with 2
+    /// when the configuration is wrong or names no broker.
+    Mqtt(mqtt::MqttArgs),
     /// Tries the receiver that the metrics are written to
     ///
     /// Connects as the coordinator would, with the same name, TLS and credentials, sends a request without samples,
@@ -91,15 +98,23 @@ struct HealthPlan {
     expected: Expected,
 }
 
-pub(super) async fn run(args: HealthArgs, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
-    if let Some(HealthPart::Push(args)) = args.part {
-        return push::run(&args, shell).await;
-    }
-    let timeout_ms = args.timeout.map_or(PROBE_MS_MAX, |timeout| timeout.0);
+/// How long one service has to answer.
+fn limit_ms(timeout: Option<Millis>) -> Result<u64, CliError> {
+    let timeout_ms = timeout.map_or(PROBE_MS_MAX, |timeout| timeout.0);
     if !(1..=TIMEOUT_MS_MAX).contains(&timeout_ms) {
         let next = "give --timeout between 1ms and 60s";
         return Err(CliError::usage("--timeout is out of range", next));
     }
+    Ok(timeout_ms)
+}
+
+pub(super) async fn run(args: HealthArgs, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
+    match args.part {
+        Some(HealthPart::Mqtt(args)) => return mqtt::run(&args, shell).await,
+        Some(HealthPart::Push(args)) => return push::run(&args, shell).await,
+        None => {}
+    }
+    let timeout_ms = limit_ms(args.timeout)?;
     if args.interval.0 < INTERVAL_MS_MIN {
         let next = "give --interval at least 100ms";
         return Err(CliError::usage("--interval is too short", next));

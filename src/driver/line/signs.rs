@@ -51,12 +51,14 @@ impl Core {
             && !nodes.contains_key(&self.config.node)
     }
 
-    /// When the next heartbeat is due; `None` if this node serves no session of the project.
+    /// When the next heartbeat is due; `None` if this node serves no session of the project. In the system project,
+    /// a heartbeat tells that the node can publish events.
     pub(in crate::driver) fn beat_due(&self, project: &ProjectName) -> Option<Moment> {
         let sharing = self.config.sharing.as_ref()?;
         let known = self.projects.get(project)?;
         let line = known.line.as_ref().filter(|line| line.is_up())?;
-        if line.beating || known.by_session.is_empty() {
+        let publishes = self.publishes && *project == self.system;
+        if line.beating || (known.by_session.is_empty() && !publishes) {
             return None;
         }
         let due = match known.engine.state().nodes.get(&self.config.node) {

@@ -32,6 +32,7 @@ use worker::{Job, journal_thread};
 
 use super::connection::{ConnectionId, Identity};
 use super::core::{Core, Moment};
+use super::history::READER;
 use crate::clock::Clock;
 use crate::engine::command::{LostReason, TokenCreate};
 use crate::engine::ids::ProjectName;
@@ -39,6 +40,7 @@ use crate::journal::memory::MemoryJournal;
 use crate::journal::shared::Connector;
 use crate::journal::{Entry, Journal};
 use crate::metrics::Metrics;
+use crate::protocol::admin::MqttStatus;
 use crate::protocol::error::RpcError;
 use crate::protocol::session::PeerConfig;
 
@@ -195,6 +197,23 @@ impl Driver {
     /// The coordinator is ready for the first time.
     pub fn begin_serving(&self) {
         self.with_core(None, |core, _| core.begin_serving());
+    }
+
+    /// Registers the reader of the history. The returned waker tells that there may be new events.
+    pub fn begin_reading(&self) -> Arc<Notify> {
+        let notify = Arc::new(Notify::new());
+        let mut state = self.lock();
+        state.wakers.insert(READER, Arc::clone(&notify));
+        state.core.begin_reading();
+        notify
+    }
+
+    /// Publishes the state of the connection to the broker, and whether this coordinator can publish events.
+    pub fn set_mqtt_status(&self, status: MqttStatus, can_publish: bool) {
+        self.with_core(None, |core, _| {
+            core.set_mqtt_status(status);
+            core.stand_for_publisher(can_publish);
+        });
     }
 
     /// Reads the core, for health and metrics.
