@@ -21,6 +21,7 @@ mod host {
     mod holders;
     mod metrics;
     mod push;
+    mod mqtt;
     mod render;
     mod self_test;
     mod systemd;

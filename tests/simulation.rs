@@ -26,6 +26,7 @@ mod simulation {
     mod chance;
     mod ensuring;
     mod pushing;
+    mod mqtt;
     mod rules;
     mod seats;
     mod seeds;

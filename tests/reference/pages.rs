@@ -8,7 +8,11 @@ use serde_json::Value;
 
 use cli_coordinator::cli::protocol::document;
 use cli_coordinator::config::settings;
+use cli_coordinator::engine::ids::JournalTime;
+use cli_coordinator::mqtt;
+use cli_coordinator::mqtt::face::{BoxIdentity, Duty, Face, Presence};
 use cli_coordinator::protocol::error::ErrorKind;
+use cli_coordinator::protocol::events::EventView;
 use cli_coordinator::protocol::operations::OPERATIONS;
 use cli_coordinator::protocol::reference;
 
@@ -35,6 +39,73 @@ fn the_page_is_current() {
         kept == current,
         "docs/protocol.md is out of date: cargo run -- protocol --markdown > docs/protocol.md"
     );
+}
+
+#[test]
+fn the_asyncapi_document_is_current_and_its_references_resolve() {
+    let document = mqtt::reference::document(env!("CARGO_PKG_VERSION"));
+    let page = Path::new(ROOT).join("docs/mqtt.asyncapi.json");
+    let kept = fs::read_to_string(page).unwrap_or_default();
+    assert!(
+        kept == format!("{document:#}\n"),
+        "docs/mqtt.asyncapi.json is out of date: cargo run -- protocol --mqtt > docs/mqtt.asyncapi.json"
+    );
+    walk(&document, &mut |members| {
+        if let Some(reference) = members.get("$ref").and_then(Value::as_str) {
+            let pointer = reference
+                .strip_prefix('#')
+                .expect("it stays in the document");
+            assert!(document.pointer(pointer).is_some(), "{reference}");
+        }
+    });
+}
+
+/// What is published has what its schema asks for, and nothing that its schema does not know.
+#[test]
+fn payloads_of_mqtt_fit_their_schemas() {
+    let document = mqtt::reference::document("0");
+    let schemas = &document["components"]["schemas"];
+    let check = |schema: &Value, payload: &str| {
+        let payload: Value = serde_json::from_str(payload).expect("a payload is JSON");
+        let payload = payload.as_object().expect("a payload is an object");
+        for name in schema["required"].as_array().expect("some are required") {
+            assert!(
+                payload.contains_key(name.as_str().expect("a name")),
+                "{name}"
+            );
+        }
+        for name in payload.keys() {
+            assert!(!schema["properties"][name].is_null(), "{name}");
+        }
+    };
+    let face = Face::Fleet {
+        identity: BoxIdentity {
+            run: "0".repeat(16),
+            node: "n-1".to_owned(),
+            name: "n".to_owned(),
+            version: "0",
+            environment: "testing".to_owned(),
+        },
+        root: "coord/v1/default/n".to_owned(),
+        health_interval_ms: 60_000,
+    };
+    for presence in [Presence::Online, Presence::Lost, Presence::Stopped] {
+        let status = face.presence(presence, 1, Duty::Publisher, None);
+        check(&schemas["status"], &status.payload);
+    }
+    let project = "default".parse().expect("a name");
+    let event = EventView {
+        cursor: "0:1".parse().expect("a cursor"),
+        at_ms: JournalTime(1),
+        changes: Vec::new(),
+    };
+    let event = face.event(&project, &event, None).expect("it is an event");
+    check(&schemas["event"]["oneOf"][0], &event.payload);
+    let next = "0:9".parse().expect("a cursor");
+    let gap = face
+        .gap(&project, None, next, "refused")
+        .expect("it is a gap");
+    check(&schemas["event"]["oneOf"][1], &gap.payload);
 }
 
 /// The page of the service lists the settings that need no restart; the table says which these are.
