@@ -9,7 +9,7 @@ use super::connection::ConnectionId;
 use super::core::{Core, CoreOutput};
 use crate::engine::Engine;
 use crate::engine::event::Event;
-use crate::engine::ids::{Cursor, Epoch, ProjectName};
+use crate::engine::ids::{Cursor, Epoch, Position, ProjectName};
 use crate::protocol::admin::MqttStatus;
 use crate::protocol::events::EventView;
 
@@ -92,7 +92,7 @@ impl Core {
         })
     }
 
-    /// What follows `after`; without it, the oldest events that are kept.
+    /// What follows `after`; without it, all that there ever was: events that are no longer kept are a gap then too.
     pub fn read_history(
         &self,
         project: &ProjectName,
@@ -105,7 +105,7 @@ impl Core {
         };
         let history = &engine.state().history;
         let oldest = history.oldest();
-        let start = after.map_or(oldest, |cursor| cursor.position);
+        let start = after.map_or(Position(0), |cursor| cursor.position);
         match after {
             Some(cursor) if !engine.holds(cursor) => {
                 let next = end_of_epoch(engine, cursor.epoch);

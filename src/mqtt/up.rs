@@ -139,7 +139,9 @@ impl Up {
             return false;
         }
         self.told = Some((condition, now));
-        self.answered = Some(now);
+        if !changed {
+            self.answered = Some(now);
+        }
         true
     }
 

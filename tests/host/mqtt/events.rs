@@ -45,6 +45,9 @@ async fn every_event_reaches_paho_across_the_ends_of_broker_and_coordinator() {
     let mut coordinator = start(&broker).run().await;
     let topic = format!("{ROOT}/event/default");
     let reader = broker.paho(&topic);
+    reader
+        .gets("paho's subscription", |got| got.topic == "subscribed")
+        .await;
     submit(&coordinator, 50).await;
     get_all(&reader, 50).await;
     for round in 0..3 {
@@ -113,7 +116,9 @@ async fn all_cursors(coordinator: &Coordinator) -> Vec<String> {
 async fn what_is_no_longer_kept_is_told_as_a_gap() {
     let broker = Mosquitto::open().await;
     let mut coordinator = start(&broker).run().await;
-    let live = broker.subscribe(&format!("{ROOT}/event/#"), &[]);
+    let live = broker.subscribe(&format!("{ROOT}/#"), &[]);
+    // Then it is subscribed.
+    live.status("online").await;
     submit(&coordinator, 1).await;
     get_all(&live, 1).await;
     coordinator.stop().await;
@@ -166,10 +171,11 @@ async fn what_the_broker_refuses_is_counted_and_told() {
 async fn a_record_with_many_changes_is_one_event_or_a_gap() {
     let broker = Mosquitto::open().await;
     let coordinator: Coordinator = Start::run(start(&broker)).await;
-    let live = broker.subscribe(&format!("{ROOT}/event/#"), &[]);
+    let live = broker.subscribe(&format!("{ROOT}/#"), &[]);
+    live.status("online").await;
     let mut operator = coordinator.operator().await;
     let tasks: Vec<Value> = (0..100)
-        .map(|n| json!({"title": format!("t{n}")}))
+        .map(|n| json!({"task": {"title": format!("t{n}")}}))
         .collect();
     operator
         .call("task.submit_many", json!({"tasks": tasks}))

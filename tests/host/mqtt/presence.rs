@@ -65,7 +65,6 @@ async fn health_comes_on_request() {
         .call("task.submit", json!({"title": "t"}))
         .await
         .unwrap();
-    // One request in ten seconds is answered, so the first one after the connect waits for that.
     broker.publish(&format!("{ROOT}/cmd/health"), &["-n"]);
     live.gets("a health on request", |got| got.payload["tasks_ready"] == 1)
         .await;

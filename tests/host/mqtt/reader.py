@@ -10,6 +10,8 @@ from paho.mqtt.properties import Properties
 port, topic = int(sys.argv[1]), sys.argv[2]
 client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id="paho", protocol=mqtt.MQTTv5)
 client.on_connect = lambda client, *_: client.subscribe(topic, qos=1)
+# From now on it gets what is published.
+client.on_subscribe = lambda *_: print(0, "subscribed", "null", flush=True)
 
 
 def message(_client, _data, got):

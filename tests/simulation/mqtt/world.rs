@@ -92,7 +92,7 @@ impl Source for History {
             return HistoryRead::Events(Vec::new());
         };
         let forgotten = last - kept.len() as u64;
-        let after = after.map_or(forgotten, |cursor| cursor.position.0);
+        let after = after.map_or(0, |cursor| cursor.position.0);
         if after < forgotten {
             let next = cursor(forgotten);
             let reason = "cursor_expired";
@@ -142,6 +142,18 @@ enum Item {
     Kick(u64),
     AskHealth,
     Restart,
+}
+
+impl Item {
+    /// Packets are noted as they are: as text, they would take longer than all the rest.
+    fn trace(&self, now: u64, trace: &mut Trace) {
+        let (what, bytes) = match self {
+            Self::ToBroker { connection, bytes } => (format!("to broker {connection}"), &bytes[..]),
+            Self::ToBox { connection, bytes } => (format!("to box {connection}"), &bytes[..]),
+            other => (format!("{other:?}"), &b""[..]),
+        };
+        trace.note(&format!("{now} {what}"), bytes);
+    }
 }
 
 struct World {
@@ -331,7 +343,7 @@ impl World {
     }
 
     fn happen(&mut self, item: Item) -> Checked {
-        self.trace.note(&format!("{} {item:?}", self.now), b"");
+        item.trace(self.now, &mut self.trace);
         let now = Moment(self.now);
         let mut deeds = Vec::new();
         match item {
