@@ -94,7 +94,8 @@ impl Reader {
 
     fn got(&mut self, topic: &str, payload: &str) -> Checked {
         let Some((_, project)) = topic.split_once("/event/") else {
-            self.healths += u64::from(topic.ends_with("/health"));
+            // Not the request, whose topic ends in the same way.
+            self.healths += u64::from(topic.ends_with("/health") && !topic.contains("/cmd/"));
             return Ok(());
         };
         let message: Value = serde_json::from_str(payload).unwrap();
