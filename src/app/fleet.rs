@@ -131,8 +131,8 @@ fn face(config: &Config, mqtt: &MqttConfig, driver: &Driver) -> Face {
 }
 
 fn random() -> u64 {
-    let [a, b, c, d, e, f, g, h, ..] = operator::random();
-    u64::from_le_bytes([a, b, c, d, e, f, g, h])
+    let bytes = operator::random();
+    u64::from_le_bytes(std::array::from_fn(|at| bytes[at]))
 }
 
 fn setup(config: &MqttConfig, face: Face, events: bool) -> Setup {

@@ -69,8 +69,8 @@ pub(super) struct Up {
 impl Up {
     /// The broker has just accepted the connection.
     pub(super) fn new(now: Moment, granted: Granted, own_keep_alive_s: u16) -> Self {
-        let keep_alive_s = granted.keep_alive_s.unwrap_or(own_keep_alive_s).max(1);
-        let keep_alive_ms = u64::from(keep_alive_s) * 1_000;
+        let seconds = granted.keep_alive_s.unwrap_or(own_keep_alive_s).max(1);
+        let keep_alive_ms = u64::from(seconds) * 1_000;
         Self {
             since: now,
             granted,
