@@ -20,8 +20,8 @@ mod host {
     mod health;
     mod holders;
     mod metrics;
-    mod push;
     mod mqtt;
+    mod push;
     mod render;
     mod self_test;
     mod systemd;

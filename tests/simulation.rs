@@ -25,8 +25,8 @@ mod simulation {
     mod alone;
     mod chance;
     mod ensuring;
-    mod pushing;
     mod mqtt;
+    mod pushing;
     mod rules;
     mod seats;
     mod seeds;

@@ -11,7 +11,7 @@ use super::live::Live;
 use super::{AppError, health_of, operator, supervise};
 use crate::build_info::VERSION;
 use crate::clock::{self, Clock};
-use crate::config::{Config, MqttConfig, MqttEvents};
+use crate::config::{Config, MqttConfig, MqttEvents, TopicPath};
 use crate::driver::core::Core;
 use crate::driver::history::{HistoryRead, Publisher};
 use crate::driver::shell::Driver;
@@ -145,7 +145,7 @@ fn setup(config: &MqttConfig, face: Face, events: bool) -> Setup {
         keep_alive: config.keep_alive,
         health_interval: config.health_interval,
         events,
-        announcements: face.announcements(home_assistant.map(|prefix| prefix.as_str())),
+        announcements: face.announcements(home_assistant.map(TopicPath::as_str)),
         face,
     }
 }
@@ -154,12 +154,11 @@ impl Source for Readings {
     fn condition(&self) -> &'static str {
         let now = self.driver.now();
         let failed = self.driver.failure().borrow().is_some();
-        match failed {
-            true => "failed",
-            false => self
-                .driver
-                .inspect(|core| core.readiness(now).condition.as_str()),
+        if failed {
+            return "failed";
         }
+        let readiness = self.driver.inspect(|core| core.readiness(now));
+        readiness.condition.as_str()
     }
 
     fn health(&self) -> String {

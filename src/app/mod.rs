@@ -152,7 +152,7 @@ fn run_managed(
         };
         listen::tell_left(&inherited);
         let elsewhere = greeting::another_terminal(surroundings.environment);
-        let running = start(config, listeners, Some(manager), &elsewhere, out).await?;
+        let running = Box::pin(start(config, listeners, Some(manager), &elsewhere, out)).await?;
         manage::serve(running, config, surroundings, manager).await
     })
 }
@@ -173,7 +173,7 @@ pub async fn serve(
     stop: impl Future<Output = Result<(), AppError>>,
 ) -> Result<(), AppError> {
     let elsewhere = MapEnvironment::default();
-    let running = start(config, listeners, None, &elsewhere, out).await?;
+    let running = Box::pin(start(config, listeners, None, &elsewhere, out)).await?;
     running.until(stop).await??;
     running.end().await
 }

@@ -30,9 +30,10 @@ pub(super) fn run(args: &ProtocolArgs, out: &mut Output<'_>) -> Result<(), CliEr
         write!(out.sink(), "{}", mcp::reference::markdown())?;
         return Ok(());
     }
-    let document = match args.mqtt {
-        true => mqtt::reference::document(env!("CARGO_PKG_VERSION")),
-        false => document(),
+    let document = if args.mqtt {
+        mqtt::reference::document(env!("CARGO_PKG_VERSION"))
+    } else {
+        document()
     };
     match args.markdown {
         true => write!(out.sink(), "{}", reference::markdown(&document))?,

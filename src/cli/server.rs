@@ -11,7 +11,9 @@ use super::exit::Exit;
 use super::output::{Output, Paint};
 use super::shell::Shell;
 use super::table::one_line;
-use crate::protocol::admin::{ServerBackupParams, ServerBackupResult, ServerStatusResult};
+use crate::protocol::admin::{
+    MqttStatus, PushStatus, ServerBackupParams, ServerBackupResult, ServerStatusResult,
+};
 use crate::protocol::operations::Operation;
 use crate::protocol::session::{Empty, PingResult};
 
@@ -63,30 +65,10 @@ fn show_status(out: &mut Output<'_>, status: &ServerStatusResult) -> io::Result<
     out.field("journal", &status.journal)?;
     out.field("connections", status.connections)?;
     if let Some(push) = &status.push {
-        let (state, lag, waiting) = (
-            push.state.replace('_', " "),
-            Millis(push.lag_ms),
-            push.backlog_records,
-        );
-        let push = format_args!("{}, {lag} behind, {waiting} waiting", one_line(&state));
-        out.field("push", push)?;
-    }
-    if let Some(remark) = status.push.as_ref().and_then(|push| push.remark.as_ref()) {
-        out.field("receiver", one_line(remark))?;
+        show_push(out, push)?;
     }
     if let Some(mqtt) = &status.mqtt {
-        let state = match mqtt.connected {
-            true => format!("connected to {}, events: {}", mqtt.broker, mqtt.events),
-            false => format!("not connected to {}", mqtt.broker),
-        };
-        out.field("mqtt", one_line(&state))?;
-        if let Some(problem) = &mqtt.problem {
-            out.field("mqtt problem", one_line(problem))?;
-        }
-        if mqtt.takeovers > 0 {
-            let text = "times that another client with the same client id took the connection over";
-            out.field("takeovers", format_args!("{} {text}", mqtt.takeovers))?;
-        }
+        show_mqtt(out, mqtt)?;
     }
     let project = &status.project;
     out.field("project", &project.project)?;
@@ -118,6 +100,36 @@ fn show_status(out: &mut Output<'_>, status: &ServerStatusResult) -> io::Result<
         Some(hash) => out.field("state", hash),
         None => Ok(()),
     }
+}
+
+fn show_push(out: &mut Output<'_>, push: &PushStatus) -> io::Result<()> {
+    let (state, lag) = (push.state.replace('_', " "), Millis(push.lag_ms));
+    let (state, waiting) = (one_line(&state), push.backlog_records);
+    out.field(
+        "push",
+        format_args!("{state}, {lag} behind, {waiting} waiting"),
+    )?;
+    match &push.remark {
+        Some(remark) => out.field("receiver", one_line(remark)),
+        None => Ok(()),
+    }
+}
+
+fn show_mqtt(out: &mut Output<'_>, mqtt: &MqttStatus) -> io::Result<()> {
+    let state = if mqtt.connected {
+        format!("connected to {}, events: {}", mqtt.broker, mqtt.events)
+    } else {
+        format!("not connected to {}", mqtt.broker)
+    };
+    out.field("mqtt", one_line(&state))?;
+    if let Some(problem) = &mqtt.problem {
+        out.field("mqtt problem", one_line(problem))?;
+    }
+    if mqtt.takeovers == 0 {
+        return Ok(());
+    }
+    let text = "times that another client with the same client id took the connection over";
+    out.field("takeovers", format_args!("{} {text}", mqtt.takeovers))
 }
 
 /// The shown time does not include connecting.

@@ -100,6 +100,7 @@ pub enum CoreOutput {
 
 /// The driver's state machine.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Core {
     pub(super) config: CoreConfig,
     pub(super) entropy: Entropy,

@@ -60,9 +60,10 @@ impl Core {
             return Publisher::This;
         }
         let first = self.system_engine().state().nodes.keys().next();
-        match first == Some(&self.config.node) {
-            true => Publisher::This,
-            false => Publisher::Another,
+        if first == Some(&self.config.node) {
+            Publisher::This
+        } else {
+            Publisher::Another
         }
     }
 

@@ -35,6 +35,7 @@ use requests::RequestMetrics;
 
 /// Which metrics are on the page beside those of every coordinator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct MetricsScope {
     /// Those of a shared journal.
     pub shared: bool,
@@ -88,8 +89,9 @@ impl Metrics {
         // Metrics that are not shown are counted all the same, which is simpler than asking each time.
         let (registry, hidden) = (Registry::new(), Registry::new());
         let (make, hide) = (Maker::new(&registry), Maker::new(&hidden));
+        let shown = |is_shown| if is_shown { &make } else { &hide };
         make.build_info(build);
-        let mut metrics = Self {
+        Self {
             requests: RequestMetrics::new(&make, scope.detail),
             connections: make.gauge("coord_connections", "Open connections to the driver."),
             connections_total: make.counter("coord_connections_total", "Connections accepted."),
@@ -146,17 +148,16 @@ impl Metrics {
             ),
             process: ProcessMetrics::new(&make),
             journal: JournalMetrics::new(&make),
-            shared: SharedMetrics::new(if scope.shared { &make } else { &hide }),
+            shared: SharedMetrics::new(shown(scope.shared)),
             projects: ProjectMetrics::new(&make),
-            push: PushMetrics::new(if scope.push { &make } else { &hide }),
+            push: PushMetrics::new(shown(scope.push)),
             firewall: FirewallMetrics::new(&make),
-            mqtt: MqttMetrics::new(if scope.mqtt { &make } else { &hide }),
+            mqtt: MqttMetrics::new(shown(scope.mqtt)),
             tools: ToolMetrics::new(&make),
             registry: registry.clone(),
-            described: Arc::default(),
-        };
-        metrics.described = make.described().into();
-        metrics
+            // Last, when all have been made.
+            described: make.described().into(),
+        }
     }
 
     /// Every metric that the page can have.

@@ -132,16 +132,7 @@ impl Face {
                 health
             }
         };
-        self.retained(self.presence_topic(), payload.to_string())
-    }
-
-    fn retained(&self, topic: String, payload: String) -> Message {
-        Message {
-            topic,
-            payload,
-            retain: true,
-            expiry_s: None,
-        }
+        retained(self.presence_topic(), payload.to_string())
     }
 
     /// What is published once after each connect.
@@ -151,13 +142,13 @@ impl Face {
                 let service = json!({
                     "@type": "service", "name": "coord", "type": "service", "version": version
                 });
-                vec![self.retained(THIN_EDGE_SERVICE.to_owned(), service.to_string())]
+                vec![retained(THIN_EDGE_SERVICE.to_owned(), service.to_string())]
             }
             Self::Fleet { identity, root, .. } => {
                 let discovery = home_assistant_prefix.map(|prefix| {
                     let object: String = identity.name.chars().map(slug).collect();
                     let topic = format!("{prefix}/device/coord_{object}/config");
-                    self.retained(topic, discovery(identity, &object, root).to_string())
+                    retained(topic, discovery(identity, &object, root).to_string())
                 });
                 discovery.into_iter().collect()
             }
@@ -208,7 +199,7 @@ impl Face {
         let expiry_s = health_interval_ms * HEALTH_INTERVALS_KEPT / 1_000;
         Some(Message {
             expiry_s: u32::try_from(expiry_s.max(1)).ok(),
-            ..self.retained(format!("{root}/health"), payload)
+            ..retained(format!("{root}/health"), payload)
         })
     }
 
@@ -277,11 +268,21 @@ impl Duty {
     }
 }
 
+fn retained(topic: String, payload: String) -> Message {
+    Message {
+        topic,
+        payload,
+        retain: true,
+        expiry_s: None,
+    }
+}
+
 /// Object ids of Home Assistant have letters, digits, `_` and `-`.
 fn slug(letter: char) -> char {
-    match letter.is_ascii_alphanumeric() || letter == '-' {
-        true => letter,
-        false => '_',
+    if letter.is_ascii_alphanumeric() || letter == '-' {
+        letter
+    } else {
+        '_'
     }
 }
 

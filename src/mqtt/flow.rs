@@ -55,7 +55,7 @@ struct Flow {
 /// All projects.
 #[derive(Debug, Default)]
 pub(super) struct Flows {
-    flows: BTreeMap<ProjectName, Flow>,
+    by_project: BTreeMap<ProjectName, Flow>,
     /// The project that had its turn last.
     last: Option<ProjectName>,
     /// A cursor moved since the last save.
@@ -72,13 +72,13 @@ impl Flows {
         };
         let flows = cursors.into_iter().map(|(project, at)| (project, flow(at)));
         Self {
-            flows: flows.collect(),
+            by_project: flows.collect(),
             ..Self::default()
         }
     }
 
     pub(super) fn cursors(&self) -> Cursors {
-        let flows = self.flows.iter();
+        let flows = self.by_project.iter();
         let told = |flow: &Flow| flow.refused.map_or(flow.acked, |(from, _)| from);
         flows
             .filter_map(|(name, flow)| Some((name.clone(), told(flow)?)))
@@ -87,7 +87,7 @@ impl Flows {
 
     /// A new connection: what was not acknowledged is sent again.
     pub(super) fn rewind(&mut self) {
-        for flow in self.flows.values_mut() {
+        for flow in self.by_project.values_mut() {
             flow.sent = flow.acked;
             flow.ready.clear();
             flow.idle = false;
@@ -98,26 +98,26 @@ impl Flows {
     /// There may be new events.
     pub(super) fn news(&mut self, source: &dyn Source) {
         for project in source.projects() {
-            self.flows.entry(project).or_default().idle = false;
+            self.by_project.entry(project).or_default().idle = false;
         }
     }
 
     /// How many events wait to be acknowledged.
     pub(super) fn lag(&self, source: &dyn Source) -> u64 {
         let behind = |(name, flow): (&ProjectName, &Flow)| source.count_after(name, flow.acked);
-        self.flows.iter().map(behind).sum()
+        self.by_project.iter().map(behind).sum()
     }
 
     /// The next message, of the project whose turn it is.
     pub(super) fn next(&mut self, source: &dyn Source, face: &Face) -> Option<(Step, Message)> {
         loop {
             let from = self.last.as_ref().map_or(Unbounded, Excluded);
-            let later = self.flows.range::<ProjectName, _>((from, Unbounded));
-            let mut all = later.chain(self.flows.iter());
+            let later = self.by_project.range::<ProjectName, _>((from, Unbounded));
+            let mut all = later.chain(self.by_project.iter());
             let (name, _) = all.find(|(_, flow)| !flow.idle || flow.tells_refused)?;
             let name = name.clone();
             // One that has nothing to send becomes idle, so that this ends.
-            let flow = self.flows.get_mut(&name)?;
+            let flow = self.by_project.get_mut(&name)?;
             if let Some((step, message)) = flow.next(&name, source, face) {
                 if is_on(Bug::MqttCursorEarly) {
                     flow.acked = Some(step.cursor);
@@ -130,7 +130,7 @@ impl Flows {
     }
 
     /// The message of a step is too large for this broker: the gap to send instead.
-    pub(super) fn too_large(&self, step: Step, face: &Face) -> Option<(Step, Message)> {
+    pub(super) fn too_large(step: Step, face: &Face) -> Option<(Step, Message)> {
         let (after, next) = step.range;
         let message = face.gap(&step.project, after, next, "too_large")?;
         Some((
@@ -144,7 +144,7 @@ impl Flows {
 
     /// The broker acknowledged a step, and all earlier ones of this connection.
     pub(super) fn acked(&mut self, step: &Step, refused: bool) {
-        let Some(flow) = self.flows.get_mut(&step.project) else {
+        let Some(flow) = self.by_project.get_mut(&step.project) else {
             return;
         };
         flow.acked = Some(step.cursor);
@@ -174,7 +174,7 @@ impl Flows {
             let Some(end) = source.end(&project) else {
                 continue;
             };
-            let flow = self.flows.entry(project).or_default();
+            let flow = self.by_project.entry(project).or_default();
             flow.notes.push_back((now, end));
             while let Some((at, cursor)) = flow.notes.front().copied() {
                 if at.after_ms(behind_ms) > now {
@@ -189,7 +189,7 @@ impl Flows {
 
     /// The notes of a standby say nothing about a time in which it was not connected, or published itself.
     pub(super) fn forget_notes(&mut self) {
-        for flow in self.flows.values_mut() {
+        for flow in self.by_project.values_mut() {
             flow.notes.clear();
         }
     }

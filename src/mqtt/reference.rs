@@ -72,7 +72,7 @@ fn message(name: &str) -> Value {
     json!({ "payload": { "$ref": format!("#/components/schemas/{name}") } })
 }
 
-fn object(properties: Value, optional: &[&str]) -> Value {
+fn object(properties: &Value, optional: &[&str]) -> Value {
     let names = properties
         .as_object()
         .into_iter()
@@ -127,7 +127,7 @@ fn status() -> Value {
         "wall_ms": wall(),
         "reason": text("Of stopped: stop."),
     });
-    object(properties, &["reason"])
+    object(&properties, &["reason"])
 }
 
 fn health() -> Value {
@@ -159,7 +159,7 @@ fn health() -> Value {
         "oldest_message_s": number("The age of the oldest message that nobody acknowledged, in journal time."),
         "wall_ms": wall(),
     });
-    object(properties, &["stage", "waiting_for", "retry_after_ms"])
+    object(&properties, &["stage", "waiting_for", "retry_after_ms"])
 }
 
 /// An event is what `events.subscribe` sends, and a gap tells which events will not come.
@@ -180,7 +180,7 @@ fn event() -> Value {
     }
     let cursor = json!({ "type": ["string", "null"], "description": "epoch:position" });
     let gap = object(
-        json!({
+        &json!({
             "after": cursor,
             "next": cursor,
             "reason": {
@@ -192,7 +192,7 @@ fn event() -> Value {
         }),
         &[],
     );
-    let mut gap = object(json!({ "v": payload_version(), "gap": gap }), &[]);
+    let mut gap = object(&json!({ "v": payload_version(), "gap": gap }), &[]);
     gap["description"] =
         "The events after `after`, up to and including `next`, will not come.".into();
     json!({ "oneOf": [event, gap] })

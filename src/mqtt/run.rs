@@ -104,16 +104,14 @@ pub fn login(config: &MqttConfig) -> Login {
 
 /// Opens a connection as the configuration says.
 pub async fn dial(config: Arc<MqttConfig>) -> Result<Box<dyn Io>, LinkError> {
-    let tls = match config.url.tls {
-        true => {
-            let config = Arc::clone(&config);
-            // The machine's authorities take a slow box some time to read.
-            let made = tokio::task::spawn_blocking(move || tls_config(&config)).await;
-            let made = made.map_err(std::io::Error::other).and_then(|made| made);
-            Some(Arc::new(made.map_err(LinkError::Tls)?))
-        }
-        false => None,
-    };
+    let mut tls = None;
+    if config.url.tls {
+        let config = Arc::clone(&config);
+        // The machine's authorities take a slow box some time to read.
+        let made = tokio::task::spawn_blocking(move || tls_config(&config)).await;
+        let made = made.map_err(std::io::Error::other).and_then(|made| made);
+        tls = Some(Arc::new(made.map_err(LinkError::Tls)?));
+    }
     // The client's own pings find a silent broker earlier; this is for packets that the network swallows.
     let silence_max = config.keep_alive * 2;
     link::open(&config.url.endpoint, tls.as_ref(), Some(silence_max)).await
@@ -301,9 +299,10 @@ impl Runner {
         if up != shown.up {
             shown.up = up;
             self.metrics.connected.set(i64::from(up));
-            match up {
-                true => tracing::info!(broker, "connected to the MQTT broker"),
-                false => tracing::warn!(broker, "the connection to the MQTT broker ended"),
+            if up {
+                tracing::info!(broker, "connected to the MQTT broker");
+            } else {
+                tracing::warn!(broker, "the connection to the MQTT broker ended");
             }
         }
         let problem = client.problem();

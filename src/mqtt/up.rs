@@ -42,6 +42,7 @@ pub(super) struct InFlight {
 
 /// An accepted connection.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct Up {
     pub(super) since: Moment,
     pub(super) granted: Granted,
@@ -120,9 +121,11 @@ impl Up {
 
     pub(super) fn floods(&mut self, now: Moment) -> bool {
         let (since, count) = self.publishes;
-        self.publishes = match now.since_us(since) < 1_000_000 {
-            true => (since, count + 1),
-            false => (now, 1),
+        let is_same_second = now.since_us(since) < 1_000_000;
+        self.publishes = if is_same_second {
+            (since, count + 1)
+        } else {
+            (now, 1)
         };
         self.publishes.1 > PUBLISHES_MAX
     }

@@ -122,9 +122,10 @@ fn frame(buffer: &BytesMut) -> Result<Option<(usize, usize)>, Malformed> {
             return Ok(Some((at + 1, rest)));
         }
     }
-    match buffer.len() < HEADER_BYTES_MAX {
-        true => Ok(None),
-        false => Err(Malformed("a packet without a length".to_owned())),
+    if buffer.len() < HEADER_BYTES_MAX {
+        Ok(None)
+    } else {
+        Err(Malformed("a packet without a length".to_owned()))
     }
 }
 

@@ -6,6 +6,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::super::Source;
 use super::super::face::{Duty, Presence};
+use super::super::flow::Flows;
 use super::super::up::{CONNECT_MS, CORRECT_MS, InFlight, LOOK_MS, Sent};
 use super::super::wire::{self, Message};
 use super::{ABLE_MS, Client, Effect, End, State};
@@ -186,7 +187,7 @@ impl Client {
             // Nothing but an event can be too large, and its gap is small.
             return match what {
                 Sent::Event(step) if !step.is_gap => {
-                    match self.flows.too_large(step, &self.setup.face) {
+                    match Flows::too_large(step, &self.setup.face) {
                         Some((step, gap)) => self.transmit(now, Sent::Event(step), gap),
                         None => false,
                     }

@@ -187,9 +187,10 @@ impl Client {
     }
 
     pub fn lag(&self, source: &dyn Source) -> u64 {
-        match self.setup.events {
-            true => self.flows.lag(source),
-            false => 0,
+        if self.setup.events {
+            self.flows.lag(source)
+        } else {
+            0
         }
     }
 

@@ -125,13 +125,11 @@ fn connect(body: &mut Reader<'_>) -> Said {
     assert!(!client_id.is_empty());
     assert_eq!(flags & 0x3c, 0x2c, "there is a retained will with QoS 1");
     let mut of_will = Reader(body.properties(v5));
-    let will_delay_s = match v5 {
-        true => {
-            assert_eq!(of_will.byte(), 0x18);
-            u32::from_be_bytes(of_will.take(4).try_into().unwrap())
-        }
-        false => 0,
-    };
+    let mut will_delay_s = 0;
+    if v5 {
+        assert_eq!(of_will.byte(), 0x18);
+        will_delay_s = u32::from_be_bytes(of_will.take(4).try_into().unwrap());
+    }
     let will = (body.text(), body.text());
     Said::Connect {
         v5,
@@ -142,12 +140,11 @@ fn connect(body: &mut Reader<'_>) -> Said {
 }
 
 pub(super) fn connack(v5: bool, present: bool, receive_max: u16) -> Vec<u8> {
-    match v5 {
-        true => {
-            let [high, low] = receive_max.to_be_bytes();
-            vec![0x20, 6, u8::from(present), 0, 3, 0x21, high, low]
-        }
-        false => vec![0x20, 2, u8::from(present), 0],
+    if v5 {
+        let [high, low] = receive_max.to_be_bytes();
+        vec![0x20, 6, u8::from(present), 0, 3, 0x21, high, low]
+    } else {
+        vec![0x20, 2, u8::from(present), 0]
     }
 }
 
@@ -162,9 +159,10 @@ pub(super) fn suback(v5: bool, id: u16, topics: usize) -> Vec<u8> {
 /// `refused`: not authorized.
 pub(super) fn puback(id: u16, refused: bool) -> Vec<u8> {
     let [high, low] = id.to_be_bytes();
-    match refused {
-        true => vec![0x40, 3, high, low, 0x87],
-        false => vec![0x40, 2, high, low],
+    if refused {
+        vec![0x40, 3, high, low, 0x87]
+    } else {
+        vec![0x40, 2, high, low]
     }
 }
 

@@ -156,6 +156,7 @@ impl Item {
     }
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 struct World {
     now: u64,
     order: u64,
@@ -206,9 +207,10 @@ pub(super) fn run(seed: u64, _: &Metrics, printed: bool) -> Result<Report, Viola
 impl World {
     fn new(seed: u64, printed: bool) -> Self {
         let mut chance = Chance::new(seed);
-        let version = match chance.one_in(3) {
-            true => MqttVersion::V311,
-            false => MqttVersion::V5,
+        let version = if chance.one_in(3) {
+            MqttVersion::V311
+        } else {
+            MqttVersion::V5
         };
         let receive_max = 1 + u16::try_from(chance.below(20)).unwrap();
         let broker = Broker::new(receive_max, chance.one_in(3));
@@ -260,7 +262,7 @@ impl World {
             version: self.version,
             client_id: "coord-box".to_owned(),
             keep_alive: Duration::from_millis(KEEP_ALIVE_MS),
-            health_interval: Duration::from_secs(3_600),
+            health_interval: Duration::from_hours(1),
             events: true,
             face: Face::Fleet {
                 identity: BoxIdentity {
@@ -360,7 +362,6 @@ impl World {
                     client.connected(now, &self.history);
                 }
             }
-            Item::Dialled { .. } => {}
             held @ Item::ToBroker { .. } if self.stalled => self.held.push(held),
             Item::ToBroker { connection, bytes } => {
                 let (chance, loses) = (&mut self.chance, self.loses_acks);
@@ -373,7 +374,6 @@ impl World {
                     client.received(now, &bytes, &self.history);
                 }
             }
-            Item::ToBox { .. } => {}
             Item::EndAtBroker(connection) => self.broker.ended(connection, &mut deeds),
             Item::EndAtBox { connection, end } => {
                 if self.connection == Some(connection) {
@@ -399,7 +399,8 @@ impl World {
                 self.at(self.now + LATENCY_US, Item::EndAtBox { connection, end });
                 self.broker.ended(connection, &mut deeds);
             }
-            Item::Kick(_) => {}
+            // Of a connection that is gone.
+            Item::Dialled { .. } | Item::ToBox { .. } | Item::Kick(_) => {}
             Item::AskHealth => {
                 self.healths = self.broker.reader.healths;
                 let topic = format!("{ROOT}/cmd/health");
@@ -423,9 +424,10 @@ impl World {
                     self.at(at, Item::EndAtBox { connection, end });
                 }
                 Deed::Will { will, delay_s } => {
-                    let delay_ms = match self.broker.tells_late {
-                        true => self.chance.number(3_000),
-                        false => u64::from(delay_s) * 1_000,
+                    let delay_ms = if self.broker.tells_late {
+                        self.chance.number(3_000)
+                    } else {
+                        u64::from(delay_s) * 1_000
                     };
                     self.later(delay_ms, Item::Will(will));
                 }

@@ -237,6 +237,29 @@ pub(super) const BOX: &[Panel] = &[
         &[("coord_push_backlog_bytes{@}", "")],
     ),
     Panel(
+        "MQTT: connection",
+        Time,
+        12,
+        "none",
+        &[
+            ("coord_mqtt_connected{@}", "connected"),
+            ("increase(coord_mqtt_takeovers_total{@}[1h])", "taken over"),
+        ],
+    ),
+    Panel(
+        "MQTT: events",
+        Time,
+        12,
+        "none",
+        &[
+            ("coord_mqtt_lag_events{@}", "behind"),
+            (
+                "rate(coord_mqtt_events_total{@}[5m])",
+                "a second: {{outcome}}",
+            ),
+        ],
+    ),
+    Panel(
         "Firewall",
         Time,
         24,
