@@ -98,7 +98,7 @@ fn compare(options: &Options, report: &mut Report, server: &Server, attacks: &[A
     }
 }
 
-fn work(agent: &mut Socket, frames: &[Vec<u8>; 2], seconds: f64, times: &mut [Vec<f64>; 2]) {
+pub fn work(agent: &mut Socket, frames: &[Vec<u8>; 2], seconds: f64, times: &mut [Vec<f64>; 2]) {
     let (begun, mut reply) = (Instant::now(), Vec::new());
     while begun.elapsed().as_secs_f64() < seconds {
         for (frame, times) in frames.iter().zip(times.iter_mut()) {

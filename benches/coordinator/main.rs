@@ -26,6 +26,7 @@ mod flood;
 mod hooks;
 mod idle;
 mod lone;
+mod mqtt;
 mod start;
 #[path = "../support/mod.rs"]
 mod support;
@@ -44,6 +45,7 @@ const PARTS: &[Part] = &[
     ("tools", tools::measure),
     ("flood", flood::measure),
     ("hooks", hooks::measure),
+    ("mqtt", mqtt::measure),
     ("idle", idle::measure),
     ("start", start::start),
     ("recovery", start::recovery),

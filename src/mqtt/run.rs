@@ -126,10 +126,17 @@ fn tls_config(config: &MqttConfig) -> std::io::Result<rustls::ClientConfig> {
     let client = config.certificate.as_ref();
     let client = client.map(|(certificate, key)| (certificate.as_path(), key.as_path()));
     let mut made = tls::config_with(&trust, client)?;
-    if config.url.endpoint.port.number() == ALPN_PORT {
-        made.alpn_protocols = ALPN.map(<[u8]>::to_vec).into();
-    }
+    made.alpn_protocols = alpn(config.url.endpoint.port.number());
     Ok(made)
+}
+
+/// What is offered by ALPN: on the port of HTTPS the broker must be told that this is MQTT. Elsewhere nothing, because a
+/// broker that knows no ALPN may refuse it.
+fn alpn(port: u16) -> Vec<Vec<u8>> {
+    match port {
+        ALPN_PORT => ALPN.map(<[u8]>::to_vec).into(),
+        _ => Vec::new(),
+    }
 }
 
 impl Runner {
@@ -409,5 +416,16 @@ fn of_error(error: &std::io::Error) -> End {
         | std::io::ErrorKind::ConnectionReset
         | std::io::ErrorKind::BrokenPipe => End::Closed,
         _ => End::Failed(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::alpn;
+
+    #[test]
+    fn mqtt_is_named_on_the_port_of_https_only() {
+        assert_eq!(alpn(443), [b"mqtt".to_vec(), b"x-amzn-mqtt-ca".to_vec()]);
+        assert!(alpn(8_883).is_empty());
     }
 }
