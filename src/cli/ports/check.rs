@@ -1,13 +1,15 @@
 //! `coord ports check`.
 
+use std::path::Path;
+
 use serde::Serialize;
 
-use super::who::holders_of;
+use super::who::unreadable;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::output::Output;
 use crate::cli::table::Table;
-use crate::edge::holders::Holder;
+use crate::edge::holders::{self, Holder};
 use crate::edge::ports::{NEIGHBOURS, Port, Profile, Service};
 
 /// One port and the processes that listen on it.
@@ -31,16 +33,21 @@ pub(super) fn run(profile: Profile, out: &mut Output<'_>) -> Result<Exit, CliErr
         .iter()
         .map(|known| (known.name, known.port, false));
     let others = others.filter(|(_, port, _)| ours.iter().all(|(_, own, _)| own != port));
-    let mut checked = Vec::new();
-    for (whose, port, ours) in ours.iter().copied().chain(others) {
-        let holders = holders_of(port)?;
-        checked.push(Checked {
-            whose,
-            port,
-            ours,
-            holders,
-        });
-    }
+    let asked: Vec<_> = ours.iter().copied().chain(others).collect();
+    let wanted = |number| asked.iter().any(|(_, port, _)| port.number() == number);
+    let found = holders::of_ports(Path::new(holders::PROC), wanted).map_err(unreadable)?;
+    let checked: Vec<Checked> = asked
+        .iter()
+        .map(|(whose, port, ours)| {
+            let here = |holder: &&Holder| holder.address.port() == port.number();
+            Checked {
+                whose,
+                port: *port,
+                ours: *ours,
+                holders: found.iter().filter(here).cloned().collect(),
+            }
+        })
+        .collect();
     if out.style().json {
         out.json(&checked)?;
     } else {

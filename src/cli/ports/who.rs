@@ -14,7 +14,11 @@ use crate::edge::ports::{Port, neighbour, owner};
 /// All that listen on a port, or why they cannot be found.
 pub(super) fn holders_of(port: Port) -> Result<Vec<Holder>, CliError> {
     let found = holders::of_port(Path::new(holders::PROC), port.number());
-    found.map_err(|error| CliError::input("read the kernel's tables of sockets", error))
+    found.map_err(unreadable)
+}
+
+pub(super) fn unreadable(error: std::io::Error) -> CliError {
+    CliError::input("read the kernel's tables of sockets", error)
 }
 
 /// The error when no process listens on a port.

@@ -97,7 +97,13 @@ pub struct Process {
 /// `proc` is [`PROC`], but for tests. Errors are those of reading the kernel's tables; what cannot
 /// be seen of a process is left out.
 pub fn of_port(proc: &Path, port: u16) -> io::Result<Vec<Holder>> {
-    let listening = on_port(&own_tables(proc), port)?;
+    of_ports(proc, |number| number == port)
+}
+
+/// The same for some ports. The kernel's tables and the processes are read once for all of them.
+pub fn of_ports(proc: &Path, wanted: impl Fn(u16) -> bool) -> io::Result<Vec<Holder>> {
+    let mut listening = tables::listening(&own_tables(proc))?;
+    listening.retain(|socket| wanted(socket.address.port()));
     let sockets = listening.into_iter().map(|socket| (None, socket));
     let mut found = with_owners(proc, sockets.collect());
     for holder in &mut found {
