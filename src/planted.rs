@@ -4,10 +4,15 @@
 //! compiler too, so what ships contains none of it. With the feature, a bug is on while a test holds a `Planted`,
 //! for the code on the thread of that test; no setting and no variable can do that. So a `coord` that was built
 //! for tests differs from what ships by one read of a thread's own memory at each of these places.
+//!
+//! Searches also count here what they look at ([`visit`]), so that tests hold their cost without a clock.
 
 #[cfg(feature = "test-doubles")]
 pub use switch::{Planted, set_wall_ms};
 pub use switch::{is_on, wall_ms};
+pub use visits::visit;
+#[cfg(any(test, feature = "test-doubles"))]
+pub use visits::visited_in;
 
 /// A bug that the tests must catch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,6 +117,18 @@ pub enum Bug {
     MqttWindowIgnored,
     /// Whoever is taken over connects again as fast as after any failure.
     MqttTakeoverHasty,
+    /// A task that is claimed stays among the ready ones of its labels.
+    ReadyLabelStays,
+    /// A claim that waits for a label is not looked at when a task with that label becomes ready.
+    LabelWaiterMissed,
+    /// A request that was answered stays among those that wait.
+    WaiterStays,
+    /// A glob that is told apart by how its paths end is looked for in the wrong place.
+    WildcardMissed,
+    /// An acquire that made room for one ahead of it is not looked at when that one gets nothing.
+    WaiterBehindForgotten,
+    /// A subscription to a whole area is not found by the kinds in it.
+    AreaMissed,
 }
 
 #[cfg(not(feature = "test-doubles"))]
@@ -167,5 +184,31 @@ mod switch {
 
     pub fn wall_ms() -> u64 {
         WALL_MS.get()
+    }
+}
+
+#[cfg(not(any(test, feature = "test-doubles")))]
+mod visits {
+    pub const fn visit() {}
+}
+
+#[cfg(any(test, feature = "test-doubles"))]
+mod visits {
+    use std::cell::Cell;
+
+    thread_local! {
+        static VISITED: Cell<u64> = const { Cell::new(0) };
+    }
+
+    /// A search looks at one more item.
+    pub fn visit() {
+        VISITED.set(VISITED.get() + 1);
+    }
+
+    /// How many items searches of this thread look at in here.
+    pub fn visited_in(what: impl FnOnce()) -> u64 {
+        let before = VISITED.get();
+        what();
+        VISITED.get() - before
     }
 }

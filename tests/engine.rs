@@ -12,6 +12,7 @@ mod naive_stuck;
 
 mod engine {
     mod bench;
+    mod costs;
     mod cursors;
     mod ensure;
     mod globs;

@@ -10,7 +10,7 @@ use super::plan::Planned;
 use super::project::Project;
 use super::propose::{Extra, Pending, RequestOrigin};
 use super::queries::cursor_of;
-use crate::engine::command::{Action, Actor};
+use crate::engine::command::{Action, Actor, SessionClose};
 use crate::engine::outcome::{Outcome, Refusal};
 use crate::planted::{Bug, is_on};
 use crate::protocol::error::{ErrorKind, RpcError};
@@ -147,6 +147,7 @@ impl Core {
         if let Err(error) = self.has_room(now, &origin, &planned) {
             return self.send_error(now, &origin, &error);
         }
+        self.make_room_for_session(now, &planned);
         let (Some(connection), Some(project)) = (
             self.connections.get(&origin.connection),
             self.projects.get(&planned.project),
@@ -175,6 +176,7 @@ impl Core {
         let alone = connection.in_flight == 0 && !repeats && project.line.is_none();
         let refusal = project.engine.check(&by, &planned.action).err();
         let doubtful = may_be_granted_elsewhere(project, &planned);
+        let is_conflict = matches!(refusal, Some(Refusal::LeaseConflict(_)));
         match (&planned.action, refusal) {
             // The first sending may still be granted. Only a record behind it tells, so this one must not be parked
             // or refused from the state.
@@ -186,15 +188,17 @@ impl Core {
             }
             (Action::TaskClaim(_), None) => return self.admit_claim(now, origin, planned, by),
             // A record that could only be refused would cost a write, so the request waits here instead.
-            (Action::LeaseAcquire(_), Some(Refusal::LeaseConflict(_)))
-                if planned.wait_ms > 0 && !doubtful =>
+            (action @ Action::LeaseAcquire(_), None | Some(Refusal::LeaseConflict(_)))
+                if planned.wait_ms > 0
+                    && !doubtful
+                    && (is_conflict || project.makes_room(action)) =>
             {
                 let project = planned.project.clone();
                 let parked = parked(now, origin, planned);
                 let order = self.next_order();
                 return self.park(&project, order, parked);
             }
-            (action, Some(refusal)) if alone => {
+            (action, Some(refusal)) if alone && !makes_room(project, action, &refusal) => {
                 let error = self.error_of(&planned.project, action, refusal);
                 return self.send_error(now, &origin, &error);
             }
@@ -207,6 +211,22 @@ impl Core {
             return self.propose_waiting(now, &project, order, by, parked, None);
         }
         self.propose_planned(now, origin, planned, by);
+    }
+
+    /// Clients that vanish leave their sessions behind. So that they keep nobody out, lost ones end early when the
+    /// project has no room for another. An older coordinator would refuse the record, so not in a shared journal.
+    fn make_room_for_session(&mut self, now: Moment, planned: &Planned) {
+        let known = self.projects.get(&planned.project);
+        let Some(known) = known.filter(|known| known.line.is_none()) else {
+            return;
+        };
+        if !matches!(planned.action, Action::SessionOpen(_)) {
+            return;
+        }
+        if let Some(session) = known.engine.gives_way(known.opening + 1, &known.giving_way) {
+            let close = Action::SessionClose(SessionClose { session });
+            self.propose_own(now, &planned.project, close);
+        }
     }
 
     /// The answer to a `lease.ensure`, or to a release by resource, that would change nothing. It is read like a
@@ -391,6 +411,13 @@ fn may_be_granted_elsewhere(project: &Project, planned: &Planned) -> bool {
         return false;
     }
     project.line.is_some() && planned.request_id.is_some()
+}
+
+/// Whether a session that ends ahead of the command makes room for the one that it opens.
+fn makes_room(project: &Project, action: &Action, refusal: &Refusal) -> bool {
+    let opens = matches!(action, Action::SessionOpen(_));
+    let full = matches!(refusal, Refusal::Limit(limit) if limit.limit == "sessions_max");
+    opens && full && !project.giving_way.is_empty()
 }
 
 fn parked(now: Moment, origin: RequestOrigin, planned: Planned) -> Parked {

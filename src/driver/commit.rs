@@ -1,12 +1,12 @@
 //! What happens when the journal has made commands durable: apply, answer, send events, wake parked requests.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use super::admit::storage_full;
 use super::connection::{Attached, ConnectionId};
 use super::core::{Core, CoreOutput, Moment};
 use super::propose::{Extra, Pending, Proposed};
-use crate::engine::Signals;
+use super::wake::Wakes;
 use crate::engine::command::{Action, Command, LostReason};
 use crate::engine::event::{ChangeKind, Event, Subject};
 use crate::engine::ids::{Position, ProjectName, SessionId, TokenId};
@@ -51,16 +51,15 @@ impl Core {
     pub fn append_refused(&mut self, now: Moment, status: JournalStatus) {
         self.note_status(status);
         self.status.space = Space::Reserve;
-        let mut contested = BTreeSet::new();
+        let mut woken: BTreeMap<ProjectName, Wakes> = BTreeMap::new();
         for proposed in std::mem::take(&mut self.appending) {
             let project = proposed.project.clone();
-            if self.refuse_proposed(now, proposed, &storage_full()) {
-                contested.insert(project);
-            }
+            let wakes = self.refuse_proposed(now, proposed, &storage_full());
+            woken.entry(project).or_default().add(wakes);
         }
-        // Requests that waited behind a refused claim are checked again: nothing else would wake them.
-        for project in contested {
-            self.wake_parked(now, &project, true, false);
+        // Requests that waited behind a refused one are checked again: nothing else would wake them.
+        for (project, wakes) in woken {
+            self.wake_parked(now, &project, &wakes);
         }
         self.maybe_snapshot();
         self.flush();
@@ -69,18 +68,21 @@ impl Core {
     /// A command of a line was not applied, as far as is known. The node's own commands are retried.
     pub(super) fn fail_proposed(&mut self, now: Moment, proposed: Proposed, error: &RpcError) {
         let project = proposed.project.clone();
-        if self.refuse_proposed(now, proposed, error) {
-            self.wake_parked(now, &project, true, false);
-        }
+        let wakes = self.refuse_proposed(now, proposed, error);
+        self.wake_parked(now, &project, &wakes);
     }
 
-    /// Answers a command with an error. Returns whether a claim waited behind it for a task.
-    fn refuse_proposed(&mut self, now: Moment, proposed: Proposed, error: &RpcError) -> bool {
+    /// Answers a command with an error. Returns what waited behind it.
+    fn refuse_proposed(&mut self, now: Moment, proposed: Proposed, error: &RpcError) -> Wakes {
         let Some(pending) = self.pending.remove(&proposed.sequence) else {
-            return false;
+            return Wakes::default();
         };
         self.metrics.in_flight.dec();
-        let contested = self.release_reservation(&proposed.project, &pending);
+        let known = self.projects.get_mut(&proposed.project);
+        let wakes = known.map_or_else(Wakes::default, |known| {
+            known.count_sessions(&proposed.command, false);
+            known.decided(&pending, None)
+        });
         self.landed(&pending, &proposed.command);
         match (pending.request, proposed.command.action) {
             (Some(origin), _) => self.send_error(now, &origin, error),
@@ -91,7 +93,7 @@ impl Core {
                 self.deferred_until = Some(now.after_ms(DEFERRED_RETRY_MS));
             }
         }
-        contested
+        wakes
     }
 
     fn note_status(&mut self, status: JournalStatus) {
@@ -108,20 +110,17 @@ impl Core {
     }
 
     fn apply_batch(&mut self, now: Moment, batch: Vec<(Proposed, Position)>) {
-        let mut woken: Vec<(ProjectName, Signals)> = Vec::new();
+        let mut woken: Vec<(ProjectName, Wakes)> = Vec::new();
         for (proposed, position) in batch {
             let name = proposed.project.clone();
-            let signals = self.apply_one(now, &proposed, position);
+            let wakes = self.apply_one(now, &proposed, position);
             match woken.iter_mut().find(|(project, _)| *project == name) {
-                Some((_, known)) => {
-                    known.claimable |= signals.claimable;
-                    known.leasable |= signals.leasable;
-                }
-                None => woken.push((name, signals)),
+                Some((_, known)) => known.add(wakes),
+                None => woken.push((name, wakes)),
             }
         }
-        for (name, signals) in woken {
-            self.wake_parked(now, &name, signals.claimable, signals.leasable);
+        for (name, wakes) in woken {
+            self.wake_parked(now, &name, &wakes);
         }
     }
 
@@ -130,15 +129,15 @@ impl Core {
         now: Moment,
         proposed: &Proposed,
         position: Position,
-    ) -> Signals {
+    ) -> Wakes {
         let Some(project) = self.projects.get_mut(&proposed.project) else {
-            return Signals::default();
+            return Wakes::default();
         };
         let applied = project
             .engine
             .apply(position, proposed.at_ms, &proposed.command);
         project.applied(now);
-        let mut signals = applied.signals;
+        let mut wakes = project.wakes(applied.signals, &proposed.command);
         if matches!(proposed.command.action, Action::Tick) {
             project.ticking = false;
         }
@@ -150,7 +149,10 @@ impl Core {
         if let Some(pending) = self.pending.remove(&proposed.sequence) {
             self.metrics.in_flight.dec();
             // Claims that waited behind this one are checked again, whether it got a task or not.
-            signals.claimable |= self.release_reservation(&proposed.project, &pending);
+            if let Some(project) = self.projects.get_mut(&proposed.project) {
+                project.count_sessions(&proposed.command, false);
+                wakes.add(project.decided(&pending, Some(&applied.answer)));
+            }
             self.finish(now, proposed, pending, applied.answer);
         }
         // After the answer: an agent that revokes its own token must get the answer before its connection is
@@ -158,15 +160,7 @@ impl Core {
         if let Some(event) = &applied.event {
             self.follow_up(now, &proposed.project, event, asker);
         }
-        signals
-    }
-
-    fn release_reservation(&mut self, project: &ProjectName, pending: &Pending) -> bool {
-        let Some(task) = pending.reserved else {
-            return false;
-        };
-        let project = self.projects.get_mut(project);
-        project.is_some_and(|project| project.reserved.remove(&task))
+        wakes
     }
 
     /// A command is no longer in progress, whatever its result.

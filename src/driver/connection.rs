@@ -197,14 +197,15 @@ impl Core {
         }
         let mut freed = Vec::new();
         if let Some(project) = self.projects.get_mut(&connection.project) {
-            project.subscribers.remove(&id);
+            project.subscribers.remove(id);
             if let Some(ids) = project.by_agent.get_mut(&connection.identity.agent) {
                 ids.remove(&id);
                 if ids.is_empty() {
                     project.by_agent.remove(&connection.identity.agent);
                 }
             }
-            freed = project.parked_of(id);
+            let agent = &connection.identity.agent;
+            freed = project.waiters.of_connection(agent, id);
         }
         for order in freed {
             self.unpark(&connection.project, order);

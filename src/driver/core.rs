@@ -11,6 +11,7 @@ use super::line::{Line, Sharing};
 use super::project::Project;
 use super::propose::{Pending, Proposed};
 use super::secret::Entropy;
+use super::subscribers::Subscribers;
 use crate::engine::Engine;
 use crate::engine::agents::SessionState;
 use crate::engine::command::{Action, NodeStart, TokenCreate, TokenRevoke};
@@ -326,6 +327,21 @@ impl Core {
 
     pub fn engines(&self) -> impl Iterator<Item = (&ProjectName, &Engine)> {
         self.projects.iter().map(|(name, p)| (name, &p.engine))
+    }
+
+    /// Whether the indexes of what waits and of what is subscribed match both; tests check it after every step.
+    pub fn is_consistent(&self) -> bool {
+        let mut subscribers: BTreeMap<&ProjectName, Subscribers> = BTreeMap::new();
+        for (id, connection) in &self.connections {
+            if let Some(subscription) = &connection.subscription {
+                let filed = subscribers.entry(&connection.project).or_default();
+                filed.set(*id, subscription.filters().cloned().collect());
+            }
+        }
+        self.projects.iter().all(|(name, project)| {
+            let subscribers = subscribers.remove(name).unwrap_or_default();
+            project.waiters.is_consistent(&project.engine) && subscribers == project.subscribers
+        })
     }
 
     pub fn config(&self) -> &CoreConfig {

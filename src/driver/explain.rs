@@ -77,7 +77,7 @@ impl Core {
 
     fn waiting(&self, project: &Project, task: &Task) -> WaitingClaims {
         let mut waiting = WaitingClaims::default();
-        for parked in project.parked.values() {
+        for (_, parked) in project.waiters.iter() {
             let Action::TaskClaim(claim) = &parked.action else {
                 continue;
             };

@@ -28,7 +28,10 @@ mod replies;
 pub mod secret;
 pub mod shell;
 mod snapshots;
+mod subscribers;
 mod subscriptions;
+mod waiters;
+mod wake;
 
 pub use connection::{ConnectionId, Identity, Prospect};
 pub use limits::DriverLimits;

@@ -13,10 +13,10 @@ use super::connection::ConnectionId;
 use super::core::{Core, Moment};
 use super::project::Project;
 use super::propose::{Extra, Pending, RequestOrigin};
+use super::waiters::acquire_of;
 use crate::engine::command::{Action, Actor};
 use crate::engine::ids::{ProjectName, RequestId, TaskId};
 use crate::engine::outcome::{LeaseConflicts, Outcome, Refusal};
-use crate::planted::{Bug, is_on};
 use crate::protocol::operations::Operation;
 
 /// A request that waits until it can be granted, or until its time is over.
@@ -33,15 +33,6 @@ pub(super) struct Parked {
 }
 
 impl Project {
-    /// The places in line of a connection's parked requests.
-    pub(super) fn parked_of(&self, connection: ConnectionId) -> Vec<u64> {
-        let own = self
-            .parked
-            .iter()
-            .filter(|(_, p)| p.connection == connection);
-        own.map(|(order, _)| *order).collect()
-    }
-
     /// The task that a claim would get, without tasks that are reserved for claims under way.
     pub(super) fn candidate(&self, by: &Actor, action: &Action) -> Option<TaskId> {
         let (Some(agent), Action::TaskClaim(claim)) = (by.agent(), action) else {
@@ -67,21 +58,24 @@ impl Project {
 
 impl Core {
     pub(super) fn park(&mut self, project: &ProjectName, order: u64, parked: Parked) {
-        if let Some(connection) = self.connections.get_mut(&parked.connection) {
-            connection.waiting += 1;
+        let (Some(connection), Some(known)) = (
+            self.connections.get_mut(&parked.connection),
+            self.projects.get_mut(project),
+        ) else {
+            return;
+        };
+        connection.waiting += 1;
+        if let Some(until) = parked.until {
+            self.expiries.insert((until, order, project.clone()));
         }
-        if let Some(known) = self.projects.get_mut(project) {
-            if let Some(until) = parked.until {
-                self.expiries.insert((until, order, project.clone()));
-            }
-            known.parked.insert(order, parked);
-            self.waiting += 1;
-            self.metrics.waiting.inc();
-        }
+        let agent = &connection.identity.agent;
+        known.waiters.insert(order, parked, agent, &known.engine);
+        self.waiting += 1;
+        self.metrics.waiting.inc();
     }
 
     pub(super) fn unpark(&mut self, project: &ProjectName, order: u64) -> Option<Parked> {
-        let parked = self.projects.get_mut(project)?.parked.remove(&order)?;
+        let parked = self.projects.get_mut(project)?.waiters.remove(order)?;
         if let Some(connection) = self.connections.get_mut(&parked.connection) {
             connection.waiting -= 1;
         }
@@ -99,54 +93,19 @@ impl Core {
             return;
         };
         let project = connection.project.clone();
+        let agent = &connection.identity.agent;
         let known = self.projects.get(&project);
-        let orders = known.map_or_else(Vec::new, |known| known.parked_of(id));
+        let orders = known.map_or_else(Vec::new, |it| it.waiters.of_connection(agent, id));
         for order in orders {
             self.unpark(&project, order);
         }
     }
 
-    /// Looks at all parked requests of a project, in the order they came.
-    pub(super) fn wake_parked(
-        &mut self,
-        now: Moment,
-        project: &ProjectName,
-        claims: bool,
-        acquires: bool,
-    ) {
-        if is_on(Bug::LostWakeUp) {
-            return;
-        }
+    pub(super) fn wake_one(&mut self, now: Moment, project: &ProjectName, order: u64) {
         let Some(known) = self.projects.get(project) else {
             return;
         };
-        // While the line is down, this node does not know whether an agent repeated its request at another
-        // coordinator. Proposed now, such a request could take effect twice. `line_up` refuses those and then wakes
-        // all others.
-        if known.line.as_ref().is_some_and(|line| !line.is_up()) {
-            return;
-        }
-        let wanted = |parked: &Parked| match parked.action {
-            Action::TaskClaim(_) => claims,
-            _ => acquires,
-        };
-        // The places are collected first: waking one removes it, and may propose or answer.
-        let orders: Vec<u64> = known
-            .parked
-            .iter()
-            .filter(|(_, parked)| wanted(parked))
-            .map(|(order, _)| *order)
-            .collect();
-        for order in orders {
-            self.wake_one(now, project, order);
-        }
-    }
-
-    fn wake_one(&mut self, now: Moment, project: &ProjectName, order: u64) {
-        let Some(known) = self.projects.get(project) else {
-            return;
-        };
-        let Some(parked) = known.parked.get(&order) else {
+        let Some(parked) = known.waiters.get(order) else {
             return;
         };
         let Some(connection) = self.connections.get(&parked.connection) else {
@@ -180,8 +139,11 @@ impl Core {
             }
             return;
         }
-        // An acquire needs no reservation: the engine's check says whether anything is in its way. Another acquire
-        // under way may still win; then this one returns to its place in line.
+        // What an acquire ahead of it is about to get is as good as held: it is looked at again when that one is
+        // decided. Another acquire under way may still win; then this one returns to its place in line.
+        if known.makes_room(&parked.action) {
+            return;
+        }
         match known.engine.check(&by, &parked.action) {
             Ok(()) => self.propose_parked(now, project, order, by, None),
             // Still held: keep waiting.
@@ -220,8 +182,11 @@ impl Core {
         reserved: Option<TaskId>,
     ) {
         // Reserved before the proposal, so that the next parked claim of the same pass looks for another task.
-        if let (Some(task), Some(known)) = (reserved, self.projects.get_mut(project)) {
-            known.reserved.insert(task);
+        if let Some(known) = self.projects.get_mut(project) {
+            known.reserved.extend(reserved);
+            if let Some(acquire) = acquire_of(&parked) {
+                known.taking.insert(order, acquire);
+            }
         }
         let (request_id, action) = (parked.request_id.clone(), parked.action.clone());
         let pending = Pending {
@@ -286,7 +251,7 @@ impl Core {
 
     pub(super) fn answer_all_parked(&mut self, now: Moment, project: &ProjectName) {
         let orders: Vec<u64> = match self.projects.get(project) {
-            Some(known) => known.parked.keys().copied().collect(),
+            Some(known) => known.waiters.orders().collect(),
             None => return,
         };
         let error = self.unavailable("the coordinator is stopping");

@@ -5,9 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::connection::ConnectionId;
 use super::core::Moment;
 use super::line::Line;
-use super::parked::Parked;
+use super::subscribers::Subscribers;
+use super::waiters::Waiters;
 use crate::engine::Engine;
-use crate::engine::ids::{AgentName, JournalTime, Position, SessionId, TaskId};
+use crate::engine::command::{Action, Command};
+use crate::engine::ids::{AgentName, Cursor, JournalTime, Position, SessionId, TaskId};
+use crate::engine::leases::WantedPlaces;
 use crate::planted::{Bug, is_on, wall_ms};
 
 /// One project and its connections.
@@ -15,12 +18,19 @@ use crate::planted::{Bug, is_on, wall_ms};
 pub(super) struct Project {
     pub(super) engine: Engine,
     pub(super) clock: ReadingClock,
-    pub(super) parked: BTreeMap<u64, Parked>,
+    pub(super) waiters: Waiters,
     /// Tasks that claims in progress are expected to get.
     pub(super) reserved: BTreeSet<TaskId>,
+    /// What acquires in progress are expected to get, by place in line.
+    pub(super) taking: WantedPlaces,
     pub(super) by_agent: BTreeMap<AgentName, BTreeSet<ConnectionId>>,
     pub(super) by_session: BTreeMap<SessionId, ConnectionId>,
-    pub(super) subscribers: BTreeSet<ConnectionId>,
+    pub(super) subscribers: Subscribers,
+    /// The newest event that was sent to those that it concerns.
+    pub(super) published: Cursor,
+    /// Sessions that are being opened, and lost ones that end to make room for them.
+    pub(super) opening: u64,
+    pub(super) giving_way: BTreeSet<SessionId>,
     pub(super) ticking: bool,
     /// The last record that a saved snapshot covers.
     pub(super) snapshot_at: Position,
@@ -36,11 +46,15 @@ impl Project {
                 time: engine.now(),
             },
             engine,
-            parked: BTreeMap::new(),
+            waiters: Waiters::default(),
             reserved: BTreeSet::new(),
+            taking: WantedPlaces::default(),
             by_agent: BTreeMap::new(),
             by_session: BTreeMap::new(),
-            subscribers: BTreeSet::new(),
+            subscribers: Subscribers::default(),
+            published: Cursor::default(),
+            opening: 0,
+            giving_way: BTreeSet::new(),
             ticking: false,
             snapshot_at,
             line: None,
@@ -77,6 +91,22 @@ impl Project {
                 at: now,
                 time: self.engine.now(),
             };
+        }
+    }
+
+    /// A command is under way, or is not any more.
+    pub(super) fn count_sessions(&mut self, command: &Command, begins: bool) {
+        match &command.action {
+            Action::SessionOpen(_) if begins => self.opening += 1,
+            Action::SessionOpen(_) => self.opening = self.opening.saturating_sub(1),
+            Action::SessionClose(close) if command.by.agent().is_none() => {
+                if begins {
+                    self.giving_way.insert(close.session);
+                } else {
+                    self.giving_way.remove(&close.session);
+                }
+            }
+            _ => {}
         }
     }
 

@@ -113,9 +113,9 @@ impl Core {
         if body.len() > max
             && let Some(origin) = &pending.request
         {
-            if let (Some(task), Some(known)) = (pending.reserved, self.projects.get_mut(project)) {
-                // No claim waits behind this one yet: it is proposed and refused within one call.
-                known.reserved.remove(&task);
+            if let Some(known) = self.projects.get_mut(project) {
+                // Nothing waits behind this one yet: it is proposed and refused within one call.
+                let _ = known.decided(&pending, None);
             }
             return self.send_error(
                 now,
@@ -128,6 +128,9 @@ impl Core {
             None => Default::default(),
         };
         self.launched(&pending, &command);
+        if let Some(known) = self.projects.get_mut(project) {
+            known.count_sessions(&command, true);
+        }
         self.pending.insert(sequence, pending);
         let proposed = Proposed {
             sequence,

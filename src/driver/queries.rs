@@ -9,12 +9,11 @@ use super::project::Project;
 use super::propose::RequestOrigin;
 use super::secret::hex;
 use crate::engine::Engine;
-use crate::engine::agents::Presence;
 use crate::engine::command::{Importance, Role};
 use crate::engine::ids::{AgentName, ContextKey, Cursor, ProjectName, TaskId};
 use crate::engine::leases::Asker;
 use crate::engine::outcome::LeaseConflicts;
-use crate::engine::tasks::{Task, TaskState};
+use crate::engine::tasks::Task;
 use crate::protocol::PROTOCOL_VERSION;
 use crate::protocol::admin::{
     ProjectListResult, ProjectStatus, ServerStatusResult, TokenListResult, TokenView,
@@ -155,29 +154,21 @@ pub(super) fn cursor_of(engine: &Engine) -> Cursor {
 
 fn project_status(name: &ProjectName, engine: &Engine) -> ProjectStatus {
     let state = engine.state();
-    let tasks = |wanted: fn(&TaskState) -> bool| {
-        let of_state = state.tasks.values().filter(|task| wanted(&task.state));
-        of_state.count() as u64
-    };
-    let present = state
-        .agents
-        .values()
-        .filter(|a| a.presence != Presence::Gone);
-    let waiting = state.messages.values().filter(|m| !m.pending.is_empty());
+    let counts = engine.counts();
     ProjectStatus {
         project: name.clone(),
         cursor: cursor_of(engine),
         now_ms: engine.now(),
         agents: state.agents.len() as u64,
-        agents_present: present.count() as u64,
+        agents_present: counts.agents_present,
         sessions: state.sessions.len() as u64,
-        tasks_blocked: tasks(|s| matches!(s, TaskState::Blocked)),
-        tasks_ready: tasks(|s| matches!(s, TaskState::Ready)),
-        tasks_claimed: tasks(|s| matches!(s, TaskState::Claimed(_))),
+        tasks_blocked: counts.tasks_blocked,
+        tasks_ready: counts.tasks_ready,
+        tasks_claimed: counts.tasks_claimed,
         tasks_done: state.totals.tasks_done,
-        tasks_dead: tasks(|s| matches!(s, TaskState::Dead)),
+        tasks_dead: engine.finished_tasks().dead,
         leases: state.leases.len() as u64,
-        messages_waiting: waiting.count() as u64,
+        messages_waiting: counts.messages_waiting,
         context_entries: state.context.len() as u64,
     }
 }

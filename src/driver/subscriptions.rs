@@ -29,7 +29,8 @@ use crate::protocol::session::Empty;
 pub(super) struct EventSubscription {
     filters: Vec<EventFilter>,
     watches: Vec<EventFilter>,
-    /// Every event up to this position was sent or did not match.
+    /// Every event up to this position was sent or did not match. Unless it lags, so did those that were published
+    /// since: only subscriptions that an event may concern are looked at.
     told: Position,
     /// The epoch of the project at that time.
     epoch: Epoch,
@@ -46,15 +47,28 @@ impl EventSubscription {
         }
     }
 
+    /// Counts what was published and did not concern it.
+    pub(super) fn skip_to(&mut self, published: Cursor) {
+        if !self.lagging && self.cursor() < published {
+            self.tell(published.position, published.epoch);
+        }
+    }
+
     fn tell(&mut self, up_to: Position, epoch: Epoch) {
         self.told = up_to;
         self.epoch = epoch;
     }
 
+    /// What it is filed under.
+    pub(super) fn filters(&self) -> impl Iterator<Item = &EventFilter> {
+        self.filters.iter().chain(&self.watches)
+    }
+
     fn wants(&self, event: &Event) -> bool {
         let all = self.filters.is_empty() && self.watches.is_empty();
-        let mut filters = self.filters.iter().chain(&self.watches);
-        all || filters.any(|filter| event.changes.iter().any(|c| filter.matches(c)))
+        all || self
+            .filters()
+            .any(|filter| event.changes.iter().any(|c| filter.matches(c)))
     }
 }
 
@@ -68,7 +82,7 @@ impl Core {
             connection.subscription = None;
         }
         if let Some(project) = self.projects.get_mut(project) {
-            project.subscribers.remove(&id);
+            project.subscribers.remove(id);
         }
     }
 
@@ -137,6 +151,7 @@ impl Core {
                 lagging: false,
             })
         });
+        subscription.skip_to(project.published);
         change(subscription);
         if from.is_some() {
             subscription.tell(start, here.epoch);
@@ -146,7 +161,8 @@ impl Core {
             epoch: here.epoch,
             position: subscription.told,
         };
-        project.subscribers.insert(origin.connection);
+        let all = subscription.filters().cloned().collect();
+        project.subscribers.set(origin.connection, all);
         self.send(now, origin, Ok(&EventsSubscribeResult { cursor }));
         self.catch_up(origin.connection);
     }
@@ -155,7 +171,7 @@ impl Core {
         if let Some(connection) = self.connections.get_mut(&origin.connection) {
             connection.subscription = None;
             if let Some(project) = self.projects.get_mut(&connection.project) {
-                project.subscribers.remove(&origin.connection);
+                project.subscribers.remove(origin.connection);
             }
         }
         self.send(now, origin, Ok(&Empty {}));
@@ -207,7 +223,7 @@ impl Core {
         let Some(project) = self.projects.get_mut(&connection.project) else {
             return;
         };
-        project.subscribers.remove(&id);
+        project.subscribers.remove(id);
         let next = cursor_of(&project.engine);
         let closed = EventsClosed {
             kind: ErrorKind::CursorExpired,
@@ -225,14 +241,19 @@ impl Core {
     pub(super) fn publish(&mut self, name: &ProjectName, event: &Arc<Event>) {
         self.wake_reader();
         let room = self.config.driver.events_queued_max;
-        let Some(project) = self.projects.get(name) else {
+        let Some(project) = self.projects.get_mut(name) else {
             return;
         };
         let epoch = project.engine.state().epoch;
+        let newest = Cursor {
+            epoch,
+            position: event.position,
+        };
+        let before = std::mem::replace(&mut project.published, newest);
         let mut encoded: Option<Bytes> = None;
         let mut frames: Vec<(ConnectionId, Bytes)> = Vec::new();
-        for id in &project.subscribers {
-            let Some(connection) = self.connections.get_mut(id) else {
+        for id in project.subscribers.concerned(event) {
+            let Some(connection) = self.connections.get_mut(&id) else {
                 continue;
             };
             let queued = connection.outbox.frames.len() as u64;
@@ -243,14 +264,16 @@ impl Core {
                 continue;
             }
             if !subscription.wants(event) {
-                subscription.tell(event.position, epoch);
-            } else if queued >= room {
+                continue;
+            }
+            if queued >= room {
+                subscription.skip_to(before);
                 subscription.lagging = true;
             } else {
                 subscription.tell(event.position, epoch);
                 // Encoded once for all.
                 let frame = encoded.get_or_insert_with(|| encode(&project.engine, event));
-                frames.push((*id, frame.clone()));
+                frames.push((id, frame.clone()));
             }
         }
         for change in &event.changes {

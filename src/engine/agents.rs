@@ -205,7 +205,6 @@ impl Engine {
             agent.topics.clone_from(topics);
         }
         self.able_to(&name, update.capabilities.as_ref());
-        self.signals.claimable |= update.capabilities.is_some();
         self.change(Change::new(ChangeKind::AgentUpdated).agent(&name));
         self.refresh_presence(&name, "said so");
     }
@@ -291,6 +290,9 @@ impl Engine {
         };
         self.index.remove(&abilities(&old));
         self.index.insert(&abilities(new));
+        if old != *new {
+            self.signals.agents.push(name.clone());
+        }
         self.requirements_change(&old, new);
     }
 
@@ -305,9 +307,11 @@ impl Engine {
         }
         let now = self.state.now;
         if let Some(agent) = self.state.agents.get_mut(name) {
+            self.index.remove(&*agent);
             agent.presence = after;
             agent.presence_since = now;
             agent.presence_reason = reason.into();
+            self.index.insert(&*agent);
         }
         if before == Presence::Gone {
             self.change(

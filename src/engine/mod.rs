@@ -41,10 +41,12 @@ use std::sync::Arc;
 use crate::planted::{Bug, is_on};
 use command::{Action, Actor, Command};
 use event::{Change, Event};
-use ids::{JournalTime, Position, RequestId, TaskId};
+use ids::{AgentName, ConcurrencyKey, JournalTime, Position, RequestId, TaskId};
+pub use index::Counts;
 use index::Index;
 use limits::Limits;
 use outcome::{Answer, Outcome, Refusal};
+use resource::Resource;
 use state::State;
 
 /// The state of one project and its index.
@@ -77,13 +79,33 @@ pub struct Applied {
     pub signals: Signals,
 }
 
-/// Which parked requests may be granted now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// What may be granted now that could not be before.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Signals {
-    /// A task became ready, or an agent or a concurrency key became free for one.
-    pub claimable: bool,
-    /// A resource became free.
-    pub leasable: bool,
+    /// They became ready, or are not kept for one agent any more.
+    pub tasks: Vec<TaskId>,
+    /// One more task of each may run.
+    pub keys: Vec<ConcurrencyKey>,
+    /// Their capabilities changed.
+    pub agents: Vec<AgentName>,
+    pub freed: Vec<Freed>,
+}
+
+/// Resources that a lease held.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Freed {
+    pub resources: Vec<Resource>,
+    /// Set if only its agent may have them at once.
+    pub only: Option<AgentName>,
+}
+
+impl Signals {
+    pub fn add(&mut self, other: Self) {
+        self.tasks.extend(other.tasks);
+        self.keys.extend(other.keys);
+        self.agents.extend(other.agents);
+        self.freed.extend(other.freed);
+    }
 }
 
 impl Engine {
@@ -247,7 +269,7 @@ impl Engine {
             Action::EpochStart(start) => self.epoch_start(start),
             Action::SessionOpen(open) => return Ok(self.session_open(by, open)),
             Action::SessionResume(resume) => return Ok(self.session_resume(resume)),
-            Action::SessionClose(close) => self.session_close(close),
+            Action::SessionClose(close) => self.session_close(by, close),
             Action::SessionLost(lost) => self.session_lost(lost),
             Action::AgentUpdate(update) => self.agent_update(by, update),
             Action::AgentRemove(remove) => self.agent_remove(remove),
@@ -360,6 +382,10 @@ impl Engine {
     /// Finished tasks that are still stored, by how they ended.
     pub fn finished_tasks(&self) -> tasks::Finished {
         self.index.tasks_finished
+    }
+
+    pub fn counts(&self) -> Counts {
+        self.index.counts
     }
 
     /// Whether the index matches the state; tests check it after every step.

@@ -129,6 +129,24 @@ impl Resource {
         }
     }
 
+    /// How the last name of each of its paths ends: from its last dot on, and empty without a dot. `None` if the
+    /// paths differ in that, or may be told from others in another way.
+    pub(super) fn ending(&self) -> Option<&str> {
+        match self {
+            Self::Path(glob) => glob.ending(),
+            Self::File(file) if !file.is_folder() => {
+                let text = file.as_str();
+                let name = text.rsplit('/').next().unwrap_or(text);
+                Some(name.rfind('.').map_or("", |dot| &name[dot..]))
+            }
+            Self::File(_) | Self::Name(_) | Self::Port { .. } => None,
+        }
+    }
+
+    pub(super) fn is_glob(&self) -> bool {
+        matches!(self, Self::Path(_))
+    }
+
     /// The length of its glob, on which the cost of deciding overlap depends.
     pub fn pattern_bytes(&self) -> u64 {
         match self {

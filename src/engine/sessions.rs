@@ -1,5 +1,7 @@
 //! Sessions: opened, resumed within their grace, closed, lost.
 
+use std::collections::BTreeSet;
+
 use super::Engine;
 use super::agents::{Session, SessionState, check_description, replace_some};
 use super::command::{
@@ -9,7 +11,10 @@ use super::event::{Change, ChangeKind, Subject};
 use super::ids::{NodeId, SessionId};
 use super::limits::check_limit;
 use super::outcome::{Outcome, Refusal, SessionOutcome};
-use crate::planted::{Bug, is_on};
+use crate::planted::{Bug, is_on, visit};
+
+/// How many lost sessions are looked at for one that holds nothing.
+const LOST_LOOKS: usize = 64;
 
 impl Engine {
     pub(super) fn check_session_open(&self, by: &Actor, open: &SessionOpen) -> Result<(), Refusal> {
@@ -49,7 +54,6 @@ impl Engine {
         self.able_to(&name, open.capabilities.as_ref());
         self.index.insert(&session);
         self.state.sessions.insert(id, session);
-        self.signals.claimable |= open.capabilities.is_some();
         self.change(about(ChangeKind::SessionOpened, id).agent(&name));
         self.refresh_presence(&name, "session opened");
         Outcome::Session(SessionOutcome {
@@ -106,12 +110,35 @@ impl Engine {
         let session = self.state.sessions.get(&close.session);
         match session {
             Some(session) if by.is_operator() || Some(&session.agent) == by.agent() => Ok(()),
+            // A coordinator makes room: see `gives_way`. Meanwhile the session may have been resumed.
+            Some(session) if by.agent().is_none() && session.state != SessionState::Live => Ok(()),
             _ => Err(Refusal::NotFound(format!("session {}", close.session))),
         }
     }
 
-    pub(super) fn session_close(&mut self, close: &SessionClose) {
-        self.session_ends(close.session, "closed", true);
+    pub(super) fn session_close(&mut self, by: &Actor, close: &SessionClose) {
+        match by.agent() {
+            Some(_) => self.session_ends(close.session, "closed", true),
+            None => self.session_ends(close.session, "gave way to a new session", false),
+        }
+    }
+
+    /// The lost session that ends to make room for a new one, if there is no room for `opening` more: the oldest
+    /// of those that hold nothing, or else the oldest. Those in `ending` end anyway.
+    pub fn gives_way(&self, opening: u64, ending: &BTreeSet<SessionId>) -> Option<SessionId> {
+        let sessions = self.state.sessions.len() as u64 + opening;
+        if sessions <= self.limits.sessions_max + ending.len() as u64 {
+            return None;
+        }
+        let lost = self.index.lost_sessions.iter().map(|(_, id)| *id);
+        let lost = lost.filter(|id| !ending.contains(id)).inspect(|_| visit());
+        let oldest: Vec<SessionId> = lost.take(LOST_LOOKS).collect();
+        let holds = |id: &SessionId| {
+            let index = &self.index;
+            index.session_tasks.contains_key(id) || index.session_leases.contains_key(id)
+        };
+        let idle = oldest.iter().find(|id| !holds(id));
+        idle.or(oldest.first()).copied()
     }
 
     pub(super) fn session_lost(&mut self, lost: &SessionLost) {

@@ -199,7 +199,7 @@ impl From<&Change> for ChangeView {
 }
 
 /// What is sent to a principal concerns its seats, which share its mailbox.
-fn concerns(change: &Change, agent: &AgentName) -> bool {
+pub(crate) fn concerns(change: &Change, agent: &AgentName) -> bool {
     let acted = change.agent.as_ref().is_some_and(|who| agent.covers(who));
     acted
         || change

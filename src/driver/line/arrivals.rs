@@ -7,7 +7,7 @@ use super::{AppendFailure, Arrival, Line, LineError, OtherWriters};
 use crate::driver::admit::storage_full;
 use crate::driver::core::{Core, Moment};
 use crate::driver::propose::Proposed;
-use crate::engine::Signals;
+use crate::driver::wake::Wakes;
 use crate::engine::command::{Action, Actor};
 use crate::engine::ids::{Cursor, Epoch, NodeId, Position, ProjectName};
 use crate::journal::shared::{StreamRecord, end_of, next_end, number_of, positions};
@@ -216,14 +216,12 @@ impl Core {
 
     /// Applies what has arrived, up to the first hole or the append under way.
     pub fn apply_arrivals(&mut self, now: Moment, project: &ProjectName) -> Result<(), LineError> {
-        let mut signals = Signals::default();
+        let mut wakes = Wakes::default();
         let result = loop {
             match self.next_arrival(project) {
                 Ok(Some((end, batch))) => {
                     for (position, proposed) in positions(end, batch.len()).zip(batch) {
-                        let more = self.apply_arrival(now, &proposed, position);
-                        signals.claimable |= more.claimable;
-                        signals.leasable |= more.leasable;
+                        wakes.add(self.apply_arrival(now, &proposed, position));
                     }
                 }
                 Ok(None) => break Ok(()),
@@ -232,7 +230,7 @@ impl Core {
         };
         // Woken once, after all that has arrived: woken after each record, parked requests could be proposed for
         // tasks and leases that a later record of the same batch takes.
-        self.wake_parked(now, project, signals.claimable, signals.leasable);
+        self.wake_parked(now, project, &wakes);
         self.maybe_stream_snapshot(now, project);
         self.beat(now, project);
         result
@@ -282,13 +280,13 @@ impl Core {
         Ok(None)
     }
 
-    fn apply_arrival(&mut self, now: Moment, proposed: &Proposed, position: Position) -> Signals {
+    fn apply_arrival(&mut self, now: Moment, proposed: &Proposed, position: Position) -> Wakes {
         let project = &proposed.project;
         // Compared before it is applied: applying replaces what the state knew of that node.
         if let Action::NodeAlive(alive) = &proposed.command.action {
             self.compare_node(project, alive);
         }
-        let signals = self.apply_one(now, proposed, position);
+        let wakes = self.apply_one(now, proposed, position);
         let ours = proposed.command.by == Actor::Node(self.config.node.clone());
         match &proposed.command.action {
             // Only one heartbeat is under way at a time; from here on the next one may be proposed.
@@ -312,7 +310,7 @@ impl Core {
             }
             _ => {}
         }
-        signals
+        wakes
     }
 
     pub(super) fn outcome_unknown(&self) -> RpcError {

@@ -5,6 +5,7 @@ use crate::driver::admit::storage_full;
 use crate::driver::connection::Connection;
 use crate::driver::core::{Core, Moment};
 use crate::driver::propose::Proposed;
+use crate::driver::wake::Wakes;
 use crate::engine::command::Action;
 use crate::engine::ids::AgentName;
 use crate::engine::ids::ProjectName;
@@ -54,7 +55,9 @@ impl Core {
         }
         self.reconcile_sessions(now, project);
         // No parked request was woken while the line was down, whatever was freed then, so all are looked at now.
-        self.wake_parked(now, project, true, true);
+        let known = self.projects.get(project);
+        let all = known.map_or_else(Wakes::default, |known| Wakes::all(&known.waiters));
+        self.wake_parked(now, project, &all);
         // Deadlines and heartbeats that were due meanwhile. Ticking also sends the batch.
         self.tick(now);
     }
@@ -77,7 +80,7 @@ impl Core {
         };
         let (overtaken, waiting): (Vec<_>, Vec<_>) = waiting.into_iter().partition(overtaken);
         line.batch = waiting.into();
-        let parked = known.parked.iter().filter(|(_, parked)| {
+        let parked = known.waiters.iter().filter(|(_, parked)| {
             let by = self
                 .connections
                 .get(&parked.connection)
@@ -85,7 +88,7 @@ impl Core {
             let forgotten = by.is_some_and(|by| engine.may_have_forgotten(&by, went_down));
             parked.request_id.is_some() && forgotten
         });
-        let parked: Vec<u64> = parked.map(|(order, _)| *order).collect();
+        let parked: Vec<u64> = parked.map(|(order, _)| order).collect();
         for proposed in overtaken {
             self.fail_proposed(now, proposed, &Refusal::Overtaken.into());
         }

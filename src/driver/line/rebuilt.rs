@@ -112,6 +112,7 @@ impl Core {
         let old = std::mem::replace(&mut known.engine, *rebuilt);
         // They name tasks of the old state, and the new state may have other tasks under those numbers.
         known.reserved.clear();
+        known.waiters.refile_all(&known.engine);
         known.stand_at(now);
         let here = cursor_of(&known.engine);
         if lost {
@@ -165,11 +166,15 @@ impl Core {
 
     /// Subscriptions whose cursor is in the new state continue from the history. The others end.
     fn resubscribe(&mut self, project: &ProjectName, here: Cursor) {
-        let Some(known) = self.projects.get(project) else {
+        let Some(known) = self.projects.get_mut(project) else {
             return;
         };
-        let subscribers: Vec<ConnectionId> = known.subscribers.iter().copied().collect();
+        let subscribers: Vec<ConnectionId> = known.subscribers.ids().collect();
+        let published = std::mem::replace(&mut known.published, here);
         for id in subscribers {
+            if let Some(subscription) = self.subscription_mut(id) {
+                subscription.skip_to(published);
+            }
             if self.stands_on(project, id) {
                 if let Some(subscription) = self.subscription_mut(id) {
                     subscription.lagging = true;

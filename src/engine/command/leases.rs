@@ -8,7 +8,7 @@ use super::super::resource::{Resource, ResourceRequest};
 use super::hold::HoldRequest;
 
 /// Whether others may hold the same resource at the same time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LeaseMode {
     #[default]

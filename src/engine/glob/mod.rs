@@ -157,6 +157,18 @@ impl Glob {
         (names.collect::<Vec<_>>().join("/"), is_whole)
     }
 
+    /// How the last name of every path ends that the pattern matches, from its last dot on; `None` if the text
+    /// does not tell. A pattern whose last segment has a wildcard covers nothing below.
+    pub(in crate::engine) fn ending(&self) -> Option<&str> {
+        let text = self.as_str();
+        if text.contains(['{', '[', '\\']) {
+            return None;
+        }
+        let name = text.rsplit('/').next().unwrap_or(text);
+        let literal = &name[name.rfind(['*', '?'])? + 1..];
+        literal.rfind('.').map(|dot| &literal[dot..])
+    }
+
     /// Whether there is a path that both patterns match.
     ///
     /// Exact and symmetric. Patterns that differ in the text before their first special character,

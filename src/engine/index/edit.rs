@@ -22,7 +22,7 @@ impl Edit {
     }
 
     /// One value of the set at a key. Returns whether the key was added or removed with it.
-    pub(super) fn member<K: Ord + Clone, V: Ord + Clone>(
+    pub(in super::super) fn member<K: Ord + Clone, V: Ord + Clone>(
         self,
         map: &mut BTreeMap<K, BTreeSet<V>>,
         key: &K,

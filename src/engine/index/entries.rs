@@ -1,6 +1,6 @@
 //! The entries of each kind of item: one function lists them, for inserting and for removing.
 
-use super::super::agents::{Agent, Session, SessionState};
+use super::super::agents::{Agent, Presence, Session, SessionState};
 use super::super::command::{Capabilities, Role};
 use super::super::deadlines::Deadline;
 use super::super::ids::{AgentName, JournalTime, NodeId};
@@ -10,6 +10,7 @@ use super::super::nodes::Node;
 use super::super::system::Token;
 use super::super::tasks::{Task, TaskState};
 use super::{Edit, Index};
+use crate::planted::{Bug, is_on};
 
 /// An item of the state whose entries depend only on that item.
 pub(in super::super) trait Indexed {
@@ -40,12 +41,16 @@ impl Indexed for Abilities<'_> {
     }
 }
 
-/// When it is forgotten, if it is a seat that holds nothing.
+/// When it is forgotten, if it is a seat that holds nothing; whether it is present.
 impl Indexed for Agent {
     fn entries(&self, index: &mut Index, edit: Edit) {
         let idle = self.forget_at;
         let idle = idle.map(|at| (at, Deadline::SeatIdle(Box::new(self.name.clone()))));
         edit.values(&mut index.deadlines, idle);
+        edit.part(
+            &mut index.counts.agents_present,
+            u64::from(self.presence != Presence::Gone),
+        );
     }
 }
 
@@ -64,16 +69,16 @@ impl Indexed for Task {
             edit.member(&mut index.dependents, dependency, &self.id);
         }
         match &self.state {
-            TaskState::Ready => {
-                let key = self.ready_key();
-                match &self.offer {
-                    Some(offer) => {
-                        index.touch(&offer.agent);
-                        edit.member(&mut index.offered, &offer.agent, &key)
+            TaskState::Ready => match &self.offer {
+                Some(offer) => {
+                    index.touch(&offer.agent);
+                    edit.member(&mut index.offered, &offer.agent, &self.ready_key());
+                    if let Some(key) = &self.concurrency {
+                        edit.member(&mut index.offered_under, key, &self.id);
                     }
-                    None => edit.member(&mut index.ready, &self.ready_group(), &key),
-                };
-            }
+                }
+                None => index.edit_ready(self, edit),
+            },
             TaskState::Claimed(attempt) => {
                 index.touch(&attempt.agent);
                 edit.member(&mut index.agent_tasks, &attempt.agent, &self.id);
@@ -88,6 +93,15 @@ impl Indexed for Task {
         }
         index.edit_requirement(self, edit);
         if let Some(count) = index.tasks_finished.of(&self.state) {
+            edit.part(count, 1);
+        }
+        let of_state = match self.state {
+            TaskState::Blocked => Some(&mut index.counts.tasks_blocked),
+            TaskState::Ready => Some(&mut index.counts.tasks_ready),
+            TaskState::Claimed(_) => Some(&mut index.counts.tasks_claimed),
+            TaskState::Done | TaskState::Dead | TaskState::Cancelled => None,
+        };
+        if let Some(count) = of_state {
             edit.part(count, 1);
         }
         edit.part(&mut index.tasks_open, u64::from(self.state.is_open()));
@@ -114,6 +128,10 @@ impl Indexed for Lease {
 impl Indexed for Session {
     fn entries(&self, index: &mut Index, edit: Edit) {
         edit.values(&mut index.deadlines, session_deadline(self));
+        if let SessionState::Grace { until } = self.state {
+            let lost_at = JournalTime(until.0.saturating_sub(self.grace_ms));
+            edit.values(&mut index.lost_sessions, [(lost_at, self.id)]);
+        }
         index.touch(&self.agent);
         edit.member(&mut index.agent_sessions, &self.agent, &self.id);
     }
@@ -152,6 +170,23 @@ impl Indexed for (&NodeId, &Node) {
 }
 
 impl Index {
+    fn edit_ready(&mut self, task: &Task, edit: Edit) {
+        let (group, key) = (task.ready_group(), task.ready_key());
+        edit.member(&mut self.ready, &group, &key);
+        if edit == Edit::Remove && is_on(Bug::ReadyLabelStays) {
+            return;
+        }
+        for (name, value) in &task.labels {
+            let label = (name.clone(), value.clone());
+            let labelled = self.ready_labelled.entry(label).or_default();
+            edit.member(labelled, &group, &key);
+            if labelled.is_empty() {
+                let label = (name.clone(), value.clone());
+                self.ready_labelled.remove(&label);
+            }
+        }
+    }
+
     /// The entries of a lease that depend on how long it is held.
     pub(in super::super) fn edit_lease_deadline(&mut self, lease: &Lease, edit: Edit) {
         edit.values(&mut self.deadlines, lease_deadline(lease));
@@ -183,6 +218,7 @@ impl Index {
             Edit::Insert => self.messages_waiting.add(message),
             Edit::Remove => self.messages_waiting.remove(message),
         }
+        edit.part(&mut self.counts.messages_waiting, 1);
         let expiry = (message.expires_at, Deadline::MessageExpiry(message.id));
         edit.values(&mut self.deadlines, [expiry]);
     }

@@ -5,7 +5,7 @@
 
 mod edit;
 mod entries;
-pub(super) mod held;
+mod held;
 pub(super) mod stuck;
 
 use std::cmp::Reverse;
@@ -18,8 +18,8 @@ use held::HeldPlaces;
 use super::command::Capabilities;
 use super::deadlines::Deadline;
 use super::ids::{
-    AgentName, Capability, ConcurrencyKey, IdempotencyKey, JournalTime, LeaseId, MessageId,
-    Principal, SessionId, TaskId, TokenId,
+    AgentName, Capability, ConcurrencyKey, IdempotencyKey, JournalTime, LabelKey, LabelValue,
+    LeaseId, MessageId, Principal, SessionId, TaskId, TokenId,
 };
 use super::leases::sizes::Sizes;
 use super::mailbox::{Mailbox, Waiting};
@@ -29,18 +29,35 @@ use super::tasks::Finished;
 /// The order in which ready tasks are claimed: priority, then age.
 pub(super) type ReadyKey = (Reverse<i32>, TaskId);
 
-/// Ready tasks that the same agents can claim under the same cap.
+/// Ready tasks that the same agents can claim under the same cap. Those of a key are a range.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct ReadyGroup {
-    pub(super) requires: Capabilities,
     pub(super) concurrency: Option<ConcurrencyKey>,
+    pub(super) requires: Capabilities,
+}
+
+/// Ready tasks that are not kept for one agent.
+pub(super) type ReadyTasks = BTreeMap<ReadyGroup, BTreeSet<ReadyKey>>;
+
+/// How much there is of what is shown to people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    pub tasks_blocked: u64,
+    pub tasks_ready: u64,
+    pub tasks_claimed: u64,
+    pub agents_present: u64,
+    /// Messages that some recipient has not acknowledged.
+    pub messages_waiting: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Index {
     pub(super) deadlines: BTreeSet<(JournalTime, Deadline)>,
-    pub(super) ready: BTreeMap<ReadyGroup, BTreeSet<ReadyKey>>,
+    pub(super) ready: ReadyTasks,
+    /// The same by each of their labels, so that a claim for one of them looks at no others.
+    pub(super) ready_labelled: BTreeMap<(LabelKey, LabelValue), ReadyTasks>,
     pub(super) offered: BTreeMap<AgentName, BTreeSet<ReadyKey>>,
+    pub(super) offered_under: BTreeMap<ConcurrencyKey, BTreeSet<TaskId>>,
     pub(super) dependents: BTreeMap<TaskId, BTreeSet<TaskId>>,
     /// By concurrency key: claimed tasks, and all tasks that are not done (a dead one may be retried).
     pub(super) running: BTreeMap<ConcurrencyKey, BTreeSet<TaskId>>,
@@ -54,6 +71,8 @@ pub(super) struct Index {
     pub(super) principal_holdings: BTreeMap<Principal, Sizes>,
     pub(super) held: HeldPlaces,
     pub(super) agent_sessions: BTreeMap<AgentName, BTreeSet<SessionId>>,
+    /// Sessions without a connection, by when it was lost.
+    pub(super) lost_sessions: BTreeSet<(JournalTime, SessionId)>,
     pub(super) mailboxes: BTreeMap<AgentName, Mailbox>,
     pub(super) threads: BTreeMap<MessageId, BTreeSet<MessageId>>,
     pub(super) token_by_hash: BTreeMap<Box<str>, TokenId>,
@@ -67,6 +86,7 @@ pub(super) struct Index {
     /// agents; [`Index::pass_on`] updates them.
     pub(super) stuck_on: BTreeMap<TaskId, BTreeSet<TaskId>>,
     pub(super) tasks_finished: Finished,
+    pub(super) counts: Counts,
     /// Files that leases hold, including expired leases.
     pub(super) files: u64,
     /// The tokens that name an agent.

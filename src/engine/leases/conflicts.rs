@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Lease, LeaseState};
+use super::{Lease, LeaseState, Wanted};
 use crate::engine::Engine;
 use crate::engine::command::{Actor, LeaseAcquire, LeaseEnsure, LeaseMode};
 use crate::engine::ids::{AgentName, TreeName};
@@ -48,11 +48,16 @@ impl<'a> Asker<'a> {
 
     /// Whether paths of a lease are those that are asked for: those of the same tree, or of all trees.
     fn meets(&self, lease: &Lease) -> bool {
-        match (self.tree, &lease.tree) {
-            (Some(own), Some(other)) => own == other,
-            (None, None) => true,
-            (Some(_), None) | (None, Some(_)) => !is_on(Bug::TreelessExcludesNothing),
-        }
+        trees_meet(self.tree, lease.tree.as_ref())
+    }
+}
+
+/// Whether paths of one tree are those of the other.
+pub(super) fn trees_meet(one: Option<&TreeName>, other: Option<&TreeName>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => one == other,
+        (None, None) => true,
+        (Some(_), None) | (None, Some(_)) => !is_on(Bug::TreelessExcludesNothing),
     }
 }
 
@@ -109,6 +114,17 @@ impl Engine {
         })
     }
 
+    /// Whether a lease that is held keeps everybody from what is wanted, whoever asks.
+    pub fn is_held(&self, wanted: &Wanted) -> bool {
+        let near = self.index.held.near(&wanted.resource);
+        near.into_iter().any(|(id, at)| {
+            let lease = self.state.leases.get(&id);
+            let lease = lease.filter(|lease| lease.is_held());
+            let held = lease.and_then(|lease| Some((lease, lease.resources.get(at as usize)?)));
+            held.is_some_and(|(lease, held)| wanted.is_excluded_by(held, lease.mode, &lease.tree))
+        })
+    }
+
     /// What other agents hold of the same paths in other trees: it is in nobody's way until trees are merged.
     pub(super) fn held_elsewhere<'a>(
         &self,
@@ -133,7 +149,7 @@ impl Engine {
     ) -> LeaseConflicts {
         let mut found = self.no_conflicts();
         for resource in wanted {
-            let mut near: Vec<_> = self.index.held.near(&resource.place()).collect();
+            let mut near = self.index.held.near(resource);
             // In the order of the leases, each of which is told once.
             near.sort_unstable();
             let mut told = None;

@@ -111,9 +111,8 @@ impl Engine {
             let tree = lease.tree.is_none() || lease.tree == ensure.tree;
             is_held && mode && (tree || !wanted.is_of_tree()) && Some(&lease.agent) == by.agent()
         };
-        let place = wanted.place();
-        let near = self.index.held.at_or_above(&place);
-        let own = near.filter_map(|(id, at)| {
+        let near = self.index.held.at_or_above(wanted);
+        let own = near.into_iter().filter_map(|(id, at)| {
             let lease = self.state.leases.get(&id).filter(|lease| suits(lease))?;
             let held = lease.resources.get(at as usize)?;
             held.contains(wanted).then_some(lease)

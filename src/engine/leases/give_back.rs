@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Lease, of_lease};
-use crate::engine::Engine;
 use crate::engine::command::{Actor, LeaseGiveBack};
 use crate::engine::event::ChangeKind;
 use crate::engine::ids::LeaseId;
 use crate::engine::outcome::{Outcome, Refusal};
+use crate::engine::{Engine, Freed};
 
 /// Of each lease, the resources to give back.
 type Returned = BTreeMap<LeaseId, BTreeSet<u32>>;
@@ -34,7 +34,7 @@ impl Engine {
     fn returned(&self, by: &Actor, back: &LeaseGiveBack) -> Returned {
         let mut returned = Returned::new();
         for resource in &back.resources {
-            for (id, at) in self.index.held.near(&resource.place()) {
+            for (id, at) in self.index.held.near(resource) {
                 let lease = self.state.leases.get(&id);
                 let suits = |lease: &&Lease| {
                     let is_own = lease.ensured && by.agent() == Some(&lease.agent);
@@ -68,13 +68,17 @@ impl Engine {
             }
             self.index.remove(lease);
             let mut next = 0;
-            lease.resources.retain(|_| {
+            let returned = lease.resources.extract_if(.., |_| {
                 next += 1;
-                !at.contains(&(next - 1))
+                at.contains(&(next - 1))
             });
+            let resources = returned.collect();
             self.index.insert(lease);
             let change = of_lease(ChangeKind::LeaseReduced, lease);
-            self.signals.leasable = true;
+            self.signals.freed.push(Freed {
+                resources,
+                only: None,
+            });
             self.change(change);
         }
         Outcome::GivenBack(count)

@@ -12,10 +12,10 @@ mod give_back;
 pub(super) mod sizes;
 #[cfg(test)]
 mod tests;
+mod wanted;
 
 use serde::{Deserialize, Serialize};
 
-use super::Engine;
 use super::agents::owns_or_operates;
 use super::command::{
     Actor, LeaseAcquire, LeaseMode, LeaseRelease, LeaseRenew, LeaseRevoke, is_false,
@@ -27,8 +27,10 @@ use super::index::Edit;
 use super::limits::check_limit;
 use super::outcome::{Answer, LeaseGrant, Outcome, Refusal};
 use super::resource::{Resource, ResourceRequest};
+use super::{Engine, Freed};
 pub use conflicts::Asker;
 use conflicts::RequestedPool;
+pub use wanted::{Wanted, WantedPlaces};
 
 /// A hold on resources.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -237,8 +239,11 @@ impl Engine {
     pub(super) fn lease_ends(&mut self, id: LeaseId, kind: ChangeKind, reason: &str) {
         if let Some(lease) = self.state.leases.remove(&id) {
             self.index.remove(&lease);
-            self.signals.leasable = true;
             self.change(of_lease(kind, &lease).reason(reason));
+            self.signals.freed.push(Freed {
+                resources: lease.resources,
+                only: None,
+            });
         }
     }
 
@@ -253,8 +258,10 @@ impl Engine {
         self.index.insert(lease);
         let change = of_lease(ChangeKind::LeaseLapsed, lease).reason(reason);
         self.state.totals.leases_lapsed += 1;
-        // The same agent may lease it at once.
-        self.signals.leasable = true;
+        self.signals.freed.push(Freed {
+            resources: lease.resources.clone(),
+            only: Some(lease.agent.clone()),
+        });
         self.change(change);
     }
 

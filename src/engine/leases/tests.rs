@@ -6,9 +6,9 @@ use crate::engine::Engine;
 use crate::engine::command::{Action, Actor, Command, Role};
 use crate::engine::hold::Hold;
 use crate::engine::ids::{JournalTime, LeaseId, Note, Position, TreeName};
-use crate::engine::index::held::tests::VISITED;
 use crate::engine::limits::Limits;
 use crate::engine::outcome::{Answer, Ensured, LeaseConflicts, Outcome, Refusal};
+use crate::planted::visited_in;
 
 struct Bench {
     engine: Engine,
@@ -174,13 +174,13 @@ fn looked_at(held: u64) -> [u64; 3] {
         bench.hold(&holder, &[&file]);
     }
     let mut look = |name: &str, file: &str| {
-        VISITED.set(0);
         let ensure = json!({ "lease_ensure": {
             "resources": [file], "hold": { "ttl_ms": 60_000 }, "tree": "t"
         } });
-        let refused = bench.act(name, &ensure).is_err();
-        assert_eq!(refused, name == "eve");
-        VISITED.get()
+        visited_in(|| {
+            let refused = bench.act(name, &ensure).is_err();
+            assert_eq!(refused, name == "eve");
+        })
     };
     let looked = [
         look("a1", "file:src/1/new.rs"),

@@ -160,7 +160,6 @@ impl Engine {
     }
 
     fn retry_or_bury(&mut self, id: TaskId, not_before: Option<JournalTime>) -> FailOutcome {
-        self.signals.claimable = true;
         if let Some(not_before) = not_before {
             self.settle(id);
             return FailOutcome::Retry { not_before };
@@ -209,7 +208,6 @@ impl Engine {
         };
         let change = of_attempt(ChangeKind::TaskReleased, id, &attempt);
         self.change(change.reason(reason));
-        self.signals.claimable = true;
         self.settle(id);
         self.refresh_presence(&attempt.agent, reason);
     }
@@ -275,7 +273,6 @@ impl Engine {
             change.to.push(agent.clone());
         }
         self.change(change);
-        self.signals.claimable = true;
         self.settle(id);
         self.forget_finished();
         self.refresh_presence(&attempt.agent, "handed its task off");

@@ -222,8 +222,8 @@ impl Task {
 
     pub(super) fn ready_group(&self) -> ReadyGroup {
         ReadyGroup {
-            requires: self.requires.clone(),
             concurrency: self.concurrency.clone(),
+            requires: self.requires.clone(),
         }
     }
 
@@ -271,10 +271,18 @@ impl Engine {
             }
             !waits
         });
+        self.frees_key_of(id);
         if ready == Some(true) {
-            self.signals.claimable = true;
+            self.signals.tasks.push(id);
             self.change(about(ChangeKind::TaskReady, id, 0));
         }
+    }
+
+    /// A task may not run any more, so another one of its key may.
+    fn frees_key_of(&mut self, id: TaskId) {
+        let task = self.state.tasks.get(&id);
+        let key = task.and_then(|task| task.concurrency.clone());
+        self.signals.keys.extend(key);
     }
 
     /// Finishes a task, and deletes the oldest finished ones.
@@ -287,7 +295,7 @@ impl Engine {
             task.not_before = None;
         });
         self.state.tasks_finished.push_back(id);
-        self.signals.claimable = true;
+        self.frees_key_of(id);
         let key = self
             .state
             .tasks
@@ -368,7 +376,7 @@ impl Engine {
 
     pub(super) fn task_offer_ends(&mut self, id: TaskId) {
         self.with_task(id, |task| task.offer = None);
-        self.signals.claimable = true;
+        self.signals.tasks.push(id);
     }
 }
 

@@ -169,7 +169,7 @@ impl Engine {
             let cap = self.state.concurrency.entry(concurrency.key.clone());
             *cap.or_default() = concurrency.max;
             // Ready tasks of the same key may have waited for a higher cap.
-            self.signals.claimable = true;
+            self.signals.keys.push(concurrency.key.clone());
         }
         let task = Task {
             id,

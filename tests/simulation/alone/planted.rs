@@ -38,6 +38,21 @@ fn a_lost_wake_up_is_found() {
 }
 
 #[test]
+fn a_claim_that_is_not_found_by_its_label_is_found() {
+    check(Bug::LabelWaiterMissed, Invariant::NoLostWakeUp, &[]);
+}
+
+#[test]
+fn an_acquire_that_is_forgotten_behind_another_is_found() {
+    check(Bug::WaiterBehindForgotten, Invariant::NoLostWakeUp, &[]);
+}
+
+#[test]
+fn a_request_that_stays_among_those_that_wait_is_found() {
+    check(Bug::WaiterStays, Invariant::Consistent, &[]);
+}
+
+#[test]
 fn a_snapshot_that_forgets_a_record_is_found() {
     check(Bug::SnapshotForgetsRecord, Invariant::Deterministic, &[]);
 }

@@ -392,6 +392,9 @@ fn check(world: &mut World) -> Checked {
             format!("{name} is {max}, there are {size}")
         })?;
     }
+    ensure(world.core.is_consistent(), Invariant::Consistent, || {
+        "what waits or is subscribed".to_owned()
+    })?;
     check_waiting(world)
 }
 
