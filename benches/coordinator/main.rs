@@ -24,6 +24,7 @@ mod cycles;
 mod echo;
 mod flood;
 mod hooks;
+mod growth;
 mod idle;
 mod lone;
 mod mqtt;
@@ -46,6 +47,7 @@ const PARTS: &[Part] = &[
     ("flood", flood::measure),
     ("hooks", hooks::measure),
     ("mqtt", mqtt::measure),
+    ("growth", growth::measure),
     ("idle", idle::measure),
     ("start", start::start),
     ("recovery", start::recovery),

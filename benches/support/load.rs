@@ -16,6 +16,16 @@ pub trait Talk {
     fn take(&mut self, input: &[u8], out: &mut Vec<u8>) -> Step;
 }
 
+impl Talk for Box<dyn Talk> {
+    fn begin(&mut self, out: &mut Vec<u8>) {
+        (**self).begin(out);
+    }
+
+    fn take(&mut self, input: &[u8], out: &mut Vec<u8>) -> Step {
+        (**self).take(input, out)
+    }
+}
+
 /// What a message did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {

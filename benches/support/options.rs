@@ -15,6 +15,8 @@ pub struct Options {
     /// Records of the journal whose recovery is timed.
     pub records: u64,
     pub server: PathBuf,
+    /// An older coordinator that is measured beside it.
+    pub peer: Option<PathBuf>,
     pub nats: PathBuf,
     pub redis: PathBuf,
     /// Where state directories are made: decides which medium is measured.
@@ -23,7 +25,7 @@ pub struct Options {
 }
 
 const USAGE: &str = "cargo bench --bench NAME -- [PART…] [--rounds N] [--seconds S] [--sessions N] \
-    [--records N] [--server PROGRAM] [--nats PROGRAM] [--redis PROGRAM] [--folder DIR] [--json FILE]";
+    [--records N] [--server PROGRAM] [--peer PROGRAM] [--nats PROGRAM] [--redis PROGRAM] [--folder DIR] [--json FILE]";
 
 impl Options {
     /// Reads the arguments of the process. `parts` are those that exist.
@@ -35,6 +37,7 @@ impl Options {
             sessions: 10_000,
             records: 1_000_000,
             server: env!("CARGO_BIN_EXE_coord").into(),
+            peer: None,
             nats: "nats-server".into(),
             redis: "redis-server".into(),
             folder: "target".into(),
@@ -54,6 +57,7 @@ impl Options {
                 "--sessions" => options.sessions = number(&value()?)?,
                 "--records" => options.records = number(&value()?)?,
                 "--server" => options.server = value()?.into(),
+                "--peer" => options.peer = Some(value()?.into()),
                 "--nats" => options.nats = value()?.into(),
                 "--redis" => options.redis = value()?.into(),
                 "--folder" => options.folder = value()?.into(),

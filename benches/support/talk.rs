@@ -137,6 +137,55 @@ impl Talk for Cycle {
     }
 }
 
+/// Acquire a lease, release it.
+#[derive(Debug)]
+pub struct Lock {
+    acquire: Vec<u8>,
+    release: Vec<u8>,
+    held: bool,
+}
+
+impl Lock {
+    pub fn new(resource: &str) -> Self {
+        let params = format!(r#"{{"resources":["{resource}"]}}"#);
+        Self {
+            acquire: text(&request("lease.acquire", &params)),
+            release: Vec::new(),
+            held: false,
+        }
+    }
+}
+
+impl Talk for Lock {
+    fn begin(&mut self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.acquire);
+    }
+
+    fn take(&mut self, input: &[u8], out: &mut Vec<u8>) -> Step {
+        let Some((reply, used)) = next_frame(input) else {
+            return Step::Incomplete;
+        };
+        if reply.is_empty() {
+            return Step::Within(used);
+        }
+        expect_result(reply);
+        self.held = !self.held;
+        if !self.held {
+            return Step::Finished(used);
+        }
+        let lease = number(reply, b"\"lease\":").expect("it is granted");
+        let fence = number(reply, b"\"fence\":").expect("it is granted");
+        let params = format!(r#"{{"lease":{lease},"fence":{fence}}}"#);
+        self.release.clear();
+        put_text(
+            request("lease.release", &params).as_bytes(),
+            &mut self.release,
+        );
+        out.extend_from_slice(&self.release);
+        Step::Within(used)
+    }
+}
+
 fn expect_result(reply: &[u8]) {
     assert!(
         reply.starts_with(RESULT),
