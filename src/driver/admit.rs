@@ -147,7 +147,7 @@ impl Core {
         if let Err(error) = self.has_room(now, &origin, &planned) {
             return self.send_error(now, &origin, &error);
         }
-        self.make_room_for_session(now, &planned);
+        self.make_room_for_session(now, &origin, &planned);
         let (Some(connection), Some(project)) = (
             self.connections.get(&origin.connection),
             self.projects.get(&planned.project),
@@ -215,7 +215,7 @@ impl Core {
 
     /// Clients that vanish leave their sessions behind. So that they keep nobody out, lost ones end early when the
     /// project has no room for another. An older coordinator would refuse the record, so not in a shared journal.
-    fn make_room_for_session(&mut self, now: Moment, planned: &Planned) {
+    fn make_room_for_session(&mut self, now: Moment, origin: &RequestOrigin, planned: &Planned) {
         let known = self.projects.get(&planned.project);
         let Some(known) = known.filter(|known| known.line.is_none()) else {
             return;
@@ -223,7 +223,21 @@ impl Core {
         if !matches!(planned.action, Action::SessionOpen(_)) {
             return;
         }
-        if let Some(session) = known.engine.gives_way(known.opening + 1, &known.giving_way) {
+        let gives_way = known.engine.gives_way(known.opening + 1, &known.giving_way);
+        let (Some(session), Some(connection)) =
+            (gives_way, self.connections.get(&origin.connection))
+        else {
+            return;
+        };
+        // What is refused for another reason needs no room.
+        let refusal = known
+            .engine
+            .check(&connection.actor(), &planned.action)
+            .err();
+        let is_needed = refusal.is_none_or(
+            |refusal| matches!(refusal, Refusal::Limit(limit) if limit.limit == "sessions_max"),
+        );
+        if is_needed {
             let close = Action::SessionClose(SessionClose { session });
             self.propose_own(now, &planned.project, close);
         }

@@ -22,12 +22,13 @@ impl Engine {
         self.check_new_agent(by.agent())?;
         check_description(limits, open.capabilities.as_ref(), open.labels.as_ref())?;
         check_limit!(limits, session_grace_ms_max, open.grace_ms)?;
-        check_limit!(limits, sessions_max, self.state.sessions.len() + 1)?;
         if let Some(agent) = by.agent() {
             let sessions = self.sessions_of(agent).count();
             check_limit!(limits, sessions_per_agent_max, sessions + 1)?;
             self.check_sessions_of_principal(agent)?;
         }
+        // Last: a lost session gives way only to one that nothing else refuses.
+        check_limit!(limits, sessions_max, self.state.sessions.len() + 1)?;
         Ok(())
     }
 
