@@ -175,8 +175,7 @@ impl Core {
             .is_some_and(|(id, agent)| self.repeatable.contains_key(&(agent.clone(), id.clone())));
         let alone = connection.in_flight == 0 && !repeats && project.line.is_none();
         let refusal = project.engine.check(&by, &planned.action).err();
-        let doubtful = may_be_granted_elsewhere(project, &planned);
-        let is_conflict = matches!(refusal, Some(Refusal::LeaseConflict(_)));
+        let in_line = waits_in_line(project, &planned, refusal.as_ref());
         match (&planned.action, refusal) {
             // The first sending may still be granted. Only a record behind it tells, so this one must not be parked
             // or refused from the state.
@@ -188,11 +187,7 @@ impl Core {
             }
             (Action::TaskClaim(_), None) => return self.admit_claim(now, origin, planned, by),
             // A record that could only be refused would cost a write, so the request waits here instead.
-            (action @ Action::LeaseAcquire(_), None | Some(Refusal::LeaseConflict(_)))
-                if planned.wait_ms > 0
-                    && !doubtful
-                    && (is_conflict || project.makes_room(action)) =>
-            {
+            (Action::LeaseAcquire(_), _) if in_line => {
                 let project = planned.project.clone();
                 let parked = parked(now, origin, planned);
                 let order = self.next_order();
@@ -425,6 +420,16 @@ fn may_be_granted_elsewhere(project: &Project, planned: &Planned) -> bool {
         return false;
     }
     project.line.is_some() && planned.request_id.is_some()
+}
+
+/// Whether an acquire waits for what others hold, or are about to get.
+fn waits_in_line(project: &Project, planned: &Planned, refusal: Option<&Refusal>) -> bool {
+    let is_taken = match refusal {
+        Some(Refusal::LeaseConflict(_)) => true,
+        Some(_) => false,
+        None => project.makes_room(&planned.action),
+    };
+    planned.wait_ms > 0 && is_taken && !may_be_granted_elsewhere(project, planned)
 }
 
 /// Whether a session that ends ahead of the command makes room for the one that it opens.
