@@ -59,7 +59,7 @@ fn filter(text: serde_json::Value) -> ClaimFilter {
 fn claim_looks(others: u64) -> Vec<u64> {
     let mut bench = Bench::new(wide());
     for _ in 0..others / 50 {
-        let other = |n| labelled(["a", "b"][n % 2], 0);
+        let other = |n: usize| labelled(["a", "b"][n % 2], 0);
         bench.submit(&agent("ant"), (0..50).map(other).collect());
     }
     let wanted = bench.submit(&agent("ant"), vec![labelled("x", -5)])[0];
@@ -257,7 +257,7 @@ fn what_is_shown_is_counted_as_a_scan_counts_it() {
     let mut bench = Bench::new(wide());
     let submitted = bench.submit(&agent("ant"), vec![spec("a"), spec("b"), spec("c")]);
     let update = AgentUpdate::default();
-    bench.apply(agent("bee"), None, Action::AgentUpdate(update), 1);
+    bench.apply(agent("bee"), None, Action::AgentUpdate(update.into()), 1);
     let claim = action(json!({ "task_claim": { "hold": { "ttl_ms": 9_000 } } }));
     bench.apply(agent("ant"), None, claim, 1);
     let cancel = json!({ "task_cancel": { "task": submitted[2] } });
