@@ -7,6 +7,7 @@ use crate::driver::connection::ConnectionId;
 use crate::driver::core::Moment;
 use crate::driver::parked::Parked;
 use crate::driver::project::Project;
+use crate::driver::propose::{Extra, Pending};
 use crate::engine::command::{Action, Actor, Command, Role};
 use crate::engine::ids::{AgentName, JournalTime, Position};
 use crate::engine::limits::Limits;
@@ -200,6 +201,39 @@ fn those_behind_one_that_is_served_are_out_of_reach() {
     project.taking.remove(1, taken);
     assert!(!project.is_out_of_reach(&queue));
     assert_eq!(project.next_head(2, queue).map(|(order, _)| order), Some(3));
+}
+
+/// An acquire that others made room for gets nothing: which of them are looked at again.
+fn behind_one_that_gets_nothing() -> Vec<u64> {
+    let mut project = project();
+    acquire(&mut project, 1, &["file:a/b"]);
+    acquire(&mut project, 2, &["file:a/", "name:x"]);
+    acquire(&mut project, 3, &["name:y"]);
+    let first = project.waiters.remove(1).expect("it waits");
+    let taken = crate::driver::waiters::acquire_of(&first).expect("an acquire");
+    project.taking.insert(1, taken);
+    let pending = Pending {
+        request: None,
+        extra: Extra::None,
+        parked: Some((1, Box::new(first))),
+        reserved: None,
+    };
+    let wakes = project.decided(&pending, None);
+    assert!(project.taking.is_empty());
+    let heads = project.heads(&wakes);
+    heads.into_iter().map(|(order, _)| order).collect()
+}
+
+#[test]
+fn those_behind_one_that_gets_nothing_are_looked_at_again() {
+    assert_eq!(behind_one_that_gets_nothing(), [2]);
+}
+
+#[cfg(feature = "test-doubles")]
+#[test]
+fn an_acquire_that_is_forgotten_behind_another_is_found() {
+    let _planted = crate::planted::Planted::new(crate::planted::Bug::WaiterBehindForgotten);
+    assert_ne!(behind_one_that_gets_nothing(), [2]);
 }
 
 /// Of many tasks under a key, as many are looked at as there are kinds of tasks that are waited for.

@@ -43,11 +43,6 @@ fn a_claim_that_is_not_found_by_its_label_is_found() {
 }
 
 #[test]
-fn an_acquire_that_is_forgotten_behind_another_is_found() {
-    check(Bug::WaiterBehindForgotten, Invariant::NoLostWakeUp, &[]);
-}
-
-#[test]
 fn a_request_that_stays_among_those_that_wait_is_found() {
     check(Bug::WaiterStays, Invariant::Consistent, &[]);
 }
