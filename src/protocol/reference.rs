@@ -24,7 +24,9 @@ One request a text frame, as JSON-RPC 2.0; parameters by name. Batches and binar
   seats read: one of them takes or acknowledges it. A seat that holds nothing, has no session and no
   unread mail is forgotten after an hour.
 - **Open a session** with `session.open` to hold tasks and leases for as long as you are connected.
-  After a lost connection, give `resume` within the session's grace and everything is still held.
+  After a lost connection, give `resume` within the session's grace and everything is still held. Only
+  where a project has no room for another session (`sessions_max`) does a lost one end earlier: the oldest,
+  and first those that hold nothing.
 - **Repeat safely**: give every request that changes something a `request_id`. The same id has one
   effect and the same answer, however often it is sent, for the last 64 answers of an agent (`request_ids_per_agent_max`).
 - **Several coordinators** may serve one project: go on at another one with the same token, session

@@ -219,8 +219,8 @@ fn the_oldest_lost_session_that_holds_nothing_gives_way() {
             .answer
             .expect("there is room");
     }
-    let none = std::collections::BTreeSet::new();
-    assert_eq!(bench.engine.gives_way(1, &none), None, "all are live");
+    let nothing = std::collections::BTreeSet::new();
+    assert_eq!(bench.engine.gives_way(1, &nothing), None, "all are live");
     let hold = json!({ "lease_acquire": { "resources": ["name:x"], "hold": "session" } });
     bench
         .apply(by("ant", 1), None, action(hold), 1)
@@ -236,8 +236,8 @@ fn the_oldest_lost_session_that_holds_nothing_gives_way() {
             .expect("a report");
     }
     let id = cli_coordinator::engine::ids::SessionId;
-    assert_eq!(bench.engine.gives_way(0, &none), None, "there is room");
-    assert_eq!(bench.engine.gives_way(1, &none), Some(id(2)));
+    assert_eq!(bench.engine.gives_way(0, &nothing), None, "there is room");
+    assert_eq!(bench.engine.gives_way(1, &nothing), Some(id(2)));
     assert_eq!(bench.engine.gives_way(2, &[id(2)].into()), Some(id(1)));
     let close = |session: u64| action(json!({ "session_close": { "session": session } }));
     assert!(
@@ -249,7 +249,7 @@ fn the_oldest_lost_session_that_holds_nothing_gives_way() {
         .answer
         .expect("it is lost");
     assert!(bench.engine.is_consistent());
-    assert_eq!(bench.engine.gives_way(1, &none), None);
+    assert_eq!(bench.engine.gives_way(1, &nothing), None);
 }
 
 #[test]

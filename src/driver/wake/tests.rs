@@ -64,7 +64,7 @@ fn wait(project: &mut Project, order: u64, operation: Operation, text: &Value) {
         .insert(order, parked, &name(order), &project.engine);
 }
 
-fn claim(project: &mut Project, order: u64, filter: Value) {
+fn claim(project: &mut Project, order: u64, filter: &Value) {
     let claim = json!({ "task_claim": { "hold": { "ttl_ms": 1_000 }, "filter": filter } });
     wait(project, order, Operation::TaskClaim, &claim);
 }
@@ -104,13 +104,13 @@ fn claims(others: u64) -> (Vec<u64>, u64) {
             2 => json!({ "labels": { "kind": "wanted" }, "priority_min": 9 }),
             _ => json!({ "labels": { "kind": "wanted", "more": "x" } }),
         };
-        claim(&mut project, n, filter);
+        claim(&mut project, n, &filter);
     }
     for n in 0..5 {
         claim(
             &mut project,
             others + 1 + n,
-            json!({ "labels": { "kind": "wanted" } }),
+            &json!({ "labels": { "kind": "wanted" } }),
         );
     }
     let signals = apply(&mut project, &task("wanted", &[]));
@@ -244,8 +244,8 @@ fn a_key_that_is_free_looks_at_few_tasks() {
         for _ in 0..tasks {
             apply(&mut project, &task("other", &[]));
         }
-        claim(&mut project, 1, json!({ "labels": { "kind": "wanted" } }));
-        claim(&mut project, 2, json!({}));
+        claim(&mut project, 1, &json!({ "labels": { "kind": "wanted" } }));
+        claim(&mut project, 2, &json!({}));
         let signals = Signals {
             keys: vec!["k".parse().expect("a key")],
             ..Signals::default()

@@ -121,7 +121,9 @@ impl Engine {
             let lease = self.state.leases.get(&id);
             let lease = lease.filter(|lease| lease.is_held());
             let held = lease.and_then(|lease| Some((lease, lease.resources.get(at as usize)?)));
-            held.is_some_and(|(lease, held)| wanted.is_excluded_by(held, lease.mode, &lease.tree))
+            held.is_some_and(|(lease, held)| {
+                wanted.is_excluded_by(held, lease.mode, lease.tree.as_ref())
+            })
         })
     }
 

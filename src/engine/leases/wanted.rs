@@ -42,10 +42,10 @@ impl Wanted {
         &self,
         held: &Resource,
         mode: LeaseMode,
-        tree: &Option<TreeName>,
+        tree: Option<&TreeName>,
     ) -> bool {
         let both_shared = self.mode == LeaseMode::Shared && mode == LeaseMode::Shared;
-        let same_trees = !held.is_of_tree() || trees_meet(self.tree.as_ref(), tree.as_ref());
+        let same_trees = !held.is_of_tree() || trees_meet(self.tree.as_ref(), tree);
         !both_shared && same_trees && held.overlaps(&self.resource)
     }
 }
@@ -94,7 +94,7 @@ impl WantedPlaces {
     /// Whether this cannot be had together with what is wanted here.
     pub fn excludes(&self, wanted: &Wanted) -> bool {
         let mut near = self.overlapping(&wanted.resource);
-        near.any(|it| wanted.is_excluded_by(&it.resource, it.mode, &it.tree))
+        near.any(|it| wanted.is_excluded_by(&it.resource, it.mode, it.tree.as_ref()))
     }
 
     /// The first request that wants this, from a number on.

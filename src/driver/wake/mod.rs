@@ -27,7 +27,7 @@ pub(super) struct Wakes {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Queue {
     One,
-    Claims(ClaimClass),
+    Claims(Box<ClaimClass>),
     Acquires(Wanted),
 }
 
@@ -158,7 +158,7 @@ impl Project {
         }
         heads.extend(classes.into_iter().filter_map(|class| {
             let first = self.waiters.next_claim(class, 0)?;
-            Some((first, Queue::Claims(class.clone())))
+            Some((first, Queue::Claims(Box::new(class.clone()))))
         }));
     }
 
