@@ -1,4 +1,4 @@
-//! Which commit and target this build is of, for `coord --version`.
+//! Which commit and target this build is of, for `coord --version`; and the files of the page, compressed.
 //!
 //! The commit comes from `COORD_COMMIT`, else from the repository that this folder is the root of, else
 //! from what `cargo package` writes into an archive; it is "unknown" in any other folder. A debug build
@@ -10,9 +10,14 @@
 )]
 
 use std::env;
+use std::fmt::Write as _;
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use flate2::write::GzEncoder;
+use flate2::{Compression, Crc};
 
 /// Digits of a commit's hash that are shown; git itself begins with seven.
 const COMMIT_DIGITS: usize = 12;
@@ -23,12 +28,69 @@ const PACKAGED: &str = ".cargo_vcs_info.json";
 /// What goes into the program; a change of it can make the tree differ from its commit.
 const SOURCES: &[&str] = &["src", "Cargo.toml", "Cargo.lock", "build.rs"];
 
+/// The files of the page.
+const PAGE: &str = "src/page/assets";
+
 fn main() {
     println!("cargo::rerun-if-env-changed={COMMIT_VARIABLE}");
     println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed={PAGE}");
+    pack_page();
     let folder = PathBuf::from(variable("CARGO_MANIFEST_DIR"));
     println!("cargo::rustc-env=COORD_BUILD_COMMIT={}", commit(&folder));
     println!("cargo::rustc-env=COORD_BUILD_TARGET={}", variable("TARGET"));
+}
+
+/// Compresses each file of the page, and writes the table that `src/page/assets.rs` includes.
+fn pack_page() {
+    let (from, to) = (
+        Path::new(&variable("CARGO_MANIFEST_DIR")).join(PAGE),
+        PathBuf::from(variable("OUT_DIR")),
+    );
+    let listed = fs::read_dir(&from).unwrap_or_else(|error| panic!("{}: {error}", from.display()));
+    let mut paths: Vec<PathBuf> = listed.flatten().map(|entry| entry.path()).collect();
+    paths.sort();
+    let mut table = "const ASSETS: &[Asset] = &[\n".to_owned();
+    for path in paths {
+        let name = path.file_name().and_then(|name| name.to_str());
+        let name = name.unwrap_or_else(|| panic!("{} has no name", path.display()));
+        let kind = match name.rsplit_once('.').map(|(_, kind)| kind) {
+            Some("html") => "text/html; charset=utf-8",
+            Some("css") => "text/css; charset=utf-8",
+            Some("js") => "text/javascript; charset=utf-8",
+            Some("svg") => "image/svg+xml",
+            _ => panic!("{name}: which media type is that?"),
+        };
+        let content = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let content = without_remarks(&content).into_bytes();
+        let mut crc = Crc::new();
+        crc.update(&content);
+        let tag = format!("\"{:08x}-{:x}\"", crc.sum(), content.len());
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        let packed = encoder.write_all(&content).and_then(|()| encoder.finish());
+        let packed = packed.unwrap_or_else(|error| panic!("{name}: {error}"));
+        let file = to.join(format!("page-{name}.gz"));
+        fs::write(&file, packed).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        writeln!(
+            table,
+            "Asset {{ name: {name:?}, kind: {kind:?}, tag: {tag:?}, packed: include_bytes!({file:?}) }},"
+        )
+        .expect("a text takes what is written");
+    }
+    table.push_str("];\n");
+    let file = to.join("page_assets.rs");
+    fs::write(&file, table).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+}
+
+/// Without indentation, and without lines that are only a comment: a browser needs neither. No text of the page
+/// goes over more than one line.
+fn without_remarks(text: &str) -> String {
+    let lines = text.lines().map(str::trim_start);
+    let is_remark = |line: &&str| {
+        line.is_empty() || line.starts_with("//") || line.starts_with("/*") && line.ends_with("*/")
+    };
+    let kept = lines.filter(|line| !is_remark(line));
+    kept.flat_map(|line| [line, "\n"]).collect()
 }
 
 fn commit(folder: &Path) -> String {

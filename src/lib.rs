@@ -17,6 +17,7 @@ pub mod link;
 pub mod mcp;
 pub mod metrics;
 pub mod mqtt;
+pub mod page;
 pub mod planted;
 pub mod protocol;
 pub mod push;

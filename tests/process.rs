@@ -21,6 +21,7 @@ mod process {
     mod foreign_clients;
     mod hooks;
     mod mcp;
+    mod page;
     mod panic_report;
     mod seats;
     mod setup;

@@ -9,6 +9,7 @@ mod greeting;
 mod journal;
 mod listen;
 mod live;
+mod looking;
 mod manage;
 mod operator;
 mod process;
@@ -26,7 +27,6 @@ use std::io::Write;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::http::HeaderMap;
 use axum::response::IntoResponse;
 use tokio::net::TcpListener;
 
@@ -51,7 +51,8 @@ use crate::http::tls::TlsError;
 use crate::journal::JournalError;
 use crate::mcp;
 use crate::metrics::{Metrics, MetricsScope};
-use crate::ws::{self, Admitted, CliSession, SocketOptions};
+use crate::page;
+use crate::ws::{self, CliSession, SocketOptions};
 use accepted::Accepted;
 use fleet::Fleet;
 use gauges::Gauges;
@@ -216,10 +217,11 @@ async fn start(
         firewall_file: config.firewall.status_file.clone(),
         shown: std::sync::Mutex::default(),
     });
-    let routes = front_routes(config, &driver, &live, &accepted.refused);
+    let source = Arc::clone(&gauges).source();
+    let routes = front_routes(config, &driver, &live, &accepted.refused, source.clone());
     accepted.front_door.open(routes);
     let push = Pushing::start(config, &metrics.push, push_source(&gauges))?;
-    let page = http::metrics::routes(config.metrics.path.as_str(), gauges.source());
+    let page = http::metrics::routes(config.metrics.path.as_str(), source);
     let (secured, refused) = (Arc::clone(&security), Arc::clone(&accepted.refused));
     let page = scrape::guarded(page, secured, operator_check(&driver), refused);
     accepted.scrape_door.open(page);
@@ -301,6 +303,7 @@ fn front_routes(
     driver: &Driver,
     live: &Live,
     refused: &access::RefusalObserver,
+    metrics: page::MetricsSource,
 ) -> Router {
     let (message_bytes_max, asked) = (config.websocket.message_bytes_max, live.clone());
     let options = Arc::new(move || SocketOptions {
@@ -308,13 +311,8 @@ fn front_routes(
         ping_interval: asked.values().ping_interval,
     });
     let who = identify(driver, live, refused);
-    let admitting = Arc::clone(&who);
-    let admit = move |headers: &HeaderMap| {
-        Ok(Admitted {
-            identity: admitting(headers)?,
-            subprotocol: access::offers_subprotocol(headers).then_some(access::SUBPROTOCOL),
-        })
-    };
+    let page = looking::front(config, driver, &who, refused, metrics);
+    let admit = looking::admit(&page);
     let (inspected, asked) = (driver.clone(), live.clone());
     let health = http::health::routes(Arc::new(move || health_of(&inspected, &asked)));
     let guarded = axum::middleware::map_request(hold_place);
@@ -327,9 +325,10 @@ fn front_routes(
         },
     );
     let tools = mcp::routes(driver.clone(), presences, who, message_bytes_max);
-    ws::routes(driver.clone(), Arc::new(admit), options, hooked)
+    ws::routes(driver.clone(), admit, options, hooked, page::landing)
         .layer(guarded)
         .merge(tools)
+        .merge(page::routes(page))
         .merge(health)
 }
 

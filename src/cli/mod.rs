@@ -24,6 +24,7 @@ mod line_rpc;
 mod mcp;
 mod message;
 mod misuse;
+mod open;
 mod output;
 pub mod panics;
 pub mod ports;
@@ -117,6 +118,11 @@ enum CliCommand {
     Serve(serve::ServeCommand),
     /// Shows the state of the coordinator and the project
     Status,
+    /// Prints a link that opens the page in a browser, once
+    ///
+    /// The page shows who does what, what is stuck, and why. The link begins a session that only looks, unless
+    /// `--operator` is given. On a screen it is opened at once.
+    Open(open::OpenArgs),
     /// Checks, in its own protocol, that every service of the configuration runs
     ///
     /// Redis must answer PING, the agents' port must accept a WebSocket and name its coordinator, the metrics
@@ -237,7 +243,7 @@ impl CliCommand {
     /// Whether only an operator may run it, or the result does not depend on the agent.
     fn is_operators(&self) -> bool {
         match self {
-            Self::Status | Self::Ping | Self::Token(_) | Self::Backup(_) => true,
+            Self::Status | Self::Ping | Self::Open(_) | Self::Token(_) | Self::Backup(_) => true,
             Self::Project(command) => matches!(command, project::ProjectCommand::Create { .. }),
             Self::Agent(command) => matches!(command, agent::AgentCommand::Remove { .. }),
             Self::Lease(command) => matches!(command, lease::LeaseCommand::Revoke { .. }),
@@ -342,6 +348,7 @@ fn call(command: CliCommand, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
         match command {
             CliCommand::Status => server::status(shell).await,
             CliCommand::Ping => server::ping(shell).await,
+            CliCommand::Open(args) => Box::pin(open::run(&args, shell)).await,
             CliCommand::Ports(command) => ports::run(command, shell).await,
             CliCommand::Health(args) => health::run(args, shell).await,
             CliCommand::SelfTest(args) => Box::pin(self_test::run(args, shell)).await,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderValue, Request, Response, StatusCode};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 use super::error::ClientError;
@@ -23,6 +24,9 @@ const LIMITS: FrameLimits = FrameLimits {
     message_bytes_max: 32 * 1024 * 1024,
     read_buffer_bytes: 16 * 1024,
 };
+
+/// The most that is read of the answer to a post.
+const ANSWER_BYTES_MAX: u64 = 64 * 1024;
 
 /// How much of a server's message an error repeats.
 const SAID_CHARS_MAX: usize = 200;
@@ -108,6 +112,56 @@ impl Target {
             trust,
             query: Vec::new(),
         }
+    }
+
+    /// Posts JSON to a path of the coordinator, with the token, over a connection of its own; gives the answer.
+    pub async fn post(&self, path: &str, json: &str) -> Result<Vec<u8>, ClientError> {
+        let limit = Duration::from_millis(CONNECT_MS_MAX);
+        let slow = |_| ClientError::Slow {
+            url: self.url.clone(),
+            waited_ms: CONNECT_MS_MAX,
+        };
+        timeout(limit, self.exchange(path, json))
+            .await
+            .map_err(slow)?
+    }
+
+    async fn exchange(&self, path: &str, json: &str) -> Result<Vec<u8>, ClientError> {
+        // Checks that the token can stand in a header.
+        self.request()?;
+        let mut stream = self.dial().await?;
+        // Of version 1.0, so that the answer comes in one piece and ends with the connection.
+        let request = format!(
+            "POST {path} HTTP/1.0\r\nHost: {}\r\nAuthorization: Bearer {}\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\n\r\n{json}",
+            self.url.endpoint,
+            self.token.expose(),
+            json.len(),
+        );
+        let broken = |source| self.undialled(LinkError::Connect(source));
+        stream.write_all(request.as_bytes()).await.map_err(broken)?;
+        stream.flush().await.map_err(broken)?;
+        let mut answer = Vec::new();
+        let mut limited = stream.take(ANSWER_BYTES_MAX);
+        if let Err(error) = limited.read_to_end(&mut answer).await
+            && answer.is_empty()
+        {
+            return Err(broken(error));
+        }
+        let end = answer.windows(4).position(|four| four == b"\r\n\r\n");
+        let status = answer
+            .get(9..12)
+            .and_then(|digits| StatusCode::from_bytes(digits).ok());
+        let (Some(end), Some(status)) = (end, status) else {
+            return Err(self.stranger("the answer is no HTTP".to_owned()));
+        };
+        let body = answer.split_off(end + 4);
+        if status.is_success() {
+            return Ok(body);
+        }
+        let mut response = Response::new(Some(body));
+        *response.status_mut() = status;
+        Err(self.refused(&response))
     }
 
     /// Opens a WebSocket within [`CONNECT_MS_MAX`].

@@ -120,6 +120,12 @@ impl Core {
         })
     }
 
+    /// Whether the token of an identity is still valid.
+    pub fn is_valid(&self, identity: &Identity) -> bool {
+        let tokens = &self.system_engine().state().tokens;
+        tokens.contains_key(&identity.token)
+    }
+
     /// The project of an identity that names none: the default project, or its only one.
     pub fn project_of(
         &self,

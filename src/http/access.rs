@@ -88,13 +88,19 @@ impl Access {
             .to_str()
             .ok()
             .and_then(|text| text.parse::<WebOrigin>().ok());
-        let same = |origin: &WebOrigin| {
-            let named = headers.get(HOST).and_then(|value| value.to_str().ok());
-            let page = origin.as_str().split_once("://").map(|(_, rest)| rest);
-            page == named
-        };
         match origin {
-            Some(origin) if self.origins.contains(&origin) || same(&origin) => Ok(()),
+            Some(origin) if self.origins.contains(&origin) || is_own(&origin, headers) => Ok(()),
+            _ => Err(Denied::Origin),
+        }
+    }
+
+    /// Checks that a request comes from a page of this coordinator, and from a browser, which says so: it adds our
+    /// cookie to the requests of other pages too.
+    pub fn check_own_origin(headers: &HeaderMap) -> Result<(), Denied> {
+        let origin = headers.get(ORIGIN).and_then(|value| value.to_str().ok());
+        let origin = origin.and_then(|text| text.parse::<WebOrigin>().ok());
+        match origin {
+            Some(origin) if is_own(&origin, headers) => Ok(()),
             _ => Err(Denied::Origin),
         }
     }
@@ -112,6 +118,13 @@ impl Access {
                 allowed.host == named.host && (allowed.port.is_none() || allowed.port == named.port)
             })
     }
+}
+
+/// Whether a page was served by the host that the request names.
+fn is_own(origin: &WebOrigin, headers: &HeaderMap) -> bool {
+    let named = headers.get(HOST).and_then(|value| value.to_str().ok());
+    let page = origin.as_str().split_once("://").map(|(_, rest)| rest);
+    page == named
 }
 
 /// The token of a request: from `Authorization: Bearer`, or from the offered subprotocols.

@@ -15,8 +15,10 @@ use axum::http::header::{
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use futures_util::future::BoxFuture;
 use serde::Deserialize;
 use serde_json::json;
+use tokio::sync::watch;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use crate::driver::Identity;
@@ -34,7 +36,27 @@ pub type Admit = Arc<dyn Fn(&HeaderMap) -> Result<Admitted, Box<Response>> + Sen
 pub struct Admitted {
     pub identity: Identity,
     pub subprotocol: Option<&'static str>,
+    /// `None`: as long as the token is valid.
+    pub lifetime: Option<Lifetime>,
 }
+
+/// How long a connection may last that a session of the page let in.
+#[derive(Debug)]
+pub struct Lifetime {
+    pub left: Duration,
+    /// The session ends with its sender.
+    pub ended: watch::Receiver<()>,
+}
+
+impl Lifetime {
+    async fn over(mut self) {
+        // Nothing is ever sent: what is waited for is the end of the sender.
+        let _ = tokio::time::timeout(self.left, self.ended.changed()).await;
+    }
+}
+
+/// What `/` answers to a request that asks for no upgrade.
+pub type Landing = fn(&HeaderMap) -> Response;
 
 /// Bounds of one connection.
 #[derive(Debug, Clone, Copy)]
@@ -63,6 +85,7 @@ struct Front {
     admit: Admit,
     options: Bounds,
     hooked: Hooked,
+    landing: Landing,
 }
 
 #[derive(Debug, Deserialize)]
@@ -111,18 +134,32 @@ fn parsed<T: FromStr<Err = NameError>>(
     parsed.map_err(|error| RpcError::new(ErrorKind::InvalidParams, format!("{name}: {error}")))
 }
 
-/// `/ws`, and `/` for clients without a path.
-pub fn routes(driver: Driver, admit: Admit, options: Bounds, hooked: Hooked) -> Router {
+/// `/ws`, and `/` for clients without a path; browsers get `landing` there.
+pub fn routes(
+    driver: Driver,
+    admit: Admit,
+    options: Bounds,
+    hooked: Hooked,
+    landing: Landing,
+) -> Router {
     let front = Front {
         driver,
         admit,
         options,
         hooked,
+        landing,
     };
     Router::new()
         .route("/ws", get(upgrade))
-        .route("/", get(upgrade))
+        .route("/", get(root))
         .with_state(front)
+}
+
+async fn root(state: State<Front>, query: Query<UpgradeQuery>, request: Request) -> Response {
+    if request.headers().contains_key(UPGRADE) {
+        return upgrade(state, query, request).await;
+    }
+    (state.landing)(request.headers())
 }
 
 async fn upgrade(
@@ -157,7 +194,17 @@ async fn upgrade(
     let peer = request.extensions_mut().remove::<PeerGuard>();
     let on_upgrade = hyper::upgrade::on(&mut request);
     let options = (front.options)();
-    tokio::spawn(socket::serve(on_upgrade, link, options, peer));
+    let over: BoxFuture<'static, ()> = match admitted.lifetime {
+        Some(lifetime) => Box::pin(lifetime.over()),
+        None => Box::pin(std::future::pending()),
+    };
+    tokio::spawn(async move {
+        tokio::select! {
+            biased;
+            () = socket::serve(on_upgrade, link, options, peer) => {}
+            () = over => {}
+        }
+    });
     switching(&accept, admitted.subprotocol)
 }
 

@@ -88,6 +88,7 @@ const ROOMS: &[Room] = &[
         3,
         &["driver", "engine", "metrics", "protocol", "text"],
     ),
+    room("page", 3, &["driver", "engine"]),
     room(
         "app",
         4,
@@ -105,6 +106,7 @@ const ROOMS: &[Room] = &[
             "metrics",
             "mqtt",
             "edge/nft",
+            "page",
             "edge/ports",
             "edge/probe",
             "protocol",

@@ -72,10 +72,15 @@ impl Client {
     }
 
     pub async fn try_connect(port: u16, target: &str, token: &str) -> Result<Self, UpgradeError> {
+        Self::upgrade(port, request(port, target, token)).await
+    }
+
+    /// Connects with a request of the test's own.
+    pub async fn upgrade(port: u16, request: Request<()>) -> Result<Self, UpgradeError> {
         let stream = TcpStream::connect(("127.0.0.1", port)).await;
         let stream = stream.map_err(UpgradeError::Io)?;
         stream.set_nodelay(true).map_err(UpgradeError::Io)?;
-        let upgrade = Socket::upgrade(request(port, target, token), stream, LIMITS);
+        let upgrade = Socket::upgrade(request, stream, LIMITS);
         let socket = within("an upgrade", upgrade).await?;
         Ok(Self {
             socket: socket.into_inner(),

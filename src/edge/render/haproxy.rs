@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::proxy::{self, CONNECT_TIMEOUT_S, PATHS, ProxyOptions, ProxyPlan, READY};
+use super::proxy::{self, CONNECT_TIMEOUT_S, PATHS, PREFIX, ProxyOptions, ProxyPlan, READY};
 use super::{RenderError, heading, push, quote};
 use crate::config::{Config, Host};
 
@@ -89,7 +89,7 @@ fn frontend(plan: &ProxyPlan, combined: &Path) -> Result<String, RenderError> {
         format_args!(
             "    bind {}{tls}
     # Only what a coordinator has for agents; the metrics are not passed on.
-    http-request deny deny_status 404 unless {{ path {} }}
+    http-request deny deny_status 404 unless {{ path {} }} || {{ path_beg {PREFIX} }}
     default_backend coord_coordinators
 ",
             plan.listen,

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::proxy::{self, CONNECT_TIMEOUT_S, PATHS, ProxyOptions, ProxyPlan};
+use super::proxy::{self, CONNECT_TIMEOUT_S, PATHS, PREFIX, ProxyOptions, ProxyPlan};
 use super::{RenderError, heading, push, quote};
 use crate::config::Config;
 
@@ -115,6 +115,10 @@ fn server(plan: &ProxyPlan) -> Result<String, RenderError> {
             format_args!("    location = {path} {{ proxy_pass {scheme}://coord_coordinators; }}\n"),
         );
     }
+    push(
+        &mut text,
+        format_args!("    location {PREFIX} {{ proxy_pass {scheme}://coord_coordinators; }}\n"),
+    );
     text.push_str("    location / { return 404; }\n}\n");
     Ok(text)
 }

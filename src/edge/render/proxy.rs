@@ -8,6 +8,8 @@ use crate::edge::ports::Service;
 
 /// What may be asked of a coordinator; everything else, the metrics above all, is not passed on.
 pub(super) const PATHS: [&str; 5] = ["/", "/ws", "/mcp", "/healthz", "/readyz"];
+/// The files and the way in of the page for people are below this.
+pub(super) const PREFIX: &str = "/page/";
 /// What a coordinator says about whether it takes work.
 pub(super) const READY: &str = "/readyz";
 pub(super) const CONNECT_TIMEOUT_S: u64 = 5;
