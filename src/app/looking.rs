@@ -22,8 +22,8 @@ pub(super) fn front(
     refused: &access::RefusalObserver,
     metrics: page::MetricsSource,
 ) -> Front {
-    let websocket = &config.websocket;
-    let port = websocket.endpoint.port.number();
+    let port = config.websocket.endpoint.port.number();
+    let counted = Arc::clone(refused);
     let refused = Arc::clone(refused);
     let own_origin: OriginCheck = Arc::new(move |headers: &HeaderMap| {
         Access::check_own_origin(headers).map_err(|denied: Denied| -> Box<Response> {
@@ -33,9 +33,10 @@ pub(super) fn front(
     });
     Front {
         driver: driver.clone(),
-        sessions: Sessions::new(operator::random, port, websocket.tls.is_some()),
+        sessions: Sessions::new(operator::random, port),
         admit: Arc::clone(who),
         own_origin,
+        guessed: Arc::new(move || counted(Denied::BadToken.reason())),
         peer,
         metrics,
     }

@@ -121,7 +121,7 @@ enum CliCommand {
     /// Prints a link that opens the page in a browser, once
     ///
     /// The page shows who does what, what is stuck, and why. The link begins a session that only looks, unless
-    /// `--operator` is given. On a screen it is opened at once.
+    /// `--operator` is given. On a screen a link that only looks is opened at once.
     Open(open::OpenArgs),
     /// Checks, in its own protocol, that every service of the configuration runs
     ///

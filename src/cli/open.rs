@@ -12,7 +12,7 @@ use super::shell::Shell;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct OpenArgs {
-    /// Let the reader do what the token may, not only look
+    /// Let the reader do what the token may, not only look; prints the link only
     #[arg(long)]
     operator: bool,
     /// Print the link only, even where there is a browser
@@ -50,7 +50,8 @@ pub(super) async fn run(args: &OpenArgs, shell: &mut Shell<'_>) -> Result<Exit, 
     shell.out.note(format_args!(
         "it works once, within {left}, and its reader is {role}"
     ));
-    if !args.no_browser && has_screen(shell)? {
+    // Other users of the machine can read a command line, and be faster: what they could get is at most a look.
+    if !args.no_browser && !args.operator && has_screen(shell)? {
         show(&link, shell);
     }
     Ok(Exit::Ok)

@@ -12,7 +12,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Path, Request, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, SET_COOKIE};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ORIGIN, RETRY_AFTER, SET_COOKIE};
 use axum::http::{Extensions, HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -35,6 +35,8 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 pub type Admit = Arc<dyn Fn(&HeaderMap) -> Result<Identity, Box<Response>> + Send + Sync>;
 /// Whether a request comes from a page of this coordinator: a browser adds cookies to those of other pages too.
 pub type OriginCheck = Arc<dyn Fn(&HeaderMap) -> Result<(), Box<Response>> + Send + Sync>;
+/// Told of a wrong token or code.
+pub type GuessObserver = Arc<dyn Fn() + Send + Sync>;
 /// The address that a connection comes from.
 pub type PeerOf = fn(&Extensions) -> Option<IpAddr>;
 /// Renders the metrics.
@@ -47,6 +49,7 @@ pub struct Front {
     pub sessions: Sessions,
     pub admit: Admit,
     pub own_origin: OriginCheck,
+    pub guessed: GuessObserver,
     pub peer: PeerOf,
     pub metrics: MetricsSource,
 }
@@ -96,15 +99,16 @@ async fn login(State(front): State<Front>, request: Request) -> Response {
     if let Err(response) = (front.own_origin)(&parts.headers) {
         return *response;
     }
+    let body: LoginBody = match read(&parts.headers, body).await {
+        Ok(body) => body,
+        Err(response) => return *response,
+    };
+    // Only now: many requests whose bodies are held back must not all be let through before the first one fails.
     let now = front.driver.now();
     let peer = (front.peer)(&parts.extensions);
     if let Some(wait) = peer.and_then(|peer| front.sessions.must_wait(peer, now)) {
         return too_many(wait);
     }
-    let body: LoginBody = match read(&parts.headers, body).await {
-        Ok(body) => body,
-        Err(response) => return *response,
-    };
     let identity = match (body.token, body.code) {
         (Some(token), None) => {
             let identity = front.driver.authenticate(&token);
@@ -123,11 +127,13 @@ async fn login(State(front): State<Front>, request: Request) -> Response {
         if let Some(peer) = peer {
             front.sessions.failed(peer, now);
         }
+        (front.guessed)();
         let what =
             "this is unknown, revoked, expired, or was used before: `coord open` makes a new link";
         return refusal(StatusCode::UNAUTHORIZED, "unauthenticated", what);
     };
-    let Some((cookie, session)) = front.sessions.begin(identity, now) else {
+    let is_secure = is_secure(&parts.headers);
+    let Some((cookie, session)) = front.sessions.begin(identity, is_secure, now) else {
         let what = "too many sessions are open: log out of another one";
         return refusal(StatusCode::SERVICE_UNAVAILABLE, "limit_exceeded", what);
     };
@@ -140,7 +146,7 @@ async fn logout(State(front): State<Front>, headers: HeaderMap) -> Response {
         return *response;
     }
     front.sessions.end(&headers);
-    let gone = front.sessions.no_cookie();
+    let gone = front.sessions.no_cookie(is_secure(&headers));
     with_cookie(answer(StatusCode::OK, &json!({})), &gone)
 }
 
@@ -217,6 +223,12 @@ impl Front {
 
 fn is_valid(driver: &Driver, identity: &Identity) -> bool {
     driver.inspect(|core| core.is_valid(identity))
+}
+
+/// Whether the page came by TLS; a proxy may have taken it off, so the browser is asked.
+fn is_secure(headers: &HeaderMap) -> bool {
+    let origin = headers.get(ORIGIN).map(HeaderValue::as_bytes);
+    origin.is_some_and(|origin| origin.starts_with(b"https://"))
 }
 
 /// A session only looks unless more was asked for, whatever its token allows.

@@ -49,8 +49,10 @@ pub struct Sessions {
     random: Random,
     /// Cookies do not know ports, so the port is in the name: two coordinators of one host do not mix.
     cookie: Arc<str>,
-    secure: bool,
 }
+
+/// A browser takes a cookie of such a name only over TLS, and from this very host.
+const SECURE_PREFIX: &str = "__Host-";
 
 /// Secrets are known by their digest, which also makes the time of a comparison tell nothing about them.
 type Key = [u8; 32];
@@ -66,6 +68,8 @@ struct Held {
 struct Kept {
     identity: Identity,
     until: Moment,
+    /// Its cookie has the prefix.
+    is_secure: bool,
     ended: watch::Sender<()>,
 }
 
@@ -80,14 +84,11 @@ impl Kept {
 }
 
 impl Sessions {
-    /// `secure`: the port has TLS, so the cookie never leaves it.
-    pub fn new(random: Random, port: u16, secure: bool) -> Self {
-        let prefix = if secure { "__Host-" } else { "" };
+    pub fn new(random: Random, port: u16) -> Self {
         Self {
             held: Arc::default(),
             random,
-            cookie: format!("{prefix}coord-{port}").into(),
-            secure,
+            cookie: format!("coord-{port}").into(),
         }
     }
 
@@ -127,8 +128,14 @@ impl Sessions {
         (until > now).then_some(identity)
     }
 
-    /// The cookie of a new session; `None` when there are too many.
-    pub(super) fn begin(&self, identity: Identity, now: Moment) -> Option<(String, Session)> {
+    /// The cookie of a new session; `None` when there are too many. `is_secure`: the browser came by TLS, ours or that
+    /// of a proxy, so the cookie never goes without.
+    pub(super) fn begin(
+        &self,
+        identity: Identity,
+        is_secure: bool,
+        now: Moment,
+    ) -> Option<(String, Session)> {
         let mut held = self.lock();
         held.sessions.retain(|_, kept| kept.until > now);
         let of_token = held.sessions.iter();
@@ -146,45 +153,60 @@ impl Sessions {
         let kept = Kept {
             identity,
             until: now.after_ms(SESSION_MS),
+            is_secure,
             ended: watch::Sender::new(()),
         };
         let session = kept.session(now);
         held.sessions.insert(key, kept);
-        Some((self.cookie(&secret, SESSION_MS / 1_000), session))
+        let cookie = self.cookie(&secret, SESSION_MS / 1_000, is_secure);
+        Some((cookie, session))
     }
 
     /// Takes the cookie from the browser.
-    pub(super) fn no_cookie(&self) -> String {
-        self.cookie("", 0)
+    pub(super) fn no_cookie(&self, is_secure: bool) -> String {
+        self.cookie("", 0, is_secure)
     }
 
-    fn cookie(&self, value: &str, seconds: u64) -> String {
-        let secure = if self.secure { "; Secure" } else { "" };
+    fn cookie(&self, value: &str, seconds: u64, is_secure: bool) -> String {
+        let (prefix, secure) = if is_secure {
+            (SECURE_PREFIX, "; Secure")
+        } else {
+            ("", "")
+        };
         let name = &self.cookie;
-        format!("{name}={value}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}{secure}")
+        format!(
+            "{prefix}{name}={value}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}{secure}"
+        )
     }
 
     pub(super) fn find(&self, headers: &HeaderMap, now: Moment) -> Option<Session> {
-        let key = self.key_in(headers)?;
+        let (key, is_secure) = self.key_in(headers)?;
         let held = self.lock();
         let kept = held.sessions.get(&key)?;
-        (kept.until > now).then(|| kept.session(now))
+        // Another host of the same domain can set a cookie for us, but none with the prefix.
+        let is_ours = kept.is_secure == is_secure;
+        (is_ours && kept.until > now).then(|| kept.session(now))
     }
 
     pub(super) fn end(&self, headers: &HeaderMap) {
-        if let Some(key) = self.key_in(headers) {
+        if let Some((key, _)) = self.key_in(headers) {
             self.lock().sessions.remove(&key);
         }
     }
 
-    fn key_in(&self, headers: &HeaderMap) -> Option<Key> {
+    /// The session that the cookie names, and whether the cookie has the prefix.
+    fn key_in(&self, headers: &HeaderMap) -> Option<(Key, bool)> {
         let lines = headers.get_all(COOKIE).into_iter();
         let texts = lines.filter_map(|value| value.to_str().ok());
-        let mut pairs = texts
+        let pairs = texts
             .flat_map(|text| text.split(';'))
             .filter_map(|pair| pair.trim().split_once('='));
-        let (_, secret) = pairs.find(|(name, _)| *name == &*self.cookie)?;
-        Some(key_of(secret))
+        let ours = pairs.filter_map(|(name, secret)| {
+            let bare = name.strip_prefix(SECURE_PREFIX);
+            let is_ours = bare.unwrap_or(name) == &*self.cookie;
+            is_ours.then(|| (key_of(secret), bare.is_some()))
+        });
+        ours.max_by_key(|(_, is_secure)| *is_secure)
     }
 
     /// How long an address that guessed too often has to wait. What is kept of it is the moment at which all
@@ -247,8 +269,10 @@ mod tests {
 
     #[test]
     fn a_session_ends_by_itself() {
-        let (sessions, now) = (Sessions::new(random, 8766, true), Moment(5));
-        let (cookie, _) = sessions.begin(identity("t-1"), now).expect("there is room");
+        let (sessions, now) = (Sessions::new(random, 8766), Moment(5));
+        let (cookie, _) = sessions
+            .begin(identity("t-1"), true, now)
+            .expect("there is room");
         assert!(cookie.starts_with("__Host-coord-8766="), "{cookie}");
         assert!(cookie.ends_with("; Secure"), "{cookie}");
         assert!(sessions.find(&with(&cookie), now).is_some());
@@ -264,12 +288,33 @@ mod tests {
     }
 
     #[test]
+    fn a_cookie_of_a_neighbour_is_none_of_ours() {
+        let (sessions, now) = (Sessions::new(random, 8766), Moment(5));
+        let begin = |is_secure| {
+            let begun = sessions.begin(identity("t-1"), is_secure, now);
+            begun.expect("there is room").0
+        };
+        let (secure, plain) = (begin(true), begin(false));
+        assert!(plain.starts_with("coord-8766="), "{plain}");
+        assert!(!plain.contains("Secure"), "{plain}");
+        assert!(sessions.find(&with(&plain), now).is_some());
+        // A neighbour has a session of its own, but cannot set the prefix.
+        let planted = secure.trim_start_matches(SECURE_PREFIX);
+        assert!(sessions.find(&with(planted), now).is_none());
+        let pair = |cookie: &str| cookie.split(';').next().unwrap_or_default().to_owned();
+        let both = format!("{}; {}", pair(planted), pair(&secure)).replace("; ", ";");
+        let mut headers = HeaderMap::new();
+        headers.insert(COOKIE, both.parse().expect("it is ASCII"));
+        assert!(sessions.find(&headers, now).is_some());
+    }
+
+    #[test]
     fn a_token_has_so_many_sessions_and_the_oldest_makes_room() {
-        let sessions = Sessions::new(random, 8766, false);
+        let sessions = Sessions::new(random, 8766);
         let at = |i: usize| Moment(1).after_ms(i as u64);
         let begin = |i| {
             sessions
-                .begin(identity("t-1"), at(i))
+                .begin(identity("t-1"), false, at(i))
                 .expect("there is room")
         };
         let begun: Vec<_> = (0..=SESSIONS_PER_TOKEN_MAX).map(begin).collect();
@@ -282,7 +327,7 @@ mod tests {
         );
         let mut count = SESSIONS_PER_TOKEN_MAX;
         while sessions
-            .begin(identity(&format!("t-{count}")), now)
+            .begin(identity(&format!("t-{count}")), false, now)
             .is_some()
         {
             count += 1;
@@ -292,7 +337,7 @@ mod tests {
 
     #[test]
     fn a_code_is_over_after_a_while() {
-        let (sessions, now) = (Sessions::new(random, 8766, false), Moment(5));
+        let (sessions, now) = (Sessions::new(random, 8766), Moment(5));
         let code = sessions.code(identity("t-1"), now).expect("there is room");
         assert_eq!(sessions.redeem(&code, now.after_ms(CODE_MS)), None);
         let code = sessions.code(identity("t-1"), now).expect("there is room");
@@ -309,7 +354,7 @@ mod tests {
 
     #[test]
     fn failures_are_forgotten_one_by_one() {
-        let (sessions, now) = (Sessions::new(random, 8766, false), Moment(5));
+        let (sessions, now) = (Sessions::new(random, 8766), Moment(5));
         let peer: IpAddr = "192.0.2.7".parse().expect("an address");
         for _ in 0..FAILURES_MAX {
             assert_eq!(sessions.must_wait(peer, now), None);

@@ -40,6 +40,27 @@ async fn a_token_begins_a_session_that_only_looks() {
     assert_eq!(browser.connect().await.unwrap_err(), 401);
 }
 
+/// A proxy may have taken the TLS off: only the browser knows of it.
+#[tokio::test]
+async fn behind_tls_the_cookie_stays_there() {
+    let coordinator = Coordinator::start().await;
+    let token = coordinator.operator_token();
+    let mut browser = Browser::new(&coordinator);
+    browser.origin = Some(format!("https://127.0.0.1:{}", coordinator.port()));
+    let reply = browser.login(&json!({ "token": token })).await;
+    assert_eq!(reply.status, 200, "{reply:?}");
+    let cookie = header(&reply, "set-cookie").unwrap();
+    assert!(cookie.starts_with("__Host-coord-"), "{cookie}");
+    assert!(cookie.ends_with("; Secure"), "{cookie}");
+    assert_eq!(browser.session().await.status, 200);
+    browser.connect().await.unwrap();
+    // A host of the same domain can set a cookie without the prefix, and put its own session there.
+    let cookie = browser.cookie.take().unwrap();
+    let planted = cookie.strip_prefix("__Host-").unwrap();
+    browser.cookie = Some(planted.to_owned());
+    assert_eq!(browser.session().await.status, 401);
+}
+
 #[tokio::test]
 async fn an_operator_may_ask_for_more_and_an_agent_gets_no_more_than_it_has() {
     let coordinator = Coordinator::start().await;
