@@ -8,7 +8,7 @@ import { busy } from './world.mjs';
 import { VIEWS } from './scenes.mjs';
 
 const BYTES_MAX = 300000;
-const QUALITY = 40;
+const QUALITY = 36;
 const SCALE = 0.75;
 
 export async function pictures({ browser, keep }) {
