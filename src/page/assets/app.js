@@ -19,15 +19,19 @@ const VIEWS = [
 ];
 /** Events come in bursts; drawing more often than this shows nobody more. */
 const DRAW_MS = 250;
+/** Where a picture takes long to draw, the page is at most a fifth of the time busy with it. */
+const REST = 4;
+const REST_MS_MAX = 2000;
 /** Ages grow without events. */
 const TICK_MS = 5000;
 
 const app = {
   root: document.getElementById('app'), typed: {}, chosen: {}, more: {}, opened: {}, answers: {}, health: null,
-  login: { token: '', operate: false, told: null, busy: false }, me: undefined, toast: null, drawn: 0, due: 0,
+  login: { token: '', operate: false, told: null, busy: false }, me: undefined, toast: null, drawn: 0, cost: 0, due: 0,
   draw() {
     if (app.due) return;
-    const pause = Math.max(0, DRAW_MS - (performance.now() - app.drawn));
+    const rest = Math.max(DRAW_MS, Math.min(REST * app.cost, REST_MS_MAX));
+    const pause = Math.max(0, rest - (performance.now() - app.drawn));
     app.due = setTimeout(() => requestAnimationFrame(paint), pause > 200 ? pause : 0);
   },
   say(text, bad = false) {
@@ -46,6 +50,7 @@ function paint() {
   if (document.hidden) return;
   app.drawn = performance.now();
   patch(app.root, app.me ? frame().filter(Boolean) : app.me === null ? [login()] : [h('p.boot.quiet', { key: 'boot' }, 'Opening…')]);
+  app.cost = performance.now() - app.drawn;
 }
 
 function place() {
