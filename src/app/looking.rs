@@ -6,8 +6,9 @@ use std::sync::Arc;
 use axum::http::{Extensions, HeaderMap};
 use axum::response::{IntoResponse, Response};
 
+use super::live::Live;
 use super::operator;
-use crate::config::Config;
+use crate::config::{Config, TlsConfig};
 use crate::driver::shell::Driver;
 use crate::http::AdmittedPeer;
 use crate::http::access::{self, Access, Denied};
@@ -18,6 +19,7 @@ use crate::ws::{self, Admitted, Lifetime};
 pub(super) fn front(
     config: &Config,
     driver: &Driver,
+    live: &Live,
     who: &page::Admit,
     refused: &access::RefusalObserver,
     metrics: page::MetricsSource,
@@ -31,6 +33,9 @@ pub(super) fn front(
             Box::new(denied.into_response())
         })
     });
+    let values = live.values();
+    let is_ours = matches!(config.websocket.tls, Some(TlsConfig::SelfSigned));
+    let certificate = values.tls.as_ref().filter(|_| is_ours);
     Front {
         driver: driver.clone(),
         sessions: Sessions::new(operator::random, port),
@@ -39,6 +44,7 @@ pub(super) fn front(
         guessed: Arc::new(move || counted(Denied::BadToken.reason())),
         peer,
         metrics,
+        certificate: certificate.map(|tls| tls.fingerprint.as_str().into()),
     }
 }
 

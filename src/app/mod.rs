@@ -311,7 +311,7 @@ fn front_routes(
         ping_interval: asked.values().ping_interval,
     });
     let who = identify(driver, live, refused);
-    let page = looking::front(config, driver, &who, refused, metrics);
+    let page = looking::front(config, driver, live, &who, refused, metrics);
     let admit = looking::admit(&page);
     let (inspected, asked) = (driver.clone(), live.clone());
     let health = http::health::routes(Arc::new(move || health_of(&inspected, &asked)));

@@ -52,6 +52,8 @@ pub struct Front {
     pub guessed: GuessObserver,
     pub peer: PeerOf,
     pub metrics: MetricsSource,
+    /// The SHA-256 of a certificate that no authority signed: agents must pin it.
+    pub certificate: Option<Arc<str>>,
 }
 
 impl std::fmt::Debug for Front {
@@ -138,7 +140,7 @@ async fn login(State(front): State<Front>, request: Request) -> Response {
         return refusal(StatusCode::SERVICE_UNAVAILABLE, "limit_exceeded", what);
     };
     tracing::info!(agent = %session.identity.agent, role = session.identity.role.as_str(), "a session of the page began");
-    with_cookie(told(&session), &cookie)
+    with_cookie(front.told(&session), &cookie)
 }
 
 async fn logout(State(front): State<Front>, headers: HeaderMap) -> Response {
@@ -175,7 +177,7 @@ async fn code(State(front): State<Front>, request: Request) -> Response {
 
 async fn session(State(front): State<Front>, headers: HeaderMap) -> Response {
     match front.session(&headers) {
-        Some(session) => told(&session),
+        Some(session) => front.told(&session),
         None => no_session(),
     }
 }
@@ -219,6 +221,18 @@ impl Front {
         self.sessions.end(headers);
         None
     }
+
+    fn told(&self, session: &Session) -> Response {
+        let identity = &session.identity;
+        let left = u64::try_from(session.left.as_millis()).unwrap_or(u64::MAX);
+        let body = json!({
+            "agent": identity.agent.to_string(),
+            "role": identity.role.as_str(),
+            "expires_in_ms": left,
+            "certificate": self.certificate.as_deref(),
+        });
+        answer(StatusCode::OK, &body)
+    }
 }
 
 fn is_valid(driver: &Driver, identity: &Identity) -> bool {
@@ -258,17 +272,6 @@ async fn read<T: serde::de::DeserializeOwned>(
     };
     // What is wrong is not said in serde's words: they would repeat a part of a token.
     serde_json::from_slice(&bytes).or_else(|_| refuse("the body is not the JSON that is asked for"))
-}
-
-fn told(session: &Session) -> Response {
-    let identity = &session.identity;
-    let left = u64::try_from(session.left.as_millis()).unwrap_or(u64::MAX);
-    let body = json!({
-        "agent": identity.agent.to_string(),
-        "role": identity.role.as_str(),
-        "expires_in_ms": left,
-    });
-    answer(StatusCode::OK, &body)
 }
 
 fn no_session() -> Response {

@@ -1,6 +1,9 @@
 // What the page must do, one scene each.
 
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 
 import { axeSource, Coordinator, enter, go, live, until, visit, Wire } from './bed.mjs';
 import { busy, hostile } from './world.mjs';
@@ -29,6 +32,18 @@ async function accessible(page, what) {
   const { violations } = await page.evaluate(() => window.axe.run());
   const serious = violations.filter((found) => found.impact === 'serious' || found.impact === 'critical');
   assert.deepEqual(serious.map((found) => `${found.id}: ${found.nodes[0].html}`), [], what);
+}
+
+/** Does in a shell what the page says, as the user of an agent, and takes a lease in the repository that was set up. */
+function setUp(folder, secret, save, setup) {
+  const [home, clone] = [join(folder, 'home'), join(folder, 'clone')];
+  for (const made of [home, clone]) mkdirSync(made);
+  const env = { HOME: home, USER: 'dora', PATH: `${dirname(process.env.PAGE_COORD)}:${process.env.PATH}` };
+  const run = (command, input = '') => execFileSync('bash', ['-c', command], { cwd: clone, env, input, encoding: 'utf8' });
+  run('git init --quiet');
+  run(save, `${secret}\n`);
+  run(`${setup} git`);
+  return JSON.parse(run('coord --json lease acquire name:from-setup --ttl 1h')).lease;
 }
 
 export const scenes = {
@@ -154,11 +169,17 @@ export const scenes = {
     await page.getByRole('button', { name: 'Make a token' }).click();
     await page.getByLabel('Name of the agent').fill('dora');
     await page.getByRole('button', { name: 'Make the token' }).click();
-    const shown = await page.locator('dialog pre').first().innerText();
-    const secret = /'([^']+)'/.exec(shown)[1];
+    const [secret, save, setup] = await page.locator('dialog pre').allInnerTexts();
+    await accessible(page, 'a new token');
     await page.getByRole('button', { name: 'I have it' }).click();
     assert.doesNotMatch(await page.content(), new RegExp(secret));
-    await (await coordinator.client(secret)).call('ping');
+    const lease = setUp(coordinator.folder, secret, save, setup);
+    const { leases: [held] } = await bob.call('lease.list', { after: lease - 1, count_max: 1 });
+    assert.equal(held.agent, 'dora');
+    await page.locator('summary', { hasText: 'Not here' }).click();
+    await page.getByRole('button', { name: 'Remove dora' }).click();
+    await page.getByRole('button', { name: 'Remove the agent' }).click();
+    await page.getByRole('button', { name: 'Remove dora' }).waitFor({ state: 'detached' });
     await sound(page, 'acts');
   },
 

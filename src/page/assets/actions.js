@@ -111,12 +111,19 @@ export function createToken() {
 
 function made(wish, close) {
   const { agent, secret } = wish.made;
+  const { certificate } = app.store.me;
+  const file = `~/.config/coord/${agent}.token`;
   const url = `${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/ws`;
+  const flags = [`--url ${url}`, certificate && `--tls-fingerprint ${certificate}`, `--project ${app.store.status.project.project}`, `--token-file ${file}`].filter(Boolean).join(' ');
+  const looks = wish.role === 'observer';
   return [
-    h('p', 'This is shown once. Save it where only the agent can read it:'),
-    h('pre.text', { tabindex: '0' }, `umask 077; echo '${secret}' > ${agent}.token`),
-    h('p', 'Then, in the repository where it works:'),
-    h('pre.text', { tabindex: '0' }, `coord --url ${url} --token-file ${agent}.token setup`),
+    h('p', h('strong', 'The token is shown only now.'), ' No command below contains it, so no history of a shell keeps it.'),
+    h('pre.text.token', { tabindex: '0' }, secret),
+    h('p', '1. As the user of the agent: run this, paste the token, press Enter and then Ctrl-D.'),
+    h('pre.text', { tabindex: '0' }, `(umask 077; set -C; mkdir -p ~/.config/coord; cat > ${file})`),
+    h('p', looks ? '2. Then look on:' : '2. In the repository where it works:'),
+    h('pre.text', { tabindex: '0' }, `coord ${flags} ${looks ? 'top' : 'setup'}`),
+    /^(localhost|127\..*|\[::1\])$/.test(location.hostname) && h('p.quiet.small', 'On another machine give the address by which that one reaches the coordinator.'),
     h('div.acts', button('Copy the token', async () => {
       try {
         await navigator.clipboard.writeText(secret);
@@ -125,6 +132,6 @@ function made(wish, close) {
         app.say('The browser does not let the page copy: select it by hand.', true);
       }
     }), button('I have it', close, 'main')),
-  ];
+  ].filter(Boolean);
 }
 

@@ -1,7 +1,7 @@
 // The box: what the coordinator says about itself, and its metrics as small charts.
 
 import { h, words } from './dom.js';
-import { bytes, chip, facts, head, number, span, state } from './parts.js';
+import { bytes, chip, facts, head, number, plural, span, state } from './parts.js';
 
 const GOOD = new Set(['ready', 'right', 'valid', 'none']);
 
@@ -12,7 +12,8 @@ export function view(app) {
   const health = app.health?.data ?? {};
   const last = samples.at(-1)?.values ?? new Map();
   const get = (name) => last.get(name);
-  const sum = (prefix) => { let all = 0; let any = false; for (const [name, value] of last) if (name.startsWith(prefix)) { all += value; any = true; } return any ? all : undefined; };
+  const behind = (late, text) => h('span', { class: `state ${late ? 'wait' : 'good'}` }, text);
+  const [push, lag, mqtt] = [status?.push, get('coord_push_lag_seconds'), get('coord_mqtt_lag_events')];
   const ok = (value, text = value) => h('span', { class: `state ${GOOD.has(value) ? 'good' : 'bad'}` }, String(text).replaceAll('_', ' '));
   const drift = get('coord_firewall_drift');
   return h('div', { key: 'box' },
@@ -34,8 +35,10 @@ export function view(app) {
         ['Clock', health.clock && ok(health.clock)], ['Certificate', health.certificate && ok(health.certificate, health.certificate === 'none' ? 'none: plain, on loopback' : health.certificate)],
         ['Firewall', drift === undefined ? (get('coord_firewall_unreadable') ? h('span.state.bad', 'cannot be read') : 'not managed by coord') : drift > 0 ? h('span.state.bad', 'differs from what was applied') : h('span.state.good', 'as applied')],
         ['Memory', get('process_resident_memory_bytes') !== undefined && bytes(get('process_resident_memory_bytes'))],
-        ['Push, not delivered', sum('coord_push_waiting')], ['MQTT, not delivered', sum('coord_mqtt_waiting')],
-      ].filter((pair) => !/Push|MQTT/.test(pair[0]) || pair[1] !== undefined)),
+        push && ['Metrics pushed', h('span', behind(push.state !== 'sending', push.state.replaceAll('_', ' ')), ` ${span((lag ?? push.lag_ms / 1000) * 1000)} behind, ${number(get('coord_push_backlog_records') ?? push.backlog_records)} waiting`)],
+        push?.remark && ['Receiver', words(push.remark, 160)],
+        mqtt !== undefined && ['MQTT', behind(mqtt, `${plural(mqtt, 'event')} behind`)],
+      ]),
       panel('Project', status && [
         ['Name', words(status.project.project)], ['Agents here', `${status.project.agents_present} of ${status.project.agents}`],
         ['Tasks', h('span', state('blocked'), ` ${status.project.tasks_blocked} `, state('ready'), ` ${status.project.tasks_ready} `, state('claimed'), ` ${status.project.tasks_claimed} `, state('dead'), ` ${status.project.tasks_dead}`)],

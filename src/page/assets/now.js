@@ -1,6 +1,6 @@
 // Now: what needs a person first, then who is here and what each does.
 
-import { h, words } from './dom.js';
+import { clean, h, words } from './dom.js';
 import { agentLink, ago, bar, button, capped, command, empty, head, icon, number, plural, resource, span, state, taskLink, titleOf } from './parts.js';
 import { cancelTask, removeAgent, retryTask, revokeLease, createToken } from './actions.js';
 
@@ -145,7 +145,8 @@ function row(app, agent, leases, seat) {
     agent.tasks.length === 0 && agent.presence !== 'gone' && h('p.quiet', agent.note ? words(agent.note, 140) : 'No task.'),
     agent.tasks.length > 0 && agent.note && h('p.quiet.small', words(agent.note, 140)),
     paths.length > 0 && h('p.paths', paths.slice(0, PATHS_SHOWN).map(({ text }) => resource(text, 44)), paths.length > PATHS_SHOWN && h('a', { href: '#leases' }, `${paths.length - PATHS_SHOWN} more`)),
-    agent.mailbox > 0 && h('p.quiet.small', plural(agent.mailbox, 'unread message')));
+    agent.mailbox > 0 && h('p.quiet.small', plural(agent.mailbox, 'unread message')),
+    store.operates && agent.presence === 'gone' && agent.name !== store.me.agent && h('p', button('Remove', () => removeAgent(agent), 'plain tiny', { 'aria-label': `Remove ${clean(agent.name, 64)}` })));
 }
 
 function work(store, id) {
