@@ -17,7 +17,12 @@ use super::waiters::acquire_of;
 use crate::engine::command::{Action, Actor};
 use crate::engine::ids::{ProjectName, RequestId, TaskId};
 use crate::engine::outcome::{LeaseConflicts, Outcome, Refusal};
+use crate::protocol::error::Conflict;
+use crate::protocol::lease::WaitingAcquireView;
 use crate::protocol::operations::Operation;
+
+/// The most acquires that one list tells of: each is checked against all leases.
+const WAITING_TOLD_MAX: usize = 100;
 
 /// A request that waits until it can be granted, or until its time is over.
 #[derive(Debug)]
@@ -247,6 +252,40 @@ impl Core {
             (None, _) => Ok(Outcome::Claimed(None)),
         };
         self.answer_parked(now, parked, answer);
+    }
+
+    /// The acquires that wait in a project, each with what is in its way now.
+    pub(super) fn waiting_acquires(
+        &self,
+        now: Moment,
+        project: &Project,
+        count_max: u64,
+    ) -> Vec<WaitingAcquireView> {
+        let count_max = usize::try_from(count_max).unwrap_or(WAITING_TOLD_MAX);
+        let view = |parked: &Parked| {
+            let Action::LeaseAcquire(acquire) = &parked.action else {
+                return None;
+            };
+            let by = self.connections.get(&parked.connection)?.actor();
+            let LeaseConflicts { told, more, .. } =
+                match project.engine.check(&by, &parked.action).err() {
+                    Some(Refusal::LeaseConflict(conflicts)) => conflicts,
+                    _ => LeaseConflicts::default(),
+                };
+            let left_us = parked.until.map_or(0, |until| until.since_us(now));
+            Some(WaitingAcquireView {
+                agent: by.agent()?.clone(),
+                resources: acquire.resources.iter().map(ToString::to_string).collect(),
+                mode: acquire.mode.into(),
+                note: acquire.note.clone(),
+                waited_ms: now.since_us(parked.started) / 1_000,
+                left_ms: left_us / 1_000,
+                conflicts: told.into_iter().map(Conflict::from).collect(),
+                conflicts_more: (more > 0).then_some(more),
+            })
+        };
+        let found = project.waiters.waiting_acquires().filter_map(view);
+        found.take(count_max.min(WAITING_TOLD_MAX)).collect()
     }
 
     pub(super) fn answer_all_parked(&mut self, now: Moment, project: &ProjectName) {

@@ -70,7 +70,14 @@ impl Core {
                 self.reply(now, origin, found.ok_or_else(|| no_task(p.task)));
             }
             QueryRequest::TaskList(p) => self.reply(now, origin, Ok(tasks(engine, &p))),
-            QueryRequest::LeaseList(p) => self.reply(now, origin, Ok(leases(engine, &p))),
+            QueryRequest::LeaseList(p) => {
+                let mut list = leases(engine, &p);
+                if p.waiting {
+                    let max = p.count_max.unwrap_or(COUNT_DEFAULT);
+                    list.waiting = self.waiting_acquires(now, project, max);
+                }
+                self.reply(now, origin, Ok(list));
+            }
             QueryRequest::LeaseCheck(p) => {
                 self.reply(now, origin, check(engine, Some(agent), &p));
             }
@@ -259,6 +266,7 @@ fn leases(engine: &Engine, params: &LeaseListParams) -> LeaseListResult {
     LeaseListResult {
         next_after: found.last().filter(|_| more).map(|lease| lease.id),
         leases: found.into_iter().map(LeaseView::from).collect(),
+        waiting: Vec::new(),
         now_ms: engine.now(),
     }
 }

@@ -35,6 +35,8 @@ struct WaitersIndex {
     /// Claims that wait only until those ahead of them are decided.
     contested: BTreeSet<u64>,
     acquires: WantedPlaces,
+    /// The acquires, in the order they came.
+    acquiring: BTreeSet<u64>,
 }
 
 /// What a claim waits for, as far as it is looked up.
@@ -92,6 +94,7 @@ impl WaitersIndex {
         }
         if let Action::LeaseAcquire(acquire) = &parked.action {
             self.acquires.insert(order, acquire);
+            self.acquiring.insert(order);
         }
     }
 
@@ -111,6 +114,7 @@ impl WaitersIndex {
         }
         if let Action::LeaseAcquire(acquire) = &parked.action {
             self.acquires.remove(order, acquire);
+            self.acquiring.remove(&order);
         }
     }
 }
@@ -219,6 +223,12 @@ impl Waiters {
     /// How many kinds of tasks are waited for.
     pub(super) fn watches(&self) -> usize {
         self.index.claims.len()
+    }
+
+    /// The acquires that wait, in the order they came.
+    pub(super) fn waiting_acquires(&self) -> impl Iterator<Item = &Parked> {
+        let orders = self.index.acquiring.iter();
+        orders.filter_map(|order| self.get(*order))
     }
 
     pub(super) fn classes(&self) -> impl Iterator<Item = &ClaimClass> {

@@ -179,6 +179,9 @@ pub struct LeaseListParams {
     pub after: Option<LeaseId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub count_max: Option<u64>,
+    /// Also the acquires that wait, at most as many.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub waiting: bool,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -187,7 +190,29 @@ pub struct LeaseListResult {
     /// Present if there are more: list again with this as `after`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_after: Option<LeaseId>,
+    /// If asked for: the acquires that wait at this coordinator, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waiting: Vec<WaitingAcquireView>,
     pub now_ms: JournalTime,
+}
+
+/// A `lease.acquire` that waits.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct WaitingAcquireView {
+    pub agent: AgentName,
+    pub resources: Vec<String>,
+    pub mode: ModeParam,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<Note>,
+    /// For how long it waits.
+    pub waited_ms: u64,
+    /// For how much longer.
+    pub left_ms: u64,
+    /// The leases in its way.
+    pub conflicts: Vec<Conflict>,
+    /// How many more of them there are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conflicts_more: Option<u64>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -360,16 +385,22 @@ impl From<LeaseGrant> for LeaseAcquireResult {
     }
 }
 
+impl From<command::LeaseMode> for ModeParam {
+    fn from(mode: command::LeaseMode) -> Self {
+        match mode {
+            command::LeaseMode::Exclusive => Self::Exclusive,
+            command::LeaseMode::Shared => Self::Shared,
+        }
+    }
+}
+
 impl From<&Lease> for LeaseView {
     fn from(lease: &Lease) -> Self {
         Self {
             lease: lease.id,
             agent: lease.agent.clone(),
             resources: lease.resources.iter().map(ResourceText::from).collect(),
-            mode: match lease.mode {
-                command::LeaseMode::Exclusive => ModeParam::Exclusive,
-                command::LeaseMode::Shared => ModeParam::Shared,
-            },
+            mode: lease.mode.into(),
             fence: lease.fence,
             note: lease.note.clone(),
             acquired_at_ms: lease.acquired_at,

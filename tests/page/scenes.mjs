@@ -109,6 +109,9 @@ export const scenes = {
     await page.getByLabel('Resource').fill('src/parser/lexer.rs');
     await page.getByRole('button', { name: 'Look' }).click();
     await page.locator('li', { hasText: 'alice holds' }).waitFor();
+    // It waits until the coordinator ends.
+    bob.call('lease.acquire', { resources: ['file:src/parser/lexer.rs'], wait_ms: 60000, note: 'to fix a typo' });
+    await page.locator('li', { hasText: 'to fix a typo' }).getByText('alice').waitFor();
     await go(page, 'tasks');
     await page.getByLabel(/Title/).fill('area=docs');
     await until('the filter', async () => (await page.locator('a.task').count()) === 4);

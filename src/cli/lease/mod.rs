@@ -158,6 +158,7 @@ pub(super) async fn run(command: LeaseCommand, shell: &mut Shell<'_>) -> Result<
                 resource: resource.map(|word| word.one_here()).transpose()?,
                 after,
                 count_max: max,
+                waiting: false,
             };
             shell
                 .print(Operation::LeaseList, &params, show_list)

@@ -23,8 +23,30 @@ export function view(app) {
     h('section', h('h2', 'Waits, and will go on by itself', h('span.count', others.length)),
       others.length === 0 ? empty('No task waits.', 'Submit one: ', command('coord task submit "write the parser"'))
         : h('div.stack', capped(app, 'others', others, 30, (task) => item(app, task, false)))),
-    resourceCheck(app));
+    waiters(app), resourceCheck(app));
 }
+
+/** Acquires that wait: no event tells of them, so they are asked for, at most every 3 s. */
+function waiters(app) {
+  const { store } = app;
+  const known = app.answers.waiters;
+  if (!known?.busy && !(performance.now() - known?.at < 3000)) {
+    app.answers.waiters = { ...known, busy: true };
+    store.call('lease.list', { waiting: true, count_max: 100 }).then((answer) => answer.waiting ?? [], () => known?.list ?? [])
+      .then((list) => { app.answers.waiters = { list, at: performance.now() }; app.draw(); });
+  }
+  const list = known?.list ?? [];
+  return h('section', h('h2', 'Waits for a lease', h('span.count', list.length)),
+    list.length === 0 ? h('p.calm', 'No agent waits for a lease.') : h('ul.plain', capped(app, 'waiters', list, 30, (wait, i) => h('li', { key: i },
+      h('p', agentLink(wait.agent), ' wants ', wait.resources.slice(0, 4).map((text) => [resource(text), ' ']), wait.resources.length > 4 && `and ${wait.resources.length - 4} more `,
+        h('span.quiet', `for ${span(wait.waited_ms)}, gives up in ${span(wait.left_ms)}`), wait.note && [': ', words(wait.note, 160)]),
+      wait.conflicts.map((conflict) => holder(store, conflict))))));
+}
+
+const holder = (store, conflict) => h('p.reason', agentLink(conflict.holder), ' holds ', resource(conflict.held),
+  conflict.since_ms !== undefined && [' for ', ago(store, conflict.since_ms)], conflict.note && [': ', words(conflict.note, 160)],
+  conflict.expires_at_ms !== undefined && conflict.expires_at_ms !== null && h('span.quiet', `, ${span(conflict.expires_at_ms - store.now())} left unless renewed`),
+  conflict.example && h('span.quiet', ', both match ', h('code', words(conflict.example, 90))));
 
 function item(app, task, open) {
   const name = `why${task.task}`;
@@ -90,9 +112,6 @@ function resourceCheck(app) {
       h('button.main', { type: 'submit' }, 'Look')),
     answer?.error && h('p.bad-text', words(answer.error.message)),
     answer?.result && (answer.result.ok ? h('p.calm', 'Nobody holds ', resource(answer.text), '.')
-      : h('ul.plain', answer.result.conflicts.map((conflict) => h('li', agentLink(conflict.holder), ' holds ', resource(conflict.held),
-        conflict.since_ms !== undefined && [' for ', ago(store, conflict.since_ms)], conflict.note && [': ', words(conflict.note, 160)],
-        conflict.expires_at_ms !== undefined && conflict.expires_at_ms !== null && h('span.quiet', `, ${span(conflict.expires_at_ms - store.now())} left unless renewed`),
-        conflict.example && h('span.quiet', ', both match ', h('code', words(conflict.example, 90))))))));
+      : h('ul.plain', answer.result.conflicts.map((conflict) => h('li', holder(store, conflict))))));
 }
 
