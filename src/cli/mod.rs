@@ -42,6 +42,7 @@ mod shell;
 mod table;
 mod task;
 mod token;
+mod top;
 mod wait;
 mod write_file;
 
@@ -123,6 +124,11 @@ enum CliCommand {
     /// The page shows who does what, what is stuck, and why. The link begins a session that only looks, unless
     /// `--operator` is given. On a screen a link that only looks is opened at once.
     Open(open::OpenArgs),
+    /// Shows in the terminal what needs a person, who is here, and what each does; live
+    ///
+    /// The first view of the page, for those on ssh; q ends it. Without a terminal that can move its cursor it prints
+    /// the view once, as with --once.
+    Top(top::TopArgs),
     /// Checks, in its own protocol, that every service of the configuration runs
     ///
     /// Redis must answer PING, the agents' port must accept a WebSocket and name its coordinator, the metrics
@@ -243,7 +249,12 @@ impl CliCommand {
     /// Whether only an operator may run it, or the result does not depend on the agent.
     fn is_operators(&self) -> bool {
         match self {
-            Self::Status | Self::Ping | Self::Open(_) | Self::Token(_) | Self::Backup(_) => true,
+            Self::Status
+            | Self::Ping
+            | Self::Open(_)
+            | Self::Top(_)
+            | Self::Token(_)
+            | Self::Backup(_) => true,
             Self::Project(command) => matches!(command, project::ProjectCommand::Create { .. }),
             Self::Agent(command) => matches!(command, agent::AgentCommand::Remove { .. }),
             Self::Lease(command) => matches!(command, lease::LeaseCommand::Revoke { .. }),
@@ -349,6 +360,7 @@ fn call(command: CliCommand, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
             CliCommand::Status => server::status(shell).await,
             CliCommand::Ping => server::ping(shell).await,
             CliCommand::Open(args) => Box::pin(open::run(&args, shell)).await,
+            CliCommand::Top(args) => Box::pin(top::run(&args, shell)).await,
             CliCommand::Ports(command) => ports::run(command, shell).await,
             CliCommand::Health(args) => health::run(args, shell).await,
             CliCommand::SelfTest(args) => Box::pin(self_test::run(args, shell)).await,

@@ -100,7 +100,7 @@ pub enum ClientError {
 
 impl ClientError {
     /// Whether a retry a moment later may work.
-    pub(super) fn is_transient(&self) -> bool {
+    pub fn is_transient(&self) -> bool {
         match self {
             Self::Connect { .. } | Self::Slow { .. } | Self::Busy { .. } | Self::Lost { .. } => {
                 true

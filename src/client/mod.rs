@@ -132,6 +132,11 @@ impl Client {
         self.on_stale = Some(Box::new(tell));
     }
 
+    /// Whether there is a connection now. Without one, the next call or [`Client::notice`] makes one.
+    pub fn is_connected(&self) -> bool {
+        self.link.is_some()
+    }
+
     pub fn url(&self) -> &ServerUrl {
         &self.target.url
     }

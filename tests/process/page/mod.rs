@@ -3,6 +3,7 @@
 mod files;
 mod guests;
 mod sessions;
+mod top;
 
 use cli_coordinator::client::socket::UpgradeError;
 use serde_json::{Value, json};
