@@ -30,7 +30,7 @@ export async function until(what, look) {
   throw new Error(`waited in vain for ${what}${last ? `: ${last.message}` : ''}`);
 }
 
-function freePort() {
+export function freePort() {
   return new Promise((done) => {
     const server = createServer().listen(0, '127.0.0.1', () => {
       const { port } = server.address();
@@ -40,7 +40,8 @@ function freePort() {
 }
 
 export class Coordinator {
-  async start() {
+  async start(settings = {}) {
+    this.settings = settings;
     this.folder = mkdtempSync(join(tmpdir(), 'coord-page-'));
     this.port = await freePort();
     this.metrics = await freePort();
@@ -55,6 +56,7 @@ export class Coordinator {
       env: {
         PATH: process.env.PATH, HOME: this.folder, COORD_PROFILE: 'testing', COORD_STATE_DIR: join(this.folder, 'state'),
         WEBSOCKET_PORT: String(this.port), METRICS_PORT: String(this.metrics), COORD_LOG: 'warn',
+        ...this.settings,
       },
     });
     this.ended = new Promise((done) => { this.child.once('exit', done); });

@@ -5,7 +5,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 
-import { axeSource, Coordinator, enter, go, live, until, visit, Wire } from './bed.mjs';
+import { axeSource, Coordinator, enter, freePort, go, live, until, visit, Wire } from './bed.mjs';
 import { busy, hostile } from './world.mjs';
 
 export const VIEWS = ['now', 'stuck', 'tasks', 'leases', 'messages', 'context', 'timeline', 'box'];
@@ -138,6 +138,19 @@ export const scenes = {
     await go(page, 'now');
     await page.getByText(`#${parser}`).first().waitFor();
     await sound(page, 'changes');
+  },
+
+  async 'the box tells how far push and MQTT are behind'({ browser, keep }) {
+    const nobody = `127.0.0.1:${await freePort()}`;
+    const coordinator = await keep(new Coordinator()).start({ COORD_PUSH_URL: `http://${nobody}/api/v1/write`, COORD_PUSH_INTERVAL_MS: '1000', COORD_MQTT_URL: `mqtt://${nobody}` });
+    const page = await visit(browser, `http://127.0.0.1:${coordinator.port}/#code=${await coordinator.code(false)}`);
+    await live(page);
+    await go(page, 'box');
+    const fact = (name) => page.locator('dl.facts > div', { has: page.locator('dt', { hasText: new RegExp(`^${name}$`) }) });
+    await fact('Metrics pushed').getByText('behind').waitFor();
+    await fact('MQTT').getByText('not connected').waitFor();
+    await sound(page, 'push and MQTT');
+    await accessible(page, 'push and MQTT');
   },
 
   async 'an operator acts, and is asked first'(scene) {

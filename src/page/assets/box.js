@@ -1,6 +1,6 @@
 // The box: what the coordinator says about itself, and its metrics as small charts.
 
-import { h, words } from './dom.js';
+import { clean, h, words } from './dom.js';
 import { bytes, chip, facts, head, number, plural, span, state } from './parts.js';
 
 const GOOD = new Set(['ready', 'right', 'valid', 'none']);
@@ -13,7 +13,7 @@ export function view(app) {
   const last = samples.at(-1)?.values ?? new Map();
   const get = (name) => last.get(name);
   const behind = (late, text) => h('span', { class: `state ${late ? 'wait' : 'good'}` }, text);
-  const [push, lag, mqtt] = [status?.push, get('coord_push_lag_seconds'), get('coord_mqtt_lag_events')];
+  const [push, mqtt, lag] = [status?.push, status?.mqtt, get('coord_push_lag_seconds')];
   const ok = (value, text = value) => h('span', { class: `state ${GOOD.has(value) ? 'good' : 'bad'}` }, String(text).replaceAll('_', ' '));
   const drift = get('coord_firewall_drift');
   return h('div', { key: 'box' },
@@ -37,7 +37,8 @@ export function view(app) {
         ['Memory', get('process_resident_memory_bytes') !== undefined && bytes(get('process_resident_memory_bytes'))],
         push && ['Metrics pushed', h('span', behind(push.state !== 'sending', push.state.replaceAll('_', ' ')), ` ${span((lag ?? push.lag_ms / 1000) * 1000)} behind, ${number(get('coord_push_backlog_records') ?? push.backlog_records)} waiting`)],
         push?.remark && ['Receiver', words(push.remark, 160)],
-        mqtt !== undefined && ['MQTT', behind(mqtt, `${plural(mqtt, 'event')} behind`)],
+        mqtt && ['MQTT', h('span', behind(!mqtt.connected, mqtt.connected ? 'connected' : 'not connected'), ` ${plural(get('coord_mqtt_lag_events') ?? 0, 'event')} behind, events: ${clean(mqtt.events, 20)}`)],
+        mqtt?.problem && ['Broker', words(mqtt.problem, 160)],
       ]),
       panel('Project', status && [
         ['Name', words(status.project.project)], ['Agents here', `${status.project.agents_present} of ${status.project.agents}`],
