@@ -71,6 +71,7 @@ fn pack_page() {
         let packed = packed.unwrap_or_else(|error| panic!("{name}: {error}"));
         let file = to.join(format!("page-{name}.gz"));
         fs::write(&file, packed).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        let file = file.to_str().expect("the folder has a name in UTF-8");
         writeln!(
             table,
             "Asset {{ name: {name:?}, kind: {kind:?}, tag: {tag:?}, packed: include_bytes!({file:?}) }},"

@@ -164,7 +164,9 @@ pub fn measure(options: &Options, report: &mut Report) {
         }
         let duration = Duration::from_secs_f64(options.seconds / 3.0);
         for _ in 0..options.rounds {
-            sides.iter_mut().for_each(|side| side.round(duration));
+            for side in &mut sides {
+                side.round(duration);
+            }
         }
         tell(row, &sides, report);
     }

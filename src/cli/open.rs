@@ -22,7 +22,7 @@ pub(super) struct OpenArgs {
 
 /// The coordinator's answer.
 #[derive(Deserialize)]
-struct Code {
+struct Invitation {
     code: String,
     role: String,
     expires_in_ms: u64,
@@ -32,21 +32,25 @@ pub(super) async fn run(args: &OpenArgs, shell: &mut Shell<'_>) -> Result<Exit, 
     let target = shell.target()?;
     let asked = json!({ "operate": args.operator }).to_string();
     let answer = target.post("/page/code", &asked).await?;
-    let code: Code = serde_json::from_slice(&answer).map_err(|source| CliError::Input {
-        what: "read the coordinator's answer".to_owned(),
-        source: source.into(),
-    })?;
+    let invitation: Invitation =
+        serde_json::from_slice(&answer).map_err(|source| CliError::Input {
+            what: "read the coordinator's answer".to_owned(),
+            source: source.into(),
+        })?;
     let scheme = if target.url.tls { "https" } else { "http" };
     // Browsers send what is behind the # to nobody, so no log has it.
-    let link = format!("{scheme}://{}/#code={}", target.url.endpoint, code.code);
+    let link = format!(
+        "{scheme}://{}/#code={}",
+        target.url.endpoint, invitation.code
+    );
     if shell.out.style().json {
-        let answer = json!({ "url": link, "role": code.role, "expires_in_ms": code.expires_in_ms });
+        let answer = json!({ "url": link, "role": invitation.role, "expires_in_ms": invitation.expires_in_ms });
         let answer = serde_json::value::to_raw_value(&answer).map_err(std::io::Error::from)?;
         shell.out.raw(&answer)?;
         return Ok(Exit::Ok);
     }
     shell.out.line(&link)?;
-    let (role, left) = (&code.role, Millis(code.expires_in_ms));
+    let (role, left) = (&invitation.role, Millis(invitation.expires_in_ms));
     shell.out.note(format_args!(
         "it works once, within {left}, and its reader is {role}"
     ));

@@ -317,12 +317,12 @@ mod tests {
                 .begin(identity("t-1"), false, at(i))
                 .expect("there is room")
         };
-        let begun: Vec<_> = (0..=SESSIONS_PER_TOKEN_MAX).map(begin).collect();
+        let all: Vec<_> = (0..=SESSIONS_PER_TOKEN_MAX).map(begin).collect();
         let now = at(SESSIONS_PER_TOKEN_MAX);
-        let there = |at: usize| sessions.find(&with(&begun[at].0), now).is_some();
+        let there = |at: usize| sessions.find(&with(&all[at].0), now).is_some();
         assert!(!there(0) && there(1) && there(SESSIONS_PER_TOKEN_MAX));
         assert!(
-            begun[0].1.ended.has_changed().is_err(),
+            all[0].1.ended.has_changed().is_err(),
             "its connections go on"
         );
         let mut count = SESSIONS_PER_TOKEN_MAX;

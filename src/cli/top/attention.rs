@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::super::output::Paint;
 use super::world::World;
-use crate::engine::ids::TaskId;
+use crate::engine::ids::{Note, TaskId};
 use crate::protocol::agent::{AgentView, PresenceView};
 use crate::protocol::span::Span;
 use crate::protocol::task::{StateName, TaskView};
@@ -94,7 +94,7 @@ fn of_task(task: &TaskView, waiters: &BTreeMap<TaskId, usize>) -> Option<Item> {
         StateName::Dead => {
             let failures = plural(task.failures as usize, "failed attempt", "failed attempts");
             let what = format!("Dead after {failures}: #{id} {title}");
-            let why = quoted(task.last_error.as_ref().map(|error| error.as_str()));
+            let why = quoted(task.last_error.as_ref().map(Note::as_str));
             Some(item(
                 if count > 0 { 1 } else { 3 },
                 Paint::Bad,
@@ -104,7 +104,7 @@ fn of_task(task: &TaskView, waiters: &BTreeMap<TaskId, usize>) -> Option<Item> {
         }
         StateName::Cancelled if count > 0 => {
             let reason = task.cancelled.as_ref().and_then(|it| it.reason.as_ref());
-            let why = quoted(reason.map(|reason| reason.as_str()));
+            let why = quoted(reason.map(Note::as_str));
             let what = format!("Cancelled, but needed: #{id} {title}");
             Some(item(2, Paint::Bad, what, with_blocks(why)))
         }

@@ -10,7 +10,7 @@ use ratatui_core::text::{Line, Span as Part};
 use super::super::output::Paint;
 use super::attention::{self, Item, plural};
 use super::world::World;
-use crate::engine::ids::{AgentName, TaskId};
+use crate::engine::ids::{AgentName, Note, TaskId};
 use crate::protocol::agent::{AgentView, PresenceView};
 use crate::protocol::span::Span;
 use crate::text::{columns, one_line};
@@ -245,7 +245,7 @@ fn agents(world: &World, width: u16) -> Lines {
 
 fn agent_line(world: &World, agent: &AgentView, label: &str, width: u16) -> Line<'static> {
     let [name, state, since, work, held] = widths(width);
-    let (paint, word) = match agent.presence {
+    let (paint, presence) = match agent.presence {
         PresenceView::Online => (Paint::Good, "online"),
         PresenceView::Idle => (Paint::Good, "idle"),
         PresenceView::Busy => (Paint::Busy, "busy"),
@@ -256,7 +256,7 @@ fn agent_line(world: &World, agent: &AgentView, label: &str, width: u16) -> Line
     Line::from(vec![
         plain(&padded(&one_line(label), name)),
         plain("  "),
-        part(paint, &padded(word, state)),
+        part(paint, &padded(presence, state)),
         part(Paint::Faint, &format!("  {age:>since$}  ")),
         plain(&padded(&one_line(&does(world, agent)), work)),
         part(
@@ -267,7 +267,7 @@ fn agent_line(world: &World, agent: &AgentView, label: &str, width: u16) -> Line
 }
 
 fn does(world: &World, agent: &AgentView) -> String {
-    let note = agent.note.as_ref().map(|note| note.as_str());
+    let note = agent.note.as_ref().map(Note::as_str);
     let tasks: Vec<_> = agent.tasks.iter().map(|task| work(world, *task)).collect();
     match (tasks.is_empty(), note) {
         (true, note) => note.unwrap_or("no task").to_owned(),

@@ -207,6 +207,10 @@ fn lasting(frame: &str) -> String {
     frame.lines().map(line).collect()
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "how the golden files are written anew"
+)]
 fn check_frame(name: &str, frame: &str) {
     let file = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/process/page/frames")

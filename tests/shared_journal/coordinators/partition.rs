@@ -129,7 +129,7 @@ async fn a_coordinator_cut_off_from_redis_says_so_and_catches_up() {
         let stale = operator.call("task.list", json!({})).await.unwrap();
         assert!(stale["stale_ms"].is_u64(), "{stale}");
     };
-    traffic.beside(cut).await;
+    Box::pin(traffic.beside(cut)).await;
     // The others go on without it.
     traffic.acknowledges(100).await;
     far.cut(false);
