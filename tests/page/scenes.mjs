@@ -1,9 +1,10 @@
 // What the page must do, one scene each.
 
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
 
 import { axeSource, Coordinator, enter, freePort, go, live, until, visit, Wire } from './bed.mjs';
 import { busy, hostile } from './world.mjs';
@@ -35,15 +36,20 @@ async function accessible(page, what) {
 }
 
 /** Does in a shell what the page says, as the user of an agent, and takes a lease in the repository that was set up. */
-function setUp(folder, secret, save, setup) {
+async function setUp(folder, secret, save, setup) {
   const [home, clone] = [join(folder, 'home'), join(folder, 'clone')];
   for (const made of [home, clone]) mkdirSync(made);
   const env = { HOME: home, USER: 'dora', PATH: `${dirname(process.env.PAGE_COORD)}:${process.env.PATH}` };
-  const run = (command, input = '') => execFileSync('bash', ['-c', command], { cwd: clone, env, input, encoding: 'utf8' });
-  run('git init --quiet');
-  run(save, `${secret}\n`);
-  run(`${setup} git`);
-  return JSON.parse(run('coord --json lease acquire name:from-setup --ttl 1h')).lease;
+  // The wire to the coordinator runs here too, so nothing may block.
+  const run = async (command, input = '') => {
+    const shell = promisify(execFile)('bash', ['-c', command], { cwd: clone, env });
+    shell.child.stdin.end(input);
+    return (await shell).stdout;
+  };
+  await run('git init --quiet');
+  await run(save, `${secret}\n`);
+  await run(`${setup} git`);
+  return JSON.parse(await run('coord --json lease acquire name:from-setup --ttl 1h')).lease;
 }
 
 export const scenes = {
@@ -189,7 +195,7 @@ export const scenes = {
     await accessible(page, 'a new token');
     await page.getByRole('button', { name: 'I have it' }).click();
     assert.doesNotMatch(await page.content(), new RegExp(secret));
-    const lease = setUp(coordinator.folder, secret, save, setup);
+    const lease = await setUp(coordinator.folder, secret, save, setup);
     const { leases: [held] } = await bob.call('lease.list', { after: lease - 1, count_max: 1 });
     assert.equal(held.agent, 'dora');
     await page.locator('summary', { hasText: 'Not here' }).click();

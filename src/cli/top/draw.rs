@@ -135,10 +135,7 @@ fn title(world: &World) -> Line<'static> {
     };
     Line::from(vec![
         part(Paint::Heading, &format!("coord {}", status.project.project)),
-        plain(&format!(
-            "  {} profile, {}, ",
-            status.environment, status.node
-        )),
+        plain(&format!("  {} profile, ", status.environment)),
         status_of,
         plain(&format!(", up for {}", Span(status.uptime_ms))),
     ])
@@ -152,8 +149,8 @@ fn numbers(world: &World, width: u16) -> Line<'static> {
         .filter(|agent| agent.presence != PresenceView::Gone);
     let working = here.clone().filter(|agent| !agent.tasks.is_empty()).count();
     let text = format!(
-        "{} here, {working} with a task; tasks: {} blocked, {} ready, {} running, {} dead; {}; {} unread",
-        plural(here.count(), "agent", "agents"),
+        "{} here, {working} at work; tasks: {} blocked, {} ready, {} running, {} dead; {}; {} unread",
+        here.count(),
         project.tasks_blocked,
         project.tasks_ready,
         project.tasks_claimed,

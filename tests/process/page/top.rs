@@ -232,7 +232,11 @@ async fn frames_of_two_sizes_are_as_ever_and_live() {
     let mut team = busy(&coordinator).await;
     for (columns, rows) in [(80, 24), (200, 60)] {
         let tmux = Tmux::open(&coordinator, columns, rows).await;
-        let once = tmux.says("$coord top --once --color never").await;
+        let once = tmux
+            .says(&format!(
+                "COLUMNS={columns} $coord top --once --color never"
+            ))
+            .await;
         tmux.enters("clear; $coord top").await;
         let frame = tmux.shows("q quits").await;
         let frame = lasting(&frame);
@@ -338,7 +342,7 @@ async fn hostile_texts_and_no_colours() {
         .unwrap();
     let error = json!({ "task": 1, "fence": claimed["claim"]["fence"], "error": evil });
     mallory.call("task.fail", error).await.unwrap();
-    let tmux = Tmux::open(&coordinator, 80, 24).await;
+    let tmux = Tmux::open(&coordinator, 200, 60).await;
     for (words, is_coloured) in [("", true), ("NO_COLOR=1", false)] {
         tmux.enters(&format!("clear; {words} $coord top")).await;
         let frame = tmux.shows("q quits").await;
