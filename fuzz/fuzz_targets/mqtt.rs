@@ -98,7 +98,11 @@ fn bytes(piece: &Piece<'_>, v5: bool) -> Vec<u8> {
 fuzz_target!(|input: (bool, Vec<Piece>)| {
     let (v5, pieces) = input;
     let setup = Setup {
-        version: if v5 { MqttVersion::V5 } else { MqttVersion::V311 },
+        version: if v5 {
+            MqttVersion::V5
+        } else {
+            MqttVersion::V311
+        },
         client_id: "coord-box".to_owned(),
         keep_alive: Duration::from_secs(10),
         health_interval: Duration::from_secs(60),
