@@ -36,6 +36,16 @@ async fn present(scene: &Scene, name: &str, sessions: usize) -> Value {
     .await
 }
 
+/// The highest number of the agent's sessions; 0 if it has none.
+async fn newest_session(scene: &Scene, name: &str) -> u64 {
+    let mut operator = scene.coordinator.operator().await;
+    let found = operator.call("agent.get", json!({ "agent": name })).await;
+    let found = found.unwrap();
+    let sessions = found["sessions"].as_array().unwrap().iter();
+    let numbers = sessions.filter_map(|session| session["session"].as_u64());
+    numbers.max().unwrap_or(0)
+}
+
 async fn mailbox(scene: &Scene, name: &str) -> Value {
     let mut operator = scene.coordinator.operator().await;
     let found = operator
@@ -93,8 +103,13 @@ async fn the_newest_waiter_is_the_only_one() {
     second.await.unwrap().check(2).says("> hello");
     // A session that works again, or has ended, needs no waiter.
     for event in ["UserPromptSubmit", "SessionEnd"] {
+        let before = newest_session(&scene, "ana/claude-1").await;
         let third = ana.waiter(None);
-        present(&scene, "ana/claude-1", 1).await;
+        until("the waiter's own session", async || {
+            let newest = newest_session(&scene, "ana/claude-1").await;
+            (newest > before).then_some(())
+        })
+        .await;
         ana.hook(event, json!({})).await.check(0);
         third.await.unwrap().is_silent();
     }
